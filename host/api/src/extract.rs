@@ -1,0 +1,191 @@
+//! What handlers take: path, query and body, each with a problem document for what does not fit.
+
+use crate::Api;
+use crate::problem::Problem;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use http::request::Parts;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// Parts of the path.
+pub(crate) struct At<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Api>> for At<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+        match Path::<T>::from_request_parts(parts, api).await {
+            Ok(Path(value)) => Ok(At(value)),
+            Err(rejection) => Err(Problem::malformed(format!("the path can't be read: {rejection}"))),
+        }
+    }
+}
+
+/// A JSON body. Content type, size and time-out were seen to before (see `intake`).
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
+        let bytes = axum::body::to_bytes(request.into_body(), api.options.body_limit)
+            .await
+            .map_err(|error| Problem::malformed(format!("the body can't be read: {error}")))?;
+        if bytes.is_empty() {
+            return Err(Problem::malformed("there is no body; hint: send a JSON document"));
+        }
+        read(&bytes).map(Body)
+    }
+}
+
+/// A JSON body that may be left out.
+pub(crate) struct Optional<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Default> FromRequest<Arc<Api>> for Optional<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
+        let bytes = axum::body::to_bytes(request.into_body(), api.options.body_limit)
+            .await
+            .map_err(|error| Problem::malformed(format!("the body can't be read: {error}")))?;
+        if bytes.is_empty() { Ok(Optional(T::default())) } else { read(&bytes).map(Optional) }
+    }
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = match error.path().to_string() {
+            whole if whole == "." => String::new(),
+            path => path,
+        };
+        let inner = error.into_inner();
+        match inner.classify() {
+            serde_json::error::Category::Data => {
+                let at = if path.is_empty() { "the body".to_owned() } else { format!("`{path}`") };
+                Problem::invalid(format!("{at} is not as expected: {inner}")).mistake(path, inner.to_string())
+            }
+            _ => Problem::malformed(format!("the body is not JSON: {inner}")),
+        }
+    })?;
+    json.end().map_err(|error| Problem::malformed(format!("the body is not one JSON document: {error}")))?;
+    Ok(value)
+}
+
+/// The query, as pairs in the order given. Names that the operation does not have were refused before (see `gate`).
+#[derive(Default)]
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl FromRequestParts<Arc<Api>> for Params {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Api>) -> Result<Self, Problem> {
+        Params::read(parts.uri.query().unwrap_or_default())
+    }
+}
+
+impl Params {
+    pub(crate) fn read(query: &str) -> Result<Self, Problem> {
+        let uri = http::Uri::builder().path_and_query(format!("/?{query}")).build();
+        let pairs = uri.ok().and_then(|uri| axum::extract::Query::try_from_uri(&uri).ok());
+        match pairs {
+            Some(axum::extract::Query(pairs)) => Ok(Params(pairs)),
+            None => Err(Problem::malformed("the query can't be read")),
+        }
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// All values of a parameter that may be repeated.
+    pub(crate) fn many<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The value of a parameter that may be given once.
+    pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, Problem> {
+        let mut values = self.0.iter().filter(|(found, _)| found == name).map(|(_, value)| value.as_str());
+        let first = values.next();
+        match values.next() {
+            None => Ok(first),
+            Some(_) => Err(bad(name, "it is given more than once")),
+        }
+    }
+
+    pub(crate) fn needed(&self, name: &str) -> Result<&str, Problem> {
+        self.text(name)?.ok_or_else(|| bad(name, "it is needed"))
+    }
+
+    pub(crate) fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, Problem> {
+        self.parsed(name, "a whole number", |text| text.parse().ok())
+    }
+
+    pub(crate) fn parsed<T>(
+        &self,
+        name: &str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Problem> {
+        match self.text(name)? {
+            None => Ok(None),
+            Some(text) => match parse(text) {
+                Some(value) => Ok(Some(value)),
+                None => Err(bad(name, &format!("`{text}` is not {expected}"))),
+            },
+        }
+    }
+
+    /// One of the words of an enumeration.
+    pub(crate) fn word<T: DeserializeOwned + Serialize>(&self, name: &str) -> Result<Option<T>, Problem> {
+        match self.text(name)? {
+            None => Ok(None),
+            Some(text) => match serde_json::from_value(serde_json::Value::String(text.to_owned())) {
+                Ok(value) => Ok(Some(value)),
+                Err(error) => Err(bad(name, &error.to_string())),
+            },
+        }
+    }
+}
+
+/// A parameter that does not fit.
+pub(crate) fn bad(name: &str, why: &str) -> Problem {
+    Problem::malformed(format!("the parameter `{name}` can't be used: {why}")).mistake(name, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quarterdeck_model::Severity;
+
+    #[test]
+    fn a_mistake_in_a_body_names_its_place() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Step {
+            #[serde(rename = "attempts")]
+            _attempts: u32,
+        }
+        #[derive(Debug, serde::Deserialize)]
+        struct Runbook {
+            #[serde(rename = "steps")]
+            _steps: Vec<Step>,
+        }
+        let problem = read::<Runbook>(br#"{"steps": [{"attempts": 1}, {"attempts": "two"}]}"#).unwrap_err();
+        assert_eq!(problem.status, 422);
+        assert_eq!(problem.errors[0].path, "steps[1].attempts");
+        assert_eq!(read::<Runbook>(b"{").unwrap_err().status, 400);
+        assert_eq!(read::<Runbook>(br#"{"steps": []} x"#).unwrap_err().status, 400);
+    }
+
+    #[test]
+    fn a_parameter_that_does_not_fit_is_named() {
+        let params = Params::read("limit=many&severity=loud&label=a%3Db&label=c").unwrap();
+        assert_eq!(params.number::<u32>("limit").unwrap_err().errors[0].path, "limit");
+        assert!(params.word::<Severity>("severity").unwrap_err().detail.contains("critical"));
+        assert_eq!(params.many("label").collect::<Vec<_>>(), ["a=b", "c"]);
+        assert!(params.text("label").is_err());
+        assert!(params.text("absent").unwrap().is_none());
+    }
+}

@@ -1,0 +1,76 @@
+//! What every request passes, whatever its route.
+
+use crate::document::document;
+use crate::extract::Params;
+use crate::problem::Problem;
+use crate::{Api, idempotency, intake, security};
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+pub(crate) async fn gate(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let answered = async {
+        admit(&api, &request, route.as_deref())?;
+        if method.is_safe() { Ok(read(request, next).await) } else { change(&api, request, next).await }
+    };
+    let mut response = answered.await.unwrap_or_else(Problem::into_response);
+    security::harden(response.headers_mut());
+    let took = started.elapsed();
+    api.requests.count(&method, route.as_deref().unwrap_or("none"), response.status(), took);
+    tracing::debug!(%method, route, status = response.status().as_u16(), ?took, "request");
+    response
+}
+
+fn admit(api: &Api, request: &Request, route: Option<&str>) -> Result<(), Problem> {
+    let headers = request.headers();
+    let host = security::check_host(headers, request.uri(), &api.options.allowed_hosts)?;
+    security::check_origin(headers, &host)?;
+    security::check_token(request.method(), headers, api.options.token.as_deref())?;
+    check_parameters(request, route)
+}
+
+/// A misspelt filter would show everything: better to say so.
+fn check_parameters(request: &Request, route: Option<&str>) -> Result<(), Problem> {
+    let (Some(query), Some(route)) = (request.uri().query(), route) else { return Ok(()) };
+    let Some(known) = document().parameters(request.method(), route) else { return Ok(()) };
+    let params = Params::read(query)?;
+    match params.names().find(|name| !known.contains(*name)) {
+        None => Ok(()),
+        Some(name) => {
+            let known = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            let hint = if known.is_empty() { "there are none here".to_owned() } else { format!("there are {known}") };
+            Err(Problem::malformed(format!("there is no parameter `{name}`; hint: {hint}"))
+                .mistake(name, "there is no such parameter"))
+        }
+    }
+}
+
+async fn read(request: Request, next: Next) -> Response {
+    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => broken().into_response(),
+    }
+}
+
+/// Runs to its end even if the client hangs up.
+async fn change(api: &Arc<Api>, request: Request, next: Next) -> Result<Response, Problem> {
+    let request = intake::take_in(request, api.options.body_limit).await?;
+    let shared = Arc::clone(api);
+    let work = async move {
+        let run = |request: Request<bytes::Bytes>| next.run(request.map(Body::from));
+        idempotency::once(&shared, request, run).await
+    };
+    api.tasks.spawn(work).await.unwrap_or_else(|_| Err(broken()))
+}
+
+fn broken() -> Problem {
+    Problem::internal("the request met a defect of this program; hint: the log says where, please report it")
+}

@@ -1,0 +1,162 @@
+//! HTTP: everything that Quarterdeck can do, under `/api/v1`, and the pages for machines (`/healthz`, `/readyz`, `/metrics`).
+//!
+//! Not here: logic. A handler translates: the request into a question to the store or an order to an engine, the answer into
+//! JSON, an error into a problem document.
+//!
+//! Layout
+//! - `resources::*`: a file per resource
+//! - `document`: the OpenAPI document, made from the handlers; `schema`: the schemas of what they take and give
+//! - `gate`: what every request passes: `security`, the body's `intake`, `idempotency`, counting
+//! - `problem`, `paging`, `extract`, `precondition`: what handlers share
+//! - `server`: connections, their limits, and the end of them
+//!
+//! # Add an endpoint
+//! 1. Write the handler in `resources/<noun>.rs` with a `#[utoipa::path]`. Its name is the operation's id. Responses are
+//!    named as `body = ref(of::<Type>())`, requests as `ref(taken::<Type>())`; the types derive `schemars::JsonSchema`. Errors and
+//!    the token need not be mentioned: `document` adds them.
+//! 2. List it in that file's `routes()`, and a new file in `resources::api`. A route that is not listed does not exist, and
+//!    a parameter that is not declared is refused.
+//! 3. `tests/` asks every GET route on an empty store and checks the answers against the document: add a request there
+//!    where the path has parameters.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::allow_attributes,
+        reason = "a test may panic"
+    )
+)]
+
+mod document;
+mod extract;
+mod gate;
+mod idempotency;
+mod intake;
+mod paging;
+mod precondition;
+mod problem;
+mod requests;
+mod resources;
+mod schema;
+mod security;
+mod server;
+
+pub use problem::{Mistake, Problem};
+pub use server::serve;
+
+use async_trait::async_trait;
+use axum::Router;
+use quarterdeck_engines::Engines;
+use quarterdeck_model::clock::Clock;
+use quarterdeck_model::id::IdSource;
+use quarterdeck_model::plugin::Registry;
+use quarterdeck_model::series::Series;
+use quarterdeck_model::store::Store;
+use quarterdeck_model::{Span, Timestamp};
+use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The configuration in force, as the API shows it.
+#[async_trait]
+pub trait Configuration: Send + Sync + 'static {
+    /// All of it. Secrets are not shown.
+    fn effective(&self) -> Value;
+
+    /// Where the value at this JSON pointer comes from: a file with line, a variable, a flag, or the defaults.
+    fn origin(&self, pointer: &str) -> Option<String>;
+
+    /// Reads the files again and puts them in force. Returns what changed.
+    ///
+    /// # Errors
+    /// Every mistake that was found. Nothing changed then.
+    async fn reload(&self) -> Result<Value, Vec<String>>;
+}
+
+/// Lines in Prometheus's exposition format.
+pub type MetricsPage = Arc<dyn Fn() -> String + Send + Sync>;
+
+pub struct Options {
+    pub store: Arc<dyn Store>,
+    pub series: Arc<dyn Series>,
+    pub bus: quarterdeck_bus::Bus,
+    pub registry: Arc<dyn Registry>,
+    pub engines: Arc<Engines>,
+    pub scheduler: quarterdeck_scheduler::Handle,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Arc<IdSource>,
+    pub started_at: Timestamp,
+    pub version: &'static str,
+    /// What changes anything needs it. `None`: anyone who reaches the listener may change everything.
+    pub token: Option<String>,
+    /// Names by which this host may be reached, beside loopback ones; with or without a port.
+    pub allowed_hosts: Vec<String>,
+    /// Bytes of a request's body. See [`BODY_LIMIT`].
+    pub body_limit: usize,
+    /// Events that wait for a slow stream. See [`STREAM_BUFFER`].
+    pub stream_buffer: usize,
+    /// How long a stream's buffer may stay full before the client is cut off. See [`STALL`].
+    pub stall: Span,
+    pub configuration: Arc<dyn Configuration>,
+    /// Further lines for `/metrics`.
+    pub metrics_page: MetricsPage,
+    /// Ends event streams, so that connections can end.
+    pub shutdown: CancellationToken,
+}
+
+pub const BODY_LIMIT: usize = 1 << 20;
+pub const STREAM_BUFFER: usize = 1024;
+pub const STALL: Span = Span::from_secs(10);
+/// Event streams at once.
+const STREAMS: usize = 256;
+
+/// What the handlers work with.
+pub struct Api {
+    options: Options,
+    requests: requests::Requests,
+    idempotency: idempotency::Keys,
+    /// Changes under way: a client that hangs up does not stop one half-way.
+    tasks: TaskTracker,
+    streams: Arc<Semaphore>,
+    /// Streams that were too slow.
+    cut_off: Arc<AtomicU64>,
+}
+
+impl Api {
+    pub fn new(options: Options) -> Self {
+        Api {
+            options,
+            requests: requests::Requests::default(),
+            idempotency: idempotency::Keys::default(),
+            tasks: TaskTracker::new(),
+            streams: Arc::new(Semaphore::new(STREAMS)),
+            cut_off: Arc::default(),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.options.clock.now()
+    }
+}
+
+/// All routes, with everything that a request passes on its way.
+pub fn router(api: Arc<Api>) -> Router {
+    let (router, _) = resources::all().split_for_parts();
+    router
+        .fallback(resources::no_route)
+        .method_not_allowed_fallback(resources::no_method)
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&api), gate::gate))
+        .with_state(api)
+}
+
+/// The API's document, OpenAPI 3.1 in JSON.
+pub fn openapi() -> String {
+    document::document().text.clone()
+}

@@ -1,0 +1,79 @@
+//! A file per resource, and the list of all of them.
+
+mod alerts;
+mod configuration;
+mod dead_letters;
+mod deployments;
+mod events;
+mod exposition;
+mod findings;
+mod health;
+mod home;
+mod incidents;
+mod instances;
+mod jobs;
+mod metrics;
+mod notifications;
+mod openapi;
+mod plugins;
+mod runbooks;
+mod runs;
+mod scans;
+mod services;
+mod slos;
+mod status;
+mod stream;
+
+use crate::problem::Problem;
+use crate::{Api, document};
+use http::{Method, Uri};
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+
+/// Who changes something by the API; there is one token.
+pub(crate) const PRINCIPAL: &str = "operator";
+
+pub(crate) type Routes = OpenApiRouter<Arc<Api>>;
+
+pub(crate) fn all() -> Routes {
+    Routes::with_openapi(document::head())
+        .merge(health::routes())
+        .merge(exposition::routes())
+        .merge(home::routes())
+        .nest("/api/v1", api())
+}
+
+fn api() -> Routes {
+    Routes::new()
+        .merge(status::routes())
+        .merge(plugins::routes())
+        .merge(instances::routes())
+        .merge(jobs::routes())
+        .merge(metrics::routes())
+        .merge(events::routes())
+        .merge(stream::routes())
+        .merge(alerts::routes())
+        .merge(incidents::routes())
+        .merge(scans::routes())
+        .merge(findings::routes())
+        .merge(services::routes())
+        .merge(deployments::routes())
+        .merge(runbooks::routes())
+        .merge(runs::routes())
+        .merge(slos::routes())
+        .merge(notifications::routes())
+        .merge(dead_letters::routes())
+        .merge(configuration::routes())
+        .merge(openapi::routes())
+}
+
+pub(crate) async fn no_route(uri: Uri) -> Problem {
+    Problem::not_found(format!("there is no `{}`; hint: /api/v1/openapi.json lists what there is", uri.path()))
+}
+
+pub(crate) async fn no_method(method: Method, uri: Uri) -> Problem {
+    Problem::method_not_allowed(format!(
+        "`{}` can't be asked with {method}; hint: the header `Allow` says how",
+        uri.path()
+    ))
+}

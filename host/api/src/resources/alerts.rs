@@ -1,0 +1,62 @@
+//! Alerts: series that are abnormal, or were until lately.
+
+use super::{PRINCIPAL, Routes};
+use crate::extract::{At, Params};
+use crate::paging::{List, Order, Slice, Slicing, stored};
+use crate::problem::Problem;
+use crate::schema::of;
+use crate::{Api, precondition};
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use http::HeaderMap;
+use quarterdeck_model::Severity;
+use quarterdeck_model::domain::alert::{Alert, AlertState};
+use std::sync::Arc;
+use utoipa_axum::routes;
+
+pub(crate) fn routes() -> Routes {
+    Routes::new().routes(routes!(list_alerts)).routes(routes!(get_alert)).routes(routes!(acknowledge_alert))
+}
+
+/// Alerts, by fingerprint.
+#[utoipa::path(get, path = "/alerts", tag = "alerts",
+    params(Slicing,
+        ("state" = Option<String>, Query, description = "`pending`, `firing` or `resolved`."),
+        ("severity" = Option<String>, Query, description = "`critical`, `high`, `medium`, `low` or `info`."),
+        ("rule" = Option<String>, Query, description = "Name of the rule.")),
+    responses((status = 200, description = "Alerts.", body = ref(of::<List<Alert>>()))))]
+async fn list_alerts(State(api): State<Arc<Api>>, params: Params) -> Result<Json<List<Alert>>, Problem> {
+    let state = params.word::<AlertState>("state")?;
+    let severity = params.word::<Severity>("severity")?;
+    let rule = params.text("rule")?.map(str::to_owned);
+    stored(&api, Alert::COLLECTION, Order::Id, Slice::of(&params)?, move |alert: &Alert| {
+        state.is_none_or(|state| alert.state == state)
+            && severity.is_none_or(|severity| alert.severity == severity)
+            && rule.as_ref().is_none_or(|rule| alert.rule == *rule)
+    })
+    .await
+}
+
+/// One alert.
+#[utoipa::path(get, path = "/alerts/{fingerprint}", tag = "alerts",
+    params(("fingerprint" = String, Path, description = "Identity of rule and series.")),
+    responses((status = 200, description = "The alert.", body = ref(of::<Alert>()))))]
+async fn get_alert(State(api): State<Arc<Api>>, At(id): At<String>, headers: HeaderMap) -> Result<Response, Problem> {
+    precondition::show::<Alert>(&api, &headers, Alert::COLLECTION, &id)
+}
+
+/// Says that a person has seen it. It goes on as it is, and ends by itself.
+#[utoipa::path(post, path = "/alerts/{fingerprint}/acknowledge", tag = "alerts",
+    params(("fingerprint" = String, Path, description = "Identity of rule and series."),
+        ("If-Match" = Option<String>, Header, description = "ETag of the alert as it was seen.")),
+    responses((status = 200, description = "The alert as it is now.", body = ref(of::<Alert>()))))]
+async fn acknowledge_alert(
+    State(api): State<Arc<Api>>,
+    At(id): At<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    precondition::check(&api, &headers, Alert::COLLECTION, &id)?;
+    api.options.engines.monitoring.acknowledge(&id, PRINCIPAL).await?;
+    precondition::changed::<Alert>(&api, Alert::COLLECTION, &id)
+}

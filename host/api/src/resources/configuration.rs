@@ -1,0 +1,70 @@
+//! The configuration in force.
+
+use super::Routes;
+use crate::Api;
+use crate::extract::{Params, bad};
+use crate::problem::Problem;
+use crate::schema::of;
+use axum::Json;
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+use std::sync::Arc;
+use utoipa_axum::routes;
+
+pub(crate) fn routes() -> Routes {
+    Routes::new().routes(routes!(get_configuration)).routes(routes!(reload_configuration))
+}
+
+/// The configuration in force, or a part of it.
+#[derive(Debug, Serialize, JsonSchema)]
+struct EffectiveConfiguration {
+    /// JSON pointer of the part; empty: all of it.
+    pointer: String,
+    /// Secrets are not shown.
+    value: Value,
+    /// Where it comes from: a file with its line, a variable, a flag, or the defaults.
+    origin: Option<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Reloaded {
+    /// What is different now.
+    changed: Value,
+}
+
+/// The configuration in force.
+#[utoipa::path(get, path = "/configuration", tag = "configuration",
+    params(("pointer" = Option<String>, Query, description = "JSON pointer of a part: `/storage/retention`.")),
+    responses((status = 200, description = "The configuration.", body = ref(of::<EffectiveConfiguration>()))))]
+async fn get_configuration(
+    State(api): State<Arc<Api>>,
+    params: Params,
+) -> Result<Json<EffectiveConfiguration>, Problem> {
+    let pointer = params.text("pointer")?.unwrap_or_default().to_owned();
+    if !pointer.is_empty() && !pointer.starts_with('/') {
+        return Err(bad("pointer", "it must begin with `/`, or be empty"));
+    }
+    let configuration = &api.options.configuration;
+    match configuration.effective().pointer(&pointer) {
+        None => Err(Problem::not_found(format!("there is no `{pointer}` in the configuration"))),
+        Some(value) => {
+            let origin = configuration.origin(&pointer);
+            Ok(Json(EffectiveConfiguration { value: value.clone(), origin, pointer }))
+        }
+    }
+}
+
+/// Reads the configuration's files again and puts them in force. A mistake in them changes nothing.
+#[utoipa::path(post, path = "/configuration/reload", tag = "configuration",
+    responses((status = 200, description = "It is in force.", body = ref(of::<Reloaded>()))))]
+async fn reload_configuration(State(api): State<Arc<Api>>) -> Result<Json<Reloaded>, Problem> {
+    match api.options.configuration.reload().await {
+        Ok(changed) => Ok(Json(Reloaded { changed })),
+        Err(mistakes) => {
+            let detail = "the configuration has mistakes; the one in force stays";
+            Err(mistakes.into_iter().fold(Problem::invalid(detail), |problem, mistake| problem.mistake("", mistake)))
+        }
+    }
+}

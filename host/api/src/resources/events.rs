@@ -1,0 +1,167 @@
+//! Events: everything that happened, in the order in which it did.
+
+use super::{PRINCIPAL, Routes};
+use crate::Api;
+use crate::extract::{Body, Params};
+use crate::paging::{blocking, limit};
+use crate::problem::Problem;
+use crate::schema::{of, taken};
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use quarterdeck_bus::Error;
+use quarterdeck_model::event::{Event, EventFilter, Offset, StoredEvent};
+use quarterdeck_model::store::Store;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::sync::Arc;
+use utoipa_axum::routes;
+
+/// Types that clients may publish: what the host says of itself can't be forged.
+const OPEN: &str = "custom.";
+/// Stretches of the log that are looked at for one answer.
+const STRETCHES: usize = 64;
+/// Events of a stretch that is read backwards.
+const STRETCH: u64 = 1000;
+
+pub(crate) fn routes() -> Routes {
+    Routes::new().routes(routes!(list_events, publish_event))
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::TooFast { retry_after } => Problem::too_fast(error.to_string()).retry_after(retry_after),
+            Error::Store(error) => error.into(),
+            Error::Invalid(detail) => Problem::invalid(detail),
+        }
+    }
+}
+
+/// A part of the log.
+#[derive(Debug, Serialize, JsonSchema)]
+struct EventPage {
+    items: Vec<StoredEvent>,
+    /// Hand it back as `cursor` for the next part; `null` at the end of the log.
+    next_cursor: Option<String>,
+    /// Everything up to here was looked at: `after` for what comes later.
+    next: Offset,
+    /// Everything up to here was removed by retention.
+    tail: Offset,
+}
+
+/// An event of one's own.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewEvent {
+    /// Begins with `custom.`
+    #[serde(rename = "type")]
+    event_type: String,
+    /// What it is about.
+    subject: String,
+    #[serde(default)]
+    data: serde_json::Map<String, Value>,
+}
+
+pub(super) fn filter(params: &Params) -> Result<EventFilter, Problem> {
+    let mut filter = EventFilter::types(params.many("type"));
+    filter.subject = params.text("subject")?.map(str::to_owned);
+    Ok(filter)
+}
+
+/// Events, oldest first.
+#[utoipa::path(get, path = "/events", tag = "events",
+    params(("after" = Option<u64>, Query, description = "Only those behind this offset; 0, all that retention has left, unless given."),
+        ("type" = Option<Vec<String>>, Query, description = "`incident.opened`, all of `incident.`, or the topic `incident`. Repeatable."),
+        ("subject" = Option<String>, Query, description = "What the event is about: an id or a name."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Events at most; 100 unless given."),
+        ("newest" = Option<bool>, Query, description = "`true`: newest first, from the end of the log backwards."),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the part before; goes before `after`.")),
+    responses((status = 200, description = "Events.", body = ref(of::<EventPage>()))))]
+async fn list_events(State(api): State<Arc<Api>>, params: Params) -> Result<Json<EventPage>, Problem> {
+    let filter = filter(&params)?;
+    let limit = limit(&params)?;
+    let newest = params.parsed("newest", "`true` or `false`", |text| text.parse().ok())?.unwrap_or(false);
+    let (cursor, after) = (params.number("cursor")?, params.number("after")?);
+    let store = Arc::clone(&api.options.store);
+    if newest {
+        return blocking(move || backwards(&*store, &filter, limit, cursor, Offset(after.unwrap_or(0)))).await;
+    }
+    let after = cursor.or(after);
+    blocking(move || {
+        let (head, tail) = (store.head(), store.tail());
+        let mut next = Offset(after.unwrap_or(0)).max(tail);
+        let mut items = Vec::new();
+        for _ in 0..STRETCHES {
+            let batch = store.events(next, &filter, limit - items.len())?;
+            items.extend(batch.events);
+            next = next.max(batch.next);
+            if next >= head || items.len() >= limit {
+                break;
+            }
+        }
+        let next_cursor = (next < head).then(|| next.to_string());
+        Ok(Json(EventPage { items, next_cursor, next, tail }))
+    })
+    .await
+}
+
+/// Reads stretches of the log from its end towards its start, or down to `after`. The cursor is the offset before which it goes on.
+fn backwards(
+    store: &dyn Store,
+    filter: &EventFilter,
+    limit: usize,
+    cursor: Option<u64>,
+    after: Offset,
+) -> Result<Json<EventPage>, Problem> {
+    let (head, tail) = (store.head(), store.tail());
+    let start = tail.max(after);
+    let mut end = cursor.map_or(head, |before| Offset(before.saturating_sub(1)).min(head));
+    let mut items = Vec::new();
+    for _ in 0..STRETCHES {
+        let from = Offset(end.0.saturating_sub(STRETCH)).max(start);
+        let mut stretch = Vec::new();
+        let mut next = from;
+        while next < end {
+            let batch = store.events(next, filter, limit)?;
+            if batch.next <= next {
+                break;
+            }
+            stretch.extend(batch.events.into_iter().filter(|stored| stored.offset <= end));
+            next = batch.next;
+        }
+        items.extend(stretch.into_iter().rev());
+        end = from;
+        if end <= start || items.len() >= limit {
+            break;
+        }
+    }
+    let more = items.len() > limit || end > start;
+    items.truncate(limit);
+    let before = if items.len() < limit {
+        Offset(end.0.saturating_add(1))
+    } else {
+        items.last().map_or(end, |last| last.offset)
+    };
+    Ok(Json(EventPage { items, next_cursor: more.then(|| before.to_string()), next: head, tail }))
+}
+
+/// Publishes an event of one's own. Answers when it is on the disk.
+#[utoipa::path(post, path = "/events", tag = "events",
+    request_body(content = ref(taken::<NewEvent>()), content_type = "application/json"),
+    responses((status = 201, description = "The event with its place in the log.", body = ref(of::<StoredEvent>()))))]
+async fn publish_event(
+    State(api): State<Arc<Api>>,
+    Body(new): Body<NewEvent>,
+) -> Result<(StatusCode, Json<StoredEvent>), Problem> {
+    if !new.event_type.starts_with(OPEN) {
+        let why = format!("`{}` does not begin with `{OPEN}`; hint: other types are the host's own", new.event_type);
+        return Err(Problem::invalid(why.clone()).mistake("type", why));
+    }
+    let event = Event::new(&api.options.ids, api.now(), new.event_type, new.subject)
+        .principal(PRINCIPAL)
+        .data(Value::Object(new.data));
+    let offset = api.options.bus.publish(PRINCIPAL, vec![event.clone()]).await?;
+    Ok((StatusCode::CREATED, Json(StoredEvent { offset, event })))
+}

@@ -1,0 +1,70 @@
+//! For whoever watches over this host: does it live, and can it work?
+
+use super::Routes;
+use crate::Api;
+use crate::schema::of;
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use quarterdeck_model::plugin::PluginState;
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::sync::Arc;
+use utoipa_axum::routes;
+
+pub(crate) fn routes() -> Routes {
+    Routes::new().routes(routes!(get_health)).routes(routes!(get_readiness))
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Check {
+    name: &'static str,
+    ok: bool,
+    /// Why not.
+    reason: Option<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Readiness {
+    pub(super) ready: bool,
+    pub(super) checks: Vec<Check>,
+}
+
+impl Readiness {
+    pub(super) fn of(api: &Api) -> Self {
+        let store = api.options.store.health();
+        let plugins = api.options.registry.plugins();
+        let loading: Vec<_> = plugins
+            .iter()
+            .filter(|plugin| plugin.state == PluginState::Loading)
+            .map(|plugin| plugin.name.as_str())
+            .collect();
+        let waiting = match (plugins.is_empty(), loading.is_empty()) {
+            (true, _) => Some("no plugin is loaded yet".to_owned()),
+            (false, false) => Some(format!("being loaded: {}", loading.join(", "))),
+            (false, true) => None,
+        };
+        let checks = vec![
+            Check { name: "store", ok: store.writable, reason: store.reason },
+            Check { name: "plugins", ok: waiting.is_none(), reason: waiting },
+        ];
+        Readiness { ready: checks.iter().all(|check| check.ok), checks }
+    }
+}
+
+/// `ok` as long as the process lives.
+#[utoipa::path(get, path = "/healthz", tag = "host",
+    responses((status = 200, description = "It lives.", body = String, content_type = "text/plain")))]
+async fn get_health() -> &'static str {
+    "ok"
+}
+
+/// Whether it can do its work.
+#[utoipa::path(get, path = "/readyz", tag = "host",
+    responses((status = 200, description = "It can.", body = ref(of::<Readiness>())),
+        (status = 503, description = "It can't, and why.", body = ref(of::<Readiness>()))))]
+async fn get_readiness(State(api): State<Arc<Api>>) -> (StatusCode, Json<Readiness>) {
+    let readiness = Readiness::of(&api);
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(readiness))
+}

@@ -1,0 +1,239 @@
+//! Metrics: series that collectors bring or clients push.
+
+use super::Routes;
+use crate::Api;
+use crate::extract::{Body, Params, bad};
+use crate::paging::{List, Slice, Slicing, blocking, part};
+use crate::problem::Problem;
+use crate::schema::{of, taken};
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use quarterdeck_model::series::{LOOKBACK, Sample, Selector, SeriesData};
+use quarterdeck_model::{Labels, Span, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa_axum::routes;
+
+/// Points of one answer.
+const POINTS: usize = 500_000;
+/// Samples of one push.
+const PUSHED: usize = 10_000;
+/// How far a pushed sample may be ahead of this host's clock.
+const AHEAD: Span = Span::from_secs(600);
+const RANGE: Span = Span::from_secs(3600);
+
+pub(crate) fn routes() -> Routes {
+    Routes::new()
+        .routes(routes!(list_metrics, push_samples))
+        .routes(routes!(latest_samples))
+        .routes(routes!(range_of_samples))
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Metric {
+    name: String,
+}
+
+/// A sample of a series.
+#[derive(Debug, Serialize, JsonSchema)]
+struct LatestSample {
+    name: String,
+    labels: Labels,
+    at: Timestamp,
+    /// `null`: not a number, or infinite.
+    value: Option<f64>,
+}
+
+/// A series over a range, oldest first, as two columns of equal length.
+#[derive(Debug, Serialize, JsonSchema)]
+struct SeriesRange {
+    name: String,
+    labels: Labels,
+    at: Vec<Timestamp>,
+    /// `null`: not a number, or infinite.
+    values: Vec<Option<f64>>,
+}
+
+/// A sample to be kept.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct PushedSample {
+    /// Letters, digits, `_` and `:`; no digit first.
+    name: String,
+    #[serde(default)]
+    labels: Labels,
+    value: f64,
+    /// Now, unless given.
+    #[serde(default)]
+    at: Option<Timestamp>,
+}
+
+/// Samples to be kept: all of them, or none if one of them is not valid.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(transparent)]
+struct Push(Vec<PushedSample>);
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Pushed {
+    /// Samples that were taken.
+    accepted: usize,
+}
+
+fn finite(value: f64) -> Option<f64> {
+    Some(value).filter(|value| value.is_finite())
+}
+
+fn selector(params: &Params) -> Result<Selector, Problem> {
+    let mut labels = Labels::new();
+    for label in params.many("label") {
+        match label.split_once('=') {
+            Some((name, value)) if !name.is_empty() => labels.insert(name, value),
+            _ => return Err(bad("label", &format!("`{label}` is not `<name>=<value>`"))),
+        }
+    }
+    Ok(Selector { metric: params.needed("metric")?.to_owned(), labels })
+}
+
+fn moment(params: &Params, name: &str) -> Result<Option<Timestamp>, Problem> {
+    params.parsed(name, "an RFC 3339 time such as `2026-01-31T12:00:00Z`", Timestamp::parse)
+}
+
+/// Names of all metrics, sorted.
+#[utoipa::path(get, path = "/metrics", tag = "metrics",
+    params(Slicing, ("prefix" = Option<String>, Query, description = "Only those that begin so.")),
+    responses((status = 200, description = "Metrics.", body = ref(of::<List<Metric>>()))))]
+async fn list_metrics(State(api): State<Arc<Api>>, params: Params) -> Result<Json<List<Metric>>, Problem> {
+    let prefix = params.text("prefix")?.unwrap_or_default();
+    let names = api.options.series.names().into_iter().filter(|name| name.starts_with(prefix));
+    Ok(part(names.map(|name| Metric { name }), &Slice::of(&params)?, |metric| &metric.name))
+}
+
+/// The newest sample of each series of a metric, no older than five minutes.
+#[utoipa::path(get, path = "/metrics/latest", tag = "metrics",
+    params(Slicing, ("metric" = String, Query, description = "Name of the metric."),
+        ("label" = Option<Vec<String>>, Query, description = "`<name>=<value>` that the series must have. Repeatable.")),
+    responses((status = 200, description = "One sample per series.", body = ref(of::<List<LatestSample>>()))))]
+async fn latest_samples(State(api): State<Arc<Api>>, params: Params) -> Result<Json<List<LatestSample>>, Problem> {
+    let samples = api.options.series.latest(&selector(&params)?, api.now(), LOOKBACK);
+    let show = |sample: Sample| LatestSample {
+        name: sample.name,
+        labels: sample.labels,
+        at: sample.at,
+        value: finite(sample.value),
+    };
+    Ok(by_labels(samples.into_iter().map(show), &Slice::of(&params)?, |sample| &sample.labels))
+}
+
+/// Series of a metric over a range of time.
+#[utoipa::path(get, path = "/metrics/range", tag = "metrics",
+    params(Slicing, ("metric" = String, Query, description = "Name of the metric."),
+        ("label" = Option<Vec<String>>, Query, description = "`<name>=<value>` that the series must have. Repeatable."),
+        ("from" = Option<String>, Query, description = "RFC 3339, exclusive; an hour before `to` unless given."),
+        ("to" = Option<String>, Query, description = "RFC 3339, inclusive; now unless given."),
+        ("step" = Option<String>, Query, description = "The last sample of every `30s` or `5m`; every sample unless given.")),
+    responses((status = 200, description = "Series.", body = ref(of::<List<SeriesRange>>()))))]
+async fn range_of_samples(State(api): State<Arc<Api>>, params: Params) -> Result<Json<List<SeriesRange>>, Problem> {
+    let selector = selector(&params)?;
+    let to = moment(&params, "to")?.unwrap_or_else(|| api.now());
+    let from = moment(&params, "from")?.unwrap_or_else(|| to.minus(RANGE));
+    let step = params.parsed("step", "a duration such as `30s`", Span::parse)?;
+    if from >= to {
+        return Err(bad("from", "it must be before `to`"));
+    }
+    if step == Some(Span::ZERO) {
+        return Err(bad("step", "it must be longer than nothing"));
+    }
+    let slice = Slice::of(&params)?;
+    let series = Arc::clone(&api.options.series);
+    blocking(move || {
+        let found = series.range(&selector, from, to)?;
+        let found = found.into_iter().map(|series| thin(series, from, step));
+        let list = by_labels(found, &slice, |series| &series.labels);
+        if list.items.iter().map(|series| series.at.len()).sum::<usize>() > POINTS {
+            let detail = format!(
+                "the answer would have more than {POINTS} points; hint: give a longer `step` or a shorter range"
+            );
+            return Err(Problem::invalid(detail));
+        }
+        Ok(list)
+    })
+    .await
+}
+
+/// A part of the series of one metric, in the order of their labels.
+fn by_labels<T>(series: impl Iterator<Item = T>, slice: &Slice, labels: impl Fn(&T) -> &Labels) -> Json<List<T>> {
+    let mut keyed: Vec<_> = series.map(|series| (labels(&series).to_string(), series)).collect();
+    keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let Json(List { items, next_cursor }) = part(keyed, slice, |(key, _)| key);
+    Json(List { items: items.into_iter().map(|(_, series)| series).collect(), next_cursor })
+}
+
+/// Keeps the last sample of each step, counted from the start of the range.
+fn thin(series: SeriesData, from: Timestamp, step: Option<Span>) -> SeriesRange {
+    let mut kept = SeriesRange { name: series.name, labels: series.labels, at: Vec::new(), values: Vec::new() };
+    let mut last_step = None;
+    for (at, value) in series.at.into_iter().zip(series.values) {
+        // The range and each step of it are open at their start and closed at their end.
+        let here = step.map(|step| at.since(from).as_millis().saturating_sub(1) / step.as_millis());
+        if here.is_some() && here == last_step {
+            kept.at.pop();
+            kept.values.pop();
+        }
+        last_step = here;
+        kept.at.push(at);
+        kept.values.push(finite(value));
+    }
+    kept
+}
+
+/// Keeps samples that come from elsewhere. Readable at once, on the disk within a second.
+#[utoipa::path(post, path = "/metrics", tag = "metrics",
+    request_body(content = ref(taken::<Push>()), content_type = "application/json"),
+    responses((status = 202, description = "They are readable.", body = ref(of::<Pushed>()))))]
+async fn push_samples(
+    State(api): State<Arc<Api>>,
+    Body(Push(pushed)): Body<Push>,
+) -> Result<(StatusCode, Json<Pushed>), Problem> {
+    let now = api.now();
+    let mut mistakes = Problem::invalid("some of the samples are not valid; nothing was kept");
+    if pushed.len() > PUSHED {
+        return Err(Problem::invalid(format!(
+            "there are more than {PUSHED} samples; hint: send them in several requests"
+        )));
+    }
+    for (index, sample) in pushed.iter().enumerate() {
+        if sample.at.is_some_and(|at| at > now.plus(AHEAD) || at < Timestamp::MIN) {
+            mistakes =
+                mistakes.mistake(format!("[{index}].at"), format!("it is more than {AHEAD} ahead, or before 1970"));
+        }
+    }
+    if !mistakes.errors.is_empty() {
+        return Err(mistakes);
+    }
+    let accepted = pushed.len();
+    let keep = |sample: PushedSample| Sample {
+        name: sample.name,
+        labels: sample.labels,
+        at: sample.at.unwrap_or(now),
+        value: sample.value,
+    };
+    api.options.engines.monitoring.push(pushed.into_iter().map(keep).collect()).await?;
+    Ok((StatusCode::ACCEPTED, Json(Pushed { accepted })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_keeps_its_last_sample() {
+        let at: Vec<_> = [1, 10, 11, 12, 35].into_iter().map(Timestamp::from_millis).collect();
+        let data = SeriesData { at, values: vec![1.0, 2.0, 3.0, f64::NAN, 5.0], ..SeriesData::default() };
+        let thinned = thin(data.clone(), Timestamp::MIN, Some(Span::from_millis(10)));
+        assert_eq!(thinned.at.iter().map(|at| at.as_millis()).collect::<Vec<_>>(), [10, 12, 35]);
+        assert_eq!(thinned.values, [Some(2.0), None, Some(5.0)]);
+        assert_eq!(thin(data, Timestamp::MIN, None).at.len(), 5);
+    }
+}

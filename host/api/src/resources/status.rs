@@ -1,0 +1,164 @@
+//! The host at a glance.
+
+use super::Routes;
+use super::health::{Check, Readiness};
+use crate::Api;
+use crate::paging::blocking;
+use crate::problem::Problem;
+use crate::schema::of;
+use axum::Json;
+use axum::extract::State;
+use quarterdeck_model::domain::alert::{Alert, AlertState};
+use quarterdeck_model::domain::deployment::{Deployment, DeploymentState};
+use quarterdeck_model::domain::incident::{Incident, IncidentState};
+use quarterdeck_model::domain::runbook::{Run, RunState};
+use quarterdeck_model::domain::slo::{SloState, SloStatus};
+use quarterdeck_model::event::Offset;
+use quarterdeck_model::store::{Page, Store};
+use quarterdeck_model::{Span, Timestamp};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use utoipa_axum::routes;
+
+/// Documents of a collection that are looked at, the newest ones. What is open is seldom older.
+const LOOK_AT: usize = 1000;
+
+pub(crate) fn routes() -> Routes {
+    Routes::new().routes(routes!(get_status))
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Status {
+    version: String,
+    started_at: Timestamp,
+    now: Timestamp,
+    uptime: Span,
+    ready: bool,
+    checks: Vec<Check>,
+    store: StoreStatus,
+    log: LogStatus,
+    /// How many plugins are in which state.
+    plugins: BTreeMap<String, u64>,
+    /// How many instances are in which state.
+    instances: BTreeMap<String, u64>,
+    jobs: JobsStatus,
+    /// Among the newest 1000 of each.
+    open: Open,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct StoreStatus {
+    writable: bool,
+    /// Why not.
+    reason: Option<String>,
+    free_bytes: u64,
+    size_bytes: u64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct LogStatus {
+    /// Offset of the newest event.
+    head: Offset,
+    /// Everything up to here was removed by retention.
+    tail: Offset,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct JobsStatus {
+    jobs: u64,
+    running: u64,
+    /// Due, and waiting for a free slot.
+    queued: u64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Open {
+    /// Firing.
+    alerts: u64,
+    /// Not resolved.
+    incidents: u64,
+    /// Not at their end.
+    deployments: u64,
+    runs: u64,
+    /// Breached.
+    slos: u64,
+}
+
+/// The host at a glance.
+#[utoipa::path(get, path = "/status", tag = "host",
+    responses((status = 200, description = "How it is.", body = ref(of::<Status>()))))]
+async fn get_status(State(api): State<Arc<Api>>) -> Result<Json<Status>, Problem> {
+    let store = Arc::clone(&api.options.store);
+    let (log, health, open) = blocking(move || {
+        let log = LogStatus { head: store.head(), tail: store.tail() };
+        Ok((log, store.health(), open(&*store)?))
+    })
+    .await?;
+    let Readiness { ready, checks } = Readiness::of(&api);
+    let (now, depth) = (api.now(), api.options.scheduler.depth());
+    Ok(Json(Status {
+        version: api.options.version.to_owned(),
+        started_at: api.options.started_at,
+        now,
+        uptime: now.since(api.options.started_at),
+        ready,
+        checks,
+        store: StoreStatus {
+            writable: health.writable,
+            reason: health.reason,
+            free_bytes: health.free_bytes,
+            size_bytes: health.size_bytes,
+        },
+        log,
+        plugins: tally(api.options.registry.plugins().into_iter().map(|plugin| plugin.state)),
+        instances: tally(api.options.registry.instances().into_iter().map(|instance| instance.state)),
+        jobs: JobsStatus { jobs: wide(depth.jobs), running: wide(depth.running), queued: wide(depth.queued) },
+        open,
+    }))
+}
+
+pub(super) fn wide(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// The word by which a state is known in JSON.
+pub(super) fn word(state: impl Serialize) -> String {
+    match serde_json::to_value(state) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
+
+fn tally(states: impl Iterator<Item = impl Serialize>) -> BTreeMap<String, u64> {
+    states.fold(BTreeMap::new(), |mut counts, state| {
+        *counts.entry(word(state)).or_default() += 1;
+        counts
+    })
+}
+
+fn open(store: &dyn Store) -> Result<Open, Problem> {
+    Ok(Open {
+        alerts: count(store, Alert::COLLECTION, |alert: &Alert| alert.state == AlertState::Firing)?,
+        incidents: count(store, Incident::COLLECTION, |incident: &Incident| incident.state != IncidentState::Resolved)?,
+        deployments: count(store, Deployment::COLLECTION, |deployment: &Deployment| {
+            !DeploymentState::is_final(deployment.state)
+        })?,
+        runs: count(store, Run::COLLECTION, |run: &Run| run.state == RunState::Running)?,
+        slos: count(store, SloStatus::COLLECTION, |slo: &SloStatus| slo.state == SloState::Breached)?,
+    })
+}
+
+fn count<T: DeserializeOwned>(
+    store: &dyn Store,
+    collection: &str,
+    is_open: impl Fn(&T) -> bool,
+) -> Result<u64, Problem> {
+    let mut open = 0;
+    for document in store.list(collection, &Page::newest(LOOK_AT))? {
+        open += u64::from(is_open(&document.decode()?));
+    }
+    Ok(open)
+}

@@ -1,0 +1,19 @@
+//! The API over the real store, bus, scheduler and engines; only plugins are missing. Every answer is checked against the
+//! API's own document.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::allow_attributes,
+    reason = "a test may panic"
+)]
+
+mod changes;
+mod contract;
+mod plugins;
+mod problems;
+mod server;
+mod stream;
+mod support;

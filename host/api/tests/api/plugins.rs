@@ -1,0 +1,235 @@
+//! A host without a usable plugin: every call says so.
+
+use async_trait::async_trait;
+use quarterdeck_model::fetch::{Fetch, Fetched};
+use quarterdeck_model::kind::Plugins;
+use quarterdeck_model::kind::collector::{Collection, Collector};
+use quarterdeck_model::kind::correlator::{AlertSummary, Correlator, OpenIncident, Placement};
+use quarterdeck_model::kind::deployment_strategy::{Decision, DeploymentStrategy, Question};
+use quarterdeck_model::kind::deployment_target::{DeploymentTarget, Observation, Step};
+use quarterdeck_model::kind::detector::{Detector, Verdict, Window};
+use quarterdeck_model::kind::notifier::{Message, Notifier};
+use quarterdeck_model::kind::runbook_action::RunbookAction;
+use quarterdeck_model::kind::scanner_rule::{Interest, Reported, ScannerRule, Subject};
+use quarterdeck_model::kind::sla_calculator::{Attainment, SlaCalculator, SlaWindow};
+use quarterdeck_model::plugin::*;
+use quarterdeck_model::{Span, Timestamp};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub(crate) struct Absent;
+
+fn absent<T>() -> CallResult<T> {
+    Err(CallError::Unavailable { message: "there are no plugins here".to_owned() })
+}
+
+pub(crate) fn none() -> Plugins {
+    let absent = Arc::new(Absent);
+    Plugins {
+        collector: absent.clone(),
+        detector: absent.clone(),
+        scanner_rule: absent.clone(),
+        correlator: absent.clone(),
+        notifier: absent.clone(),
+        deployment_strategy: absent.clone(),
+        deployment_target: absent.clone(),
+        runbook_action: absent.clone(),
+        sla_calculator: absent,
+    }
+}
+
+#[async_trait]
+impl Collector for Absent {
+    async fn collect(&self, _: &InstanceName, _: Timestamp) -> CallResult<Collection> {
+        absent()
+    }
+}
+
+#[async_trait]
+impl Detector for Absent {
+    async fn evaluate(
+        &self,
+        _: &InstanceName,
+        _: &Map<String, Value>,
+        _: &Window,
+        _: Option<&[u8]>,
+    ) -> CallResult<Verdict> {
+        absent()
+    }
+}
+
+#[async_trait]
+impl ScannerRule for Absent {
+    async fn interests(&self, _: &InstanceName) -> CallResult<Interest> {
+        absent()
+    }
+
+    async fn scan(&self, _: &InstanceName, _: &[Subject]) -> CallResult<Vec<Reported>> {
+        absent()
+    }
+}
+
+#[async_trait]
+impl Correlator for Absent {
+    async fn correlate(
+        &self,
+        _: &InstanceName,
+        _: &AlertSummary,
+        _: &[OpenIncident],
+        _: Timestamp,
+    ) -> CallResult<Placement> {
+        absent()
+    }
+}
+
+#[async_trait]
+impl Notifier for Absent {
+    async fn notify(&self, _: &InstanceName, _: &Message, _: &str) -> CallResult<Outcome> {
+        absent()
+    }
+
+    async fn poll(&self, _: &InstanceName, _: &str) -> CallResult<Outcome> {
+        absent()
+    }
+}
+
+#[async_trait]
+impl DeploymentStrategy for Absent {
+    async fn decide(&self, _: &InstanceName, _: Question<'_>) -> CallResult<Decision> {
+        absent()
+    }
+}
+
+#[async_trait]
+impl DeploymentTarget for Absent {
+    async fn observe(&self, _: &InstanceName, _: &str) -> CallResult<Observation> {
+        absent()
+    }
+
+    async fn apply(&self, _: &InstanceName, _: &str, _: &Step, _: &str) -> CallResult<Outcome> {
+        absent()
+    }
+}
+
+#[async_trait]
+impl RunbookAction for Absent {
+    async fn plan(&self, _: &InstanceName, _: &Value) -> CallResult<Option<String>> {
+        absent()
+    }
+
+    async fn run(&self, _: &InstanceName, _: &Value, _: &str) -> CallResult<Outcome> {
+        absent()
+    }
+
+    async fn poll(&self, _: &InstanceName, _: &str) -> CallResult<Outcome> {
+        absent()
+    }
+
+    async fn cancel(&self, _: &InstanceName, _: &str) -> CallResult<()> {
+        absent()
+    }
+}
+
+#[async_trait]
+impl SlaCalculator for Absent {
+    async fn fold(
+        &self,
+        _: &InstanceName,
+        _: &Map<String, Value>,
+        _: &SlaWindow,
+        _: Option<&[u8]>,
+    ) -> CallResult<Vec<u8>> {
+        absent()
+    }
+
+    async fn merge(&self, _: &InstanceName, _: &Map<String, Value>, _: &[u8], _: &[u8]) -> CallResult<Vec<u8>> {
+        absent()
+    }
+
+    async fn finish(&self, _: &InstanceName, _: &Map<String, Value>, _: &[u8]) -> CallResult<Attainment> {
+        absent()
+    }
+}
+
+#[async_trait]
+impl Fetch for Absent {
+    async fn get(&self, _: &str, _: &[String], _: usize) -> Result<Fetched, String> {
+        Err("there is no network here".to_owned())
+    }
+}
+
+/// One plugin and one instance, whatever is configured.
+pub(crate) struct Listed;
+
+fn plugin() -> PluginStatus {
+    PluginStatus {
+        name: "http-probe".to_owned(),
+        version: "1.0.0".to_owned(),
+        summary: "Asks a page".to_owned(),
+        digest: Digest(format!("sha256:{}", "0".repeat(64))),
+        kinds: vec![Kind::Collector],
+        state: PluginState::Active,
+        reason: None,
+        source: "bundled".to_owned(),
+        bytes: 100_000,
+        loaded_at: Timestamp::from_millis(1_000),
+        capabilities: vec![Capability { name: "http".to_owned(), reason: "to ask".to_owned(), optional: false }],
+        config_schema: json!({"type": "object"}),
+    }
+}
+
+fn instance() -> InstanceStatus {
+    let plugin = plugin();
+    let grants = Grants {
+        http: vec!["http://127.0.0.1:7700".to_owned()],
+        exec: vec![ProgramGrant { program: "/bin/true".to_owned(), arguments: Vec::new() }],
+        ..Grants::default()
+    };
+    InstanceStatus {
+        name: InstanceName::from("http-probe/api"),
+        spec: InstanceSpec {
+            plugin: plugin.name.clone(),
+            config: Map::new(),
+            grants,
+            limits: Limits::default(),
+            every: Some(Span::from_secs(15)),
+            enabled: true,
+        },
+        state: InstanceState::Active,
+        reason: None,
+        plugin: Some(PluginRef { name: plugin.name, version: plugin.version, digest: plugin.digest }),
+        kinds: plugin.kinds,
+        usage: Usage {
+            calls: 3,
+            failures: BTreeMap::from([("deadline".to_owned(), 1)]),
+            wall_micros: 1_500_000,
+            ..Usage::default()
+        },
+    }
+}
+
+#[async_trait]
+impl Registry for Listed {
+    fn plugins(&self) -> Vec<PluginStatus> {
+        vec![plugin()]
+    }
+
+    fn instances(&self) -> Vec<InstanceStatus> {
+        vec![instance()]
+    }
+
+    fn instance(&self, name: &InstanceName) -> Option<InstanceStatus> {
+        Some(instance()).filter(|instance| instance.name == *name)
+    }
+
+    async fn configure(&self, _: BTreeMap<InstanceName, InstanceSpec>) {}
+
+    async fn check(&self, _: &BTreeMap<InstanceName, InstanceSpec>) -> Vec<(InstanceName, String, String)> {
+        Vec::new()
+    }
+
+    async fn reload(&self) -> Vec<PluginStatus> {
+        self.plugins()
+    }
+}

@@ -1,0 +1,168 @@
+//! Every refusal is a problem document of the right kind.
+
+use crate::support::{Answer, Deck, TOKEN, deck, deck_with, request};
+use axum::body::Body;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
+use http::{Method, Request};
+use quarterdeck_model::domain::Catalog;
+use serde_json::{Value, json};
+
+/// The answer is a problem of this status and kind.
+fn is(answer: &Answer, status: u16, kind: &str) -> Value {
+    let problem = answer.json();
+    assert_eq!(answer.status.as_u16(), status, "{problem:#}");
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    assert_eq!(problem["status"], status);
+    assert_eq!(problem["type"], format!("urn:quarterdeck:problem:{kind}"));
+    assert!(!problem["title"].as_str().unwrap().is_empty() && !problem["detail"].as_str().unwrap().is_empty());
+    answer.header("content-security-policy");
+    problem
+}
+
+async fn raw(deck: &Deck, content_type: Option<&str>, body: impl Into<Body>) -> Answer {
+    let mut builder = request(Method::POST, "/api/v1/events").header(AUTHORIZATION, format!("Bearer {TOKEN}"));
+    if let Some(content_type) = content_type {
+        builder = builder.header(CONTENT_TYPE, content_type);
+    }
+    deck.send(builder.body(body.into()).unwrap()).await
+}
+
+fn custom() -> Value {
+    json!({"type": "custom.test", "subject": "a", "data": {}})
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_found() {
+    let deck = deck().await;
+    for path in
+        ["/nothing", "/api/v1/nothing", "/api/v1/incidents/inc_1", "/api/v1/jobs/a%2Fb", "/api/v1/instances/a/b"]
+    {
+        is(&deck.get(path).await, 404, "not-found");
+    }
+    for path in ["/api/v1/incidents/inc_1/acknowledge", "/api/v1/alerts/x/acknowledge", "/api/v1/deployments/x/abort"] {
+        is(&deck.post(path, &json!({})).await, 404, "not-found");
+    }
+    is(&deck.post("/api/v1/runs", &json!({"runbook": "x"})).await, 404, "not-found");
+    is(&deck.post("/api/v1/jobs/run", &json!({"name": "x"})).await, 404, "not-found");
+    is(&deck.get("/api/v1/configuration?pointer=/absent").await, 404, "not-found");
+}
+
+#[tokio::test]
+async fn a_method_that_is_not_allowed_names_those_that_are() {
+    let deck = deck().await;
+    let answer = deck.post("/api/v1/status", &json!({})).await;
+    is(&answer, 405, "method-not-allowed");
+    assert!(answer.header("allow").contains("GET"));
+}
+
+#[tokio::test]
+async fn bodies_that_do_not_fit_are_refused() {
+    let deck = deck().await;
+    is(&raw(&deck, Some("application/json"), "{").await, 400, "malformed-request");
+    is(&raw(&deck, Some("application/json"), "").await, 400, "malformed-request");
+    is(&raw(&deck, Some("application/json"), vec![0xff, 0xfe]).await, 400, "malformed-request");
+    is(&raw(&deck, Some("text/plain"), custom().to_string()).await, 415, "unsupported-media-type");
+    is(&raw(&deck, None, custom().to_string()).await, 415, "unsupported-media-type");
+    let problem = is(&raw(&deck, Some("application/json"), r#"{"type": 5, "subject": ""}"#).await, 422, "invalid");
+    assert_eq!(problem["errors"][0]["path"], "type");
+    is(
+        &raw(&deck, Some("application/json"), r#"{"type": "custom.a", "subject": "a", "more": 1}"#).await,
+        422,
+        "invalid",
+    );
+    is(&raw(&deck, Some("application/json"), r#"{"type": "incident.opened", "subject": "a"}"#).await, 422, "invalid");
+    let deep = format!(r#"{{"type": "custom.a", "subject": "a", "data": {{"a": {}"#, "[".repeat(100_000));
+    is(&raw(&deck, Some("application/json"), deep).await, 400, "malformed-request");
+    let problem = is(&deck.post("/api/v1/configuration/reload", &json!({})).await, 422, "invalid");
+    assert!(problem["errors"][0]["detail"].as_str().unwrap().starts_with("quarterdeck.toml:3:10"));
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_refused_announced_or_not() {
+    let deck = deck_with(Catalog::default(), |options| options.body_limit = 1000).await;
+    let large = "x".repeat(1001);
+    is(&raw(&deck, Some("application/json"), large.clone()).await, 413, "too-large");
+    let chunks = futures::stream::iter(vec![Ok::<_, std::io::Error>(large)]);
+    is(&raw(&deck, Some("application/json"), Body::from_stream(chunks)).await, 413, "too-large");
+    assert_eq!(raw(&deck, Some("application/json; charset=utf-8"), custom().to_string()).await.status, 201);
+}
+
+#[tokio::test]
+async fn parameters_that_do_not_fit_are_refused_by_name() {
+    let deck = deck().await;
+    for (path, name) in [
+        ("/api/v1/incidents?severty=high", "severty"),
+        ("/api/v1/incidents?severity=loud", "severity"),
+        ("/api/v1/incidents?limit=0", "limit"),
+        ("/api/v1/incidents?cursor=%21", "cursor"),
+        ("/api/v1/events?after=soon", "after"),
+        ("/api/v1/metrics/latest", "metric"),
+        ("/api/v1/metrics/latest?metric=up&label=x", "label"),
+        ("/api/v1/metrics/range?metric=up&from=yesterday", "from"),
+        ("/api/v1/metrics/range?metric=up&step=0s", "step"),
+        ("/api/v1/status?verbose=1", "verbose"),
+    ] {
+        let problem = is(&deck.get(path).await, 400, "malformed-request");
+        assert_eq!(problem["errors"][0]["path"], name, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_without_the_token_is_refused() {
+    let deck = deck().await;
+    for given in [None, Some("Bearer wrong"), Some("Basic a-token"), Some(TOKEN)] {
+        let mut builder = request(Method::POST, "/api/v1/plugins/reload");
+        if let Some(given) = given {
+            builder = builder.header(AUTHORIZATION, given);
+        }
+        let answer = deck.send(builder.body(Body::empty()).unwrap()).await;
+        is(&answer, 401, "unauthorized");
+        assert!(answer.header("www-authenticate").starts_with("Bearer"));
+    }
+    assert_eq!(deck.post("/api/v1/plugins/reload", &json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn other_names_and_origins_are_refused() {
+    let deck = deck().await;
+    let ask = async |host: Option<&str>, origin: Option<&str>| {
+        let mut builder = Request::get("/healthz");
+        for (name, value) in [(HOST, host), (ORIGIN, origin)] {
+            if let Some(value) = value {
+                builder = builder.header(name, value);
+            }
+        }
+        deck.send(builder.body(Body::empty()).unwrap()).await
+    };
+    for (host, origin) in [
+        (Some("evil.example"), None),
+        (None, None),
+        (Some("127.0.0.1:7700"), Some("http://evil.example")),
+        (Some("127.0.0.1:7700"), Some("null")),
+    ] {
+        is(&ask(host, origin).await, 403, "forbidden");
+    }
+    for (host, origin) in [("localhost:7700", Some("http://localhost:7700")), ("deck.example", None), ("[::1]", None)] {
+        let answer = ask(Some(host), origin).await;
+        assert_eq!((answer.status.as_u16(), answer.body.as_slice()), (200, b"ok".as_slice()));
+    }
+}
+
+#[tokio::test]
+async fn a_producer_that_is_too_fast_is_told_when_to_go_on() {
+    let deck = deck().await;
+    deck.publish("custom.other", 0..5).await;
+    for _ in 0..2_000 {
+        assert_eq!(deck.post("/api/v1/events", &custom()).await.status, 201);
+    }
+    let answer = deck.post("/api/v1/events", &custom()).await;
+    is(&answer, 429, "too-many-requests");
+    assert!((1..=60).contains(&answer.header("retry-after").parse::<u64>().unwrap()));
+}
+
+#[tokio::test]
+async fn a_closed_store_is_unavailable() {
+    let deck = deck().await;
+    deck.store.close().await;
+    is(&deck.post("/api/v1/events", &custom()).await, 503, "unavailable");
+}

@@ -1,0 +1,105 @@
+//! Reading the log to its end, and then what comes, without a gap.
+
+use crate::Error;
+use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
+use quarterdeck_model::store::{EventBatch, Store, StoreError};
+use std::sync::Arc;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+/// A reader of its own pace. It holds no place in the store: dropping it costs nothing, and its position is all that is
+/// needed to go on elsewhere.
+pub struct Subscription {
+    store: Arc<dyn Store>,
+    filter: EventFilter,
+    /// Everything up to here was handed out or did not match.
+    position: Offset,
+    /// `None` while this reader is behind and reads the log. So one that lags holds no memory.
+    live: Option<broadcast::Receiver<Arc<Vec<StoredEvent>>>>,
+    /// The group that came last, until all of it is handed out.
+    group: Option<Arc<Vec<StoredEvent>>>,
+}
+
+impl Subscription {
+    pub(crate) fn new(store: Arc<dyn Store>, after: Offset, filter: EventFilter) -> Self {
+        Subscription { store, filter, position: after, live: None, group: None }
+    }
+
+    /// Where this reader stands: handed to `subscribe`, it goes on from there without a gap.
+    pub fn position(&self) -> Offset {
+        self.position
+    }
+
+    /// Goes on behind `after` instead: backwards for a replay.
+    pub fn seek(&mut self, after: Offset) {
+        self.position = after;
+        self.live = None;
+        self.group = None;
+    }
+
+    /// Between 1 and `limit` events, oldest first; waits until there is one. Dropped while it waits, it loses nothing.
+    ///
+    /// # Errors
+    /// The store's; [`StoreError::Closed`] once it is closed.
+    pub async fn next(&mut self, limit: usize) -> Result<EventBatch, Error> {
+        let limit = limit.max(1);
+        loop {
+            let events = if let Some(group) = self.group.take() {
+                self.take_from(group, limit)
+            } else if let Some(live) = &mut self.live {
+                match live.recv().await {
+                    Ok(group) => self.accept(group),
+                    Err(RecvError::Lagged(_)) => self.live = None,
+                    Err(RecvError::Closed) => return Err(StoreError::Closed.into()),
+                }
+                continue;
+            } else {
+                self.read_log(limit).await?
+            };
+            if !events.is_empty() {
+                return Ok(EventBatch { events, next: self.position });
+            }
+        }
+    }
+
+    /// A live group holds every event of its record, so one that does not join on shows that something was missed.
+    fn accept(&mut self, group: Arc<Vec<StoredEvent>>) {
+        let Some((first, last)) = group.first().zip(group.last()).map(|(f, l)| (f.offset, l.offset)) else { return };
+        if first.0 > self.position.0.saturating_add(1) {
+            self.live = None;
+        } else if last > self.position {
+            self.group = Some(group);
+        }
+    }
+
+    fn take_from(&mut self, group: Arc<Vec<StoredEvent>>, limit: usize) -> Vec<StoredEvent> {
+        let mut events = Vec::new();
+        let start = group.partition_point(|stored| stored.offset <= self.position);
+        for stored in group.iter().skip(start) {
+            if events.len() == limit {
+                self.group = Some(Arc::clone(&group));
+                break;
+            }
+            self.position = stored.offset;
+            if self.filter.matches(&stored.event) {
+                events.push(stored.clone());
+            }
+        }
+        events
+    }
+
+    /// One stretch of the log. Whoever finds nothing and stands at the head goes live: the receiver was there before the
+    /// head was looked at, so that nothing falls between.
+    async fn read_log(&mut self, limit: usize) -> Result<Vec<StoredEvent>, Error> {
+        let live = self.store.live();
+        let (store, filter, after) = (Arc::clone(&self.store), self.filter.clone(), self.position);
+        let batch = tokio::task::spawn_blocking(move || store.events(after, &filter, limit))
+            .await
+            .map_err(|_| StoreError::Closed)??;
+        self.position = self.position.max(batch.next);
+        if batch.events.is_empty() && self.position >= self.store.head() {
+            self.live = Some(live);
+        }
+        Ok(batch.events)
+    }
+}

@@ -1,0 +1,216 @@
+//! The bus over the real store.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::allow_attributes,
+    reason = "a test may panic"
+)]
+
+use quarterdeck_bus::{Bus, Error, Options};
+use quarterdeck_model::clock::ManualClock;
+use quarterdeck_model::effect::DEAD_LETTERS;
+use quarterdeck_model::event::{Event, EventFilter, Offset};
+use quarterdeck_model::id::IdSource;
+use quarterdeck_model::store::{Page, StoreError};
+use quarterdeck_model::transition::{Expected, Transition};
+use quarterdeck_model::{Span, Timestamp};
+use quarterdeck_storage::Database;
+use serde_json::json;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+const START: Timestamp = Timestamp::from_millis(1_750_000_000_000);
+const LIMITLESS: Options = Options { producer_rate: 0, producer_burst: 0 };
+
+fn open(dir: &Path, options: Options) -> (Bus, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::at(START));
+    let settings = quarterdeck_storage::Options {
+        free_space_floor_bytes: 0,
+        ..quarterdeck_storage::Options::new(dir, clock.clone())
+    };
+    (Bus::new(Database::open(settings).unwrap(), clock.clone(), options), clock)
+}
+
+fn event(event_type: &str, subject: &str, n: u64) -> Event {
+    Event::new(&IdSource::seeded(n), START, event_type, subject).data(json!({ "n": n }))
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("in time")
+}
+
+#[tokio::test]
+async fn a_subscriber_gets_the_log_and_then_what_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bus, _) = open(folder.path(), LIMITLESS);
+    bus.publish("a", (0..10).map(|n| event("old.n", "x", n)).collect()).await.unwrap();
+    let mut subscription = bus.subscribe(Offset(0), EventFilter::types(["old", "new.n"]));
+    let batch = within(subscription.next(4)).await.unwrap();
+    assert_eq!((batch.events.len(), batch.next), (4, Offset(4)));
+    assert_eq!(within(subscription.next(100)).await.unwrap().events.len(), 6);
+    let publisher = tokio::spawn({
+        let bus = bus.clone();
+        async move {
+            for n in 0..5 {
+                bus.publish("a", vec![event("other.n", "x", n), event("new.n", "x", n)]).await.unwrap();
+            }
+        }
+    });
+    for n in 0..5 {
+        let batch = within(subscription.next(1)).await.unwrap();
+        assert_eq!((batch.events[0].event.data["n"].as_u64(), batch.next), (Some(n), Offset(12 + 2 * n)));
+    }
+    publisher.await.unwrap();
+    assert_eq!(subscription.position(), bus.store().head());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_writers_slow_and_fast_subscribers_and_nothing_is_lost() {
+    const WRITERS: u64 = 20;
+    const EACH: u64 = 100;
+    let folder = tempfile::tempdir().unwrap();
+    let (bus, _) = open(folder.path(), LIMITLESS);
+    let mut readers = tokio::task::JoinSet::new();
+    for slow in [false, true] {
+        let mut subscription = bus.subscribe(Offset(0), EventFilter::default());
+        readers.spawn(async move {
+            let mut seen = Vec::new();
+            while (seen.len() as u64) < WRITERS * EACH {
+                seen.extend(subscription.next(if slow { 7 } else { 1_000 }).await.unwrap().events);
+                if slow {
+                    // Far slower than the writers: it lags behind what is kept live, again and again.
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            }
+            seen
+        });
+    }
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..WRITERS {
+        let bus = bus.clone();
+        writers.spawn(async move {
+            for n in 0..EACH {
+                bus.publish("w", vec![event("many.n", &writer.to_string(), n)]).await.unwrap();
+            }
+        });
+    }
+    writers.join_all().await;
+    for seen in within(readers.join_all()).await {
+        let offsets: Vec<u64> = seen.iter().map(|stored| stored.offset.0).collect();
+        assert_eq!(offsets, (1..=WRITERS * EACH).collect::<Vec<_>>());
+        for writer in 0..WRITERS {
+            let own = seen.iter().filter(|stored| stored.event.subject == writer.to_string());
+            let numbers: Vec<u64> = own.map(|stored| stored.event.data["n"].as_u64().unwrap()).collect();
+            assert_eq!(numbers, (0..EACH).collect::<Vec<_>>(), "each writer's order is kept");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_subscriber_that_was_cut_off_resumes_without_a_gap() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bus, _) = open(folder.path(), LIMITLESS);
+    let mut seen = Vec::new();
+    let mut position = Offset(0);
+    for round in 0..10 {
+        bus.publish("a", (0..7).map(|n| event("cut.n", "x", round * 7 + n)).collect()).await.unwrap();
+        let mut subscription = bus.subscribe(position, EventFilter::default());
+        seen.extend(within(subscription.next(5)).await.unwrap().events);
+        // Dropped while it waits, or not: nothing is lost with it.
+        let waiting = tokio::time::timeout(Duration::from_millis(1), subscription.next(0)).await;
+        seen.extend(waiting.into_iter().flat_map(|batch| batch.unwrap().events));
+        position = subscription.position();
+    }
+    let mut rest = bus.subscribe(position, EventFilter::default());
+    while seen.len() < 70 {
+        seen.extend(within(rest.next(100)).await.unwrap().events);
+    }
+    assert_eq!(seen.iter().map(|stored| stored.offset.0).collect::<Vec<_>>(), (1..=70).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_consumer_goes_on_where_it_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bus, _) = open(folder.path(), LIMITLESS);
+    bus.publish("a", (0..10).map(|n| event("job.n", "x", n)).collect()).await.unwrap();
+    let mut consumer = bus.consumer("engine", EventFilter::types(["job"])).unwrap();
+    let batch = within(consumer.next(3)).await.unwrap();
+    consumer.ack(batch.next).await.unwrap();
+    let batch = within(consumer.next(3)).await.unwrap();
+    // The state and the place move in one record.
+    let handled = Transition::new().put("c", "state", Expected::Any, json!(batch.events.len()));
+    bus.store().commit(handled.ack(consumer.name(), batch.next)).await.unwrap();
+    within(consumer.next(3)).await.unwrap();
+    drop(consumer);
+    drop(bus);
+    let (bus, _) = open(folder.path(), LIMITLESS);
+    let mut consumer = bus.consumer("engine", EventFilter::types(["job"])).unwrap();
+    assert_eq!(
+        within(consumer.next(1)).await.unwrap().events[0].offset,
+        Offset(7),
+        "the third batch was not acknowledged"
+    );
+    consumer.seek(Offset(0));
+    assert_eq!(within(consumer.next(100)).await.unwrap().events.len(), 10, "a replay");
+}
+
+#[tokio::test]
+async fn what_a_consumer_gives_up_on_is_kept_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bus, _) = open(folder.path(), LIMITLESS);
+    bus.publish("a", vec![event("bad.one", "x", 1)]).await.unwrap();
+    let mut consumer = bus.consumer("engine", EventFilter::types(["bad"])).unwrap();
+    let batch = within(consumer.next(1)).await.unwrap();
+    consumer.dead_letter(&batch.events[0], "no such rule").await.unwrap();
+    let letters = bus.store().list(DEAD_LETTERS, &Page::all()).unwrap();
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].value["reason"], "no such rule");
+    assert_eq!(letters[0].value["event"]["offset"], 1);
+    let mut added = bus.subscribe(Offset(0), EventFilter::types(["dead-letter.added"]));
+    let added = within(added.next(1)).await.unwrap().events.remove(0).event;
+    assert_eq!((added.subject, added.causation), (letters[0].id.clone(), Some(batch.events[0].event.id.clone())));
+}
+
+#[tokio::test]
+async fn a_producer_over_its_rate_is_refused_and_others_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bus, clock) = open(folder.path(), Options { producer_rate: 10, producer_burst: 3 });
+    for n in 0..3 {
+        bus.publish("loud", vec![event("a.b", "x", n)]).await.unwrap();
+    }
+    let Err(Error::TooFast { retry_after }) = bus.publish("loud", vec![event("a.b", "x", 4)]).await else { panic!() };
+    assert_eq!(retry_after, Span::from_millis(100));
+    bus.publish("quiet", vec![event("a.b", "x", 5)]).await.unwrap();
+    clock.advance(retry_after);
+    bus.publish("loud", vec![event("a.b", "x", 6)]).await.unwrap();
+    assert!(matches!(bus.publish("loud", vec![event("A.b", "x", 7)]).await, Err(Error::Invalid(_))));
+    assert_eq!(bus.store().head(), Offset(5));
+}
+
+#[tokio::test]
+async fn a_subscriber_ahead_of_the_head_goes_on_where_it_asked_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bus, _) = open(folder.path(), LIMITLESS);
+    bus.publish("a", vec![event("a.b", "x", 1)]).await.unwrap();
+    let mut ahead = bus.subscribe(Offset(2), EventFilter::default());
+    let reader = tokio::spawn(async move { ahead.next(1).await.unwrap() });
+    for n in 2..4 {
+        bus.publish("a", vec![event("a.b", "x", n)]).await.unwrap();
+    }
+    assert_eq!(within(reader).await.unwrap().events[0].offset, Offset(3));
+}
+
+#[tokio::test]
+async fn publishing_to_a_closed_store_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at(START));
+    let store = Database::open(quarterdeck_storage::Options::new(folder.path(), clock.clone())).unwrap();
+    let bus = Bus::new(store.clone(), clock, LIMITLESS);
+    store.close().await;
+    let error = bus.publish("a", vec![event("a.b", "x", 1)]).await.unwrap_err();
+    assert!(matches!(error, Error::Store(StoreError::Closed)));
+}

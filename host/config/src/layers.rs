@@ -1,0 +1,211 @@
+//! Which files there are, and what is laid over what.
+
+mod objects;
+
+use crate::place::Place;
+use crate::problem::{Problem, Problems, nearest};
+use crate::settings::Settings;
+use crate::tree::{Kind, Node, Places};
+use crate::{meaning, read, schema, shape, variables};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const BUILT_INS: &str = include_str!("../../../config/defaults.toml");
+
+/// Where a configuration is read from.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// The configuration folder. Without one, the built-in configuration holds, under variables and flags.
+    pub dir: Option<PathBuf>,
+    /// The main file, instead of `quarterdeck.toml` in the folder. Must exist.
+    pub file: Option<PathBuf>,
+    /// Name of the overlay: `environments/<name>.toml`. Must exist.
+    pub environment: Option<String>,
+    /// The environment. Whatever does not start with `QUARTERDECK_` is passed over.
+    pub variables: Vec<(String, String)>,
+    pub flags: Vec<Flag>,
+}
+
+/// A setting from the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flag {
+    /// Dotted: `storage.keep-events`.
+    pub path: String,
+    pub value: String,
+    /// As it was typed, for messages: `--listen`.
+    pub name: String,
+}
+
+/// A configuration that is valid.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub settings: Settings,
+    /// Where each value was written.
+    pub places: Places,
+    /// Every file that was read.
+    pub files: Vec<PathBuf>,
+    /// All settings, defaults too, as JSON: what is shown, kept and compared.
+    pub value: Value,
+    /// `sha256:<64 hex>` of the value.
+    pub digest: String,
+}
+
+impl Loaded {
+    /// Where the value at a JSON Pointer was written, for a person: `config/quarterdeck.toml:3:1`. Empty where its default
+    /// holds.
+    pub fn place(&self, pointer: &str) -> String {
+        self.places.of(pointer).map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// A mistake that only another part can see (a plugin, its configuration), with the place of the value, or of what is
+    /// around it where the value itself was not written.
+    pub fn problem(&self, pointer: &str, message: impl Into<String>) -> Problem {
+        Problem::at(&self.places.0.around(pointer).place, pointer, message)
+    }
+}
+
+/// Reads every layer. Blocks on the disk.
+///
+/// # Errors
+/// Everything that is wrong with any of them, at once.
+pub fn load(source: Source) -> Result<Loaded, Problems> {
+    let strict = schema::strict();
+    let mut problems = Vec::new();
+    let mut files = Vec::new();
+    let mut written = Node::table(Place::Default);
+    if let Some(path) = main_file(&source) {
+        if let Some(node) = read::file(&path, &mut problems) {
+            written.merge(anchored(node, &path));
+        }
+        files.push(path);
+    }
+    if let Some(dir) = &source.dir {
+        objects::read(dir, &mut written, &mut files, &mut problems);
+    }
+    if let Some(path) = overlay(&source, &mut problems) {
+        if let Some(node) = read::file(&path, &mut problems) {
+            written.merge(anchored(node, &path));
+        }
+        files.push(path);
+    }
+    // What can't be read makes other things look wrong: names that are missed, keys in the wrong table.
+    let unreadable = problems.clone();
+    let mut root =
+        if wants_built_ins(&written, &source) { built_ins(&mut problems) } else { Node::table(Place::Default) };
+    root.merge(written);
+    for (name, value) in &source.variables {
+        variables::variable(&mut root, &strict, name, value);
+    }
+    for flag in &source.flags {
+        variables::flag(&mut root, &strict, &flag.path, &flag.value, &flag.name);
+    }
+    let mut shape = Vec::new();
+    shape::check(&root, &strict, &mut shape);
+    problems.extend(shape.into_iter().filter(|problem| !unreadable.iter().any(|broken| same_file(broken, problem))));
+    if unreadable.is_empty() {
+        meaning::check(&root, &mut problems);
+    }
+    if !problems.is_empty() {
+        return Err(Problems::sorted(problems));
+    }
+    let other = |message: String| Problems(vec![Problem { place: None, pointer: String::new(), message, hint: None }]);
+    let settings: Settings = serde_json::from_value(root.to_value()).map_err(|error| other(error.to_string()))?;
+    let value = serde_json::to_value(&settings).map_err(|error| other(error.to_string()))?;
+    let hash = Sha256::digest(value.to_string().as_bytes());
+    let digest = hash.iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"));
+    Ok(Loaded { settings, places: Places(root), files, value, digest })
+}
+
+fn same_file(one: &Problem, other: &Problem) -> bool {
+    match (&one.place, &other.place) {
+        (Some(Place::File { path: one, .. }), Some(Place::File { path: other, .. })) => one == other,
+        _ => false,
+    }
+}
+
+fn main_file(source: &Source) -> Option<PathBuf> {
+    let beside = || source.dir.as_ref().map(|dir| dir.join("quarterdeck.toml")).filter(|path| path.exists());
+    source.file.clone().or_else(beside)
+}
+
+fn overlay(source: &Source, problems: &mut Vec<Problem>) -> Option<PathBuf> {
+    let name = source.environment.as_deref().filter(|name| !name.is_empty())?;
+    let mut complain = |message: String, hint: String| {
+        problems.push(Problem { place: None, pointer: String::new(), message, hint: Some(hint) });
+        None
+    };
+    let Some(dir) = &source.dir else {
+        return complain(
+            format!("there is no environment `{name}` without a configuration folder"),
+            "name one with --config-dir".to_owned(),
+        );
+    };
+    let folder = dir.join("environments");
+    let path = folder.join(format!("{name}.toml"));
+    let plain = !name.contains(['/', '\\']) && !name.starts_with('.');
+    if plain && path.is_file() {
+        return Some(path);
+    }
+    let mut known: Vec<String> = std::fs::read_dir(&folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.strip_suffix(".toml")?.to_owned()))
+        .collect();
+    known.sort();
+    let hint = match nearest(name, known.iter().map(String::as_str)) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None if known.is_empty() => format!("write {}", path.display()),
+        None => format!("there are {}", known.join(", ")),
+    };
+    complain(format!("there is no environment `{name}`"), hint)
+}
+
+fn wants_built_ins(written: &Node, source: &Source) -> bool {
+    let variable = source.variables.iter().rev().find(|(name, _)| name == "QUARTERDECK_BUILT_INS");
+    let flag = source.flags.iter().rev().find(|flag| flag.path == "built-ins");
+    let outermost = flag.map(|flag| &flag.value).or(variable.map(|(_, value)| value));
+    match outermost {
+        Some(text) => text.trim() != "false",
+        None => written.get("built-ins").is_none_or(|node| node.to_value() != Value::Bool(false)),
+    }
+}
+
+fn built_ins(problems: &mut Vec<Problem>) -> Node {
+    let path: Arc<Path> = Path::new("defaults.toml").into();
+    let node = read::text_as(&path, BUILT_INS, problems).unwrap_or_else(|| Node::table(Place::Default));
+    Node::from_value(&Place::Default, node.to_value())
+}
+
+/// Relative paths in a file are relative to its folder (of an overlay, to the folder above `environments`), and `~/` is the home.
+fn anchored(mut node: Node, path: &Path) -> Node {
+    let mut folder = path.parent().unwrap_or(Path::new(""));
+    if folder.file_name().is_some_and(|name| name == "environments") {
+        folder = folder.parent().unwrap_or(folder);
+    }
+    let anchor = |node: &mut Node| {
+        let Kind::Scalar(Value::String(text)) = &mut node.kind else { return };
+        let at_home = text.strip_prefix("~/").and_then(|rest| Some(std::env::home_dir()?.join(rest)));
+        match at_home {
+            Some(path) => *text = path.display().to_string(),
+            None if !text.is_empty() && Path::new(text).is_relative() => {
+                *text = folder.join(&*text).display().to_string();
+            }
+            None => {}
+        }
+    };
+    if let Kind::Table(entries) = &mut node.kind {
+        for key in ["data-dir", "plugins-dir"] {
+            entries.get_mut(key).into_iter().for_each(anchor);
+        }
+        if let Some(Node { kind: Kind::Table(secrets), .. }) = entries.get_mut("secrets") {
+            for secret in secrets.values_mut() {
+                if let Kind::Table(source) = &mut secret.kind {
+                    source.get_mut("file").into_iter().for_each(anchor);
+                }
+            }
+        }
+    }
+    node
+}

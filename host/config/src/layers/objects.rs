@@ -1,0 +1,110 @@
+//! The folders of declarative objects beside the main file: `rules/`, `slos/`, `runbooks/` ...
+//!
+//! A file holds many objects under their section (`[rules.cpu-high]`), or one, which is then named as the file is:
+//! `runbooks/restart.yaml`, `instances/http-probe/api.toml`. Only `.toml`, `.yaml` and `.yml` count, and no hidden file.
+
+use crate::meaning::object_sections;
+use crate::place::{Place, push};
+use crate::problem::Problem;
+use crate::read;
+use crate::tree::{Kind, Node};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Adds what the folders hold to what the main file holds.
+pub(super) fn read(dir: &Path, written: &mut Node, files: &mut Vec<PathBuf>, problems: &mut Vec<Problem>) {
+    for section in object_sections() {
+        let folder = dir.join(section);
+        for path in object_files(&folder, problems) {
+            if let Some(node) = read::file(&path, problems) {
+                add(section, objects(section, &folder, &path, node, problems), written, problems);
+            }
+            files.push(path);
+        }
+    }
+}
+
+fn object_files(folder: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![(folder.to_owned(), 0)];
+    while let Some((folder, depth)) = folders.pop() {
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error)
+                if depth == 0
+                    && matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) =>
+            {
+                continue;
+            }
+            Err(error) => {
+                let place = Place::File { path: folder.as_path().into(), line: 1, column: 1 };
+                problems.push(Problem::at(&place, "", format!("failed to read the folder: {error}")));
+                continue;
+            }
+        };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let hidden = entry.file_name().to_string_lossy().starts_with('.');
+            let wanted = path.extension().is_some_and(|e| e == "toml" || e == "yaml" || e == "yml");
+            if hidden {
+            } else if path.is_dir() && depth == 0 {
+                folders.push((path, depth + 1));
+            } else if wanted && path.is_file() {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The objects of one file, by name.
+fn objects(
+    section: &str,
+    folder: &Path,
+    path: &Path,
+    node: Node,
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<String, Node> {
+    let has_section = node.get(section).is_some_and(|inner| matches!(inner.kind, Kind::Table(_)));
+    let Node { kind: Kind::Table(mut entries), key, place } = node else {
+        problems.push(Problem::at(&node.place, "", "expected a table"));
+        return BTreeMap::new();
+    };
+    // A scan has `rules` too, but those are a list.
+    if has_section {
+        let inner = entries.remove(section);
+        for (other, node) in entries {
+            let problem = Problem::at(&node.key, &push("", &other), "unknown key");
+            problems.push(problem.hint(format!("a file in `{section}` holds `{section}` only")));
+        }
+        return match inner {
+            Some(Node { kind: Kind::Table(objects), .. }) => objects,
+            _ => BTreeMap::new(),
+        };
+    }
+    if entries.is_empty() {
+        return BTreeMap::new();
+    }
+    let name = path.strip_prefix(folder).unwrap_or(path).with_extension("");
+    let name = name.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
+    [(name, Node { kind: Kind::Table(entries), key, place })].into()
+}
+
+fn add(section: &str, objects: BTreeMap<String, Node>, written: &mut Node, problems: &mut Vec<Problem>) {
+    for (name, node) in objects {
+        if let Some(first) = written.get(section).and_then(|existing| existing.get(&name)) {
+            let problem = Problem::at(&node.key, &push(&push("", section), &name), "declared twice");
+            problems.push(problem.hint(format!("the first one is at {}", first.key)));
+            continue;
+        }
+        let (key, place) = (node.key.clone(), node.place.clone());
+        let Kind::Table(root) = &mut written.kind else { return };
+        let entry = root.entry(section.to_owned());
+        let table = entry.or_insert_with(|| Node { key, place, kind: Kind::Table(BTreeMap::new()) });
+        // A section of the wrong type in the main file is reported as that.
+        if let Kind::Table(existing) = &mut table.kind {
+            existing.insert(name, node);
+        }
+    }
+}

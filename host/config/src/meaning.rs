@@ -1,0 +1,188 @@
+//! What a schema cannot say: names that must exist, be unique, be well-formed. Looks at the tree, so that it can say where, and
+//! passes over what has the wrong shape, which was reported already.
+
+use crate::place::push;
+use crate::problem::{Problem, nearest};
+use crate::tree::Node;
+use quarterdeck_model::plugin::InstanceName;
+use quarterdeck_model::{Span, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Sections whose keys are names of objects that stand in URLs.
+pub(crate) const NAMED: [&str; 6] = ["rules", "routes", "scans", "runbooks", "services", "slos"];
+
+/// The scheduler's shortest interval.
+const SHORTEST: Span = Span::from_millis(10);
+
+pub(crate) fn check(root: &Node, problems: &mut Vec<Problem>) {
+    let mut check = Check { root, problems };
+    check.names();
+    check.references();
+    check.runbooks();
+    check.intervals();
+    check.grants();
+    check.exclusions();
+}
+
+struct Check<'a> {
+    root: &'a Node,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl<'a> Check<'a> {
+    /// Every object of a section, with its pointer.
+    fn objects(&self, section: &str) -> Vec<(String, &'a str, &'a Node)> {
+        let base = push("", section);
+        let objects = self.root.get(section).into_iter().flat_map(Node::entries);
+        objects.map(|(name, node)| (push(&base, name), name, node)).collect()
+    }
+
+    fn names(&mut self) {
+        for (pointer, name, node) in self.objects("instances") {
+            if !InstanceName::from(name).is_valid() {
+                let message = format!("`{name}` is not a name for an instance");
+                let hint = "write `<plugin>/<name>` in lower-case letters, digits and dashes, such as `http-probe/api`";
+                self.problems.push(Problem::at(&node.key, &pointer, message).hint(hint));
+            }
+        }
+        for section in NAMED {
+            for (pointer, name, node) in self.objects(section) {
+                let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+                if name.is_empty() || name.len() > 100 || !name.chars().all(fits) {
+                    let message = format!("`{name}` is not a name");
+                    let hint = "write lower-case letters, digits and dashes, at most 100";
+                    self.problems.push(Problem::at(&node.key, &pointer, message).hint(hint));
+                }
+            }
+        }
+    }
+
+    fn references(&mut self) {
+        for (section, key) in
+            [("rules", "detector"), ("services", "target"), ("services", "strategy"), ("slos", "calculator")]
+        {
+            for (pointer, _, node) in self.objects(section) {
+                self.refers(node.get(key), &push(&pointer, key), "instances", "instance");
+            }
+        }
+        for (section, key) in [("routes", "notify"), ("scans", "rules")] {
+            for (pointer, _, node) in self.objects(section) {
+                self.each_refers(node.get(key), &push(&pointer, key), "instances", "instance");
+            }
+        }
+        self.refers(self.root.at("/correlation/correlator"), "/correlation/correlator", "instances", "instance");
+        for (pointer, _, node) in self.objects("rules") {
+            self.refers(node.get("runbook"), &push(&pointer, "runbook"), "runbooks", "runbook");
+        }
+        for (pointer, _, node) in self.objects("instances") {
+            self.each_refers(node.at("/grants/secret"), &format!("{pointer}/grants/secret"), "secrets", "secret");
+        }
+    }
+
+    fn each_refers(&mut self, list: Option<&Node>, pointer: &str, section: &str, noun: &str) {
+        for (index, item) in list.into_iter().flat_map(Node::items).enumerate() {
+            self.refers(Some(item), &push(pointer, &index.to_string()), section, noun);
+        }
+    }
+
+    fn refers(&mut self, node: Option<&Node>, pointer: &str, section: &str, noun: &str) {
+        let Some((node, name)) = node.and_then(|node| node.text().map(|name| (node, name))) else { return };
+        let declared = self.root.get(section);
+        if declared.is_some_and(|declared| declared.get(name).is_some()) {
+            return;
+        }
+        let names = declared.into_iter().flat_map(Node::entries).map(|(name, _)| name);
+        let hint = match nearest(name, names) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("declare it: `[{}]`", crate::place::key_path(&push(&push("", section), name))),
+        };
+        self.problems.push(Problem::at(&node.place, pointer, format!("there is no {noun} `{name}`")).hint(hint));
+    }
+
+    fn runbooks(&mut self) {
+        for (pointer, _, runbook) in self.objects("runbooks") {
+            let Some(steps) = runbook.get("steps") else { continue };
+            let base = push(&pointer, "steps");
+            if steps.items().next().is_none() {
+                self.problems.push(Problem::at(&steps.place, &base, "a runbook needs at least one step"));
+            }
+            let mut seen: BTreeMap<&str, &Node> = BTreeMap::new();
+            for (index, step) in steps.items().enumerate() {
+                let at = push(&base, &index.to_string());
+                self.refers(step.get("action"), &push(&at, "action"), "instances", "instance");
+                let Some((node, name)) = step.get("name").and_then(|node| node.text().map(|name| (node, name))) else {
+                    continue;
+                };
+                if let Some(first) = seen.insert(name, node) {
+                    let problem =
+                        Problem::at(&node.place, &push(&at, "name"), format!("another step is called `{name}`"));
+                    self.problems.push(problem.hint(format!("the first one is at {}", first.place)));
+                }
+            }
+            for (index, step) in steps.items().enumerate() {
+                let Some(target) = step.at("/on-failure/goto") else { continue };
+                let Some(name) = target.text().filter(|name| !seen.contains_key(name)) else { continue };
+                let problem = Problem::at(
+                    &target.place,
+                    &format!("{base}/{index}/on-failure/goto"),
+                    format!("there is no step `{name}`"),
+                );
+                self.problems.push(match nearest(name, seen.keys().copied()) {
+                    Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
+                    None => problem,
+                });
+            }
+        }
+    }
+
+    fn intervals(&mut self) {
+        for section in ["instances", "rules", "scans"] {
+            for (pointer, _, node) in self.objects(section) {
+                let Some(every) = node.get("every") else { continue };
+                if every.text().and_then(Span::parse).is_some_and(|span| span < SHORTEST) {
+                    let message = format!("expected {SHORTEST} or more, found {}", every.text().unwrap_or_default());
+                    self.problems.push(Problem::at(&every.place, &push(&pointer, "every"), message));
+                }
+            }
+        }
+    }
+
+    fn grants(&mut self) {
+        for (pointer, _, instance) in self.objects("instances") {
+            for capability in ["exec", "process"] {
+                let programs = instance.at(&format!("/grants/{capability}")).into_iter().flat_map(Node::items);
+                for (index, program) in programs.enumerate() {
+                    let Some(path) = program.get("program") else { continue };
+                    if path.text().is_some_and(|text| !text.starts_with('/')) {
+                        let at = format!("{pointer}/grants/{capability}/{index}/program");
+                        let message = format!("expected an absolute path, found {:?}", path.text().unwrap_or_default());
+                        self.problems.push(Problem::at(&path.place, &at, message));
+                    }
+                }
+            }
+        }
+    }
+
+    fn exclusions(&mut self) {
+        for (pointer, _, slo) in self.objects("slos") {
+            for (index, exclusion) in slo.get("exclusions").into_iter().flat_map(Node::items).enumerate() {
+                let time = |key: &str| exclusion.get(key).and_then(Node::text).and_then(Timestamp::parse);
+                if let (Some(from), Some(to)) = (time("from"), time("to"))
+                    && to <= from
+                {
+                    let at = format!("{pointer}/exclusions/{index}");
+                    self.problems.push(Problem::at(
+                        &exclusion.place,
+                        &at,
+                        format!("it ends at {to}, before it starts"),
+                    ));
+                }
+            }
+        }
+    }
+}
+
+/// Names of one section, for the check of duplicates.
+pub(crate) fn object_sections() -> BTreeSet<&'static str> {
+    NAMED.into_iter().chain(["instances", "secrets"]).collect()
+}

@@ -1,0 +1,65 @@
+//! Texts that are only known when the daemon stands: `{{host.url}}`, `{{config.dir}}`, `{{data.dir}}`.
+
+use crate::settings::Settings;
+use quarterdeck_model::plugin::InstanceSpec;
+use serde_json::{Map, Value};
+use std::path::Path;
+
+impl Settings {
+    /// Fills them in, in the configuration and the grants of instances, the paths and pages of scans, and what runbooks hand to
+    /// their steps. Other `{{...}}` are left alone: they are filled in when a step or an alert has their values.
+    pub fn resolve(&self, host_url: &str, config_dir: &Path, data_dir: &Path) -> Settings {
+        let texts = Texts([
+            ("{{host.url}}", host_url.trim_end_matches('/').to_owned()),
+            ("{{config.dir}}", config_dir.display().to_string()),
+            ("{{data.dir}}", data_dir.display().to_string()),
+        ]);
+        let mut settings = self.clone();
+        settings.instances.values_mut().for_each(|instance| texts.instance(instance));
+        for scan in settings.scans.values_mut() {
+            scan.paths.iter_mut().chain(&mut scan.urls).for_each(|text| texts.fill(text));
+        }
+        for step in settings.runbooks.values_mut().flat_map(|runbook| &mut runbook.steps) {
+            texts.map(&mut step.with);
+        }
+        for service in settings.services.values_mut() {
+            texts.map(&mut service.config);
+        }
+        settings
+    }
+}
+
+struct Texts([(&'static str, String); 3]);
+
+impl Texts {
+    fn instance(&self, instance: &mut InstanceSpec) {
+        self.map(&mut instance.config);
+        let grants = &mut instance.grants;
+        grants.http.iter_mut().chain(&mut grants.tcp).for_each(|text| self.fill(text));
+        for program in grants.exec.iter_mut().chain(&mut grants.process) {
+            self.fill(&mut program.program);
+            program.arguments.iter_mut().for_each(|text| self.fill(text));
+        }
+    }
+
+    fn map(&self, map: &mut Map<String, Value>) {
+        map.values_mut().for_each(|value| self.value(value));
+    }
+
+    fn value(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => self.fill(text),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.value(item)),
+            Value::Object(map) => self.map(map),
+            _ => {}
+        }
+    }
+
+    fn fill(&self, text: &mut String) {
+        for (name, value) in &self.0 {
+            if text.contains(name) {
+                *text = text.replace(name, value);
+            }
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! What can be set. The comments are what the JSON Schema says about each key.
+
+use quarterdeck_model::Span;
+use quarterdeck_model::domain::Catalog;
+use quarterdeck_model::domain::alert::RuleSpec;
+use quarterdeck_model::domain::deployment::ServiceSpec;
+use quarterdeck_model::domain::incident::CorrelationSpec;
+use quarterdeck_model::domain::notification::RouteSpec;
+use quarterdeck_model::domain::runbook::RunbookSpec;
+use quarterdeck_model::domain::scan::ScanSpec;
+use quarterdeck_model::domain::slo::SloSpec;
+use quarterdeck_model::plugin::{InstanceName, InstanceSpec};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Settings {
+    /// Address and port of the HTTP API and the console.
+    #[schemars(schema_with = "crate::schema::socket_address")]
+    pub listen: SocketAddr,
+    /// Everything that the host keeps.
+    pub data_dir: PathBuf,
+    /// Where plugins are dropped. Unless given: `plugins` beside this file if it exists, else `plugins` in the data folder.
+    pub plugins_dir: Option<PathBuf>,
+    /// The instances, rules, objectives, scan and runbook that work without any configuration.
+    pub built_ins: bool,
+    pub storage: StorageSettings,
+    pub runtime: RuntimeSettings,
+    pub events: EventSettings,
+    pub api: ApiSettings,
+    pub log: LogSettings,
+    /// Where secrets are, by name. Instances use those that their grants name.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// Plugins put to use, by name: `http-probe/api`.
+    pub instances: BTreeMap<InstanceName, InstanceSpec>,
+    /// Alert rules, by name.
+    pub rules: BTreeMap<String, RuleSpec>,
+    /// How alerts become incidents.
+    pub correlation: CorrelationSpec,
+    /// Who is told what, by name. All routes that match are taken.
+    pub routes: BTreeMap<String, RouteSpec>,
+    /// Scans, by name.
+    pub scans: BTreeMap<String, ScanSpec>,
+    /// Runbooks, by slug.
+    pub runbooks: BTreeMap<String, RunbookSpec>,
+    /// Services that can be deployed, by name.
+    pub services: BTreeMap<String, ServiceSpec>,
+    /// Objectives, by name.
+    pub slos: BTreeMap<String, SloSpec>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7700)),
+            data_dir: default_data_dir(),
+            plugins_dir: None,
+            built_ins: true,
+            storage: StorageSettings::default(),
+            runtime: RuntimeSettings::default(),
+            events: EventSettings::default(),
+            api: ApiSettings::default(),
+            log: LogSettings::default(),
+            secrets: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            correlation: CorrelationSpec::default(),
+            routes: BTreeMap::new(),
+            scans: BTreeMap::new(),
+            runbooks: BTreeMap::new(),
+            services: BTreeMap::new(),
+            slos: BTreeMap::new(),
+        }
+    }
+}
+
+/// `$XDG_DATA_HOME/quarterdeck`, else `~/.local/share/quarterdeck`, else (without a home) `/var/lib/quarterdeck`.
+fn default_data_dir() -> PathBuf {
+    let absolute = |path: &PathBuf| path.is_absolute();
+    std::env::var_os("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .filter(absolute)
+        .or_else(|| std::env::home_dir().filter(absolute).map(|home| home.join(".local/share")))
+        .unwrap_or_else(|| PathBuf::from("/var/lib"))
+        .join("quarterdeck")
+}
+
+impl Settings {
+    /// What the engines work on.
+    pub fn catalog(&self) -> Catalog {
+        Catalog {
+            rules: self.rules.clone(),
+            correlation: self.correlation.clone(),
+            routes: self.routes.clone(),
+            scans: self.scans.clone(),
+            runbooks: self.runbooks.clone(),
+            services: self.services.clone(),
+            slos: self.slos.clone(),
+        }
+    }
+
+    /// The plugins folder: the one that is set, else `plugins` in the configuration folder if that exists, else `plugins` in the
+    /// data folder.
+    pub fn plugins_folder(&self, config_dir: Option<&Path>) -> PathBuf {
+        let beside = config_dir.map(|dir| dir.join("plugins")).filter(|dir| dir.is_dir());
+        self.plugins_dir.clone().or(beside).unwrap_or_else(|| self.data_dir.join("plugins"))
+    }
+}
+
+/// How much is kept. What is over goes, the oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct StorageSettings {
+    /// With less free space on the disk, writes are refused.
+    pub free_space_floor_bytes: u64,
+    /// How long events are kept.
+    pub keep_events: Span,
+    /// How long samples are kept.
+    pub keep_samples: Span,
+    /// How large the event log may grow.
+    pub keep_log_bytes: u64,
+}
+
+impl Default for StorageSettings {
+    fn default() -> Self {
+        StorageSettings {
+            free_space_floor_bytes: 256 << 20,
+            keep_events: Span::from_secs(7 * 86_400),
+            keep_samples: Span::from_secs(15 * 86_400),
+            keep_log_bytes: 1 << 30,
+        }
+    }
+}
+
+/// How plugins are run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct RuntimeSettings {
+    /// Threads that run guests. Unless given, one for each core.
+    pub guest_threads: Option<u32>,
+    /// Sandboxes at once, over all plugins.
+    pub sandboxes: u32,
+    /// How long the compilation of one plugin may take.
+    pub compile_timeout: Span,
+    /// How much memory it may use.
+    pub compile_memory_bytes: u64,
+    /// So many first calls of a new version are watched; if too many of them fail, the version before comes back.
+    pub probation_calls: u32,
+    /// An instance that misbehaved so many times in a row is quarantined.
+    pub quarantine_after: u32,
+}
+
+impl Default for RuntimeSettings {
+    fn default() -> Self {
+        RuntimeSettings {
+            guest_threads: None,
+            sandboxes: 256,
+            compile_timeout: Span::from_secs(120),
+            compile_memory_bytes: 2 << 30,
+            probation_calls: 20,
+            quarantine_after: 5,
+        }
+    }
+}
+
+/// Limits of who publishes and who reads events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct EventSettings {
+    /// Events per second that one producer may publish in the long run; 0 refuses nothing.
+    pub producer_rate: u32,
+    /// Events that it may publish at once after a silence.
+    pub producer_burst: u32,
+    /// Events that wait for a slow reader of the stream before it is cut off.
+    pub stream_buffer: u32,
+}
+
+impl Default for EventSettings {
+    fn default() -> Self {
+        EventSettings { producer_rate: 1_000, producer_burst: 5_000, stream_buffer: 1_024 }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct ApiSettings {
+    /// Larger bodies of requests are refused.
+    pub body_limit_bytes: u64,
+    /// Names by which browsers may reach the API, beside the loopback names.
+    pub allowed_hosts: Vec<String>,
+}
+
+impl Default for ApiSettings {
+    fn default() -> Self {
+        ApiSettings { body_limit_bytes: 1 << 20, allowed_hosts: Vec::new() }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct LogSettings {
+    /// What is logged: a level, and levels of parts: `info,quarterdeck_runtime=debug`.
+    pub filter: String,
+    /// How it is written.
+    pub format: LogFormat,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        LogSettings { filter: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// Where a secret is: never in the configuration itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecretSource {
+    /// Name of an environment variable of the daemon.
+    Env(String),
+    /// Path of a file; a line end at its end is left out.
+    File(PathBuf),
+}

@@ -1,0 +1,101 @@
+//! Environment variables and flags as layers.
+//!
+//! `QUARTERDECK_STORAGE__KEEP_EVENTS=3d`: two underscores separate levels, one stands for whatever a name has there
+//! (`keep-events`, `http-probe/self`). A value is read as the setting's type wants it; a list is separated by
+//! commas, or written as in TOML.
+
+use crate::place::{Place, push, steps};
+use crate::schema;
+use crate::tree::{Kind, Node};
+use serde_json::Value;
+
+const PREFIX: &str = "QUARTERDECK_";
+
+/// Read by the command line, the build, or the tests.
+const NOT_SETTINGS: [&str; 11] = [
+    "CACHE_DIR",
+    "CONFIG",
+    "CONFIG_DIR",
+    "ENVIRONMENT",
+    "NO_RUSTUP",
+    "PLUGIN_VERSION",
+    "PROCESS",
+    "SKIP_PLUGINS",
+    "TOKEN",
+    "TOKEN_FILE",
+    "URL",
+];
+
+/// Lays the variable on the tree. Names that are not settings of ours are passed over; unknown settings become unknown keys.
+pub(crate) fn variable(root: &mut Node, strict: &Value, name: &str, value: &str) {
+    let Some(path) = name.strip_prefix(PREFIX) else { return };
+    if NOT_SETTINGS.contains(&path) || path.starts_with("TESTS_") {
+        return;
+    }
+    let mut pointer = String::new();
+    for segment in path.split("__") {
+        let known = schema::at(strict, &pointer).map(|here| schema::known_keys(strict, here)).unwrap_or_default();
+        let existing = root.at(&pointer).into_iter().flat_map(Node::entries).map(|(key, _)| key);
+        let key = known.into_iter().chain(existing).find(|key| same(key, segment)).map(str::to_owned);
+        let key = key.unwrap_or_else(|| segment.to_lowercase().replace('_', "-"));
+        pointer = push(&pointer, &key);
+    }
+    set(root, strict, &pointer, value, &Place::Variable(name.into()));
+}
+
+/// Lays a flag on the tree; `path` is dotted.
+pub(crate) fn flag(root: &mut Node, strict: &Value, path: &str, value: &str, name: &str) {
+    let pointer = path.split('.').fold(String::new(), |pointer, key| push(&pointer, key));
+    set(root, strict, &pointer, value, &Place::Flag(name.into()));
+}
+
+fn same(key: &str, segment: &str) -> bool {
+    let simple = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    key.chars().map(simple).eq(segment.chars().map(|c| c.to_ascii_uppercase()))
+}
+
+fn set(root: &mut Node, strict: &Value, pointer: &str, text: &str, place: &Place) {
+    let value = read(strict, schema::at(strict, pointer), text);
+    let mut node = Node::from_value(place, value);
+    let path: Vec<String> = steps(pointer).collect();
+    for key in path.into_iter().rev() {
+        let mut table = Node::table(place.clone());
+        table.kind = Kind::Table([(key, node)].into());
+        node = table;
+    }
+    // Tables on the way keep the places that they have.
+    overlay(root, node);
+}
+
+fn overlay(below: &mut Node, over: Node) {
+    match (&mut below.kind, over.kind) {
+        (Kind::Table(mine), Kind::Table(theirs)) => {
+            for (key, node) in theirs {
+                match mine.get_mut(&key) {
+                    Some(inner) => overlay(inner, node),
+                    None => {
+                        mine.insert(key, node);
+                    }
+                }
+            }
+        }
+        (mine, theirs) => {
+            *mine = theirs;
+            below.key = over.key;
+            below.place = over.place;
+        }
+    }
+}
+
+fn read(strict: &Value, schema: Option<&Value>, text: &str) -> Value {
+    let is = |name| schema.is_some_and(|schema| schema::has_type(strict, schema, name));
+    if is("string") {
+        return Value::String(text.to_owned());
+    }
+    let trimmed = text.trim();
+    if is("array") && !trimmed.starts_with('[') {
+        let items = trimmed.split(',').map(str::trim).filter(|item| !item.is_empty());
+        return items.map(|item| Value::String(item.to_owned())).collect();
+    }
+    crate::read::toml_value(trimmed).unwrap_or_else(|| Value::String(text.to_owned()))
+}

@@ -1,0 +1,147 @@
+//! What every shell holds: the ports, the catalog in force, and the loop of reading, deciding and committing.
+
+use crate::Error;
+use crate::outbox::Outlet;
+use quarterdeck_model::Timestamp;
+use quarterdeck_model::clock::Clock;
+use quarterdeck_model::domain::Catalog;
+use quarterdeck_model::event::Event;
+use quarterdeck_model::fetch::Fetch;
+use quarterdeck_model::id::IdSource;
+use quarterdeck_model::kind::Plugins;
+use quarterdeck_model::plugin::{Called, Registry};
+use quarterdeck_model::series::Series;
+use quarterdeck_model::store::{Committed, Page, Store, StoreError};
+use quarterdeck_model::transition::{Expected, Transition, Write};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// How often a decision is made again because someone else wrote first.
+const CONFLICTS: u32 = 32;
+
+#[derive(Clone)]
+pub struct Context {
+    pub store: Arc<dyn Store>,
+    pub series: Arc<dyn Series>,
+    pub bus: quarterdeck_bus::Bus,
+    pub scheduler: quarterdeck_scheduler::Handle,
+    pub plugins: Plugins,
+    pub registry: Arc<dyn Registry>,
+    pub fetch: Arc<dyn Fetch>,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Arc<IdSource>,
+    pub catalog: watch::Receiver<Arc<Catalog>>,
+    /// Where people reach this host, without a slash at the end.
+    pub public_url: String,
+    /// Cancelled when the flows are to end.
+    pub shutdown: CancellationToken,
+    pub(crate) outlet: Outlet,
+}
+
+impl Context {
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The catalog in force.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.borrow().clone()
+    }
+
+    pub fn event(&self, event_type: &str, subject: impl Into<String>) -> Event {
+        Event::new(&self.ids, self.now(), event_type, subject)
+    }
+
+    /// Commits, and hands the effects to the outbox once they are durable. Flows commit through this and never past it.
+    ///
+    /// # Errors
+    /// What the store says; [`StoreError::Conflict`] where an expected revision was not met.
+    pub async fn commit(&self, transition: Transition) -> Result<Committed, StoreError> {
+        if transition.is_empty() {
+            return Ok(Committed::default());
+        }
+        let effects = transition.effects.clone();
+        let committed = self.store.commit(transition).await?;
+        self.outlet.offer(effects);
+        Ok(committed)
+    }
+
+    /// Reads one document, lets `decide` look at it, and commits what it says: the new document, and whatever else
+    /// belongs in the same record. Where someone else wrote first it all happens again on what they wrote, so `decide`
+    /// must do nothing but decide. `None` changes nothing.
+    ///
+    /// Gives the document as it is afterwards.
+    ///
+    /// # Errors
+    /// What `decide` or the store says.
+    pub async fn update<T, F>(&self, collection: &str, id: &str, mut decide: F) -> Result<Option<T>, Error>
+    where
+        T: Serialize + DeserializeOwned + Clone,
+        F: FnMut(Option<T>) -> Result<Option<(T, Transition)>, Error>,
+    {
+        let mut conflicts = 0;
+        loop {
+            let document = self.store.get(collection, id)?;
+            let current = document.as_ref().map(|document| document.decode::<T>()).transpose()?;
+            let Some((value, rest)) = decide(current.clone())? else { return Ok(current) };
+            let expected = document.map_or(Expected::Absent, |document| Expected::Revision(document.revision));
+            let mut transition = Transition::new().put(collection, id, expected, to_value(&value)?);
+            transition.absorb(rest);
+            match self.commit(transition).await {
+                Ok(_) => return Ok(Some(value)),
+                Err(StoreError::Conflict { .. }) if conflicts < CONFLICTS => conflicts += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// One document, decoded.
+    ///
+    /// # Errors
+    /// What the store says; [`StoreError::Corrupt`] if the document has another shape.
+    pub fn read<T: DeserializeOwned>(&self, collection: &str, id: &str) -> Result<Option<T>, StoreError> {
+        self.store.get(collection, id)?.map(|document| document.decode()).transpose()
+    }
+
+    /// A part of a collection, decoded.
+    ///
+    /// # Errors
+    /// As [`Context::read`].
+    pub fn read_all<T: DeserializeOwned>(&self, collection: &str, page: &Page) -> Result<Vec<T>, StoreError> {
+        self.store.list(collection, page)?.iter().map(|document| document.decode()).collect()
+    }
+}
+
+/// A value as the store takes it.
+///
+/// # Errors
+/// [`StoreError::Invalid`] for what JSON can't hold.
+pub fn to_value<T: Serialize>(value: &T) -> Result<Value, StoreError> {
+    serde_json::to_value(value).map_err(|error| StoreError::Invalid(format!("can't be kept as JSON: {error}")))
+}
+
+/// A document to be written, whatever is there now.
+///
+/// # Errors
+/// As [`to_value`].
+pub fn write<T: Serialize>(collection: &str, id: &str, value: &T) -> Result<Write, StoreError> {
+    Ok(Write {
+        collection: collection.to_owned(),
+        id: id.to_owned(),
+        expected: Expected::Any,
+        value: Some(to_value(value)?),
+    })
+}
+
+/// What a call wrote and published, to be committed together with what is made of its value.
+pub fn belongings<T>(called: &mut Called<T>) -> Transition {
+    Transition {
+        writes: std::mem::take(&mut called.writes),
+        events: std::mem::take(&mut called.events),
+        ..Transition::default()
+    }
+}

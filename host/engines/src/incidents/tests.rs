@@ -1,0 +1,162 @@
+use super::*;
+use crate::testing::{Bench, Fake, START, until};
+use quarterdeck_model::domain::alert::{Alert, AlertState};
+use quarterdeck_model::domain::incident::IncidentState;
+use quarterdeck_model::event::Offset;
+use quarterdeck_model::kind::correlator::Placement;
+use quarterdeck_model::label::Labels;
+use quarterdeck_model::plugin::CallError;
+use quarterdeck_model::{Severity, Span, Timestamp};
+use std::path::Path;
+
+async fn bench(folder: &Path, fake: &Fake, now: Timestamp) -> (Bench, Tasks, Handle) {
+    let bench = Bench::open(folder, fake, Default::default(), now);
+    let mut tasks = Tasks::default();
+    let handle = start(&bench.context, &mut tasks).await.unwrap();
+    (bench, tasks, handle)
+}
+
+/// Joins what is open, else opens.
+fn one_for_all() -> Fake {
+    let fake = Fake::default();
+    fake.with(|fake| {
+        fake.correlate = Some(Box::new(|alert, open| {
+            Ok(match open.first() {
+                Some(first) => Placement::Join { incident: first.id.clone(), severity: alert.severity },
+                None => Placement::Open { key: "all".into(), title: alert.summary.clone(), severity: alert.severity },
+            })
+        }));
+    });
+    fake
+}
+
+fn alert(name: &str, severity: Severity) -> Alert {
+    let labels = Labels::new().with("alertname", name);
+    Alert {
+        fingerprint: labels.fingerprint(),
+        rule: name.into(),
+        state: AlertState::Firing,
+        severity,
+        labels,
+        summary: format!("{name} is bad"),
+        reason: String::new(),
+        value: 1.0,
+        active_at: START,
+        fired_at: Some(START),
+        resolved_at: None,
+        missing_since: None,
+        no_data: false,
+        last_evaluated: START,
+        plugin: None,
+        acknowledged_by: None,
+        runbook: Some("help".into()),
+    }
+}
+
+async fn publish(bench: &Bench, event_type: &str, alert: &Alert) -> Offset {
+    let event = bench.context.event(event_type, &alert.fingerprint).data(to_value(alert).unwrap());
+    bench.context.commit(Transition::new().event(event)).await.unwrap().offset
+}
+
+#[tokio::test]
+async fn alerts_open_join_and_close_an_incident() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _tasks, handle) = bench(folder.path(), &one_for_all(), START).await;
+    let (disk, cpu) = (alert("disk", Severity::Medium), alert("cpu", Severity::Critical));
+    publish(&bench, Alert::FIRING, &disk).await;
+    let opened = bench.event(Incident::OPENED, None, Offset(0)).await;
+    assert_eq!(opened.event.plugin, Some(crate::testing::plugin()));
+    assert!(opened.event.causation.is_some());
+    publish(&bench, Alert::FIRING, &cpu).await;
+    bench.event(Incident::UPDATED, None, Offset(0)).await;
+    let incident = handle.open().unwrap().remove(0);
+    assert_eq!((incident.members.len(), incident.severity), (2, Severity::Critical));
+    assert_eq!(incident.runbooks, ["help"]);
+    publish(&bench, Alert::RESOLVED, &disk).await;
+    publish(&bench, Alert::RESOLVED, &cpu).await;
+    let resolved = bench.event(Incident::RESOLVED, Some(incident.id.as_str()), Offset(0)).await;
+    assert_eq!(resolved.event.data["resolved_by"], "host");
+    assert!(handle.open().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_less_severe_than_the_minimum_opens_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _tasks, handle) = bench(folder.path(), &one_for_all(), START).await;
+    publish(&bench, Alert::FIRING, &alert("low", Severity::Low)).await;
+    publish(&bench, Alert::FIRING, &alert("medium", Severity::Medium)).await;
+    bench.event(Incident::OPENED, None, Offset(0)).await;
+    let open = handle.open().unwrap();
+    assert_eq!(open.iter().map(|incident| incident.title.as_str()).collect::<Vec<_>>(), ["medium is bad"]);
+}
+
+#[tokio::test]
+async fn a_person_acknowledges_and_resolves_and_an_alert_that_fires_anew_opens_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _tasks, handle) = bench(folder.path(), &one_for_all(), START).await;
+    let disk = alert("disk", Severity::High);
+    publish(&bench, Alert::FIRING, &disk).await;
+    let first = bench.event(Incident::OPENED, None, Offset(0)).await;
+    let id = first.event.subject.clone();
+    let acknowledged = handle.acknowledge(&id, "ann").await.unwrap();
+    assert_eq!(acknowledged.state, IncidentState::Acknowledged);
+    handle.resolve(&id, "ann", Some("rebooted")).await.unwrap();
+    handle.resolve(&id, "ann", None).await.unwrap();
+    assert!(matches!(handle.acknowledge(&id, "ann").await, Err(Error::Conflict { .. })));
+    assert!(matches!(handle.resolve("inc_none", "ann", None).await, Err(Error::NotFound { .. })));
+    let resolved = bench.events(&[Incident::RESOLVED]);
+    assert_eq!(resolved.len(), 1);
+    assert_eq!(resolved.first().unwrap().principal, "ann");
+    let offset = publish(&bench, Alert::FIRING, &disk).await;
+    let second = bench.event(Incident::OPENED, None, offset).await;
+    assert_ne!(second.event.subject, id);
+}
+
+#[tokio::test]
+async fn a_broken_correlator_costs_the_correlation_and_not_the_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = Fake::default();
+    fake.with(|fake| fake.correlate = Some(Box::new(|_, _| Err(CallError::Trapped { reason: "unreachable".into() }))));
+    let (bench, _tasks, handle) = bench(folder.path(), &fake, START).await;
+    publish(&bench, Alert::FIRING, &alert("disk", Severity::High)).await;
+    publish(&bench, Alert::FIRING, &alert("cpu", Severity::High)).await;
+    let first = bench.event(Incident::OPENED, None, Offset(0)).await;
+    bench.event(Incident::OPENED, None, first.offset).await;
+    let open = handle.open().unwrap();
+    assert_eq!(open.len(), 2);
+    assert!(open[0].timeline[0].text.starts_with("opened without correlation: the plugin trapped"));
+    // A correlator that is mended is asked again.
+    fake.with(|fake| {
+        fake.correlate = Some(Box::new(|_, _| Ok(Placement::Ignore { reason: "known".into() })));
+    });
+    publish(&bench, Alert::FIRING, &alert("memory", Severity::High)).await;
+    bench.event("incident.ignored", None, Offset(0)).await;
+    assert_eq!(handle.open().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn nothing_is_lost_or_doubled_by_kills_in_between() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = one_for_all();
+    let names: Vec<_> = (0..40).map(|n| format!("alert-{n}")).collect();
+    let mut now = START;
+    for names in names.chunks(8) {
+        let (bench, tasks, _) = bench(folder.path(), &fake, now).await;
+        for name in names {
+            publish(&bench, Alert::FIRING, &alert(name, Severity::High)).await;
+        }
+        drop(tasks);
+        bench.kill().await;
+        now = now.plus(Span::from_secs(10));
+    }
+    let (bench, _tasks, handle) = bench(folder.path(), &fake, now).await;
+    until("all alerts in one incident", || {
+        let open = handle.open().unwrap();
+        open.len() == 1 && open[0].members.len() == names.len()
+    })
+    .await;
+    // The last event is there a moment after the document.
+    until("an event for each", || bench.events(&[Incident::UPDATED]).len() >= names.len() - 1).await;
+    assert_eq!(bench.events(&[Incident::UPDATED]).len(), names.len() - 1);
+    assert_eq!(bench.events(&[Incident::OPENED]).len(), 1);
+}

@@ -1,0 +1,105 @@
+//! Which events begin or end something that belongs into an incident, and as what. Alerts, findings and breached objectives
+//! all come to a correlator in the same shape.
+
+use quarterdeck_model::domain::alert::Alert;
+use quarterdeck_model::domain::scan::Finding;
+use quarterdeck_model::domain::slo::SloStatus;
+use quarterdeck_model::event::Event;
+use quarterdeck_model::kind::correlator::AlertSummary;
+use quarterdeck_model::label::Labels;
+use quarterdeck_model::{Severity, Timestamp};
+use serde::Deserialize;
+
+/// The events that incidents listen to.
+pub const EVENTS: [&str; 7] = [
+    Alert::FIRING,
+    "alert.updated",
+    Alert::RESOLVED,
+    Finding::OPENED,
+    Finding::FIXED,
+    SloStatus::BREACHED,
+    SloStatus::RECOVERED,
+];
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Trigger {
+    Begins {
+        alert: AlertSummary,
+        runbook: Option<String>,
+    },
+    /// By fingerprint.
+    Ends(String),
+    /// Not for incidents.
+    Nothing,
+    /// Its data is not what its type promises.
+    Malformed(String),
+}
+
+pub fn trigger(event: &Event) -> Trigger {
+    match event.event_type.as_str() {
+        Alert::FIRING | "alert.updated" => match Alert::deserialize(&event.data) {
+            Ok(alert) => Trigger::Begins { runbook: alert.runbook.clone(), alert: of_alert(alert) },
+            Err(error) => Trigger::Malformed(error.to_string()),
+        },
+        Alert::RESOLVED => Trigger::Ends(event.subject.clone()),
+        Finding::OPENED => match Finding::deserialize(&event.data) {
+            Ok(finding) => Trigger::Begins { alert: of_finding(&finding), runbook: None },
+            Err(error) => Trigger::Malformed(error.to_string()),
+        },
+        Finding::FIXED => Trigger::Ends(finding_fingerprint(&event.subject)),
+        SloStatus::BREACHED => match SloStatus::deserialize(&event.data) {
+            Ok(status) => Trigger::Begins { alert: of_slo(&status, event.time), runbook: None },
+            Err(error) => Trigger::Malformed(error.to_string()),
+        },
+        SloStatus::RECOVERED => Trigger::Ends(slo_labels(&event.subject).fingerprint()),
+        _ => Trigger::Nothing,
+    }
+}
+
+fn of_alert(alert: Alert) -> AlertSummary {
+    AlertSummary {
+        fingerprint: alert.fingerprint,
+        name: alert.rule,
+        severity: alert.severity,
+        labels: alert.labels,
+        summary: alert.summary,
+        active_at: alert.active_at,
+    }
+}
+
+fn of_finding(finding: &Finding) -> AlertSummary {
+    AlertSummary {
+        fingerprint: finding_fingerprint(&finding.id),
+        name: finding.rule.clone(),
+        severity: finding.severity,
+        labels: Labels::new()
+            .with("alertname", &finding.rule)
+            .with("scan", &finding.scan_name)
+            .with("subject", &finding.subject),
+        summary: format!("{} in {}", finding.title, finding.subject),
+        active_at: finding.first_seen,
+    }
+}
+
+fn of_slo(status: &SloStatus, at: Timestamp) -> AlertSummary {
+    let labels = slo_labels(&status.name);
+    let attained =
+        status.attainment.adjusted.attained.map_or(String::new(), |attained| format!(": attained {attained:.6}"));
+    AlertSummary {
+        fingerprint: labels.fingerprint(),
+        name: format!("slo {}", status.name),
+        // Objectives have no severity of their own; one that is missed is for today, not for tonight.
+        severity: Severity::High,
+        labels,
+        summary: format!("objective {} is missed{attained}", status.name),
+        active_at: at,
+    }
+}
+
+fn finding_fingerprint(id: &str) -> String {
+    Labels::new().with("finding", id).fingerprint()
+}
+
+fn slo_labels(name: &str) -> Labels {
+    Labels::new().with("alertname", "slo").with("slo", name)
+}

@@ -1,0 +1,148 @@
+//! Collectors make samples, rules make alerts of them.
+//!
+//! - `alerts`: what an evaluation makes of a rule's alerts; pure
+//! - `collect`: a job per instance of a collector
+//! - `rules`: a job per rule
+//!
+//! Both sets of jobs follow the catalog and the registry while the host runs.
+
+pub mod alerts;
+mod collect;
+mod rules;
+
+use crate::{Context, Error, Tasks};
+use quarterdeck_bus::Subscription;
+use quarterdeck_model::domain::Catalog;
+use quarterdeck_model::domain::alert::Alert;
+use quarterdeck_model::event::EventFilter;
+use quarterdeck_model::kind::collector::{Condition, Health};
+use quarterdeck_model::plugin::InstanceName;
+use quarterdeck_model::series::Sample;
+use quarterdeck_model::{Span, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tracing::{error, warn};
+
+/// The collection of what collectors said about their targets. Id: the instance's name.
+pub const HEALTH: &str = "health";
+
+/// What a collector last said about its target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TargetHealth {
+    pub instance: InstanceName,
+    #[serde(flatten)]
+    pub health: Health,
+    /// In this state since.
+    pub since: Timestamp,
+    pub checked_at: Timestamp,
+}
+
+#[derive(Clone)]
+pub struct Handle {
+    context: Context,
+    rules: Arc<rules::Rules>,
+    collectors: Arc<collect::Collectors>,
+}
+
+impl Handle {
+    /// All alerts, those that were resolved a short while ago too, with the values of the last evaluation.
+    pub fn alerts(&self) -> Vec<Alert> {
+        self.rules.alerts()
+    }
+
+    pub fn alert(&self, fingerprint: &str) -> Option<Alert> {
+        self.rules.alerts().into_iter().find(|alert| alert.fingerprint == fingerprint)
+    }
+
+    /// What each collector last said about its target.
+    pub fn health(&self) -> Vec<TargetHealth> {
+        self.collectors.health()
+    }
+
+    /// Someone has seen it. Doing it again changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and [`Error::Conflict`] for an alert that doesn't fire.
+    pub async fn acknowledge(&self, fingerprint: &str, principal: &str) -> Result<Alert, Error> {
+        self.rules.acknowledge(fingerprint, principal).await
+    }
+
+    /// Takes in samples that were sent to the host. Visible to readers on return, durable within a second.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a malformed name or label, and the store's.
+    pub async fn push(&self, samples: Vec<Sample>) -> Result<(), Error> {
+        for sample in &samples {
+            collect::check_names(&sample.name, &sample.labels).map_err(Error::invalid)?;
+        }
+        self.context.series.append(samples).await?;
+        Ok(self.context.series.sync().await?)
+    }
+
+    /// Evaluates a rule beside its schedule. Returns when it is done.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and what the detector or the store says.
+    pub async fn evaluate(&self, rule: &str) -> Result<(), Error> {
+        self.rules.evaluate(rule).await
+    }
+}
+
+pub(crate) async fn start(context: &Context, tasks: &mut Tasks) -> Result<Handle, Error> {
+    let rules = Arc::new(rules::Rules::load(context.clone())?);
+    let collectors = Arc::new(collect::Collectors::load(context.clone())?);
+    let changes =
+        context.bus.subscribe(context.store.head(), EventFilter::types(["plugin.", "instance.", "configuration."]));
+    let catalog = context.catalog.clone();
+    rules.sync(&context.catalog()).await?;
+    collectors.sync();
+    tasks.spawn("monitoring", follow(context.clone(), rules.clone(), collectors.clone(), changes, catalog));
+    tasks.spawn("monitoring-alive", rules::stay_alive(rules.clone()));
+    Ok(Handle { context: context.clone(), rules, collectors })
+}
+
+/// Looks again now and then even if nobody says that something changed.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+async fn follow(
+    context: Context,
+    rules: Arc<rules::Rules>,
+    collectors: Arc<collect::Collectors>,
+    mut changes: Subscription,
+    mut catalog: watch::Receiver<Arc<Catalog>>,
+) {
+    loop {
+        let gone = tokio::select! {
+            () = context.shutdown.cancelled() => true,
+            changed = changes.next(1000) => changed
+                .inspect_err(|error| error!(%error, "monitoring can't follow the bus"))
+                .is_err(),
+            changed = catalog.changed() => changed.is_err(),
+            () = tokio::time::sleep(LOOK_AGAIN) => false,
+        };
+        if gone {
+            // The jobs hold what holds the scheduler: nobody would ever let go.
+            collectors.clear();
+            rules.clear();
+            return;
+        }
+        collectors.sync();
+        let current = catalog.borrow_and_update().clone();
+        if let Err(error) = rules.sync(&current).await {
+            warn!(%error, "rules could not be brought up to date");
+        }
+    }
+}
+
+pub(crate) const DEFAULT_INTERVAL: Span = Span::from_secs(15);
+
+/// What is said of a target about which nothing could be found out.
+pub(crate) fn unknown_health(reason: String) -> Health {
+    Health { state: Condition::Failed, message: reason }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,291 @@
+use super::*;
+use quarterdeck_model::Severity;
+use quarterdeck_model::plugin::Digest;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde_json::json;
+
+const fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(1_000_000_000 + seconds * 1000)
+}
+
+/// A rule, its alerts, and a virtual clock.
+struct Trial {
+    spec: RuleSpec,
+    alerts: Alerts,
+    plugin: PluginRef,
+}
+
+impl Trial {
+    fn new(rule: serde_json::Value) -> Self {
+        let mut whole = json!({"detector": "threshold/default", "select": {"metric": "cpu"}});
+        whole.as_object_mut().unwrap().extend(rule.as_object().unwrap().clone());
+        let plugin = PluginRef { name: "t".into(), version: "1".into(), digest: Digest("sha256:0".into()) };
+        Trial { spec: serde_json::from_value(whole).unwrap(), alerts: Alerts::new(), plugin }
+    }
+
+    /// `series`: name of the instance, and whether it is abnormal; those that are not named have no data.
+    fn evaluate(&mut self, now: Timestamp, series: &[(&str, bool)]) -> Vec<&'static str> {
+        let (result, _) = self.try_evaluate(now, series);
+        result.unwrap()
+    }
+
+    fn try_evaluate(
+        &mut self,
+        now: Timestamp,
+        series: &[(&str, bool)],
+    ) -> (Result<Vec<&'static str>, Failure>, Vec<Change>) {
+        let data: Vec<_> = series
+            .iter()
+            .map(|(name, _)| SeriesData {
+                name: "cpu".into(),
+                labels: Labels::new().with("instance", *name),
+                at: vec![now],
+                values: vec![1.0],
+            })
+            .collect();
+        let abnormal = series.iter().enumerate().filter(|(_, (_, abnormal))| *abnormal);
+        let signals: Vec<_> = abnormal.map(|(index, _)| signal(index, Severity::High)).collect();
+        self.try_signals(now, &data, &signals)
+    }
+
+    fn try_signals(
+        &mut self,
+        now: Timestamp,
+        series: &[SeriesData],
+        signals: &[Signal],
+    ) -> (Result<Vec<&'static str>, Failure>, Vec<Change>) {
+        let seen = Seen { rule: "hot", spec: &self.spec, series, signals, plugin: &self.plugin, now };
+        match evaluate(&self.alerts, &seen) {
+            Ok(evaluated) => {
+                self.alerts = evaluated.alerts;
+                let names = evaluated.changes.iter().map(name).collect();
+                (Ok(names), evaluated.changes)
+            }
+            Err(failure) => (Err(failure), Vec::new()),
+        }
+    }
+
+    fn only(&self) -> &Alert {
+        assert_eq!(self.alerts.len(), 1);
+        self.alerts.values().next().unwrap()
+    }
+}
+
+fn signal(series: usize, severity: Severity) -> Signal {
+    Signal { series, severity, value: 97.5, expected: None, reason: "97.5 > 90".into() }
+}
+
+fn name(change: &Change) -> &'static str {
+    match change {
+        Change::Kept(_) => "kept",
+        Change::Fired(_) => "fired",
+        Change::Updated(_) => "updated",
+        Change::Resolved(_) => "resolved",
+        Change::Dropped(_) => "dropped",
+    }
+}
+
+#[test]
+fn an_alert_is_pending_for_its_time_and_then_fires_once() {
+    let mut trial = Trial::new(json!({"for": "1m"}));
+    assert_eq!(trial.evaluate(at(0), &[("a", true)]), ["kept"]);
+    assert_eq!(trial.evaluate(at(59), &[("a", true)]), [""; 0]);
+    assert_eq!(trial.only().state, AlertState::Pending);
+    assert_eq!(trial.evaluate(at(60), &[("a", true)]), ["fired"]);
+    assert_eq!(trial.evaluate(at(75), &[("a", true)]), [""; 0]);
+    let alert = trial.only();
+    assert_eq!((alert.active_at, alert.fired_at, alert.last_evaluated), (at(0), Some(at(60)), at(75)));
+}
+
+#[test]
+fn without_a_time_to_hold_an_alert_fires_at_once_and_resolves_at_once() {
+    let mut trial = Trial::new(json!({}));
+    assert_eq!(trial.evaluate(at(0), &[("a", true)]), ["fired"]);
+    assert_eq!(trial.evaluate(at(15), &[("a", false)]), ["resolved"]);
+    assert_eq!(trial.only().resolved_at, Some(at(15)));
+}
+
+#[test]
+fn a_pending_alert_that_vanishes_is_dropped_and_starts_anew() {
+    let mut trial = Trial::new(json!({"for": "1m"}));
+    trial.evaluate(at(0), &[("a", true)]);
+    assert_eq!(trial.evaluate(at(30), &[("a", false)]), ["dropped"]);
+    assert!(trial.alerts.is_empty());
+    trial.evaluate(at(45), &[("a", true)]);
+    assert_eq!(trial.evaluate(at(90), &[("a", true)]), [""; 0]);
+    assert_eq!(trial.evaluate(at(105), &[("a", true)]), ["fired"]);
+}
+
+#[test]
+fn it_keeps_firing_from_the_first_evaluation_without_a_signal() {
+    let mut trial = Trial::new(json!({"keep-firing-for": "30s"}));
+    trial.evaluate(at(0), &[("a", true)]);
+    assert_eq!(trial.evaluate(at(15), &[("a", false)]), ["kept"]);
+    assert_eq!(trial.evaluate(at(30), &[("a", false)]), [""; 0]);
+    // Abnormal again: the count starts anew.
+    assert_eq!(trial.evaluate(at(40), &[("a", true)]), ["kept"]);
+    assert_eq!(trial.evaluate(at(50), &[("a", false)]), ["kept"]);
+    assert_eq!(trial.evaluate(at(79), &[("a", false)]), [""; 0]);
+    assert_eq!(trial.evaluate(at(80), &[("a", false)]), ["resolved"]);
+}
+
+#[test]
+fn missing_data_never_resolves_a_firing_alert() {
+    let mut trial = Trial::new(json!({}));
+    trial.evaluate(at(0), &[("a", true)]);
+    assert_eq!(trial.evaluate(at(15), &[]), ["kept"]);
+    for n in 2..10_000 {
+        assert_eq!(trial.evaluate(at(n * 15), &[]), [""; 0]);
+    }
+    assert_eq!((trial.only().state, trial.only().no_data), (AlertState::Firing, true));
+    assert_eq!(trial.evaluate(at(150_000), &[("a", true)]), ["kept"]);
+    assert!(!trial.only().no_data);
+    assert_eq!(trial.evaluate(at(150_015), &[("a", false)]), ["resolved"]);
+}
+
+#[test]
+fn missing_data_resolves_where_the_rule_says_so() {
+    let mut trial = Trial::new(json!({"no-data": "normal"}));
+    trial.evaluate(at(0), &[("a", true)]);
+    assert_eq!(trial.evaluate(at(15), &[]), ["resolved"]);
+    assert_eq!(trial.only().reason, "no samples any more");
+}
+
+#[test]
+fn a_resolved_alert_is_kept_for_a_while_and_may_become_active_anew() {
+    let mut trial = Trial::new(json!({"for": "15s"}));
+    trial.evaluate(at(0), &[("a", true)]);
+    trial.evaluate(at(15), &[("a", true)]);
+    trial.evaluate(at(30), &[("a", false)]);
+    assert_eq!(trial.evaluate(at(45), &[("a", false)]), [""; 0]);
+    assert_eq!(trial.evaluate(at(60), &[("a", true)]), ["kept"]);
+    assert_eq!((trial.only().state, trial.only().active_at), (AlertState::Pending, at(60)));
+    trial.evaluate(at(75), &[("a", true)]);
+    trial.evaluate(at(90), &[("a", false)]);
+    assert_eq!(trial.evaluate(at(90 + 899), &[("a", false)]), [""; 0]);
+    assert_eq!(trial.evaluate(at(90 + 900), &[("a", false)]), ["dropped"]);
+    assert!(trial.alerts.is_empty());
+}
+
+#[test]
+fn two_signals_with_the_same_final_labels_fail_the_evaluation_and_change_nothing() {
+    let mut trial = Trial::new(json!({"labels": {"instance": "all"}}));
+    let (result, _) = trial.try_evaluate(at(0), &[("a", true), ("b", true)]);
+    assert!(result.unwrap_err().to_string().contains("{alertname=\"hot\",instance=\"all\"}"));
+    assert!(trial.alerts.is_empty());
+    assert_eq!(trial.evaluate(at(0), &[("a", true), ("b", false)]), ["fired"]);
+}
+
+#[test]
+fn a_signal_about_a_series_that_is_not_there_fails_the_evaluation() {
+    let mut trial = Trial::new(json!({}));
+    let (result, _) = trial.try_signals(at(0), &[], &[signal(3, Severity::Low)]);
+    assert_eq!(result, Err(Failure::NoSuchSeries { index: 3, count: 0 }));
+}
+
+#[test]
+fn a_change_of_severity_is_told_while_it_fires() {
+    let mut trial = Trial::new(json!({}));
+    let series = [SeriesData { name: "cpu".into(), labels: Labels::new(), at: vec![at(0)], values: vec![1.0] }];
+    trial.try_signals(at(0), &series, &[signal(0, Severity::Medium)]).0.unwrap();
+    let (names, _) = trial.try_signals(at(15), &series, &[signal(0, Severity::Critical)]);
+    assert_eq!(names.unwrap(), ["updated"]);
+}
+
+#[test]
+fn a_rule_that_selects_something_else_now_leaves_nothing_firing_behind() {
+    let mut trial = Trial::new(json!({"labels": {"team": "a"}}));
+    trial.evaluate(at(0), &[("a", true)]);
+    trial.spec.labels = Labels::new().with("team", "b");
+    let names = trial.evaluate(at(15), &[("a", true)]);
+    assert_eq!(names, ["fired", "resolved"]);
+}
+
+#[test]
+fn an_acknowledgement_stays_as_long_as_the_alert_fires() {
+    let mut trial = Trial::new(json!({}));
+    trial.evaluate(at(0), &[("a", true)]);
+    trial.alerts.values_mut().next().unwrap().acknowledged_by = Some("ann".into());
+    trial.evaluate(at(15), &[("a", true)]);
+    assert_eq!(trial.only().acknowledged_by.as_deref(), Some("ann"));
+    trial.evaluate(at(30), &[("a", false)]);
+    trial.evaluate(at(45), &[("a", true)]);
+    assert_eq!(trial.only().acknowledged_by, None);
+}
+
+#[test]
+fn after_a_long_absence_what_was_pending_starts_anew_and_what_fired_goes_on() {
+    let mut trial = Trial::new(json!({"for": "1m"}));
+    trial.evaluate(at(0), &[("a", true)]);
+    trial.evaluate(at(60), &[("a", true), ("b", true)]);
+    let (short, changes) = resume(trial.alerts.clone(), Span::from_secs(3600));
+    assert_eq!((short.len(), changes.len()), (2, 0));
+    let (long, changes) = resume(trial.alerts, Span::from_secs(3601));
+    assert_eq!((long.len(), changes.len()), (1, 1));
+    assert!(matches!(changes.first(), Some(Change::Dropped(_))));
+}
+
+#[test]
+fn a_rule_that_is_removed_resolves_what_fires() {
+    let mut trial = Trial::new(json!({"for": "1m"}));
+    trial.evaluate(at(0), &[("a", true)]);
+    trial.evaluate(at(60), &[("a", true), ("b", true)]);
+    let mut names: Vec<_> = retire(&trial.alerts, at(61)).iter().map(name).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["dropped", "resolved"]);
+}
+
+#[test]
+fn a_summary_is_filled_in() {
+    let labels = Labels::new().with("instance", "web-1");
+    let check = |template: &str, expected: &str| assert_eq!(fill(template, &labels, 97.5), expected);
+    check("{{label.instance}} is at {{ value }} %", "web-1 is at 97.5 %");
+    check("{{label.none}}|{{other}}|{{", "|{{other}}|{{");
+    check("plain", "plain");
+    assert_eq!([number(3.0), number(0.12345), number(-0.0)], ["3", "0.123", "-0"].map(String::from));
+}
+
+/// Months of evaluations of random data, against what must hold whatever the data.
+#[test]
+fn alternation_holds_over_months_of_random_data() {
+    let mut random = StdRng::seed_from_u64(42);
+    for _ in 0..20 {
+        let hold = random.random_range(0..5) * 15;
+        let keep = random.random_range(0..5) * 15;
+        let policy = if random.random() { "normal" } else { "keep-last" };
+        let mut trial =
+            Trial::new(json!({"for": format!("{hold}s"), "keep-firing-for": format!("{keep}s"), "no-data": policy}));
+        let mut firing: BTreeSet<String> = BTreeSet::new();
+        for n in 0..20_000 {
+            let mut series = Vec::new();
+            for name in ["a", "b", "c"] {
+                if random.random_bool(0.9) {
+                    series.push((name, random.random_bool(0.4)));
+                }
+            }
+            let (result, changes) = trial.try_evaluate(at(n * 15), &series);
+            result.unwrap();
+            for change in changes {
+                let alert = change.alert();
+                match change {
+                    Change::Fired(_) => {
+                        assert!(firing.insert(alert.fingerprint.clone()), "fired twice");
+                        let held = alert.fired_at.unwrap().since(alert.active_at);
+                        assert!(held >= trial.spec.hold && held <= Span::from_secs(hold + 15));
+                    }
+                    Change::Resolved(_) => assert!(firing.remove(&alert.fingerprint), "resolved without firing"),
+                    Change::Dropped(_) => assert!(!firing.contains(&alert.fingerprint)),
+                    Change::Kept(_) | Change::Updated(_) => {}
+                }
+            }
+            let now_firing: BTreeSet<_> = trial
+                .alerts
+                .values()
+                .filter(|a| a.state == AlertState::Firing)
+                .map(|a| a.fingerprint.clone())
+                .collect();
+            assert_eq!(now_firing, firing);
+        }
+    }
+}

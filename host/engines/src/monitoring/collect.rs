@@ -1,0 +1,200 @@
+//! A job per instance of a collector: call it, append its samples, note how its target is.
+
+use super::{DEFAULT_INTERVAL, HEALTH, TargetHealth, unknown_health};
+use crate::{Context, Error, belongings, to_value};
+use async_trait::async_trait;
+use quarterdeck_model::domain::job::JobSpec;
+use quarterdeck_model::kind::collector::{Collection, Health};
+use quarterdeck_model::label::Labels;
+use quarterdeck_model::plugin::{InstanceName, InstanceState, InstanceStatus, Kind, PluginRef};
+use quarterdeck_model::series::Sample;
+use quarterdeck_model::store::Page;
+use quarterdeck_model::transition::{Expected, Transition};
+use quarterdeck_model::{Span, Timestamp};
+use quarterdeck_scheduler::Job;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tracing::warn;
+
+pub(super) struct Collectors {
+    context: Context,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The jobs that are set, and their intervals.
+    jobs: BTreeMap<InstanceName, Span>,
+    health: BTreeMap<InstanceName, TargetHealth>,
+}
+
+impl Collectors {
+    pub(super) fn load(context: Context) -> Result<Self, Error> {
+        let known: Vec<TargetHealth> = context.read_all(HEALTH, &Page::all())?;
+        let health = known.into_iter().map(|health| (health.instance.clone(), health)).collect();
+        Ok(Collectors { context, state: Mutex::new(State { health, ..State::default() }) })
+    }
+
+    pub(super) fn health(&self) -> Vec<TargetHealth> {
+        self.with(|state| {
+            let alive = state.health.values().filter(|health| state.jobs.contains_key(&health.instance));
+            alive.cloned().collect()
+        })
+    }
+
+    /// Sets the jobs of the instances that there are now.
+    pub(super) fn sync(self: &Arc<Self>) {
+        let wanted: BTreeMap<_, _> = self
+            .context
+            .registry
+            .instances()
+            .into_iter()
+            .filter(collects)
+            .map(|instance| (instance.name, instance.spec.every.unwrap_or(DEFAULT_INTERVAL)))
+            .collect();
+        let current = self.with(|state| state.jobs.clone());
+        for name in current.keys().filter(|name| !wanted.contains_key(*name)) {
+            self.context.scheduler.remove(&job_name(name));
+            self.with(|state| state.jobs.remove(name));
+        }
+        for (name, every) in wanted.into_iter().filter(|(name, every)| current.get(name) != Some(every)) {
+            let job = Collect { collectors: self.clone(), instance: name.clone() };
+            // A tenth of the interval, so that a hundred collectors don't all start in the same millisecond.
+            let jitter = Span::from_millis((every.as_millis() / 10).min(1000));
+            let spec = JobSpec { jitter, ..JobSpec::every(job_name(&name), every) };
+            match self.context.scheduler.set(spec, Arc::new(job)) {
+                Ok(()) => {
+                    self.with(|state| state.jobs.insert(name, every));
+                }
+                Err(error) => warn!(instance = %name, %error, "a collector can't be scheduled"),
+            }
+        }
+    }
+
+    /// Takes the jobs out again.
+    pub(super) fn clear(&self) {
+        for name in self.with(|state| std::mem::take(&mut state.jobs)).keys() {
+            self.context.scheduler.remove(&job_name(name));
+        }
+    }
+
+    async fn collect(&self, instance: &InstanceName, now: Timestamp) -> Result<(), Error> {
+        let started = std::time::Instant::now();
+        let called = self.context.plugins.collector.collect(instance, now).await;
+        let took = started.elapsed().as_secs_f64();
+        let own = Labels::new().with("instance", instance.as_str());
+        let sample = |name: &str, value| Sample { name: name.to_owned(), labels: own.clone(), at: now, value };
+        let up = if called.is_ok() { 1.0 } else { 0.0 };
+        let mut batch = vec![sample("collector_up", up), sample("collect_duration_seconds", took)];
+        let (health, plugin, rest, outcome) = match called {
+            Ok(mut called) => {
+                let rest = belongings(&mut called);
+                let (samples, refused) = samples(instance, called.value.clone(), now);
+                batch.extend(samples);
+                let outcome = refused.map_or(Ok(()), |reason| Err(Error::invalid(reason)));
+                (called.value.health, Some(called.plugin), rest, outcome)
+            }
+            Err(error) => (unknown_health(error.to_string()), None, Transition::new(), Err(error.into())),
+        };
+        self.context.series.append(batch).await?;
+        self.note(instance, health, plugin, rest, now).await?;
+        outcome
+    }
+
+    /// Commits what the call wrote and published, and the health if its state changed. A message alone is kept in memory.
+    async fn note(
+        &self,
+        instance: &InstanceName,
+        health: Health,
+        plugin: Option<PluginRef>,
+        rest: Transition,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let before = self.with(|state| state.health.get(instance).cloned());
+        let changed = before.as_ref().is_none_or(|before| before.health.state != health.state);
+        let since = before.as_ref().filter(|_| !changed).map_or(now, |before| before.since);
+        let after = TargetHealth { instance: instance.clone(), health, since, checked_at: now };
+        let mut transition = rest;
+        if changed {
+            let value = to_value(&after)?;
+            transition = transition.put(HEALTH, instance.as_str(), Expected::Any, value.clone());
+            let mut data = value;
+            if let (Some(data), Some(before)) = (data.as_object_mut(), before) {
+                data.insert("before".to_owned(), to_value(&before.health.state)?);
+            }
+            let event = self.context.event("health.changed", instance.as_str()).data(data).plugin(plugin);
+            transition = transition.event(event);
+        }
+        self.context.commit(transition).await?;
+        self.with(|state| state.health.insert(instance.clone(), after));
+        Ok(())
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Quarantined ones too: the runtime decides about trials.
+fn collects(instance: &InstanceStatus) -> bool {
+    instance.spec.enabled
+        && instance.kinds.contains(&Kind::Collector)
+        && matches!(instance.state, InstanceState::Active | InstanceState::Quarantined)
+}
+
+fn job_name(instance: &InstanceName) -> String {
+    format!("collect/{instance}")
+}
+
+struct Collect {
+    collectors: Arc<Collectors>,
+    instance: InstanceName,
+}
+
+#[async_trait]
+impl Job for Collect {
+    async fn run(&self, _planned: Timestamp) -> Result<(), String> {
+        let now = self.collectors.context.now();
+        self.collectors.collect(&self.instance, now).await.map_err(|error| error.to_string())
+    }
+}
+
+/// Columns to samples, with the instance's name as a label. What is malformed is left out and named.
+fn samples(instance: &InstanceName, collection: Collection, now: Timestamp) -> (Vec<Sample>, Option<String>) {
+    let mut samples = Vec::new();
+    let mut refused = None;
+    for family in collection.families {
+        let timed = !family.at.is_empty();
+        if family.labels.len() != family.values.len() || (timed && family.at.len() != family.values.len()) {
+            refused = Some(format!("the columns of `{}` differ in length", family.name));
+            continue;
+        }
+        let times = family.at.into_iter().map(Some).chain(std::iter::repeat(None));
+        for ((mut labels, value), at) in family.labels.into_iter().zip(family.values).zip(times) {
+            labels.insert("instance", instance.as_str());
+            if let Err(reason) = check_names(&family.name, &labels) {
+                refused = Some(reason);
+                continue;
+            }
+            samples.push(Sample { name: family.name.clone(), labels, at: at.unwrap_or(now), value });
+        }
+    }
+    (samples, refused)
+}
+
+/// Prometheus's names.
+pub(super) fn check_names(metric: &str, labels: &Labels) -> Result<(), String> {
+    let name = |text: &str, colons: bool| {
+        let first = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_' || (colons && byte == b':');
+        text.bytes().next().is_some_and(first) && text.bytes().all(|byte| first(byte) || byte.is_ascii_digit())
+    };
+    if !name(metric, true) {
+        return Err(format!("`{metric}` is not a metric's name; hint: letters, digits, `_` and `:`, no digit first"));
+    }
+    match labels.iter().find(|(label, _)| !name(label, false)) {
+        Some((label, _)) => {
+            Err(format!("`{label}` is not a label's name; hint: letters, digits and `_`, no digit first"))
+        }
+        None => Ok(()),
+    }
+}

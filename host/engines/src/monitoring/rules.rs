@@ -1,0 +1,434 @@
+//! A job per rule: read the window, ask the detector, hand its signals to `alerts`, commit what changed.
+//!
+//! Alerts live in memory and in documents. An evaluation writes only what a restart would miss; values and times of evaluations
+//! stay in memory. Whoever else writes an alert (an acknowledgement) is found out by the document's revision, and the
+//! evaluation is made again on what they wrote.
+
+use super::alerts::{self, Alerts, Change, Evaluated, Seen};
+use crate::{Context, Error, belongings, to_value};
+use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use quarterdeck_model::domain::Catalog;
+use quarterdeck_model::domain::alert::{Alert, AlertState, RuleSpec};
+use quarterdeck_model::domain::job::JobSpec;
+use quarterdeck_model::event::Event;
+use quarterdeck_model::kind::detector::{Verdict, Window};
+use quarterdeck_model::plugin::{Called, PluginRef};
+use quarterdeck_model::series::SeriesData;
+use quarterdeck_model::store::{Document, Page, StoreError};
+use quarterdeck_model::transition::{Expected, Transition};
+use quarterdeck_model::{Span, Timestamp};
+use quarterdeck_scheduler::Job;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tracing::{info, warn};
+
+/// Detectors' states. Id: the rule's name.
+const STATES: &str = "detector-state";
+/// When rules were last evaluated at all.
+const ALIVE: &str = "monitoring";
+const ALIVE_ID: &str = "alive";
+const ALIVE_EVERY: Duration = Duration::from_secs(60);
+/// Where nothing else changes, the detector's state and the values of active alerts are written this often.
+const WRITE_EVERY: Span = Span::from_secs(60);
+/// A longer window may have to be read from the disk.
+const SHORT_WINDOW: Span = Span::from_secs(15 * 60);
+const CONFLICTS: u32 = 8;
+
+#[derive(Serialize, Deserialize)]
+struct KeptState {
+    state: String,
+    plugin: PluginRef,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Alive {
+    at: Timestamp,
+}
+
+/// Alerts, and the revisions of their documents.
+type Known = (Alerts, BTreeMap<String, u64>);
+
+/// One rule at work.
+#[derive(Clone)]
+struct Rule {
+    spec: RuleSpec,
+    alerts: Alerts,
+    /// Of the alerts' documents, by fingerprint.
+    revisions: BTreeMap<String, u64>,
+    detector: Option<Vec<u8>>,
+    /// When the detector's state was written last.
+    written: Option<Timestamp>,
+    /// One evaluation at a time: an older window must not be concluded after a newer one.
+    turn: Arc<Semaphore>,
+}
+
+pub(super) struct Rules {
+    context: Context,
+    rules: Mutex<BTreeMap<String, Rule>>,
+    /// Read at the start, until their rules are set.
+    left: Mutex<BTreeMap<String, Known>>,
+}
+
+impl Rules {
+    pub(super) fn load(context: Context) -> Result<Self, Error> {
+        let mut left: BTreeMap<String, Known> = BTreeMap::new();
+        for document in context.store.list(Alert::COLLECTION, &Page::all())? {
+            let alert: Alert = document.decode()?;
+            let (alerts, revisions) = left.entry(alert.rule.clone()).or_default();
+            revisions.insert(alert.fingerprint.clone(), document.revision);
+            alerts.insert(alert.fingerprint.clone(), alert);
+        }
+        Ok(Rules { context, rules: Mutex::default(), left: Mutex::new(left) })
+    }
+
+    pub(super) fn alerts(&self) -> Vec<Alert> {
+        self.with(|rules| rules.values().flat_map(|rule| rule.alerts.values().cloned()).collect())
+    }
+
+    /// Sets the jobs of the rules that there are now; alerts of rules that are gone end.
+    pub(super) async fn sync(self: &Arc<Self>, catalog: &Catalog) -> Result<(), Error> {
+        let current: BTreeMap<String, RuleSpec> =
+            self.with(|rules| rules.iter().map(|(name, rule)| (name.clone(), rule.spec.clone())).collect());
+        for (name, spec) in catalog.rules.iter().filter(|(name, spec)| current.get(*name) != Some(spec)) {
+            self.set(name, spec).await?;
+            let job = JobSpec::every(job_name(name), spec.every);
+            let rule = Evaluate { rules: self.clone(), rule: name.clone() };
+            if current.get(name).is_none_or(|before| before.every != spec.every)
+                && let Err(error) = self.context.scheduler.set(job, Arc::new(rule))
+            {
+                warn!(rule = name, %error, "a rule can't be scheduled");
+            }
+        }
+        for name in current.keys().filter(|name| !catalog.rules.contains_key(*name)) {
+            self.context.scheduler.remove(&job_name(name));
+            if let Some(rule) = self.with(|rules| rules.remove(name)) {
+                self.retire(name, &rule.alerts).await?;
+            }
+        }
+        let orphans: Vec<String> = {
+            let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+            left.keys().filter(|name| !catalog.rules.contains_key(*name)).cloned().collect()
+        };
+        for name in orphans {
+            if let Some((alerts, _)) = self.take_left(&name) {
+                self.retire(&name, &alerts).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the jobs out again.
+    pub(super) fn clear(&self) {
+        for name in self.with(|rules| rules.keys().cloned().collect::<Vec<_>>()) {
+            self.context.scheduler.remove(&job_name(&name));
+        }
+    }
+
+    async fn set(&self, name: &str, spec: &RuleSpec) -> Result<(), Error> {
+        let known = self.with(|rules| match rules.get_mut(name) {
+            Some(rule) => {
+                if rule.spec.detector != spec.detector {
+                    // Another detector can't read the state of the one before.
+                    rule.detector = None;
+                }
+                rule.spec = spec.clone();
+                true
+            }
+            None => false,
+        });
+        if known {
+            return Ok(());
+        }
+        let (alerts, mut revisions) = self.take_left(name).unwrap_or_default();
+        let now = self.context.now();
+        let alive: Option<Alive> = self.context.read(ALIVE, ALIVE_ID)?;
+        let gap = alive.map_or(Span::ZERO, |alive| now.since(alive.at));
+        let (alerts, changes) = alerts::resume(alerts, gap);
+        for change in &changes {
+            revisions.remove(&change.alert().fingerprint);
+        }
+        if !changes.is_empty() {
+            info!(rule = name, %gap, "pending alerts start anew after a long absence");
+            self.context.commit(self.transition(&changes, None, None)?).await?;
+        }
+        let kept: Option<KeptState> = self.context.read(STATES, name)?;
+        let detector = kept.and_then(|kept| STANDARD.decode(kept.state).ok());
+        let turn = Arc::new(Semaphore::new(1));
+        let rule = Rule { spec: spec.clone(), alerts, revisions, detector, written: None, turn };
+        self.with(|rules| rules.insert(name.to_owned(), rule));
+        Ok(())
+    }
+
+    async fn retire(&self, name: &str, alerts: &Alerts) -> Result<(), Error> {
+        let changes = alerts::retire(alerts, self.context.now());
+        let mut transition = self.transition(&changes, None, None)?.delete(STATES, name, Expected::Any);
+        // Nobody evaluates them any more, so nobody would forget them later.
+        for alert in alerts.values() {
+            transition.writes.retain(|write| write.id != alert.fingerprint);
+            transition = transition.delete(Alert::COLLECTION, &alert.fingerprint, Expected::Any);
+        }
+        self.context.commit(transition).await?;
+        Ok(())
+    }
+
+    pub(super) async fn evaluate(&self, name: &str) -> Result<(), Error> {
+        let turn = self.rule(name)?.turn;
+        let _turn = turn.acquire().await.map_err(|_| Error::not_found(format!("rule `{name}`")))?;
+        let mut rule = self.rule(name)?;
+        let now = self.context.now();
+        let series = self.read_window(&rule.spec, now).await?;
+        let from = now.minus(rule.spec.window);
+        let window = Window { now, from, series };
+        let config = &rule.spec.config;
+        let detector = &self.context.plugins.detector;
+        let mut called = detector.evaluate(&rule.spec.detector, config, &window, rule.detector.as_deref()).await?;
+        let rest = belongings(&mut called);
+        let mut conflicts = 0;
+        loop {
+            match self.conclude(name, &rule, &window, &called, rest.clone()).await {
+                Err(Error::Store(StoreError::Conflict { .. })) if conflicts < CONFLICTS => {
+                    conflicts += 1;
+                    self.reload(name)?;
+                    rule = self.rule(name)?;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Judges the signals, and makes durable what has to be.
+    async fn conclude(
+        &self,
+        name: &str,
+        rule: &Rule,
+        window: &Window,
+        called: &Called<Verdict>,
+        rest: Transition,
+    ) -> Result<(), Error> {
+        let seen = Seen {
+            rule: name,
+            spec: &rule.spec,
+            series: &window.series,
+            signals: &called.value.signals,
+            plugin: &called.plugin,
+            now: window.now,
+        };
+        let evaluated = alerts::evaluate(&rule.alerts, &seen).map_err(|failure| Error::invalid(failure.to_string()))?;
+        let due = rule.written.is_none_or(|at| window.now.since(at) >= WRITE_EVERY);
+        let mut changes = evaluated.changes.clone();
+        if due {
+            changes.extend(refreshed(&evaluated));
+        }
+        let mut transition = self.transition(&changes, Some(&rule.revisions), Some(&called.plugin))?;
+        let fingerprints: Vec<String> = transition.writes.iter().map(|write| write.id.clone()).collect();
+        let write_state = called.value.state != rule.detector && (due || !evaluated.changes.is_empty());
+        if write_state {
+            transition = keep_state(transition, name, called)?;
+        }
+        transition.absorb(rest);
+        let committed = self.context.commit(transition).await?;
+        self.with(|rules| {
+            // Gone meanwhile: then its alerts were ended by whoever removed it.
+            let Some(rule) = rules.get_mut(name) else { return };
+            for (fingerprint, revision) in fingerprints.iter().zip(&committed.revisions) {
+                rule.revisions.insert(fingerprint.clone(), *revision);
+            }
+            adopt(rule, evaluated);
+            rule.detector.clone_from(&called.value.state);
+            if due {
+                rule.written = Some(window.now);
+            }
+        });
+        Ok(())
+    }
+
+    pub(super) async fn acknowledge(&self, fingerprint: &str, principal: &str) -> Result<Alert, Error> {
+        let absent = || Error::not_found(format!("alert `{fingerprint}`"));
+        let known = self.alerts().into_iter().find(|alert| alert.fingerprint == fingerprint).ok_or_else(absent)?;
+        let alert = self
+            .context
+            .update::<Alert, _>(Alert::COLLECTION, fingerprint, |alert| {
+                let mut alert = alert.ok_or_else(absent)?;
+                if alert.state == AlertState::Resolved {
+                    return Err(Error::conflict("the alert is resolved already"));
+                }
+                if alert.acknowledged_by.is_some() {
+                    return Ok(None);
+                }
+                alert.acknowledged_by = Some(principal.to_owned());
+                let event = self.context.event("alert.acknowledged", fingerprint).data(to_value(&alert)?);
+                Ok(Some((alert, Transition::new().event(event.principal(principal)))))
+            })
+            .await?
+            .ok_or_else(absent)?;
+        self.reload(&known.rule)?;
+        Ok(alert)
+    }
+
+    /// Takes over what others wrote to the rule's alerts.
+    fn reload(&self, name: &str) -> Result<(), Error> {
+        let fingerprints: Vec<String> =
+            self.with(|rules| rules.get(name).map(|rule| rule.revisions.keys().cloned().collect())).unwrap_or_default();
+        let mut documents: Vec<Option<(Document, Alert)>> = Vec::new();
+        for fingerprint in &fingerprints {
+            let document = self.context.store.get(Alert::COLLECTION, fingerprint)?;
+            documents.push(document.map(|document| document.decode().map(|alert| (document, alert))).transpose()?);
+        }
+        self.with(|rules| {
+            let Some(rule) = rules.get_mut(name) else { return };
+            for (fingerprint, found) in fingerprints.iter().zip(documents) {
+                match found {
+                    Some((document, alert)) => {
+                        let newer = rule.revisions.get(fingerprint).is_none_or(|known| *known < document.revision);
+                        if newer {
+                            rule.revisions.insert(fingerprint.clone(), document.revision);
+                            rule.alerts.insert(fingerprint.clone(), alert);
+                        }
+                    }
+                    None => {
+                        rule.revisions.remove(fingerprint);
+                        rule.alerts.remove(fingerprint);
+                    }
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Changes as a record. Without `revisions` whatever is there is written over.
+    fn transition(
+        &self,
+        changes: &[Change],
+        revisions: Option<&BTreeMap<String, u64>>,
+        plugin: Option<&PluginRef>,
+    ) -> Result<Transition, StoreError> {
+        let mut transition = Transition::new();
+        for change in changes {
+            let alert = change.alert();
+            let id = alert.fingerprint.as_str();
+            let expected = revisions.map_or(Expected::Any, |revisions| {
+                revisions.get(id).map_or(Expected::Absent, |revision| Expected::Revision(*revision))
+            });
+            transition = match change {
+                Change::Dropped(_) => transition.delete(Alert::COLLECTION, id, expected),
+                _ => transition.put(Alert::COLLECTION, id, expected, to_value(alert)?),
+            };
+            transition.events.extend(self.event(change, plugin)?);
+        }
+        Ok(transition)
+    }
+
+    fn event(&self, change: &Change, plugin: Option<&PluginRef>) -> Result<Option<Event>, StoreError> {
+        let event_type = match change {
+            Change::Fired(_) => Alert::FIRING,
+            Change::Updated(_) => "alert.updated",
+            Change::Resolved(_) => Alert::RESOLVED,
+            Change::Kept(_) | Change::Dropped(_) => return Ok(None),
+        };
+        let alert = change.alert();
+        let plugin = plugin.or(alert.plugin.as_ref()).cloned();
+        Ok(Some(self.context.event(event_type, &alert.fingerprint).data(to_value(alert)?).plugin(plugin)))
+    }
+
+    async fn read_window(&self, spec: &RuleSpec, now: Timestamp) -> Result<Vec<SeriesData>, Error> {
+        let from = now.minus(spec.window);
+        if spec.window <= SHORT_WINDOW {
+            return Ok(self.context.series.range(&spec.select, from, now)?);
+        }
+        let (series, select) = (self.context.series.clone(), spec.select.clone());
+        let read = tokio::task::spawn_blocking(move || series.range(&select, from, now)).await;
+        Ok(read.map_err(|_| StoreError::Closed)??)
+    }
+
+    fn rule(&self, name: &str) -> Result<Rule, Error> {
+        self.with(|rules| rules.get(name).cloned()).ok_or_else(|| Error::not_found(format!("rule `{name}`")))
+    }
+
+    fn take_left(&self, name: &str) -> Option<Known> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).remove(name)
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<String, Rule>) -> T) -> T {
+        act(&mut self.rules.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Active alerts that did not change but in their value: readers of documents get to see it now and then.
+fn refreshed(evaluated: &Evaluated) -> impl Iterator<Item = Change> {
+    let active = evaluated.alerts.values().filter(|alert| alert.state != AlertState::Resolved);
+    let unchanged =
+        active.filter(|alert| evaluated.changes.iter().all(|change| change.alert().fingerprint != alert.fingerprint));
+    unchanged.map(|alert| Change::Kept(alert.clone()))
+}
+
+/// Takes the evaluation over into memory.
+fn adopt(rule: &mut Rule, evaluated: Evaluated) {
+    for change in &evaluated.changes {
+        if let Change::Dropped(alert) = change {
+            rule.revisions.remove(&alert.fingerprint);
+        }
+    }
+    let acknowledged: BTreeMap<String, String> = rule
+        .alerts
+        .values()
+        .filter_map(|alert| Some((alert.fingerprint.clone(), alert.acknowledged_by.clone()?)))
+        .collect();
+    rule.alerts = evaluated.alerts;
+    // An evaluation that wrote nothing can't have conflicted with an acknowledgement that came in the meantime.
+    for (fingerprint, by) in acknowledged {
+        if let Some(alert) = rule.alerts.get_mut(&fingerprint).filter(|alert| alert.state == AlertState::Firing) {
+            alert.acknowledged_by.get_or_insert(by);
+        }
+    }
+}
+
+fn keep_state(transition: Transition, name: &str, called: &Called<Verdict>) -> Result<Transition, StoreError> {
+    Ok(match &called.value.state {
+        Some(state) => {
+            let kept = KeptState { state: STANDARD.encode(state), plugin: called.plugin.clone() };
+            transition.put(STATES, name, Expected::Any, to_value(&kept)?)
+        }
+        None => transition.delete(STATES, name, Expected::Any),
+    })
+}
+
+fn job_name(rule: &str) -> String {
+    format!("rule/{rule}")
+}
+
+struct Evaluate {
+    rules: Arc<Rules>,
+    rule: String,
+}
+
+#[async_trait]
+impl Job for Evaluate {
+    async fn run(&self, _planned: Timestamp) -> Result<(), String> {
+        self.rules.evaluate(&self.rule).await.map_err(|error| error.to_string())
+    }
+}
+
+/// Notes from time to time that the host is there, so that the next start knows for how long it was not.
+pub(super) async fn stay_alive(rules: Arc<Rules>) {
+    let context = &rules.context;
+    let mut tick = tokio::time::interval(ALIVE_EVERY);
+    loop {
+        tokio::select! {
+            () = context.shutdown.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        let alive = to_value(&Alive { at: context.now() });
+        let noted = match alive {
+            Ok(alive) => context.commit(Transition::new().put(ALIVE, ALIVE_ID, Expected::Any, alive)).await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = noted {
+            warn!(%error, "can't note that the host is there");
+        }
+    }
+}

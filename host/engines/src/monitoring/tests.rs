@@ -1,0 +1,246 @@
+use super::*;
+use crate::testing::{Bench, Fake, START, until};
+use quarterdeck_model::Severity;
+use quarterdeck_model::domain::alert::AlertState;
+use quarterdeck_model::event::Offset;
+use quarterdeck_model::kind::collector::{Collection, Family, MetricType};
+use quarterdeck_model::kind::detector::{Signal, Verdict};
+use quarterdeck_model::label::Labels;
+use quarterdeck_model::plugin::{CallError, InstanceState, Kind};
+use quarterdeck_model::series::Selector;
+use serde_json::{Value, json};
+use std::path::Path;
+
+fn catalog(rule: Value) -> Catalog {
+    let mut whole = json!({"detector": "threshold/x", "select": {"metric": "cpu"}});
+    whole.as_object_mut().unwrap().extend(rule.as_object().unwrap().clone());
+    serde_json::from_value(json!({"rules": {"hot": whole}})).unwrap()
+}
+
+async fn bench(folder: &Path, fake: &Fake, catalog: Catalog, now: Timestamp) -> (Bench, Tasks, Handle) {
+    let bench = Bench::open(folder, fake, catalog, now);
+    let mut tasks = Tasks::default();
+    let handle = start(&bench.context, &mut tasks).await.unwrap();
+    (bench, tasks, handle)
+}
+
+/// Abnormal is what is above 90 now; the state counts evaluations.
+fn fake() -> Fake {
+    let fake = Fake::default();
+    fake.with(|fake| {
+        fake.detect = Some(Box::new(|window, state| {
+            let hot = |series: &quarterdeck_model::series::SeriesData| series.values.last().is_some_and(|v| *v > 90.0);
+            let signals =
+                window.series.iter().enumerate().filter(|(_, series)| hot(series)).map(|(index, series)| Signal {
+                    series: index,
+                    severity: Severity::High,
+                    value: *series.values.last().unwrap(),
+                    expected: None,
+                    reason: "> 90".into(),
+                });
+            let count = state.map_or(0, |state| state[0]);
+            Ok(Verdict { signals: signals.collect(), state: Some(vec![count + 1]) })
+        }));
+    });
+    fake
+}
+
+async fn sample(bench: &Bench, handle: &Handle, value: f64) {
+    let labels = Labels::new().with("host", "a");
+    handle.push(vec![Sample { name: "cpu".into(), labels, at: bench.now(), value }]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rule_fires_after_its_time_and_resolves_and_both_are_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _tasks, handle) =
+        bench(folder.path(), &fake(), catalog(json!({"for": "30s", "every": "1h"})), START).await;
+    for value in [95.0, 96.0, 97.0, 98.0, 20.0, 20.0] {
+        bench.advance(Span::from_secs(15));
+        sample(&bench, &handle, value).await;
+        handle.evaluate("hot").await.unwrap();
+    }
+    let told: Vec<_> = bench.events(&["alert."]).into_iter().map(|event| event.event_type).collect();
+    assert_eq!(told, ["alert.firing", "alert.resolved"]);
+    let firing = bench.event(Alert::FIRING, None, Offset(0)).await.event;
+    assert_eq!(firing.data["labels"], json!({"alertname": "hot", "host": "a"}));
+    assert_eq!(firing.data["summary"], "hot: > 90");
+    assert_eq!(handle.alerts()[0].state, AlertState::Resolved);
+    assert!(matches!(handle.evaluate("none").await, Err(Error::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn evaluations_that_change_nothing_write_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _tasks, handle) = bench(folder.path(), &fake(), catalog(json!({"every": "1h"})), START).await;
+    sample(&bench, &handle, 95.0).await;
+    handle.evaluate("hot").await.unwrap();
+    let written =
+        || bench.context.store.get(Alert::COLLECTION, &handle.alerts()[0].fingerprint).unwrap().unwrap().revision;
+    let before = written();
+    for _ in 0..20 {
+        bench.advance(Span::from_secs(2));
+        sample(&bench, &handle, 96.0).await;
+        handle.evaluate("hot").await.unwrap();
+    }
+    assert_eq!(written(), before);
+    assert_eq!((handle.alerts()[0].value, handle.alerts()[0].last_evaluated), (96.0, bench.now()));
+}
+
+#[tokio::test]
+async fn the_time_to_hold_survives_a_kill_and_a_firing_alert_is_not_told_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = fake();
+    let rule = || catalog(json!({"for": "1m", "every": "1h"}));
+    let (first, tasks, handle) = bench(folder.path(), &fake, rule(), START).await;
+    sample(&first, &handle, 95.0).await;
+    handle.evaluate("hot").await.unwrap();
+    assert_eq!(handle.alerts()[0].state, AlertState::Pending);
+    drop((tasks, handle));
+    first.kill().await;
+    let (second, tasks, handle) = bench(folder.path(), &fake, rule(), START.plus(Span::from_secs(60))).await;
+    sample(&second, &handle, 95.0).await;
+    handle.evaluate("hot").await.unwrap();
+    assert_eq!((handle.alerts()[0].state, handle.alerts()[0].active_at), (AlertState::Firing, START));
+    drop((tasks, handle));
+    second.kill().await;
+    let (third, _tasks, handle) = bench(folder.path(), &fake, rule(), START.plus(Span::from_secs(7200))).await;
+    sample(&third, &handle, 95.0).await;
+    handle.evaluate("hot").await.unwrap();
+    assert_eq!(third.events(&[Alert::FIRING]).len(), 1);
+}
+
+#[tokio::test]
+async fn an_acknowledgement_and_an_evaluation_do_not_lose_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _tasks, handle) = bench(folder.path(), &fake(), catalog(json!({"every": "1h"})), START).await;
+    sample(&bench, &handle, 95.0).await;
+    handle.evaluate("hot").await.unwrap();
+    let fingerprint = handle.alerts()[0].fingerprint.clone();
+    let evaluate = async {
+        for _ in 0..50 {
+            handle.evaluate("hot").await.unwrap();
+        }
+    };
+    let (_, acknowledged) = tokio::join!(evaluate, handle.acknowledge(&fingerprint, "ann"));
+    assert_eq!(acknowledged.unwrap().acknowledged_by.as_deref(), Some("ann"));
+    handle.acknowledge(&fingerprint, "bob").await.unwrap();
+    handle.evaluate("hot").await.unwrap();
+    assert_eq!(handle.alert(&fingerprint).unwrap().acknowledged_by.as_deref(), Some("ann"));
+    assert_eq!(bench.events(&["alert.acknowledged"]).len(), 1);
+    bench.advance(Span::from_secs(1));
+    sample(&bench, &handle, 1.0).await;
+    handle.evaluate("hot").await.unwrap();
+    assert!(matches!(handle.acknowledge(&fingerprint, "ann").await, Err(Error::Conflict { .. })));
+    assert!(matches!(handle.acknowledge("none", "ann").await, Err(Error::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn a_rule_that_is_taken_out_ends_its_alerts_and_its_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _tasks, handle) = bench(folder.path(), &fake(), catalog(json!({"every": "1h"})), START).await;
+    sample(&bench, &handle, 95.0).await;
+    handle.evaluate("hot").await.unwrap();
+    bench.catalog.send_replace(Arc::new(Catalog::default()));
+    let resolved = bench.event(Alert::RESOLVED, None, Offset(0)).await;
+    assert_eq!(resolved.event.data["reason"], "the rule was removed");
+    until("the job's end", || bench.context.scheduler.get("rule/hot").is_none() && handle.alerts().is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_detector_that_fails_changes_nothing_and_shows_on_the_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = fake();
+    let (bench, _tasks, handle) = bench(folder.path(), &fake, catalog(json!({"every": "1h"})), START).await;
+    sample(&bench, &handle, 95.0).await;
+    handle.evaluate("hot").await.unwrap();
+    fake.with(|fake| fake.detect = Some(Box::new(|_, _| Err(CallError::Trapped { reason: "unreachable".into() }))));
+    assert!(handle.evaluate("hot").await.is_err());
+    assert_eq!(handle.alerts()[0].state, AlertState::Firing);
+    until("the first run's end", || bench.context.scheduler.get("rule/hot").is_some_and(|job| job.running == 0)).await;
+    bench.context.scheduler.run_now("rule/hot").unwrap();
+    until("the job's error", || {
+        bench.context.scheduler.get("rule/hot").is_some_and(|job| job.last_error.is_some_and(|e| e.contains("trapped")))
+    })
+    .await;
+}
+
+fn collection(state: Condition, message: &str) -> Collection {
+    let families = vec![
+        Family {
+            name: "probe_up".into(),
+            metric_type: MetricType::Gauge,
+            help: String::new(),
+            labels: vec![Labels::new().with("target", "t")],
+            values: vec![1.0],
+            at: Vec::new(),
+        },
+        Family {
+            name: "crooked".into(),
+            metric_type: MetricType::Gauge,
+            help: String::new(),
+            labels: Vec::new(),
+            values: vec![1.0],
+            at: Vec::new(),
+        },
+    ];
+    Collection { families, health: Health { state, message: message.into() } }
+}
+
+#[tokio::test]
+async fn a_collector_makes_samples_and_its_targets_health_is_told_when_it_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = Fake::default();
+    fake.with(|fake| fake.collect = Some(Box::new(|| Ok(collection(Condition::Ok, "fine")))));
+    let (bench, _tasks, handle) = bench(folder.path(), &fake, Catalog::default(), START).await;
+    assert!(bench.context.scheduler.list().iter().all(|job| !job.spec.name.starts_with("collect/")));
+    // An instance that comes while the host runs.
+    fake.add_instance("http-probe/api", Kind::Collector);
+    let added = bench.context.event("instance.added", "http-probe/api");
+    bench.context.commit(quarterdeck_model::transition::Transition::new().event(added)).await.unwrap();
+    until("the job", || bench.context.scheduler.get("collect/http-probe/api").is_some()).await;
+    bench.advance(Span::from_secs(2));
+    let changed = bench.event("health.changed", Some("http-probe/api"), Offset(0)).await;
+    assert_eq!((changed.event.data["state"].as_str(), changed.event.plugin.is_some()), (Some("ok"), true));
+    let last_error = || bench.context.scheduler.get("collect/http-probe/api").and_then(|job| job.last_error);
+    until("the run's end", || last_error().is_some()).await;
+    let latest = |metric: &str| {
+        let selector = Selector { metric: metric.into(), labels: Labels::new().with("instance", "http-probe/api") };
+        bench.context.series.latest(&selector, bench.now(), Span::from_secs(60)).first().map(|sample| sample.value)
+    };
+    assert_eq!((latest("probe_up"), latest("collector_up"), latest("crooked")), (Some(1.0), Some(1.0), None));
+    assert!(last_error().unwrap().contains("the columns of `crooked` differ in length"));
+
+    fake.with(|fake| fake.collect = Some(Box::new(|| Ok(collection(Condition::Ok, "still fine")))));
+    bench.advance(Span::from_secs(17));
+    until("the message", || handle.health().iter().any(|health| health.health.message == "still fine")).await;
+    assert_eq!(bench.events(&["health.changed"]).len(), 1);
+
+    fake.with(|fake| fake.collect = Some(Box::new(|| Err(CallError::Trapped { reason: "oh".into() }))));
+    bench.advance(Span::from_secs(17));
+    let failed = bench.event("health.changed", None, changed.offset).await;
+    assert_eq!((&failed.event.data["state"], &failed.event.data["before"]), (&json!("failed"), &json!("ok")));
+    until("the sample", || latest("collector_up") == Some(0.0)).await;
+
+    fake.set_state("http-probe/api", InstanceState::Disabled);
+    let disabled = bench.context.event("instance.changed", "http-probe/api");
+    bench.context.commit(quarterdeck_model::transition::Transition::new().event(disabled)).await.unwrap();
+    until("the job's end", || bench.context.scheduler.get("collect/http-probe/api").is_none()).await;
+    assert!(handle.health().is_empty());
+}
+
+#[tokio::test]
+async fn samples_with_malformed_names_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _tasks, handle) = bench(folder.path(), &fake(), Catalog::default(), START).await;
+    let check = async |name: &str, label: &str, fine: bool| {
+        let labels = Labels::new().with(label, "v");
+        let sample = Sample { name: name.into(), labels, at: bench.now(), value: 1.0 };
+        assert_eq!(handle.push(vec![sample]).await.is_ok(), fine, "{name} {label}");
+    };
+    check("job:cpu_9", "le", true).await;
+    check("9cpu", "le", false).await;
+    check("", "le", false).await;
+    check("cpu", "a:b", false).await;
+    check("cpu", "a-b", false).await;
+}

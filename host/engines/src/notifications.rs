@@ -1,0 +1,261 @@
+//! Events to messages: who is told what.
+//!
+//! - `route`: which routes an event takes; pure
+//! - `render`: the words; pure
+//!
+//! A durable consumer reads every event. What it makes of a batch - a notification and an effect for each route and recipient - and
+//! its place in the log are one record, so that each event is told once however often the host is killed. The outbox delivers;
+//! what came of it comes back as an event and ends in the notification's document.
+
+pub mod render;
+pub mod route;
+
+use crate::{Context, Error, Tasks, to_value};
+use quarterdeck_bus::Consumer;
+use quarterdeck_model::domain::notification::{DeliveryState, Notification, RouteSpec};
+use quarterdeck_model::effect::{Action, Backoff, Effect, EffectResult};
+use quarterdeck_model::event::{Event, EventFilter, StoredEvent};
+use quarterdeck_model::id::EffectId;
+use quarterdeck_model::plugin::InstanceName;
+use quarterdeck_model::store::{Page, StoreError};
+use quarterdeck_model::transition::{Expected, Transition};
+use quarterdeck_model::{Span, Timestamp};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tracing::{error, warn};
+
+/// Name of the durable consumer.
+pub const CONSUMER: &str = "notifications";
+/// [`Effect::purpose`] of what is made here.
+const PURPOSE: &str = "notification";
+const BATCH: usize = 256;
+/// At most this many events are looked at again after a restart.
+const LOOK_AGAIN: u64 = 1000;
+const AGAIN: Duration = Duration::from_secs(1);
+/// A page is tried for an hour: a recipient that is restarted must not cost one.
+const BACKOFF: Backoff = Backoff { first: Span::from_secs(1), cap: Span::from_secs(300), attempts: 40 };
+const EXPIRES: Span = Span::from_secs(3600);
+/// Notifications that have ended are kept for this long.
+const KEEP: Span = Span::from_secs(7 * 86_400);
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+
+#[derive(Clone)]
+pub struct Handle {
+    context: Context,
+}
+
+impl Handle {
+    /// The newest first.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn list(&self, limit: usize) -> Result<Vec<Notification>, Error> {
+        Ok(self.context.read_all(Notification::COLLECTION, &Page::newest(limit))?)
+    }
+
+    /// Tells one recipient something, beside all routes: to try it out.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn test(&self, instance: &InstanceName, principal: &str) -> Result<Notification, Error> {
+        let data = serde_json::json!({"title": "This is a test", "principal": principal});
+        let event = self.context.event("test.notification", instance.as_str()).data(data).principal(principal);
+        let (notification, transition) = tell(&self.context, "test", instance, &event)?;
+        self.context.commit(transition).await?;
+        Ok(notification)
+    }
+}
+
+pub(crate) async fn start(context: &Context, tasks: &mut Tasks) -> Result<Handle, Error> {
+    let consumer = context.bus.consumer(CONSUMER, EventFilter::default())?;
+    tasks.spawn("notifications", run(context.clone(), consumer));
+    tasks.spawn("notifications-sweep", sweep(context.clone()));
+    Ok(Handle { context: context.clone() })
+}
+
+async fn run(context: Context, mut consumer: Consumer) {
+    let mut acknowledged = consumer.position();
+    loop {
+        let batch = tokio::select! {
+            () = context.shutdown.cancelled() => return,
+            batch = consumer.next(BATCH) => batch,
+        };
+        let batch = match batch {
+            Ok(batch) => batch,
+            Err(error) => {
+                error!(%error, "notifications can't follow the bus");
+                return;
+            }
+        };
+        loop {
+            let handled = async {
+                let transition = handle(&context, &batch.events)?;
+                // Batches that lead to nothing are looked at again after a restart: cheaper than an fsync for each.
+                let behind = batch.next.0.saturating_sub(acknowledged.0) >= LOOK_AGAIN;
+                if !transition.is_empty() || behind {
+                    context.commit(transition.ack(CONSUMER, batch.next)).await?;
+                    acknowledged = batch.next;
+                }
+                Ok::<_, StoreError>(())
+            };
+            match handled.await {
+                Ok(()) => break,
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error @ (StoreError::Invalid(_) | StoreError::Corrupt(_))) => {
+                    one_by_one(&context, &consumer, &batch.events, &error).await;
+                    break;
+                }
+                Err(error) => {
+                    warn!(%error, "events could not be told; tried again");
+                    tokio::select! {
+                        () = context.shutdown.cancelled() => return,
+                        () = tokio::time::sleep(AGAIN) => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Something in the batch can't be handled: the rest is, and that is put aside.
+async fn one_by_one(context: &Context, consumer: &Consumer, events: &[StoredEvent], error: &StoreError) {
+    warn!(%error, "a batch of events can't be told as one");
+    for stored in events {
+        let handled = match handle(context, std::slice::from_ref(stored)) {
+            Ok(transition) => context.commit(transition.ack(CONSUMER, stored.offset)).await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = handled
+            && let Err(error) = consumer.dead_letter(stored, &error.to_string()).await
+        {
+            warn!(offset = %stored.offset, %error, "can't put the event aside");
+        }
+    }
+}
+
+/// What is to be made of a stretch of the log.
+fn handle(context: &Context, events: &[StoredEvent]) -> Result<Transition, StoreError> {
+    let catalog = context.catalog();
+    let mut transition = Transition::new();
+    for StoredEvent { event, .. } in events {
+        let part = match event.event_type.as_str() {
+            "effect.done" | "effect.failed" | "effect.unknown" => ended(context, event)?,
+            _ => told(context, &catalog.routes, event)?,
+        };
+        transition.absorb(part);
+    }
+    Ok(transition)
+}
+
+fn told(context: &Context, routes: &BTreeMap<String, RouteSpec>, event: &Event) -> Result<Transition, StoreError> {
+    let mut transition = Transition::new();
+    for (route, instance) in route::matching(routes, event) {
+        transition.absorb(tell(context, route, instance, event)?.1);
+    }
+    Ok(transition)
+}
+
+/// A notification, and the effect that delivers it.
+fn tell(
+    context: &Context,
+    route: &str,
+    instance: &InstanceName,
+    event: &Event,
+) -> Result<(Notification, Transition), StoreError> {
+    let now = context.now();
+    let message = render::message(event, &context.public_url);
+    let title = message.title.clone();
+    let mut effect = Effect::new(&context.ids, now, "", instance.clone(), Action::Notify { message }).caused_by(event);
+    effect.owner.clone_from(&effect.id.0);
+    effect.purpose = PURPOSE.to_owned();
+    // What is told of one thing to one recipient is told in order: an end never overtakes its beginning.
+    effect.ordering_key = format!("notify/{instance}/{}", event.subject);
+    effect.backoff = BACKOFF;
+    effect.expires = now.plus(EXPIRES);
+    let notification = Notification {
+        id: effect.id.clone(),
+        route: route.to_owned(),
+        instance: instance.clone(),
+        event_type: event.event_type.clone(),
+        subject: event.subject.clone(),
+        title,
+        state: DeliveryState::Pending,
+        created_at: now,
+        finished_at: None,
+        attempts: 0,
+        error: None,
+    };
+    let value = to_value(&notification)?;
+    let transition =
+        Transition::new().put(Notification::COLLECTION, effect.id.as_str(), Expected::Absent, value).effect(effect);
+    Ok((notification, transition))
+}
+
+/// A delivery has ended.
+fn ended(context: &Context, event: &Event) -> Result<Transition, StoreError> {
+    let Ok(result) = EffectResult::deserialize(&event.data) else { return Ok(Transition::new()) };
+    if result.purpose != PURPOSE {
+        return Ok(Transition::new());
+    }
+    let Some(document) = context.store.get(Notification::COLLECTION, result.effect.as_str())? else {
+        return Ok(Transition::new());
+    };
+    let mut notification: Notification = document.decode()?;
+    if notification.state != DeliveryState::Pending {
+        return Ok(Transition::new());
+    }
+    conclude(&mut notification, &result, event.event_type == "effect.done", event.time);
+    let event_type = match notification.state {
+        DeliveryState::Delivered => Notification::DELIVERED,
+        _ => Notification::FAILED,
+    };
+    let EffectId(id) = &notification.id;
+    let value = to_value(&notification)?;
+    let told = context.event(event_type, id).data(value.clone()).plugin(event.plugin.clone()).caused_by(event);
+    let expected = Expected::Revision(document.revision);
+    Ok(Transition::new().put(Notification::COLLECTION, id, expected, value).event(told))
+}
+
+fn conclude(notification: &mut Notification, result: &EffectResult, delivered: bool, at: Timestamp) {
+    notification.state = if delivered { DeliveryState::Delivered } else { DeliveryState::Failed };
+    notification.finished_at = Some(at);
+    notification.attempts = result.attempts;
+    notification.error.clone_from(&result.error);
+}
+
+/// Forgets notifications that ended long ago.
+async fn sweep(context: Context) {
+    let mut tick = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        tokio::select! {
+            () = context.shutdown.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        if let Err(error) = forget_old(&context).await {
+            warn!(%error, "old notifications could not be forgotten");
+        }
+    }
+}
+
+async fn forget_old(context: &Context) -> Result<(), StoreError> {
+    let before = context.now().minus(KEEP);
+    loop {
+        let page = Page { limit: 500, ..Page::all() };
+        // Oldest first: the first that is young enough ends it.
+        let oldest: Vec<Notification> = context.read_all(Notification::COLLECTION, &page)?;
+        let old: Vec<_> = oldest.iter().take_while(|notification| notification.created_at < before).collect();
+        let mut transition = Transition::new();
+        for notification in old.iter().filter(|notification| notification.state != DeliveryState::Pending) {
+            transition = transition.delete(Notification::COLLECTION, notification.id.as_str(), Expected::Any);
+        }
+        let more = old.len() == 500 && !transition.is_empty();
+        context.commit(transition).await?;
+        if !more {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! Which routes an event takes. All that match; an instance that several of them name is told once.
+
+use quarterdeck_model::Severity;
+use quarterdeck_model::domain::notification::RouteSpec;
+use quarterdeck_model::event::{Event, EventFilter};
+use quarterdeck_model::label::Labels;
+use quarterdeck_model::plugin::InstanceName;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is told about telling would be told about for ever.
+const SILENT: [&str; 4] = ["notification.", "effect.", "audit.", "dead-letter."];
+
+/// Events that are never told to anyone, whatever a route says.
+pub fn is_silent(event: &Event) -> bool {
+    SILENT.iter().any(|prefix| event.event_type.starts_with(prefix))
+}
+
+/// `(route, notifier instance)`, in the order of the routes' names.
+pub fn matching<'a>(routes: &'a BTreeMap<String, RouteSpec>, event: &Event) -> Vec<(&'a str, &'a InstanceName)> {
+    if is_silent(event) {
+        return Vec::new();
+    }
+    let (severity, labels) = (severity(event), labels(event));
+    let mut told = BTreeSet::new();
+    let mut matching = Vec::new();
+    for (name, route) in routes {
+        // An empty list is a route that nobody finished, not one for everything.
+        let wanted = !route.events.is_empty() && EventFilter::types(route.events.clone()).matches(event);
+        if wanted && severity <= route.minimum_severity && labels.includes(&route.labels) {
+            let fresh = route.notify.iter().filter(|instance| told.insert(instance.as_str()));
+            matching.extend(fresh.map(|instance| (name.as_str(), instance)));
+        }
+    }
+    matching
+}
+
+/// The event's severity: its data's, or what its type implies.
+pub fn severity(event: &Event) -> Severity {
+    let field = event.data.get("severity");
+    if let Some(severity) = field.and_then(|value| serde_json::from_value(value.clone()).ok()) {
+        return severity;
+    }
+    let state = event.data.get("state").and_then(Value::as_str).unwrap_or_default();
+    match event.event_type.as_str() {
+        "slo.breached" => Severity::High,
+        "health.changed" => match state {
+            "failed" => Severity::High,
+            "degraded" => Severity::Medium,
+            _ => Severity::Info,
+        },
+        _ if state.contains("failed") || state.contains("rolled-back") => Severity::High,
+        _ => Severity::Info,
+    }
+}
+
+/// The event's labels; `subject` stands for what it is about.
+pub fn labels(event: &Event) -> Labels {
+    let field = event.data.get("labels");
+    field.and_then(|value| serde_json::from_value(value.clone()).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quarterdeck_model::Timestamp;
+    use quarterdeck_model::id::IdSource;
+    use serde_json::json;
+
+    fn event(event_type: &str, data: Value) -> Event {
+        Event::new(&IdSource::seeded(1), Timestamp::from_millis(0), event_type, "s").data(data)
+    }
+
+    fn check(route: Value, event: &Event, expected: bool) {
+        let routes = [("r".to_owned(), serde_json::from_value(route.clone()).unwrap())].into();
+        assert_eq!(!matching(&routes, event).is_empty(), expected, "{route} {}", event.event_type);
+    }
+
+    #[test]
+    fn a_route_takes_events_by_type_severity_and_labels() {
+        let firing = event("alert.firing", json!({"severity": "medium", "labels": {"team": "a"}}));
+        check(json!({"events": ["alert"], "notify": ["log/x"]}), &firing, true);
+        check(json!({"events": ["alert."], "notify": ["log/x"]}), &firing, true);
+        check(json!({"events": ["alert.resolved"], "notify": ["log/x"]}), &firing, false);
+        check(json!({"events": [], "notify": ["log/x"]}), &firing, false);
+        check(json!({"events": ["alert"], "notify": ["log/x"], "minimum-severity": "medium"}), &firing, true);
+        check(json!({"events": ["alert"], "notify": ["log/x"], "minimum-severity": "high"}), &firing, false);
+        check(json!({"events": ["alert"], "notify": ["log/x"], "labels": {"team": "a"}}), &firing, true);
+        check(json!({"events": ["alert"], "notify": ["log/x"], "labels": {"team": "b"}}), &firing, false);
+        check(json!({"events": ["alert"], "notify": ["log/x"], "labels": {"zone": ""}}), &firing, true);
+    }
+
+    #[test]
+    fn telling_is_never_told() {
+        for silent in ["notification.failed", "effect.failed", "audit.call", "dead-letter.added"] {
+            let topic = silent.split('.').next().unwrap();
+            check(json!({"events": [topic, silent], "notify": ["log/x"]}), &event(silent, json!({})), false);
+        }
+    }
+
+    #[test]
+    fn an_instance_that_two_routes_name_is_told_once() {
+        let route: RouteSpec =
+            serde_json::from_value(json!({"events": ["alert"], "notify": ["log/x", "log/x"]})).unwrap();
+        let routes = [("a".to_owned(), route.clone()), ("b".to_owned(), route)].into();
+        let taken = matching(&routes, &event("alert.firing", json!({})));
+        assert_eq!(taken, [("a", &InstanceName::from("log/x"))]);
+    }
+}

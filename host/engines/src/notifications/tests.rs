@@ -1,0 +1,100 @@
+use super::*;
+use crate::outbox;
+use crate::testing::{Bench, Fake, START, until};
+use quarterdeck_model::domain::Catalog;
+use quarterdeck_model::event::Offset;
+use quarterdeck_model::plugin::{CallError, Kind};
+use serde_json::{Value, json};
+use std::path::Path;
+
+fn catalog(routes: Value) -> Catalog {
+    serde_json::from_value(json!({"routes": routes})).unwrap()
+}
+
+async fn bench(folder: &Path, fake: &Fake, routes: Value) -> (Bench, Tasks, Handle) {
+    let mut bench = Bench::open(folder, fake, catalog(routes), START);
+    let mut tasks = Tasks::default();
+    let handle = start(&bench.context, &mut tasks).await.unwrap();
+    let inlet = bench.inlet.take().unwrap();
+    outbox::start(&bench.context, inlet, outbox::Options::default(), &mut tasks).await.unwrap();
+    (bench, tasks, handle)
+}
+
+fn fake() -> Fake {
+    let fake = Fake::default();
+    fake.add_instance("webhook/a", Kind::Notifier);
+    fake.add_instance("webhook/b", Kind::Notifier);
+    fake
+}
+
+async fn publish(bench: &Bench, event_type: &str, data: Value) {
+    let event = bench.context.event(event_type, "s").data(data);
+    bench.context.commit(Transition::new().event(event)).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_event_is_delivered_to_each_recipient_of_its_routes_and_the_delivery_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let routes = json!({"all": {"events": ["custom", "notification"], "notify": ["webhook/a", "webhook/b"]}});
+    let (bench, _tasks, handle) = bench(folder.path(), &fake(), routes).await;
+    publish(&bench, "custom.thing", json!({"title": "hello"})).await;
+    until("two deliveries", || bench.events(&[Notification::DELIVERED]).len() == 2).await;
+    let list = handle.list(10).unwrap();
+    assert!(list.iter().all(|n| n.state == DeliveryState::Delivered && n.title == "[custom.thing] hello"));
+    let keys: std::collections::BTreeSet<_> = bench.fake.calls().into_iter().map(|(_, key)| key).collect();
+    assert_eq!(keys, list.iter().map(|notification| notification.id.0.clone()).collect());
+    // That it was delivered is not told to anyone, although a route asks for it.
+    publish(&bench, "custom.end", json!({})).await;
+    until("two more", || bench.events(&[Notification::DELIVERED]).len() == 4).await;
+    assert_eq!(bench.fake.calls().len(), 4);
+}
+
+#[tokio::test]
+async fn a_recipient_that_refuses_ends_in_a_failed_notification() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = fake();
+    fake.with(|fake| fake.act = Some(Box::new(|_| Err(CallError::Rejected { message: "410 gone".into() }))));
+    let routes = json!({"all": {"events": ["custom"], "notify": ["webhook/a"]}});
+    let (bench, _tasks, handle) = bench(folder.path(), &fake, routes).await;
+    publish(&bench, "custom.thing", json!({})).await;
+    let failed = bench.event(Notification::FAILED, None, Offset(0)).await;
+    assert_eq!(failed.event.data["error"], "410 gone");
+    assert_eq!(handle.list(1).unwrap()[0].state, DeliveryState::Failed);
+}
+
+#[tokio::test]
+async fn a_catalog_that_changes_is_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _tasks, _) = bench(folder.path(), &fake(), json!({})).await;
+    publish(&bench, "custom.before", json!({})).await;
+    let routes = json!({"all": {"events": ["custom"], "notify": ["webhook/a"]}});
+    until("the first event behind it", || bench.context.store.head() == Offset(1)).await;
+    tokio::task::yield_now().await;
+    bench.catalog.send_replace(std::sync::Arc::new(catalog(routes)));
+    publish(&bench, "custom.after", json!({})).await;
+    let delivered = bench.event(Notification::DELIVERED, None, Offset(0)).await;
+    assert!(delivered.event.data["event_type"].as_str().unwrap().starts_with("custom."));
+}
+
+#[tokio::test]
+async fn every_event_is_told_once_over_kills() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = fake();
+    let routes = json!({"all": {"events": ["custom"], "notify": ["webhook/a"]}});
+    for round in 0..6 {
+        let (bench, tasks, _) = bench(folder.path(), &fake, routes.clone()).await;
+        for n in 0..10 {
+            publish(&bench, "custom.thing", json!({"title": format!("{round}/{n}")})).await;
+        }
+        drop(tasks);
+        bench.kill().await;
+    }
+    let (bench, _tasks, _) = bench(folder.path(), &fake, routes).await;
+    until("all deliveries", || bench.events(&[Notification::DELIVERED]).len() == 60).await;
+    let calls = fake.calls();
+    let keys: std::collections::BTreeSet<_> = calls.iter().map(|(_, key)| key).collect();
+    assert_eq!(keys.len(), 60);
+    let titles: std::collections::BTreeSet<_> =
+        fake.with(|fake| fake.messages.iter().map(|message| message.title.clone()).collect());
+    assert_eq!(titles.len(), 60);
+}

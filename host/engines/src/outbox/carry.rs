@@ -1,0 +1,252 @@
+//! One attempt at one effect: read, ask `lease`, call, commit what came of it.
+
+use super::lease::{self, After, Ending, Next};
+use super::queue::Entry;
+use crate::{Context, belongings, to_value};
+use quarterdeck_model::Timestamp;
+use quarterdeck_model::effect::{Action, DEAD_LETTERS, DeliveryClass, Effect, EffectResult, OUTBOX, Pending};
+use quarterdeck_model::event::Event;
+use quarterdeck_model::plugin::{CallError, CallResult, InstanceState, Outcome, PluginRef};
+use quarterdeck_model::store::StoreError;
+use quarterdeck_model::transition::{Expected, Transition};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tracing::{error, warn};
+
+/// What the queue has to know of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Finished,
+    Again { absences: u32, due: Timestamp },
+}
+
+/// How long a store that refuses for now (a full disk) is left alone.
+const STORE_AGAIN: Duration = Duration::from_secs(1);
+
+pub(super) async fn carry(context: Context, entry: Entry) -> Verdict {
+    match attempt(&context, &entry).await {
+        Ok(verdict) => verdict,
+        Err(error) => {
+            warn!(effect = %entry.id, %error, "an effect could not be carried on");
+            Verdict::Again { absences: entry.absences, due: context.now().plus(lease::absence(2)) }
+        }
+    }
+}
+
+async fn attempt(context: &Context, entry: &Entry) -> Result<Verdict, StoreError> {
+    let Some(document) = context.store.get(OUTBOX, entry.id.as_str())? else { return Ok(Verdict::Finished) };
+    let pending: Pending = document.decode()?;
+    let again = |due| Ok(Verdict::Again { absences: entry.absences, due });
+    match lease::next(&pending, context.now()) {
+        Next::Wait(due) => again(due),
+        Next::End(ending) => {
+            let ended = Ended { pending: &pending, ending, plugin: None, belongings: Transition::new() };
+            ended.commit(context, document.revision).await
+        }
+        Next::Poll(token) => {
+            let answer = poll(context, &pending.effect, &token).await;
+            let answer = Answer::of(answer);
+            let after = lease::polled(&pending, answer.outcome, context.now());
+            let settled = Settled { pending: &pending, revision: document.revision, plugin: answer.plugin };
+            settled.commit(context, after, answer.belongings, 0).await
+        }
+        Next::Call(attempt) => {
+            if let Some(due) = away(context, entry, &attempt) {
+                return Ok(due);
+            }
+            call(context, entry, &attempt, document.revision).await
+        }
+        Next::WriteThenCall(attempt) => {
+            if let Some(due) = away(context, entry, &attempt) {
+                return Ok(due);
+            }
+            let id = entry.id.as_str();
+            let expected = Expected::Revision(document.revision);
+            let written = context.commit(Transition::new().put(OUTBOX, id, expected, to_value(&attempt)?)).await?;
+            let revision = written.revisions.first().copied().unwrap_or(document.revision + 1);
+            call(context, entry, &attempt, revision).await
+        }
+    }
+}
+
+/// Looks again whether the instance may act: grants and settings may have changed since the effect was decided.
+fn away(context: &Context, entry: &Entry, attempt: &Pending) -> Option<Verdict> {
+    let may_act = context.registry.instance(&attempt.effect.instance).is_some_and(|instance| {
+        instance.spec.enabled && matches!(instance.state, InstanceState::Active | InstanceState::Quarantined)
+    });
+    let due = || context.now().plus(lease::absence(entry.absences)).min(attempt.effect.expires);
+    (!may_act).then(|| Verdict::Again { absences: entry.absences + 1, due: due() })
+}
+
+async fn call(context: &Context, entry: &Entry, attempt: &Pending, revision: u64) -> Result<Verdict, StoreError> {
+    let answer = Answer::of(act(context, &attempt.effect).await);
+    let absences = match &answer.outcome {
+        Err(CallError::Unavailable { .. }) => entry.absences + 1,
+        _ => 0,
+    };
+    let after = lease::called(attempt, answer.outcome, entry.absences, context.now());
+    let settled = Settled { pending: attempt, revision, plugin: answer.plugin };
+    settled.commit(context, after, answer.belongings, absences).await
+}
+
+async fn act(context: &Context, effect: &Effect) -> CallResult<Outcome> {
+    let (plugins, instance, key) = (&context.plugins, &effect.instance, effect.id.as_str());
+    match &effect.action {
+        Action::Notify { message } => plugins.notifier.notify(instance, message, key).await,
+        Action::RunStep { inputs } => plugins.runbook_action.run(instance, inputs, key).await,
+        Action::ApplyStep { service, step } => plugins.deployment_target.apply(instance, service, step, key).await,
+        Action::CancelStep { token } => {
+            let called = plugins.runbook_action.cancel(instance, token).await?;
+            Ok(quarterdeck_model::plugin::Called {
+                value: Outcome::Done(json!({})),
+                plugin: called.plugin,
+                writes: called.writes,
+                events: called.events,
+            })
+        }
+    }
+}
+
+async fn poll(context: &Context, effect: &Effect, token: &str) -> CallResult<Outcome> {
+    match &effect.action {
+        Action::Notify { .. } => context.plugins.notifier.poll(&effect.instance, token).await,
+        _ => context.plugins.runbook_action.poll(&effect.instance, token).await,
+    }
+}
+
+struct Answer {
+    outcome: Result<Outcome, CallError>,
+    plugin: Option<PluginRef>,
+    belongings: Transition,
+}
+
+impl Answer {
+    fn of(result: CallResult<Outcome>) -> Self {
+        match result {
+            Ok(mut called) => {
+                Answer { belongings: belongings(&mut called), outcome: Ok(called.value), plugin: Some(called.plugin) }
+            }
+            Err(error) => Answer { outcome: Err(error), plugin: None, belongings: Transition::new() },
+        }
+    }
+}
+
+struct Settled<'a> {
+    pending: &'a Pending,
+    revision: u64,
+    plugin: Option<PluginRef>,
+}
+
+impl Settled<'_> {
+    async fn commit(
+        self,
+        context: &Context,
+        after: After,
+        belongings: Transition,
+        absences: u32,
+    ) -> Result<Verdict, StoreError> {
+        match after {
+            After::Later(due) => {
+                context.commit(belongings).await?;
+                Ok(Verdict::Again { absences, due })
+            }
+            After::Keep(pending) => {
+                let id = pending.effect.id.as_str();
+                let expected = Expected::Revision(self.revision);
+                let mut transition = Transition::new().put(OUTBOX, id, expected, to_value(&pending)?);
+                transition.absorb(belongings);
+                patiently(context, transition).await?;
+                Ok(Verdict::Again { absences, due: pending.due })
+            }
+            After::End(ending) => {
+                let ended = Ended { pending: self.pending, ending, plugin: self.plugin, belongings };
+                ended.commit(context, self.revision).await
+            }
+        }
+    }
+}
+
+/// The end of an effect, as one record.
+struct Ended<'a> {
+    pending: &'a Pending,
+    ending: Ending,
+    plugin: Option<PluginRef>,
+    belongings: Transition,
+}
+
+impl Ended<'_> {
+    async fn commit(mut self, context: &Context, revision: u64) -> Result<Verdict, StoreError> {
+        let belongings = std::mem::take(&mut self.belongings);
+        let mut transition = self.record(context, revision)?;
+        transition.absorb(belongings);
+        match patiently(context, transition).await {
+            Ok(()) => Ok(Verdict::Finished),
+            Err(StoreError::Conflict { .. }) => {
+                error!(effect = %self.pending.effect.id, "an effect was changed by someone else while it was carried out");
+                Ok(Verdict::Again { absences: 0, due: context.now() })
+            }
+            Err(StoreError::Invalid(reason)) => {
+                // What the plugin handed back can't be kept. The effect still has to end, and to say why.
+                self.ending = Ending::Failed(format!("its result can't be kept: {reason}"));
+                patiently(context, self.record(context, revision)?).await?;
+                Ok(Verdict::Finished)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn record(&self, context: &Context, revision: u64) -> Result<Transition, StoreError> {
+        let (effect, now) = (&self.pending.effect, context.now());
+        let (event_type, outputs, reason) = match &self.ending {
+            Ending::Done(outputs) => ("effect.done", outputs.clone(), None),
+            Ending::Failed(reason) => ("effect.failed", Value::Null, Some(reason.clone())),
+            Ending::Unknown(reason) => ("effect.unknown", Value::Null, Some(reason.clone())),
+        };
+        let result = EffectResult {
+            effect: effect.id.clone(),
+            purpose: effect.purpose.clone(),
+            instance: effect.instance.clone(),
+            attempts: self.pending.attempts,
+            outputs,
+            error: reason.clone(),
+        };
+        let mut ended = context.event(event_type, &effect.owner).data(to_value(&result)?).plugin(self.plugin.clone());
+        ended.causation.clone_from(&effect.causation);
+        ended.correlation.clone_from(&effect.correlation);
+        let expected = Expected::Revision(revision);
+        let mut transition = Transition::new().delete(OUTBOX, effect.id.as_str(), expected);
+        // What runs at most once fails before its owner's eyes; only a delivery that was given up needs a place of its own.
+        if let (Ending::Failed(reason), DeliveryClass::AtLeastOnce) = (&self.ending, effect.class) {
+            let letter = json!({
+                "kind": "effect", "at": now, "reason": reason, "attempts": self.pending.attempts, "effect": effect,
+            });
+            let added = Event::new(&context.ids, now, "dead-letter.added", effect.id.as_str())
+                .data(json!({"kind": "effect", "owner": effect.owner, "purpose": effect.purpose,
+                    "instance": effect.instance, "reason": reason}))
+                .caused_by(&ended);
+            transition =
+                transition.put(DEAD_LETTERS, effect.id.as_str(), Expected::Any, letter).event(ended).event(added);
+        } else {
+            transition = transition.event(ended);
+        }
+        Ok(transition)
+    }
+}
+
+/// Commits what has happened in the world already. A disk that is full is waited for: doing it again because it could not be
+/// written down would be worse.
+async fn patiently(context: &Context, transition: Transition) -> Result<(), StoreError> {
+    loop {
+        match context.commit(transition.clone()).await {
+            Ok(_) => return Ok(()),
+            Err(error @ StoreError::DiskFull { .. }) => {
+                warn!(%error, "the result of an effect waits to be written");
+                tokio::select! {
+                    () = context.shutdown.cancelled() => return Err(error),
+                    () = tokio::time::sleep(STORE_AGAIN) => {}
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}

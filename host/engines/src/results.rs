@@ -1,0 +1,116 @@
+//! Listening for the results of effects: what the flows that own effects share.
+
+use crate::{Context, Error};
+use async_trait::async_trait;
+use quarterdeck_model::effect::EffectResult;
+use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
+use quarterdeck_model::store::StoreError;
+use quarterdeck_model::transition::Ack;
+use std::time::Duration;
+use tracing::{error, warn};
+
+/// A store that refuses for now (a full disk) is asked again after this long.
+pub(crate) const STORE_AGAIN: Duration = Duration::from_secs(1);
+/// Events between two acknowledgements, where none of them was ours.
+const LAZY: u64 = 4096;
+const BATCH: usize = 64;
+
+/// How an effect ended, as its owner needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Done,
+    Failed,
+    Unknown,
+}
+
+#[async_trait]
+pub(crate) trait Owner: Send + Sync + 'static {
+    /// Commits what the result makes of its owner, and `ack` in the same record if there is anything to commit.
+    async fn ended(&self, event: &StoredEvent, result: EffectResult, end: End, ack: Ack) -> Result<(), Error>;
+}
+
+/// Hands each result of an effect whose owner's id begins with `prefix` to `owner`, once for each time that the consumer's
+/// acknowledged place is passed. Ends with the shutdown, or with the store.
+pub(crate) async fn listen(context: Context, name: &'static str, prefix: &'static str, owner: impl Owner) {
+    let mut consumer = match context.bus.consumer(name, EventFilter::types(["effect."])) {
+        Ok(consumer) => consumer,
+        Err(error) => return error!(consumer = name, %error, "can't read the log"),
+    };
+    let mut acknowledged = consumer.position();
+    loop {
+        let batch = tokio::select! {
+            () = context.shutdown.cancelled() => return,
+            batch = consumer.next(BATCH) => match batch {
+                Ok(batch) => batch,
+                Err(error) => return error!(consumer = name, %error, "can't read the log"),
+            },
+        };
+        for event in batch.events.iter().filter(|stored| stored.event.subject.starts_with(prefix)) {
+            let Some((result, end)) = parse(event) else { continue };
+            let ack = Ack { consumer: name.to_owned(), up_to: event.offset };
+            let handled = patiently(&context, || owner.ended(event, result.clone(), end, ack.clone())).await;
+            match handled {
+                Ok(()) => acknowledged = event.offset,
+                Err(Error::Store(failure @ (StoreError::Closed | StoreError::Io(_) | StoreError::DiskFull { .. }))) => {
+                    return error!(consumer = name, error = %failure, "can't go on");
+                }
+                Err(failure) => {
+                    warn!(consumer = name, event = %event.event.id, error = %failure, "a result can't be handled");
+                    if let Err(failure) = consumer.dead_letter(event, &failure.to_string()).await {
+                        return error!(consumer = name, error = %failure, "can't put an event aside");
+                    }
+                }
+            }
+        }
+        if lazily(&mut acknowledged, batch.next)
+            && let Err(error) = consumer.ack(batch.next).await
+        {
+            // It is only about how much is read again after a restart.
+            warn!(consumer = name, %error, "can't acknowledge");
+        }
+    }
+}
+
+/// Whether an acknowledgement of events that did not matter is due.
+pub(crate) fn lazily(acknowledged: &mut Offset, next: Offset) -> bool {
+    let due = next.0.saturating_sub(acknowledged.0) >= LAZY;
+    if due {
+        *acknowledged = next;
+    }
+    due
+}
+
+/// Tries again as long as the disk is full, up to the shutdown.
+pub(crate) async fn patiently<T, F>(context: &Context, mut attempt: impl FnMut() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    loop {
+        match attempt().await {
+            Err(Error::Store(failure @ StoreError::DiskFull { .. })) => {
+                warn!(error = %failure, "waiting for the store");
+                tokio::select! {
+                    () = context.shutdown.cancelled() => return Err(failure.into()),
+                    () = tokio::time::sleep(STORE_AGAIN) => {}
+                }
+            }
+            other => return other,
+        }
+    }
+}
+
+fn parse(event: &StoredEvent) -> Option<(EffectResult, End)> {
+    let end = match event.event.event_type.as_str() {
+        "effect.done" => End::Done,
+        "effect.failed" => End::Failed,
+        "effect.unknown" => End::Unknown,
+        _ => return None,
+    };
+    match serde_json::from_value(event.event.data.clone()) {
+        Ok(result) => Some((result, end)),
+        Err(error) => {
+            warn!(event = %event.event.id, %error, "not the result of an effect");
+            None
+        }
+    }
+}

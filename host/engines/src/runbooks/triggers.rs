@@ -1,0 +1,166 @@
+//! Runs that events start: for each event that a runbook names in `on`, once.
+//!
+//! The id of such a run follows from the event and the runbook, so an event that is read twice starts nothing twice. What a
+//! runbook's own runs publish does not start it again.
+
+use super::{Shell, StartRun, machine};
+use crate::Error;
+use crate::results::{lazily, patiently};
+use quarterdeck_model::domain::runbook::RunbookSpec;
+use quarterdeck_model::event::{Event, EventFilter, StoredEvent};
+use quarterdeck_model::id::RunId;
+use quarterdeck_model::store::StoreError;
+use quarterdeck_model::transition::Transition;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use tracing::{error, info, warn};
+
+const CONSUMER: &str = "runbooks-on";
+const BATCH: usize = 256;
+
+pub(super) async fn run(shell: Arc<Shell>) {
+    let context = &shell.context;
+    // Everything is looked at, whatever the catalog names now: otherwise a runbook that is added later would be started for
+    // events of long ago.
+    let mut consumer = match context.bus.consumer(CONSUMER, EventFilter::default()) {
+        Ok(consumer) => consumer,
+        Err(error) => return error!(consumer = CONSUMER, %error, "can't read the log"),
+    };
+    let mut acknowledged = consumer.position();
+    let mut catalog = context.catalog.clone();
+    loop {
+        let batch = tokio::select! {
+            () = context.shutdown.cancelled() => return,
+            batch = consumer.next(BATCH) => match batch {
+                Ok(batch) => batch,
+                Err(error) => return error!(consumer = CONSUMER, %error, "can't read the log"),
+            },
+        };
+        let changed = catalog.has_changed().unwrap_or(false);
+        let current = catalog.borrow_and_update().clone();
+        for event in &batch.events {
+            for (slug, spec) in current.runbooks.iter().filter(|(slug, spec)| wants(slug, spec, &event.event)) {
+                match patiently(context, || shell.trigger(slug, spec, event)).await {
+                    Ok(()) => acknowledged = event.offset,
+                    Err(
+                        failure @ Error::Store(StoreError::Closed | StoreError::Io(_) | StoreError::DiskFull { .. }),
+                    ) => {
+                        return error!(consumer = CONSUMER, error = %failure, "can't go on");
+                    }
+                    Err(failure) => {
+                        warn!(runbook = slug, event = %event.event.id, error = %failure, "an event can't start its runbook");
+                        let reason = format!("runbook `{slug}`: {failure}");
+                        if let Err(failure) = consumer.dead_letter(event, &reason).await {
+                            return error!(consumer = CONSUMER, error = %failure, "can't put an event aside");
+                        }
+                    }
+                }
+            }
+        }
+        if (lazily(&mut acknowledged, batch.next) || changed)
+            && let Err(error) = consumer.ack(batch.next).await
+        {
+            warn!(consumer = CONSUMER, %error, "can't acknowledge");
+        }
+    }
+}
+
+impl Shell {
+    async fn trigger(&self, slug: &str, spec: &RunbookSpec, event: &StoredEvent) -> Result<(), Error> {
+        let now = self.context.now();
+        let request = StartRun {
+            cause: Some(event.event.subject.clone()),
+            principal: event.event.principal.clone(),
+            ..StartRun::default()
+        };
+        let run = machine::prepare(run_id(&event.event, slug), slug, spec, request, now)?;
+        let mut change = machine::begin(run, now, &self.context.ids);
+        change.events = change.events.into_iter().map(|begun| begun.caused_by(&event.event)).collect();
+        change.effects = change.effects.into_iter().map(|effect| effect.caused_by(&event.event)).collect();
+        // Several runbooks may want the event, so it is acknowledged with none of them: a second reading meets the run.
+        match self.create(change, Transition::new()).await {
+            Ok(run) => {
+                info!(run = %run.id, runbook = slug, event = event.event.event_type, "an event has started a run")
+            }
+            Err(Error::Store(StoreError::Conflict { .. })) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+fn wants(slug: &str, spec: &RunbookSpec, event: &Event) -> bool {
+    if spec.on.is_empty() || !EventFilter::types(spec.on.iter().cloned()).matches(event) {
+        return false;
+    }
+    let field = |name: &str| event.data.get(name).and_then(|value| value.as_str());
+    let own = match event.topic() {
+        // Its own runs, and runs that were started by a run: two runbooks must not start each other for ever.
+        "run" => field("runbook") == Some(slug) || field("cause").is_some_and(|cause| cause.starts_with(RunId::PREFIX)),
+        // What every step leaves behind: a runbook that listens to it would feed itself.
+        "effect" | "audit" | "notification" => true,
+        _ => false,
+    };
+    !own
+}
+
+/// The event's moment, and a hash of what starts what: sorts like other runs, and is the same each time.
+fn run_id(event: &Event, slug: &str) -> RunId {
+    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let mut hash = Sha256::new();
+    hash.update(event.id.as_str().as_bytes());
+    hash.update([0xff]);
+    hash.update(slug.as_bytes());
+    let digit = |byte: u64| ALPHABET.get(usize::try_from(byte % 32).unwrap_or(0)).copied().map_or('0', char::from);
+    let mut millis = u64::try_from(event.time.as_millis()).unwrap_or(0);
+    let mut time = [0; 10];
+    for place in time.iter_mut().rev() {
+        *place = millis % 32;
+        millis /= 32;
+    }
+    let hashed = hash.finalize();
+    let text: String = time.into_iter().chain(hashed.iter().take(16).map(|byte| u64::from(*byte))).map(digit).collect();
+    RunId(format!("{}{text}", RunId::PREFIX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quarterdeck_model::Timestamp;
+    use quarterdeck_model::id::IdSource;
+    use serde_json::json;
+
+    fn event(event_type: &str, subject: &str) -> Event {
+        Event::new(&IdSource::seeded(4), Timestamp::from_millis(1_700_000_000_000), event_type, subject)
+    }
+
+    fn runbook(on: &[&str]) -> RunbookSpec {
+        serde_json::from_value(json!({"title": "t", "steps": [{"name": "a", "action": "x/y"}], "on": on})).unwrap()
+    }
+
+    #[test]
+    fn an_event_and_a_runbook_make_one_id() {
+        let fired = event("alert.firing", "a1");
+        assert_eq!(run_id(&fired, "a"), run_id(&fired, "a"));
+        assert_ne!(run_id(&fired, "a"), run_id(&fired, "b"));
+        let usual = RunId::new(&IdSource::seeded(1), fired.time);
+        assert_eq!(run_id(&fired, "a").as_str().len(), usual.as_str().len());
+        assert_eq!(run_id(&fired, "a").as_str().get(..14), usual.as_str().get(..14), "the same moment in front");
+    }
+
+    #[test]
+    fn a_runbook_wants_the_types_that_it_names() {
+        assert!(wants("r", &runbook(&["alert.firing"]), &event("alert.firing", "a")));
+        assert!(wants("r", &runbook(&["incident"]), &event("incident.opened", "i")));
+        assert!(!wants("r", &runbook(&["alert.firing"]), &event("alert.resolved", "a")));
+        assert!(!wants("r", &runbook(&[]), &event("alert.firing", "a")), "none named is none wanted");
+    }
+
+    #[test]
+    fn a_run_does_not_start_its_own_runbook_again() {
+        let finished = event("run.finished", "run_1").data(json!({"runbook": "r"}));
+        assert!(!wants("r", &runbook(&["run.finished"]), &finished));
+        assert!(wants("other", &runbook(&["run.finished"]), &finished));
+        assert!(!wants("r", &runbook(&["effect."]), &event("effect.done", "run_1")));
+    }
+}

@@ -1,0 +1,350 @@
+//! What the rules of one scan say about its subjects. Reads files and pages, calls plugins, writes nothing.
+//!
+//! Files are read once, in groups of at most 1 MiB (a single larger file is a group of its own), and each group is shown to
+//! every rule that wants some of it. So the memory that a scan takes does not grow with what it looks at.
+
+use super::findings::{Seen, Sight};
+use super::walk::{self, Content, Entry, Limits};
+use crate::Context;
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use quarterdeck_model::domain::scan::ScanSpec;
+use quarterdeck_model::kind::scanner_rule::{Interest, Reported, Subject, SubjectKind};
+use quarterdeck_model::plugin::{InstanceName, InstanceState, PluginRef};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::time::Instant;
+
+const GROUP_BYTES: u64 = 1 << 20;
+const GROUP_FILES: usize = 1000;
+/// Whatever a rule would take.
+const FILE_BYTES: u64 = 8 << 20;
+const PAGE_BYTES: usize = 64 << 10;
+const LIMITS: Limits = Limits { files: 100_000, bytes: 4 << 30 };
+/// Findings of one rule in one scan.
+const FINDINGS: usize = 10_000;
+/// A rule that fails on so many groups is not asked about the rest.
+const FAILURES: usize = 3;
+const ERRORS: usize = 50;
+/// A plugin that is being compiled, as after the very first start, is waited for.
+const PLUGIN_WITHIN: Duration = Duration::from_secs(30);
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(super) struct Examined {
+    pub(super) sight: Sight,
+    pub(super) files: u64,
+    pub(super) urls: u64,
+    pub(super) skipped: u64,
+    pub(super) plugins: Vec<PluginRef>,
+    pub(super) errors: Vec<String>,
+    /// Not one rule could be asked, or not one subject could be had.
+    pub(super) nothing: bool,
+}
+
+struct Rule {
+    instance: InstanceName,
+    plugin: PluginRef,
+    interest: Interest,
+    include: GlobSet,
+    exclude: GlobSet,
+    looked: BTreeSet<String>,
+    seen: Vec<Seen>,
+    failures: usize,
+    errors: Vec<String>,
+}
+
+/// Something to look at, with the name that people know it by.
+struct Shown {
+    subject: Subject,
+    name: String,
+    scope: String,
+}
+
+/// `known`: subjects of findings that are open.
+pub(super) async fn examine(context: &Context, spec: &ScanSpec, known: BTreeSet<String>) -> Examined {
+    let mut examined = Examined::default();
+    let mut rules = Vec::new();
+    for instance in &spec.rules {
+        ready(context, instance).await;
+        match Rule::ask(context, instance).await {
+            Ok(rule) => rules.push(rule),
+            Err(error) => examined.errors.push(error),
+        }
+    }
+    if !rules.is_empty() {
+        files(context, spec, &mut rules, &mut examined).await;
+        pages(context, spec, &mut rules, &mut examined).await;
+        let roots = spec.paths.clone();
+        let missing = tokio::task::spawn_blocking(move || walk::gone(&roots, known.into_iter().collect()));
+        match missing.await {
+            Ok(missing) => examined.sight.gone = missing.into_iter().collect(),
+            Err(failure) => examined.errors.push(format!("the scan's files can't be compared: {failure}")),
+        }
+    }
+    let looked = rules.iter().any(|rule| !rule.looked.is_empty());
+    let had = examined.files + examined.urls > 0;
+    examined.nothing = rules.is_empty() || (!examined.errors.is_empty() && !had) || (had && !looked);
+    for rule in rules {
+        examined.plugins.push(rule.plugin);
+        if rule.errors.is_empty() {
+            examined.sight.looked.insert(rule.instance, rule.looked);
+        }
+        examined.sight.seen.extend(rule.seen);
+        examined.errors.extend(rule.errors);
+    }
+    examined.plugins.dedup();
+    let more = examined.errors.len().saturating_sub(ERRORS);
+    if more > 0 {
+        examined.errors.truncate(ERRORS);
+        examined.errors.push(format!("and {more} more"));
+    }
+    examined
+}
+
+/// Waits for a plugin that is configured and not there yet.
+async fn ready(context: &Context, instance: &InstanceName) {
+    let deadline = Instant::now() + PLUGIN_WITHIN;
+    let missing = || context.registry.instance(instance).is_some_and(|i| i.state == InstanceState::MissingPlugin);
+    while missing() && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+impl Rule {
+    async fn ask(context: &Context, instance: &InstanceName) -> Result<Self, String> {
+        let called = context.plugins.scanner_rule.interests(instance).await;
+        let called = called.map_err(|error| format!("rule `{instance}`: {error}"))?;
+        let globs = |patterns: &[String]| -> Result<GlobSet, String> {
+            let mut set = GlobSetBuilder::new();
+            for pattern in patterns {
+                let glob = Glob::new(pattern);
+                set.add(glob.map_err(|error| format!("rule `{instance}` asks for a pattern that is none: {error}"))?);
+            }
+            set.build().map_err(|error| format!("rule `{instance}` asks for patterns that are too large: {error}"))
+        };
+        Ok(Rule {
+            instance: instance.clone(),
+            plugin: called.plugin,
+            include: globs(&called.value.include)?,
+            exclude: globs(&called.value.exclude)?,
+            interest: called.value,
+            looked: BTreeSet::new(),
+            seen: Vec::new(),
+            failures: 0,
+            errors: Vec::new(),
+        })
+    }
+
+    fn takes(&self, kind: SubjectKind) -> bool {
+        self.interest.kinds.contains(&kind) && self.failures < FAILURES
+    }
+
+    fn wants(&self, entry: &Entry) -> bool {
+        self.takes(SubjectKind::File)
+            && entry.bytes <= self.interest.max_bytes
+            && (self.interest.include.is_empty() || self.include.is_match(&entry.relative))
+            && !self.exclude.is_match(&entry.relative)
+    }
+
+    /// Shows the rule what is given, in calls of at most 1 MiB.
+    async fn scan(&mut self, context: &Context, shown: Vec<Shown>) {
+        let mut call = Vec::new();
+        let mut bytes = 0;
+        for one in shown {
+            let size = size(&one.subject);
+            if bytes + size > GROUP_BYTES && !call.is_empty() {
+                self.call(context, std::mem::take(&mut call)).await;
+                bytes = 0;
+            }
+            bytes += size;
+            call.push(one);
+        }
+        if !call.is_empty() {
+            self.call(context, call).await;
+        }
+    }
+
+    async fn call(&mut self, context: &Context, shown: Vec<Shown>) {
+        if self.failures >= FAILURES {
+            return;
+        }
+        let (subjects, names): (Vec<_>, Vec<_>) =
+            shown.into_iter().map(|one| (one.subject, (one.name, one.scope))).unzip();
+        // Rules are pure: a call writes and publishes nothing.
+        match context.plugins.scanner_rule.scan(&self.instance, &subjects).await {
+            Ok(called) => {
+                self.plugin = called.plugin;
+                for reported in called.value {
+                    self.report(reported, &names);
+                }
+                self.looked.extend(names.into_iter().map(|(name, _)| name));
+            }
+            Err(error) => {
+                self.failures += 1;
+                self.errors.push(format!("rule `{}`: {error}", self.instance));
+            }
+        }
+    }
+
+    fn report(&mut self, reported: Reported, names: &[(String, String)]) {
+        let Some((subject, scope)) = names.get(reported.subject) else {
+            self.failures += 1;
+            self.errors.push(format!("rule `{}` reported something about a subject that there is not", self.instance));
+            return;
+        };
+        if self.seen.len() >= FINDINGS {
+            if self.errors.is_empty() {
+                self.errors.push(format!("rule `{}` reported more than {FINDINGS} findings", self.instance));
+            }
+            return;
+        }
+        self.seen.push(Seen {
+            instance: self.instance.clone(),
+            plugin: self.plugin.clone(),
+            subject: subject.clone(),
+            scope: scope.clone(),
+            reported,
+        });
+    }
+}
+
+fn size(subject: &Subject) -> u64 {
+    let bytes = match subject {
+        Subject::File { path, content } => path.len() + content.len(),
+        Subject::HttpResponse { url, headers, body, .. } => {
+            url.len() + body.len() + headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+        }
+    };
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+async fn files(context: &Context, spec: &ScanSpec, rules: &mut [Rule], examined: &mut Examined) {
+    if spec.paths.is_empty() || !rules.iter().any(|rule| rule.takes(SubjectKind::File)) {
+        return;
+    }
+    let roots = spec.paths.clone();
+    let walked = match tokio::task::spawn_blocking(move || walk::walk(&roots, LIMITS)).await {
+        Ok(walked) => walked,
+        Err(failure) => return examined.errors.push(format!("the scan's files can't be listed: {failure}")),
+    };
+    examined.skipped += walked.skipped;
+    examined.errors.extend(walked.errors);
+    let scopes: Vec<String> = spec.paths.iter().enumerate().map(|(index, root)| scope(index, root)).collect();
+    let mut group = Vec::new();
+    let mut bytes = 0;
+    for entry in walked.entries {
+        if entry.bytes > FILE_BYTES || !rules.iter().any(|rule| rule.wants(&entry)) {
+            examined.skipped += 1;
+            continue;
+        }
+        if (bytes + entry.bytes > GROUP_BYTES || group.len() >= GROUP_FILES) && !group.is_empty() {
+            show(context, std::mem::take(&mut group), &scopes, rules, examined).await;
+            bytes = 0;
+        }
+        bytes += entry.bytes;
+        group.push(entry);
+    }
+    if !group.is_empty() {
+        show(context, group, &scopes, rules, examined).await;
+    }
+}
+
+/// Findings below the first root are known by their fingerprint alone; the same content below another one is another finding.
+fn scope(index: usize, root: &str) -> String {
+    if index == 0 {
+        return String::new();
+    }
+    let hash: String = Sha256::digest(root.as_bytes()).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("-{hash}")
+}
+
+async fn show(context: &Context, group: Vec<Entry>, scopes: &[String], rules: &mut [Rule], examined: &mut Examined) {
+    let read = tokio::task::spawn_blocking(move || {
+        group.into_iter().map(|entry| (walk::read(&entry, FILE_BYTES), entry)).collect::<Vec<_>>()
+    });
+    let read = match read.await {
+        Ok(read) => read,
+        Err(failure) => return examined.errors.push(format!("the scan's files can't be read: {failure}")),
+    };
+    let mut texts = Vec::new();
+    for (content, entry) in read {
+        match content {
+            Ok(Content::Text(content)) => texts.push((entry, content)),
+            Ok(Content::Binary | Content::Other) => examined.skipped += 1,
+            Err(error) => {
+                examined.skipped += 1;
+                examined.errors.push(error);
+            }
+        }
+    }
+    examined.files += u64::try_from(texts.len()).unwrap_or(0);
+    let asked = rules.iter_mut().map(|rule| {
+        let wanted = texts.iter().filter(|(entry, _)| rule.wants(entry)).map(|(entry, content)| Shown {
+            subject: Subject::File { path: entry.relative.clone(), content: content.clone() },
+            name: entry.subject.clone(),
+            scope: scopes.get(entry.root).cloned().unwrap_or_default(),
+        });
+        let wanted: Vec<_> = wanted.collect();
+        rule.scan(context, wanted)
+    });
+    futures::future::join_all(asked).await;
+}
+
+async fn pages(context: &Context, spec: &ScanSpec, rules: &mut [Rule], examined: &mut Examined) {
+    if !rules.iter().any(|rule| rule.takes(SubjectKind::HttpResponse)) {
+        return;
+    }
+    for url in &spec.urls {
+        let Some(origin) = origin(url) else {
+            examined.errors.push(format!("`{url}` is not the address of a page; hint: `https://example.com/path`"));
+            continue;
+        };
+        let page = match context.fetch.get(url, &[origin], PAGE_BYTES).await {
+            Ok(page) => page,
+            Err(error) => {
+                examined.errors.push(format!("`{url}` can't be fetched: {error}"));
+                continue;
+            }
+        };
+        examined.urls += 1;
+        let asked = rules.iter_mut().filter(|rule| rule.takes(SubjectKind::HttpResponse)).map(|rule| {
+            let subject = Subject::HttpResponse {
+                url: url.clone(),
+                status: page.status,
+                headers: page.headers.clone(),
+                body: page.body.iter().take(PAGE_BYTES).copied().collect(),
+            };
+            rule.scan(context, vec![Shown { subject, name: url.clone(), scope: String::new() }])
+        });
+        futures::future::join_all(asked).await;
+    }
+}
+
+/// Scheme, host and port of an address; `None` for one with a user's name in it, too.
+fn origin(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let usual = matches!(scheme, "http" | "https") && !authority.is_empty() && !authority.contains('@');
+    usual.then(|| format!("{scheme}://{authority}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_names_its_origin() {
+        assert_eq!(origin("http://127.0.0.1:7700/x?y#z").as_deref(), Some("http://127.0.0.1:7700"));
+        assert_eq!(origin("https://example.com?q").as_deref(), Some("https://example.com"));
+        for bad in ["example.com", "ftp://example.com", "http://", "http://me@example.com/"] {
+            assert_eq!(origin(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn roots_behind_the_first_have_a_scope_of_their_own() {
+        assert_eq!(scope(0, "/a"), "");
+        assert_ne!(scope(1, "/a"), scope(1, "/b"));
+    }
+}

@@ -1,0 +1,127 @@
+//! What a scan makes of the findings that are known, pure: `(known, seen, looked at, now) -> updates`.
+//!
+//! - Seen for the first time, or again after it was fixed: opened.
+//! - Seen again: `last_seen` moves, and what the rule says about it is renewed.
+//! - Not seen, although a rule that did not fail looked at its subject, or the subject is gone: fixed.
+//! - A rule that failed, even on one batch, fixes nothing: it may just not have seen.
+
+use quarterdeck_model::Timestamp;
+use quarterdeck_model::domain::scan::{Finding, FindingState};
+use quarterdeck_model::id::ScanId;
+use quarterdeck_model::kind::scanner_rule::Reported;
+use quarterdeck_model::plugin::{InstanceName, PluginRef};
+use quarterdeck_model::severity::Severity;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Bytes of each text that a rule reports.
+const TEXT_BYTES: usize = 2 << 10;
+const NAME_BYTES: usize = 256;
+
+/// Something that a rule has reported, with the name of its subject.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Seen {
+    pub(super) instance: InstanceName,
+    pub(super) plugin: PluginRef,
+    pub(super) subject: String,
+    /// Keeps equal fingerprints of different roots apart.
+    pub(super) scope: String,
+    pub(super) reported: Reported,
+}
+
+/// What the scan has seen, and where it has looked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Sight {
+    pub(super) seen: Vec<Seen>,
+    /// Subjects by rule, of rules that did not fail.
+    pub(super) looked: BTreeMap<InstanceName, BTreeSet<String>>,
+    /// Subjects of known findings that are not there any more.
+    pub(super) gone: BTreeSet<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    Opened,
+    Fixed,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Update {
+    pub(super) finding: Finding,
+    pub(super) news: Option<News>,
+}
+
+pub(super) fn merge(name: &str, scan: &ScanId, known: Vec<Finding>, sight: Sight, now: Timestamp) -> Vec<Update> {
+    let mut known: BTreeMap<String, Finding> = known.into_iter().map(|finding| (finding.id.clone(), finding)).collect();
+    let mut updates: BTreeMap<String, Update> = BTreeMap::new();
+    for seen in sight.seen {
+        let finding = finding(name, scan, seen, now);
+        if updates.contains_key(&finding.id) {
+            // The first one of a fingerprint counts.
+            continue;
+        }
+        let update = match known.remove(&finding.id) {
+            Some(before) => Update {
+                news: (before.state == FindingState::Fixed).then_some(News::Opened),
+                finding: Finding { first_seen: before.first_seen, ..finding },
+            },
+            None => Update { finding, news: Some(News::Opened) },
+        };
+        updates.insert(update.finding.id.clone(), update);
+    }
+    for (id, finding) in known {
+        let Some(subjects) = sight.looked.get(&finding.instance) else { continue };
+        let looked = subjects.contains(&finding.subject) || sight.gone.contains(&finding.subject);
+        if finding.state == FindingState::Open && looked {
+            let finding = Finding { state: FindingState::Fixed, scan: scan.clone(), ..finding };
+            updates.insert(id, Update { finding, news: Some(News::Fixed) });
+        }
+    }
+    updates.into_values().collect()
+}
+
+/// How many of each severity are open among the updates: what the scan has seen.
+pub(super) fn count(updates: &[Update]) -> BTreeMap<Severity, u64> {
+    let mut counts = BTreeMap::new();
+    for update in updates.iter().filter(|update| update.finding.state == FindingState::Open) {
+        *counts.entry(update.finding.severity).or_insert(0) += 1;
+    }
+    counts
+}
+
+fn finding(name: &str, scan: &ScanId, seen: Seen, now: Timestamp) -> Finding {
+    let Seen { instance, plugin, subject, scope, reported } = seen;
+    let fingerprint = format!("{}{scope}", short(&reported.fingerprint, NAME_BYTES));
+    Finding {
+        id: format!("{name}/{instance}/{fingerprint}"),
+        scan: scan.clone(),
+        scan_name: name.to_owned(),
+        instance,
+        rule: short(&reported.rule, NAME_BYTES),
+        title: short(&reported.title, NAME_BYTES),
+        severity: reported.severity,
+        message: short(&reported.message, TEXT_BYTES),
+        remediation: short(&reported.remediation, TEXT_BYTES),
+        subject,
+        line: reported.line,
+        column: reported.column,
+        cwe: reported.cwe,
+        fingerprint,
+        state: FindingState::Open,
+        first_seen: now,
+        last_seen: now,
+        plugin,
+    }
+}
+
+fn short(text: &str, bytes: usize) -> String {
+    text.chars()
+        .filter(|c| *c != '\0')
+        .scan(0, |length, c| {
+            *length += c.len_utf8();
+            (*length <= bytes).then_some(c)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

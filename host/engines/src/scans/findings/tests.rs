@@ -1,0 +1,101 @@
+use super::*;
+use quarterdeck_model::plugin::Digest;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(seconds * 1000)
+}
+
+fn seen(subject: &str, fingerprint: &str) -> Seen {
+    Seen {
+        instance: "secrets/default".into(),
+        plugin: PluginRef { name: "secrets".into(), version: "1".into(), digest: Digest("d".into()) },
+        subject: subject.to_owned(),
+        scope: String::new(),
+        reported: Reported {
+            subject: 0,
+            rule: "secrets/key".to_owned(),
+            title: "a key".to_owned(),
+            severity: Severity::High,
+            message: "seen".to_owned(),
+            remediation: "remove it".to_owned(),
+            line: 3,
+            column: 1,
+            cwe: Some(798),
+            fingerprint: fingerprint.to_owned(),
+        },
+    }
+}
+
+fn sight(seen: Vec<Seen>, looked: &[&str]) -> Sight {
+    let subjects = looked.iter().map(|subject| (*subject).to_owned()).collect();
+    Sight { seen, looked: [("secrets/default".into(), subjects)].into(), gone: BTreeSet::new() }
+}
+
+fn first() -> Vec<Finding> {
+    let updates = merge(
+        "repo",
+        &ScanId::from("scan_1"),
+        vec![],
+        sight(vec![seen("a", "f1"), seen("b", "f2")], &["a", "b"]),
+        at(1),
+    );
+    updates.into_iter().map(|update| update.finding).collect()
+}
+
+fn again(known: Vec<Finding>, sight: Sight) -> Vec<(String, FindingState, Option<News>)> {
+    merge("repo", &ScanId::from("scan_2"), known, sight, at(2))
+        .into_iter()
+        .map(|update| (update.finding.fingerprint, update.finding.state, update.news))
+        .collect()
+}
+
+use FindingState::{Fixed, Open};
+
+#[test]
+fn what_is_seen_for_the_first_time_is_opened() {
+    let updates =
+        merge("repo", &ScanId::from("scan_1"), vec![], sight(vec![seen("a", "f1"), seen("a", "f1")], &["a"]), at(1));
+    let [update] = updates.as_slice() else { panic!("one of a fingerprint") };
+    assert_eq!(update.news, Some(News::Opened));
+    assert_eq!(update.finding.id, "repo/secrets/default/f1");
+    assert_eq!((update.finding.first_seen, update.finding.last_seen), (at(1), at(1)));
+    assert_eq!(count(&updates), [(Severity::High, 1)].into());
+}
+
+#[test]
+fn what_is_seen_again_is_no_news_and_keeps_its_age() {
+    let known = first();
+    assert_eq!(again(known.clone(), sight(vec![seen("a", "f1")], &["a"])), [("f1".to_owned(), Open, None)]);
+    let updates = merge("repo", &ScanId::from("scan_2"), known, sight(vec![seen("a", "f1")], &["a"]), at(2));
+    assert_eq!((updates[0].finding.first_seen, updates[0].finding.last_seen), (at(1), at(2)));
+}
+
+#[test]
+fn what_is_not_seen_any_more_is_fixed_only_where_somebody_looked() {
+    assert_eq!(again(first(), sight(vec![], &["a"])), [("f1".to_owned(), Fixed, Some(News::Fixed))]);
+    assert_eq!(again(first(), sight(vec![], &[])), [], "nobody looked");
+    assert_eq!(again(first(), Sight::default()), [], "a rule that failed fixes nothing");
+}
+
+#[test]
+fn what_was_in_a_file_that_is_gone_is_fixed() {
+    let gone = Sight { gone: ["b".to_owned()].into(), ..sight(vec![], &[]) };
+    assert_eq!(again(first(), gone.clone()), [("f2".to_owned(), Fixed, Some(News::Fixed))]);
+    assert_eq!(again(first(), Sight { looked: BTreeMap::new(), ..gone }), [], "a rule that failed fixes nothing");
+}
+
+#[test]
+fn what_comes_back_is_opened_again() {
+    let updates = merge("repo", &ScanId::from("scan_2"), first(), sight(vec![], &["a", "b"]), at(2));
+    let fixed: Vec<_> = updates.into_iter().map(|update| update.finding).collect();
+    assert_eq!(again(fixed.clone(), sight(vec![], &["a", "b"])), [], "fixed once");
+    assert_eq!(again(fixed, sight(vec![seen("a", "f1")], &["a"])), [("f1".to_owned(), Open, Some(News::Opened))]);
+}
+
+#[test]
+fn a_rule_that_tells_stories_is_cut_short() {
+    let mut long = seen("a", "f1");
+    long.reported.message = "ä".repeat(100_000);
+    let updates = merge("repo", &ScanId::from("scan_1"), vec![], sight(vec![long], &["a"]), at(1));
+    assert_eq!(updates[0].finding.message.len(), 2048);
+}

@@ -1,0 +1,143 @@
+use super::*;
+use crate::testing::{Bench, Fake, START};
+use quarterdeck_model::plugin::Kind;
+use serde_json::{Value, json};
+use std::path::Path;
+
+fn catalog(objective: Value) -> Catalog {
+    let mut whole = json!({"calculator": "availability/x", "select": {"metric": "up"}, "config": {"target": 0.9}});
+    whole.as_object_mut().unwrap().extend(objective.as_object().unwrap().clone());
+    serde_json::from_value(json!({"slos": {"api": whole}})).unwrap()
+}
+
+fn fake() -> Fake {
+    let fake = Fake::default();
+    fake.add_instance("availability/x", Kind::SlaCalculator);
+    fake
+}
+
+async fn bench(folder: &Path, fake: &Fake, catalog: Catalog, now: Timestamp) -> (Bench, Tasks, Handle) {
+    let bench = Bench::open(folder, fake, catalog, now);
+    let mut tasks = Tasks::default();
+    let handle = start(&bench.context, &mut tasks).await.unwrap();
+    (bench, tasks, handle)
+}
+
+/// A sample a minute for some hours, the newest one now; the clock moves along.
+async fn samples(bench: &Bench, hours: u64, value: f64) {
+    for _ in 0..hours {
+        let mut batch = Vec::new();
+        for _ in 0..60 {
+            bench.advance(Span::from_secs(60));
+            batch.push(Sample { name: "up".into(), labels: Labels::new(), at: bench.now(), value });
+        }
+        bench.context.series.append(batch).await.unwrap();
+    }
+}
+
+fn told(bench: &Bench) -> Vec<String> {
+    bench.events(&["slo."]).into_iter().map(|event| event.event_type).collect()
+}
+
+#[tokio::test]
+async fn an_objective_without_samples_is_neither_met_nor_breached() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _tasks, handle) = bench(folder.path(), &fake(), catalog(json!({})), START).await;
+    handle.calculate("api").await.unwrap();
+    assert_eq!(handle.get("api").unwrap().state, SloState::NoData);
+    assert!(told(&bench).is_empty());
+    assert!(matches!(handle.calculate("none").await, Err(Error::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn a_breach_and_a_recovery_are_told_and_the_pieces_add_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _tasks, handle) = bench(folder.path(), &fake(), catalog(json!({"window": "4days"})), START).await;
+    samples(&bench, 50, 1.0).await;
+    handle.calculate("api").await.unwrap();
+    let status = handle.get("api").unwrap();
+    assert_eq!((status.state, status.attainment.adjusted.total), (SloState::Met, 3000.0));
+    samples(&bench, 10, 0.0).await;
+    handle.calculate("api").await.unwrap();
+    let status = handle.get("api").unwrap();
+    assert_eq!((status.state, status.attainment.adjusted.total), (SloState::Breached, 3600.0));
+    assert_eq!(status.attainment.adjusted.good, 3000.0);
+    // The window moves on, exactly: what is older than four days counts no more.
+    samples(&bench, 96, 1.0).await;
+    handle.calculate("api").await.unwrap();
+    let status = handle.get("api").unwrap();
+    assert_eq!((status.state, status.attainment.adjusted.total), (SloState::Met, 96.0 * 60.0));
+    assert_eq!(told(&bench), ["slo.breached", "slo.recovered"]);
+    let stored: SloStatus = bench.context.read(SloStatus::COLLECTION, "api").unwrap().unwrap();
+    assert_eq!(stored.state, SloState::Met);
+}
+
+#[tokio::test]
+async fn what_was_folded_once_is_not_folded_again_even_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = fake();
+    let objective = || catalog(json!({"window": "4days"}));
+    let (first, tasks, handle) = bench(folder.path(), &fake, objective(), START).await;
+    samples(&first, 90, 1.0).await;
+    handle.calculate("api").await.unwrap();
+    fake.with(|fake| (fake.folds, fake.merges) = (0, 0));
+    handle.calculate("api").await.unwrap();
+    let (folds, merges) = fake.with(|fake| (fake.folds, fake.merges));
+    assert!(folds <= 2, "{folds} folds");
+    assert!(merges <= 50, "{merges} merges");
+    let now = first.now();
+    drop((tasks, handle));
+    first.kill().await;
+    fake.with(|fake| fake.folds = 0);
+    let (_second, _tasks, handle) = bench(folder.path(), &fake, objective(), now).await;
+    handle.calculate("api").await.unwrap();
+    assert_eq!(handle.get("api").unwrap().attainment.adjusted.total, 5400.0);
+    let folds = fake.with(|fake| fake.folds);
+    // Its scheduled run may be in the middle of the same.
+    assert!(folds <= 4, "{folds} folds");
+}
+
+#[tokio::test]
+async fn an_exclusion_that_is_added_makes_only_its_own_chunks_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = fake();
+    let (bench, _tasks, handle) = bench(folder.path(), &fake, catalog(json!({"window": "4days"})), START).await;
+    samples(&bench, 90, 1.0).await;
+    handle.calculate("api").await.unwrap();
+    let from = START.plus(Span::from_secs(10 * 3600 + 60));
+    let exclusion =
+        json!({"from": from, "to": from.plus(Span::from_secs(1800)), "author": "ann", "reason": "maintenance"});
+    bench.catalog.send_replace(Arc::new(catalog(json!({"window": "4days", "exclusions": [exclusion]}))));
+    crate::testing::until("the change", || handle.0.with(|state| !state["api"].spec.exclusions.is_empty())).await;
+    fake.with(|fake| fake.folds = 0);
+    handle.calculate("api").await.unwrap();
+    let folds = fake.with(|fake| fake.folds);
+    assert!((1..=6).contains(&folds), "{folds} folds");
+}
+
+#[tokio::test]
+async fn a_calculator_that_is_away_changes_nothing_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = fake();
+    let (bench, _tasks, handle) = bench(folder.path(), &fake, catalog(json!({})), START).await;
+    samples(&bench, 1, 0.0).await;
+    handle.calculate("api").await.unwrap();
+    fake.with(|fake| fake.instances.clear());
+    assert!(handle.calculate("api").await.is_err());
+    let status = handle.get("api").unwrap();
+    assert_eq!(status.state, SloState::Breached);
+    assert_eq!(status.error.as_deref(), Some("there is no calculator `availability/x`"));
+    assert_eq!(told(&bench), ["slo.breached"]);
+}
+
+#[tokio::test]
+async fn an_objective_that_is_taken_out_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _tasks, handle) = bench(folder.path(), &fake(), catalog(json!({"window": "4days"})), START).await;
+    samples(&bench, 5, 0.0).await;
+    handle.calculate("api").await.unwrap();
+    bench.catalog.send_replace(Arc::new(Catalog::default()));
+    let empty = |collection| bench.context.store.list(collection, &Page::all()).unwrap().is_empty();
+    crate::testing::until("the end", || handle.list().is_empty() && empty("slos") && empty("slo-partials")).await;
+    assert_eq!(told(&bench), ["slo.breached", "slo.recovered"]);
+}

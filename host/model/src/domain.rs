@@ -1,0 +1,36 @@
+//! The nouns of the domain: a specification (what an operator writes) and a document (what the store keeps) each.
+//!
+//! Every document type names its collection in `COLLECTION`.
+
+pub mod alert;
+pub mod deployment;
+pub mod incident;
+pub mod job;
+pub mod notification;
+pub mod runbook;
+pub mod scan;
+pub mod slo;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Everything declarative that the engines work on: one version of it is in force at a time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Catalog {
+    /// Alert rules, by name.
+    pub rules: BTreeMap<String, alert::RuleSpec>,
+    /// How alerts become incidents.
+    pub correlation: incident::CorrelationSpec,
+    /// Who is told what, by name. All routes that match are taken.
+    pub routes: BTreeMap<String, notification::RouteSpec>,
+    /// Scans, by name.
+    pub scans: BTreeMap<String, scan::ScanSpec>,
+    /// Runbooks, by slug.
+    pub runbooks: BTreeMap<String, runbook::RunbookSpec>,
+    /// Services that can be deployed, by name.
+    pub services: BTreeMap<String, deployment::ServiceSpec>,
+    /// Objectives, by name.
+    pub slos: BTreeMap<String, slo::SloSpec>,
+}

@@ -1,0 +1,109 @@
+//! Alert rules and alerts.
+
+use crate::label::Labels;
+use crate::plugin::{InstanceName, PluginRef};
+use crate::series::Selector;
+use crate::severity::Severity;
+use crate::time::{Span, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A detector at work on some series.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RuleSpec {
+    /// Instance of a detector: `threshold/default`.
+    pub detector: InstanceName,
+    pub select: Selector,
+    /// How far back the detector sees.
+    #[serde(default = "five_minutes")]
+    pub window: Span,
+    /// How often it is evaluated.
+    #[serde(default = "fifteen_seconds")]
+    pub every: Span,
+    /// How long a series must be abnormal before its alert fires.
+    #[serde(default, rename = "for")]
+    pub hold: Span,
+    /// How long it goes on firing after the series became normal again.
+    #[serde(default)]
+    pub keep_firing_for: Span,
+    /// What happens to an alert whose series has no samples any more.
+    #[serde(default)]
+    pub no_data: NoData,
+    /// Laid over the detector instance's configuration.
+    #[serde(default)]
+    pub config: Map<String, Value>,
+    /// Laid over the series' labels; together with the rule's name they are the alert's identity.
+    #[serde(default)]
+    pub labels: Labels,
+    /// For people. `{{value}}` and `{{label.<name>}}` are filled in.
+    #[serde(default)]
+    pub summary: String,
+    /// Slug of the runbook that helps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runbook: Option<String>,
+}
+
+const fn five_minutes() -> Span {
+    Span::from_secs(300)
+}
+
+const fn fifteen_seconds() -> Span {
+    Span::from_secs(15)
+}
+
+/// Missing data never resolves a firing alert unless it is told to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoData {
+    /// The alert stays as it is.
+    #[default]
+    KeepLast,
+    /// The alert resolves.
+    Normal,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AlertState {
+    /// Abnormal for less than `for`.
+    Pending,
+    Firing,
+    Resolved,
+}
+
+/// One alert: a rule and a series. Id: the fingerprint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Alert {
+    pub fingerprint: String,
+    pub rule: String,
+    pub state: AlertState,
+    pub severity: Severity,
+    /// With `alertname`, the rule's name.
+    pub labels: Labels,
+    pub summary: String,
+    pub reason: String,
+    pub value: f64,
+    /// When the series became abnormal.
+    pub active_at: Timestamp,
+    pub fired_at: Option<Timestamp>,
+    pub resolved_at: Option<Timestamp>,
+    /// The first evaluation at which the signal was missing, while it still fires.
+    pub missing_since: Option<Timestamp>,
+    /// The last evaluation found no samples of the series.
+    pub no_data: bool,
+    pub last_evaluated: Timestamp,
+    /// The detector version that last judged it.
+    pub plugin: Option<PluginRef>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged_by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runbook: Option<String>,
+}
+
+impl Alert {
+    pub const COLLECTION: &'static str = "alerts";
+    pub const FIRING: &'static str = "alert.firing";
+    pub const RESOLVED: &'static str = "alert.resolved";
+}

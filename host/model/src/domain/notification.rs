@@ -1,0 +1,58 @@
+//! Who is told what.
+
+use crate::id::EffectId;
+use crate::label::Labels;
+use crate::plugin::InstanceName;
+use crate::severity::Severity;
+use crate::time::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RouteSpec {
+    /// Types of events, as in an event filter: `alert`, `incident.opened`, `deployment.`.
+    pub events: Vec<String>,
+    /// Instances of notifiers.
+    pub notify: Vec<InstanceName>,
+    /// Only what is at least this severe.
+    #[serde(default = "info")]
+    pub minimum_severity: Severity,
+    /// Only what has all of these labels.
+    #[serde(default)]
+    pub labels: Labels,
+}
+
+const fn info() -> Severity {
+    Severity::Info
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeliveryState {
+    Pending,
+    Delivered,
+    Failed,
+}
+
+/// One message to one recipient. Id: the effect's, which is also the idempotency key of every attempt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Notification {
+    pub id: EffectId,
+    pub route: String,
+    pub instance: InstanceName,
+    pub event_type: String,
+    pub subject: String,
+    pub title: String,
+    pub state: DeliveryState,
+    pub created_at: Timestamp,
+    pub finished_at: Option<Timestamp>,
+    pub attempts: u32,
+    pub error: Option<String>,
+}
+
+impl Notification {
+    pub const COLLECTION: &'static str = "notifications";
+    pub const DELIVERED: &'static str = "notification.delivered";
+    pub const FAILED: &'static str = "notification.failed";
+}

@@ -1,0 +1,142 @@
+//! Runbooks and their runs.
+
+use crate::id::{EffectId, RunId};
+use crate::plugin::{InstanceName, PluginRef};
+use crate::time::{Span, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RunbookSpec {
+    /// For people: `System health check`.
+    pub title: String,
+    #[serde(default)]
+    pub description: String,
+    /// Values that a run may be started with, and their defaults. `null`: must be given.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, Value>,
+    pub steps: Vec<StepSpec>,
+    /// The whole run ends here.
+    #[serde(default = "one_hour")]
+    pub timeout: Span,
+    /// Started by itself for each event of these types (as in an event filter) whose labels match.
+    #[serde(default)]
+    pub on: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct StepSpec {
+    /// Unique within the runbook.
+    pub name: String,
+    /// Instance of a runbook action.
+    pub action: InstanceName,
+    /// `{{inputs.<name>}}` and `{{steps.<name>.<output>}}` are filled in, in any string.
+    #[serde(default)]
+    pub with: Map<String, Value>,
+    #[serde(default)]
+    pub on_failure: OnFailure,
+    /// Attempts in all.
+    #[serde(default = "one")]
+    pub attempts: u32,
+    /// One attempt.
+    #[serde(default = "one_minute")]
+    pub timeout: Span,
+    /// Doing it twice does no harm: it is tried again after a crash instead of ending as `unknown`.
+    #[serde(default)]
+    pub idempotent: bool,
+}
+
+const fn one_hour() -> Span {
+    Span::from_secs(3600)
+}
+
+const fn one_minute() -> Span {
+    Span::from_secs(60)
+}
+
+const fn one() -> u32 {
+    1
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    /// The run fails; steps behind it are left out.
+    #[default]
+    Abort,
+    /// The next step is taken; the run ends as failed.
+    Continue,
+    /// Go on at the named step.
+    Goto(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunState {
+    Running,
+    Succeeded,
+    Failed,
+    Cancelled,
+    TimedOut,
+    /// A dry run: `steps[].outputs.plan` say what would be done.
+    Planned,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepState {
+    Waiting,
+    Running,
+    Succeeded,
+    Failed,
+    /// Interrupted, and it is not known whether it was done. Counts as failed.
+    Unknown,
+    Skipped,
+    Cancelled,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StepRecord {
+    pub name: String,
+    pub action: InstanceName,
+    pub state: StepState,
+    pub effect: Option<EffectId>,
+    pub started_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
+    pub attempts: u32,
+    pub inputs: Value,
+    pub outputs: Value,
+    pub error: Option<String>,
+    pub plugin: Option<PluginRef>,
+}
+
+/// A run keeps the runbook that it was started with: a change of the file does not reach it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Run {
+    pub id: RunId,
+    /// Slug.
+    pub runbook: String,
+    pub spec: RunbookSpec,
+    pub state: RunState,
+    pub dry_run: bool,
+    pub inputs: BTreeMap<String, Value>,
+    pub principal: String,
+    /// What it was started for: an incident's or alert's id.
+    pub cause: Option<String>,
+    pub started_at: Timestamp,
+    pub finished_at: Option<Timestamp>,
+    pub deadline: Timestamp,
+    pub steps: Vec<StepRecord>,
+    pub error: Option<String>,
+}
+
+impl Run {
+    pub const COLLECTION: &'static str = "runs";
+    pub const STARTED: &'static str = "run.started";
+    pub const STEP: &'static str = "run.step";
+    pub const FINISHED: &'static str = "run.finished";
+}

@@ -1,0 +1,98 @@
+//! Scans and findings.
+
+use crate::id::ScanId;
+use crate::plugin::{InstanceName, PluginRef};
+use crate::severity::Severity;
+use crate::time::{Span, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ScanSpec {
+    /// Instances of scanner rules.
+    pub rules: Vec<InstanceName>,
+    /// Folders and files to read, absolute or relative to the configuration folder.
+    #[serde(default)]
+    pub paths: Vec<String>,
+    /// Pages to fetch. Naming one here grants its origin, private and loopback addresses too.
+    #[serde(default)]
+    pub urls: Vec<String>,
+    /// How often; absent: only when asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Span>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScanState {
+    Running,
+    Succeeded,
+    /// Some rules or subjects failed; `errors` names them. What could be judged was.
+    Partial,
+    Failed,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Scan {
+    pub id: ScanId,
+    /// Name of its specification.
+    pub name: String,
+    pub state: ScanState,
+    pub principal: String,
+    pub started_at: Timestamp,
+    pub finished_at: Option<Timestamp>,
+    pub files: u64,
+    pub urls: u64,
+    /// Files that no rule took: too large, not readable, excluded.
+    pub skipped: u64,
+    pub findings: BTreeMap<Severity, u64>,
+    pub new_findings: u64,
+    pub fixed_findings: u64,
+    pub rules: Vec<PluginRef>,
+    pub errors: Vec<String>,
+}
+
+impl Scan {
+    pub const COLLECTION: &'static str = "scans";
+    pub const FINISHED: &'static str = "scan.finished";
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingState {
+    Open,
+    /// No longer found by a later scan of the same name that looked there.
+    Fixed,
+}
+
+/// Id: `<scan name>/<rule instance>/<fingerprint>`, the same in every scan that sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Finding {
+    pub id: String,
+    pub scan: ScanId,
+    pub scan_name: String,
+    pub instance: InstanceName,
+    pub rule: String,
+    pub title: String,
+    pub severity: Severity,
+    pub message: String,
+    pub remediation: String,
+    /// Path or URL.
+    pub subject: String,
+    pub line: u32,
+    pub column: u32,
+    pub cwe: Option<u32>,
+    pub fingerprint: String,
+    pub state: FindingState,
+    pub first_seen: Timestamp,
+    pub last_seen: Timestamp,
+    pub plugin: PluginRef,
+}
+
+impl Finding {
+    pub const COLLECTION: &'static str = "findings";
+    pub const OPENED: &'static str = "finding.opened";
+    pub const FIXED: &'static str = "finding.fixed";
+}

@@ -1,0 +1,72 @@
+//! Service level objectives.
+
+use crate::kind::sla_calculator::Attainment;
+use crate::plugin::{InstanceName, PluginRef};
+use crate::series::Selector;
+use crate::time::{Span, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SloSpec {
+    #[serde(default)]
+    pub description: String,
+    /// Instance of an SLA calculator.
+    pub calculator: InstanceName,
+    /// The series that it is calculated from; several are taken together.
+    pub select: Selector,
+    /// Rolling window.
+    #[serde(default = "thirty_days")]
+    pub window: Span,
+    /// Laid over the calculator instance's configuration: the target, and what counts as good.
+    #[serde(default)]
+    pub config: Map<String, Value>,
+    /// Times that do not count.
+    #[serde(default)]
+    pub exclusions: Vec<Exclusion>,
+}
+
+const fn thirty_days() -> Span {
+    Span::from_secs(30 * 86_400)
+}
+
+/// Taken from numerator and denominator; the raw figure is shown beside the adjusted one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Exclusion {
+    pub from: Timestamp,
+    pub to: Timestamp,
+    pub author: String,
+    pub reason: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SloState {
+    Met,
+    Breached,
+    /// No samples in the window: never "met".
+    NoData,
+}
+
+/// Id: the objective's name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SloStatus {
+    pub name: String,
+    pub spec: SloSpec,
+    pub state: SloState,
+    pub attainment: Attainment,
+    pub from: Timestamp,
+    pub to: Timestamp,
+    pub calculated_at: Timestamp,
+    pub plugin: Option<PluginRef>,
+    pub error: Option<String>,
+}
+
+impl SloStatus {
+    pub const COLLECTION: &'static str = "slos";
+    pub const BREACHED: &'static str = "slo.breached";
+    pub const RECOVERED: &'static str = "slo.recovered";
+}

@@ -1,0 +1,40 @@
+//! What all parts of Quarterdeck agree on: ids, time, events, transitions, effects, domain documents, and the ports
+//! through which engines see plugins, the store and the clock.
+//!
+//! Not here: I/O of any kind, wasmtime, sled, HTTP. Nothing in this crate reads a clock.
+//!
+//! Layout
+//! - `id`, `time`, `severity`, `label`: values
+//! - `event`: the envelope; `transition`: the one record of a change; `effect`: what the outbox carries out
+//! - `store`, `series`, `clock`, `fetch`, `process`, `secret`: ports of the kernel
+//! - `plugin`: plugins, instances, grants, limits, why a call failed
+//! - `kind::*`: one file per plugin kind, its input, output and port
+//! - `domain::*`: one file per noun of the domain: specifications and documents
+//!
+//! ```
+//! use quarterdeck_model::{Timestamp, event::Event, id::IdSource};
+//! let ids = IdSource::seeded(7);
+//! let opened = Event::new(&ids, Timestamp::from_millis(1_000), "incident.opened", "inc_1").data(serde_json::json!({"title": "disk full"}));
+//! assert_eq!(opened.event_type, "incident.opened");
+//! ```
+
+pub mod clock;
+pub mod domain;
+pub mod effect;
+pub mod event;
+pub mod fetch;
+pub mod id;
+pub mod kind;
+pub mod label;
+pub mod plugin;
+pub mod process;
+pub mod secret;
+pub mod series;
+pub mod severity;
+pub mod store;
+pub mod time;
+pub mod transition;
+
+pub use label::Labels;
+pub use severity::Severity;
+pub use time::{Span, Timestamp};

@@ -1,0 +1,425 @@
+//! Plugins (files), instances (uses of them), what an instance may touch, and why a call failed.
+
+use crate::event::Event;
+use crate::time::{Span, Timestamp};
+use crate::transition::Write;
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// SHA-256 of a component file, `sha256:<64 hex>`: what a plugin is known by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Digest(pub String);
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// Which version of which plugin decided or acted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct PluginRef {
+    pub name: String,
+    pub version: String,
+    pub digest: Digest,
+}
+
+/// A plugin put to use under a name: `http-probe/api`. What stands before the slash is by custom the plugin's name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct InstanceName(pub String);
+
+impl InstanceName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Lower-case letters, digits and dashes, in two parts around one slash.
+    pub fn is_valid(&self) -> bool {
+        let part = |p: &str| {
+            !p.is_empty()
+                && p.len() <= 64
+                && p.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+                && !p.starts_with('-')
+        };
+        self.0.split_once('/').is_some_and(|(plugin, name)| part(plugin) && part(name))
+    }
+}
+
+impl fmt::Display for InstanceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl From<&str> for InstanceName {
+    fn from(text: &str) -> Self {
+        InstanceName(text.to_owned())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    Collector,
+    Detector,
+    ScannerRule,
+    Correlator,
+    Notifier,
+    DeploymentStrategy,
+    DeploymentTarget,
+    RunbookAction,
+    SlaCalculator,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 9] = [
+        Kind::Collector,
+        Kind::Detector,
+        Kind::ScannerRule,
+        Kind::Correlator,
+        Kind::Notifier,
+        Kind::DeploymentStrategy,
+        Kind::DeploymentTarget,
+        Kind::RunbookAction,
+        Kind::SlaCalculator,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Collector => "collector",
+            Kind::Detector => "detector",
+            Kind::ScannerRule => "scanner-rule",
+            Kind::Correlator => "correlator",
+            Kind::Notifier => "notifier",
+            Kind::DeploymentStrategy => "deployment-strategy",
+            Kind::DeploymentTarget => "deployment-target",
+            Kind::RunbookAction => "runbook-action",
+            Kind::SlaCalculator => "sla-calculator",
+        }
+    }
+
+    /// Decides from its input alone; gets no capability that acts or that reads the world.
+    pub const fn is_pure(self) -> bool {
+        matches!(
+            self,
+            Kind::Detector | Kind::ScannerRule | Kind::Correlator | Kind::DeploymentStrategy | Kind::SlaCalculator
+        )
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What an instance may touch. An absent capability is not granted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Grants {
+    /// Origins that `wasi:http` may reach: `https://api.example.com`, `http://127.0.0.1:8080`, `https://*.example.com`,
+    /// or `*` for any public address. Naming a private or loopback address literally grants it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<String>,
+    /// The instance's own key-value space.
+    #[serde(skip_serializing_if = "is_false")]
+    pub kv: bool,
+    /// Reading series.
+    #[serde(skip_serializing_if = "is_false")]
+    pub metrics: bool,
+    /// Prefixes of event types that may be published: `custom.`
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<String>,
+    /// Facts about the host machine.
+    #[serde(skip_serializing_if = "is_false")]
+    pub system: bool,
+    /// Programs that may be run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exec: Vec<ProgramGrant>,
+    /// `host:port`, `host:*`, or `unix:/path/to.sock`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tcp: Vec<String>,
+    /// Programs that may be started as processes that the host owns.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub process: Vec<ProgramGrant>,
+    /// Names of secrets that the host may use for the instance.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secret: Vec<String>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// A program, and what its arguments may be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ProgramGrant {
+    /// Absolute path.
+    pub program: String,
+    /// One glob per argument; `...` as the last one stands for any further arguments. Absent: no arguments at all.
+    #[serde(default)]
+    pub arguments: Vec<String>,
+}
+
+/// What a call may use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Limits {
+    /// Linear memory of one sandbox.
+    pub memory_bytes: u64,
+    /// Wall time of one call, host calls included.
+    pub deadline: Span,
+    /// Calls at once.
+    pub concurrency: u32,
+    /// Host calls in one call.
+    pub host_calls: u32,
+    /// Log lines in one call.
+    pub log_lines: u32,
+    /// Bytes that one call may hand in or get back.
+    pub io_bytes: u64,
+    /// Keys and values together.
+    pub kv_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            memory_bytes: 64 << 20,
+            deadline: Span::from_secs(10),
+            concurrency: 8,
+            host_calls: 10_000,
+            log_lines: 100,
+            io_bytes: 16 << 20,
+            kv_bytes: 1 << 20,
+        }
+    }
+}
+
+/// An instance as it is configured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct InstanceSpec {
+    /// Name of the plugin.
+    pub plugin: String,
+    /// Handed to every call; checked against the plugin's schema.
+    #[serde(default)]
+    pub config: Map<String, Value>,
+    #[serde(default)]
+    pub grants: Grants,
+    #[serde(default)]
+    pub limits: Limits,
+    /// Collectors: how often. Unless given, 15 s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Span>,
+    #[serde(default = "yes")]
+    pub enabled: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PluginState {
+    /// Being verified, compiled and described.
+    Loading,
+    Active,
+    /// First calls of a new version are watched; failures bring the last good one back.
+    Probation,
+    /// Old version, finishing its calls.
+    Draining,
+    /// The file can't be used; `reason` says why.
+    Refused,
+    Retired,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstanceState {
+    Active,
+    /// No usable file of that name (yet).
+    MissingPlugin,
+    /// Asks for a capability that it was not given.
+    AwaitingGrant,
+    /// The configuration does not fit the plugin.
+    Misconfigured,
+    /// Failed again and again: tried again from time to time.
+    Quarantined,
+    Disabled,
+}
+
+/// A plugin as the API shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PluginStatus {
+    pub name: String,
+    pub version: String,
+    pub summary: String,
+    pub digest: Digest,
+    pub kinds: Vec<Kind>,
+    pub state: PluginState,
+    /// Why it is in this state, where that needs saying: why a file was refused, while `digest` goes on.
+    pub reason: Option<String>,
+    /// `bundled`, or the file's name in the plugins folder.
+    pub source: String,
+    pub bytes: u64,
+    pub loaded_at: Timestamp,
+    pub capabilities: Vec<Capability>,
+    pub config_schema: Value,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Capability {
+    pub name: String,
+    pub reason: String,
+    pub optional: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct InstanceStatus {
+    pub name: InstanceName,
+    pub spec: InstanceSpec,
+    pub state: InstanceState,
+    pub reason: Option<String>,
+    /// The version that the next call will run on.
+    pub plugin: Option<PluginRef>,
+    pub kinds: Vec<Kind>,
+    pub usage: Usage,
+}
+
+/// Metering of one instance since the daemon's start.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Usage {
+    pub calls: u64,
+    /// By [`CallError::code`].
+    pub failures: BTreeMap<String, u64>,
+    /// Time inside wasm.
+    pub guest_micros: u64,
+    /// Time from start to end, host calls included.
+    pub wall_micros: u64,
+    pub host_calls: BTreeMap<String, u64>,
+    pub memory_high_water_bytes: u64,
+    pub in_flight: u32,
+    pub last_error: Option<String>,
+}
+
+/// Why a call gave no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(tag = "code", rename_all = "kebab-case")]
+pub enum CallError {
+    /// The plugin says: configuration or input are wrong.
+    #[error("{message}")]
+    Rejected { message: String },
+    /// The plugin says: it may work later.
+    #[error("{message}")]
+    Retry { message: String, after: Option<Span> },
+    #[error("{message}")]
+    Other { message: String },
+    #[error("the plugin trapped: {reason}")]
+    Trapped { reason: String },
+    #[error("the call took longer than its budget of {budget}")]
+    Deadline { budget: Span },
+    #[error("the call wanted more than its {limit_bytes} bytes of memory")]
+    OutOfMemory { limit_bytes: u64 },
+    /// A limit other than time and memory.
+    #[error("{message}")]
+    Limited { message: String },
+    /// There is nothing to call: no such instance, wrong kind, disabled, quarantined, awaiting a grant.
+    #[error("{message}")]
+    Unavailable { message: String },
+    /// The host is stopping, or the call was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl CallError {
+    pub const fn code(&self) -> &'static str {
+        match self {
+            CallError::Rejected { .. } => "rejected",
+            CallError::Retry { .. } => "retry",
+            CallError::Other { .. } => "other",
+            CallError::Trapped { .. } => "trapped",
+            CallError::Deadline { .. } => "deadline",
+            CallError::OutOfMemory { .. } => "out-of-memory",
+            CallError::Limited { .. } => "limited",
+            CallError::Unavailable { .. } => "unavailable",
+            CallError::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether trying the same again may help.
+    pub const fn is_retryable(&self) -> bool {
+        !matches!(self, CallError::Rejected { .. } | CallError::Other { .. })
+    }
+
+    /// How long the plugin asked to be left alone.
+    pub const fn retry_after(&self) -> Option<Span> {
+        match self {
+            CallError::Retry { after, .. } => *after,
+            _ => None,
+        }
+    }
+
+    /// Whether the plugin misbehaved, as opposed to reporting a failure in its own words.
+    pub const fn is_misbehaviour(&self) -> bool {
+        matches!(
+            self,
+            CallError::Trapped { .. }
+                | CallError::Deadline { .. }
+                | CallError::OutOfMemory { .. }
+                | CallError::Limited { .. }
+        )
+    }
+}
+
+/// A result, and what belongs to it. The caller commits `writes` and `events` with what it makes of the value; a call
+/// that failed has none.
+#[derive(Clone, Debug)]
+pub struct Called<T> {
+    pub value: T,
+    pub plugin: PluginRef,
+    /// The call's writes to its key-value space.
+    pub writes: Vec<Write>,
+    /// Events that the plugin published.
+    pub events: Vec<Event>,
+}
+
+pub type CallResult<T> = Result<Called<T>, CallError>;
+
+/// What finished or goes on; the answer of kinds that act.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Outputs, a JSON object.
+    Done(Value),
+    Pending {
+        token: String,
+        after: Span,
+    },
+}
+
+/// The registry, as engines, API and configuration see it.
+#[async_trait]
+pub trait Registry: Send + Sync + 'static {
+    fn plugins(&self) -> Vec<PluginStatus>;
+
+    fn instances(&self) -> Vec<InstanceStatus>;
+
+    fn instance(&self, name: &InstanceName) -> Option<InstanceStatus>;
+
+    /// Replaces the whole set, in one step; instances that stay the same are left alone.
+    async fn configure(&self, instances: BTreeMap<InstanceName, InstanceSpec>);
+
+    /// What is wrong with these instances on the plugins that are loaded now: `(instance, JSON pointer, message)`.
+    async fn check(&self, instances: &BTreeMap<InstanceName, InstanceSpec>) -> Vec<(InstanceName, String, String)>;
+
+    /// Looks at the plugins folder again, now. Returns when what is found there is in use, or refused.
+    async fn reload(&self) -> Vec<PluginStatus>;
+}

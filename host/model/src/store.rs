@@ -1,0 +1,124 @@
+//! The store, as a port. Written so that a replicated log can stand behind it: one record per transition, an expected
+//! revision per document, readers that pull by offset.
+
+use crate::event::{EventFilter, Offset, StoredEvent};
+use crate::transition::Transition;
+use async_trait::async_trait;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::sync::Arc;
+use tokio::sync::broadcast;
+
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Someone else wrote the document first. Read it again and decide again.
+    #[error("`{collection}/{id}` is at revision {found:?}, not as expected")]
+    Conflict { collection: String, id: String, found: Option<u64> },
+    /// Below the floor of free space: reads go on, writes are refused.
+    #[error(
+        "only {free_bytes} bytes are free on the disk, less than the floor of {floor_bytes}; hint: free space or set a lower `storage.free-space-floor`"
+    )]
+    DiskFull { free_bytes: u64, floor_bytes: u64 },
+    /// The disk failed. The store has stopped; what was acknowledged before is safe.
+    #[error("the disk failed: {0}")]
+    Io(String),
+    #[error("stored data can't be read: {0}")]
+    Corrupt(String),
+    /// A record that is over the limit, or a malformed name.
+    #[error("{0}")]
+    Invalid(String),
+    #[error("the store is closed")]
+    Closed,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    pub id: String,
+    /// From 1; grows by 1 with every write.
+    pub revision: u64,
+    pub value: Value,
+}
+
+impl Document {
+    /// # Errors
+    /// [`StoreError::Corrupt`] if the value has another shape.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, StoreError> {
+        serde_json::from_value(self.value.clone())
+            .map_err(|e| StoreError::Corrupt(format!("document `{}`: {e}", self.id)))
+    }
+}
+
+/// A part of a collection, in the order of ids (ids are ULIDs: the order of creation).
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Ids behind this one only (before it, when `newest_first`).
+    pub after: Option<String>,
+    pub prefix: String,
+    pub limit: usize,
+    pub newest_first: bool,
+}
+
+impl Page {
+    pub fn all() -> Self {
+        Page { after: None, prefix: String::new(), limit: usize::MAX, newest_first: false }
+    }
+
+    pub fn newest(limit: usize) -> Self {
+        Page { after: None, prefix: String::new(), limit, newest_first: true }
+    }
+}
+
+/// What a commit gave: the revision of each write, in order, and the offsets of its events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    pub revisions: Vec<u64>,
+    /// Of the last event; the head where there was none.
+    pub offset: Offset,
+}
+
+/// A stretch of the log.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EventBatch {
+    pub events: Vec<StoredEvent>,
+    /// Read on from here: everything up to this offset was looked at, whether it matched or not.
+    pub next: Offset,
+}
+
+/// How the store is, for readiness and for `/metrics`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct StoreHealth {
+    pub writable: bool,
+    /// Why not, for a person.
+    pub reason: Option<String>,
+    pub free_bytes: u64,
+    pub size_bytes: u64,
+}
+
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Returns when the record that holds the whole transition is on the disk (fdatasync done).
+    async fn commit(&self, transition: Transition) -> Result<Committed, StoreError>;
+
+    fn get(&self, collection: &str, id: &str) -> Result<Option<Document>, StoreError>;
+
+    fn list(&self, collection: &str, page: &Page) -> Result<Vec<Document>, StoreError>;
+
+    /// At most `limit` events behind `after` that the filter lets through. Looks at a bounded stretch: an empty batch whose
+    /// `next` is below the head means "read on".
+    fn events(&self, after: Offset, filter: &EventFilter, limit: usize) -> Result<EventBatch, StoreError>;
+
+    /// Offset of the newest event.
+    fn head(&self) -> Offset;
+
+    /// Offset before the oldest event that retention has left.
+    fn tail(&self) -> Offset;
+
+    /// Where a durable consumer stands; 0 for one that is new.
+    fn cursor(&self, consumer: &str) -> Result<Offset, StoreError>;
+
+    /// Everything committed from now on, after it is durable. One that lags is told so and reads the log instead.
+    fn live(&self) -> broadcast::Receiver<Arc<Vec<StoredEvent>>>;
+
+    fn health(&self) -> StoreHealth;
+}

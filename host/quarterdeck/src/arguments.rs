@@ -1,0 +1,292 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use std::path::PathBuf;
+
+/// A self-hosted operations platform: a minimal host, and every capability a WebAssembly component.
+#[derive(Debug, Parser)]
+#[command(name = "quarterdeck", version, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// Without a command the daemon runs.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Global {
+    /// Folder that holds all of the daemon's data [default: ~/.local/share/quarterdeck]
+    #[arg(long, global = true, env = "QUARTERDECK_DATA_DIR", value_name = "FOLDER")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Folder of the configuration [default: /etc/quarterdeck or ~/.config/quarterdeck, where one exists]
+    #[arg(long, global = true, env = "QUARTERDECK_CONFIG_DIR", value_name = "FOLDER")]
+    pub(crate) config_dir: Option<PathBuf>,
+    /// Name of the overlay in `environments/`
+    #[arg(long, global = true, env = "QUARTERDECK_ENVIRONMENT", value_name = "NAME")]
+    pub(crate) environment: Option<String>,
+    /// Address to listen on [default: 127.0.0.1:7700]
+    #[arg(long, global = true, env = "QUARTERDECK_LISTEN", value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<String>,
+    /// Where the daemon answers [default: what the daemon wrote into its data folder]
+    #[arg(long, global = true, env = "QUARTERDECK_URL", value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// File that holds the token for changes [default: `token` in the data folder]
+    #[arg(long, global = true, env = "QUARTERDECK_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Print JSON instead of tables
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the daemon (also what happens without a command)
+    Run(RunDaemon),
+    /// Write a commented configuration
+    Init {
+        /// Where to
+        #[arg(default_value = "config")]
+        folder: PathBuf,
+    },
+    /// How the daemon is
+    Status,
+    /// Plugins: files and the versions in use
+    #[command(subcommand)]
+    Plugin(Plugin),
+    /// Instances: plugins put to use
+    #[command(subcommand)]
+    Instance(Instance),
+    /// What runs on a schedule
+    #[command(subcommand)]
+    Job(Job),
+    /// Series
+    #[command(subcommand)]
+    Metric(Metric),
+    /// The log of everything that happened
+    #[command(subcommand)]
+    Events(Events),
+    /// Alerts
+    #[command(subcommand)]
+    Alert(Alert),
+    /// Incidents
+    #[command(subcommand)]
+    Incident(Incident),
+    /// Scan now, and print what was found
+    Scan {
+        /// Name of the scan
+        #[arg(default_value = "default")]
+        name: String,
+        /// Exit with 1 if there are open findings at least this severe
+        #[arg(long, value_name = "SEVERITY")]
+        fail_on: Option<String>,
+    },
+    /// What scans found
+    Findings {
+        /// Also those that were fixed
+        #[arg(long)]
+        all: bool,
+    },
+    /// Deploy a revision of a service, and watch it
+    Deploy {
+        service: String,
+        revision: String,
+        /// Return at once instead of watching
+        #[arg(long)]
+        detach: bool,
+    },
+    /// Deployments
+    #[command(subcommand)]
+    Deployment(Deployment),
+    /// Runbooks and their runs
+    #[command(subcommand)]
+    Runbook(Runbook),
+    /// Service level objectives
+    #[command(subcommand)]
+    Slo(Slo),
+    /// The configuration
+    #[command(subcommand)]
+    Config(Config),
+    /// Print the completion script of a shell
+    Completions { shell: Shell },
+    /// Compile a component, as a child of the daemon with limits of its own
+    #[command(hide = true)]
+    CompileComponent,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct RunDaemon {}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Plugin {
+    /// All plugins
+    List,
+    /// One plugin
+    Show { name: String },
+    /// Look at the plugins folder again, now
+    Reload,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Instance {
+    /// All instances
+    List,
+    /// One instance: `http-probe/self`
+    Show { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Job {
+    /// All jobs
+    List,
+    /// Run one now
+    Run { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Metric {
+    /// Names of all metrics
+    List,
+    /// The newest samples of one
+    Latest {
+        metric: String,
+        /// Only series with this label
+        #[arg(long = "label", value_name = "NAME=VALUE")]
+        labels: Vec<String>,
+    },
+    /// Samples over time
+    Range {
+        metric: String,
+        #[arg(long = "label", value_name = "NAME=VALUE")]
+        labels: Vec<String>,
+        /// How far back
+        #[arg(long, default_value = "15m", value_parser = humantime::parse_duration)]
+        since: std::time::Duration,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Events {
+    /// The newest events
+    List {
+        /// Types, prefixes that end in `.`, or topics
+        #[arg(long = "type", value_name = "TYPE")]
+        types: Vec<String>,
+        #[arg(long)]
+        subject: Option<String>,
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Print events as they happen
+    Tail {
+        #[arg(long = "type", value_name = "TYPE")]
+        types: Vec<String>,
+        /// Begin behind this offset instead of at the end
+        #[arg(long)]
+        after: Option<u64>,
+    },
+    /// Publish an event of a type that starts with `custom.`
+    Publish {
+        event_type: String,
+        subject: String,
+        /// A JSON object
+        #[arg(default_value = "{}")]
+        data: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Alert {
+    /// Alerts that are pending or firing
+    List {
+        /// Also those that were resolved
+        #[arg(long)]
+        all: bool,
+    },
+    /// Say that someone looks at it
+    Ack { fingerprint: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Incident {
+    /// Incidents that are not resolved
+    List {
+        #[arg(long)]
+        all: bool,
+    },
+    /// One incident with its time line
+    Show { id: String },
+    /// Say that someone works on it
+    Ack { id: String },
+    /// Close it
+    Resolve {
+        id: String,
+        /// For the time line
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Deployment {
+    List,
+    Show {
+        id: String,
+    },
+    /// Go on where it waits for a person
+    Promote {
+        id: String,
+    },
+    /// Stop it and go back to the stable revision
+    Abort {
+        id: String,
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Runbook {
+    /// All runbooks
+    List,
+    /// One runbook
+    Show { slug: String },
+    /// Run one, and watch it
+    Run {
+        slug: String,
+        /// A value for the run; JSON, or else a text
+        #[arg(long = "input", value_name = "NAME=VALUE")]
+        inputs: Vec<String>,
+        /// Only say what each step would do
+        #[arg(long)]
+        dry_run: bool,
+        /// Return at once instead of watching
+        #[arg(long)]
+        detach: bool,
+    },
+    /// Runs, the newest first
+    Runs,
+    /// One run
+    ShowRun { id: String },
+    /// Stop a run
+    Cancel { id: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Slo {
+    /// All objectives with what was attained
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Read the files and say what is wrong with them, without a daemon
+    Check,
+    /// What the daemon works with
+    Show,
+    /// Have the daemon read its files again
+    Reload,
+    /// The JSON Schema of the configuration
+    Schema,
+}

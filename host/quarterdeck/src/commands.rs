@@ -1,0 +1,102 @@
+//! Every operation on the daemon, over its HTTP API: one file per noun.
+
+mod alerts;
+mod configuration;
+mod deployments;
+mod events;
+mod incidents;
+mod metrics;
+mod plugins;
+mod runbooks;
+mod scans;
+mod status;
+
+use crate::arguments::{Arguments, Command, Global};
+use crate::client::Client;
+use crate::output::Output;
+use anyhow::Result;
+use clap::CommandFactory;
+use serde_json::Value;
+use std::process::ExitCode;
+use std::time::Duration;
+
+pub(crate) struct Session {
+    pub(crate) client: Client,
+    pub(crate) output: Output,
+}
+
+/// How often a command that watches asks again.
+const WATCH: Duration = Duration::from_millis(250);
+
+pub(crate) fn main(global: &Global, command: &Command) -> ExitCode {
+    let done = match command {
+        Command::Init { folder } => configuration::init(folder),
+        Command::Config(crate::arguments::Config::Check) => configuration::check(global),
+        Command::Config(crate::arguments::Config::Schema) => configuration::schema(),
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Arguments::command(), "quarterdeck", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        command => remote(global, command),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(1)
+    })
+}
+
+fn remote(global: &Global, command: &Command) -> Result<ExitCode> {
+    let session = Session { client: Client::new(global)?, output: Output { json: global.json } };
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(dispatch(&session, command))
+}
+
+async fn dispatch(session: &Session, command: &Command) -> Result<ExitCode> {
+    match command {
+        Command::Status => status::show(session).await,
+        Command::Plugin(command) => plugins::plugin(session, command).await,
+        Command::Instance(command) => plugins::instance(session, command).await,
+        Command::Job(command) => status::job(session, command).await,
+        Command::Metric(command) => metrics::metric(session, command).await,
+        Command::Events(command) => events::events(session, command).await,
+        Command::Alert(command) => alerts::alert(session, command).await,
+        Command::Slo(command) => alerts::slo(session, command).await,
+        Command::Incident(command) => incidents::incident(session, command).await,
+        Command::Scan { name, fail_on } => scans::scan(session, name, fail_on.as_deref()).await,
+        Command::Findings { all } => scans::findings(session, *all).await,
+        Command::Deploy { service, revision, detach } => deployments::deploy(session, service, revision, *detach).await,
+        Command::Deployment(command) => deployments::deployment(session, command).await,
+        Command::Runbook(command) => runbooks::runbook(session, command).await,
+        Command::Config(command) => configuration::remote(session, command).await,
+        // Handled before a client was made.
+        Command::Run(_) | Command::Init { .. } | Command::Completions { .. } | Command::CompileComponent => {
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// A field's text; empty where there is none.
+pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Asks until `finished` says so, and hands each answer to `seen` on the way.
+pub(crate) async fn watch(
+    session: &Session,
+    path: &str,
+    finished: impl Fn(&Value) -> bool,
+    mut seen: impl FnMut(&Value),
+) -> Result<Value> {
+    loop {
+        let value = session.client.get(path, &[]).await?;
+        seen(&value);
+        if finished(&value) {
+            return Ok(value);
+        }
+        tokio::time::sleep(WATCH).await;
+    }
+}
+
+/// 0 when it went well, 1 when not: what scripts ask for.
+pub(crate) fn exit_code(good: bool) -> ExitCode {
+    ExitCode::from(u8::from(!good))
+}

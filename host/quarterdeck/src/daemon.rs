@@ -1,0 +1,391 @@
+//! The daemon: every part is made here, handed to those above it, and ended in the opposite order.
+
+mod configuration;
+mod folders;
+mod secrets;
+mod vitals;
+mod watch;
+
+use crate::arguments::{Arguments, Global};
+use crate::output::print_line;
+use anyhow::{Context, Result, anyhow};
+use configuration::Configuration;
+use folders::Folders;
+use quarterdeck_config::{Flag, Loaded, LogFormat, Problems, Settings, Source};
+use quarterdeck_engines::Engines;
+use quarterdeck_model::clock::Clock;
+use quarterdeck_model::id::IdSource;
+use quarterdeck_model::plugin::Registry;
+use quarterdeck_model::store::Store;
+use quarterdeck_runtime::{Bundled, Compiler, Runtime};
+use quarterdeck_scheduler::{Scheduler, SystemClock};
+use quarterdeck_storage::Database;
+use quarterdeck_supervisor::Supervisor;
+use std::borrow::Cow;
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock, RwLock};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+/// A stop takes no longer; what is not finished goes on at the next start.
+const STOP_WITHIN: Duration = Duration::from_millis(4_500);
+
+/// Variables that the command line, the build and the tests read themselves.
+const OWN_VARIABLES: [&str; 9] = [
+    "QUARTERDECK_DATA_DIR",
+    "QUARTERDECK_CONFIG_DIR",
+    "QUARTERDECK_CACHE_DIR",
+    "QUARTERDECK_ENVIRONMENT",
+    "QUARTERDECK_LISTEN",
+    "QUARTERDECK_URL",
+    "QUARTERDECK_TOKEN_FILE",
+    "QUARTERDECK_NO_RUSTUP",
+    "QUARTERDECK_SKIP_PLUGINS",
+];
+
+/// One TLS implementation for the whole process. Calling it again does nothing.
+pub(crate) fn install_crypto() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// `--config-dir`, or the first of the usual places that exists.
+fn config_dir(global: &Global) -> Option<PathBuf> {
+    global.config_dir.clone().or_else(|| {
+        let home = std::env::var_os("XDG_CONFIG_HOME")
+            .map(PathBuf::from)
+            .or_else(|| std::env::home_dir().map(|home| home.join(".config")));
+        let places = [home.map(|home| home.join("quarterdeck")), Some(PathBuf::from("/etc/quarterdeck"))];
+        places.into_iter().flatten().find(|place| place.join("quarterdeck.toml").is_file())
+    })
+}
+
+/// All layers, as this invocation names them.
+pub(crate) fn load_configuration(global: &Global) -> Result<Loaded, Problems> {
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| name.starts_with("QUARTERDECK_") && !OWN_VARIABLES.contains(&name.as_str()))
+        .filter(|(name, _)| !name.starts_with("QUARTERDECK_TESTS_"))
+        .collect();
+    let mut flags = Vec::new();
+    if let Some(listen) = &global.listen {
+        flags.push(Flag { path: "listen".to_owned(), value: listen.clone(), name: "--listen".to_owned() });
+    }
+    if let Ok(data_dir) = crate::client::data_dir(global) {
+        let value = data_dir.display().to_string();
+        flags.push(Flag { path: "data-dir".to_owned(), value, name: "--data-dir".to_owned() });
+    }
+    quarterdeck_config::load(Source {
+        dir: config_dir(global),
+        file: None,
+        environment: global.environment.clone(),
+        variables,
+        flags,
+    })
+}
+
+pub(crate) fn main(arguments: &Arguments) -> ExitCode {
+    let loaded = match load_configuration(&arguments.global) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::from(2);
+        }
+    };
+    start_log(&loaded.settings);
+    install_crypto();
+    let ended = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("failed to start threads")
+        .and_then(|threads| threads.block_on(run(&arguments.global, loaded)));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn start_log(settings: &Settings) {
+    let filter = tracing_subscriber::EnvFilter::try_new(&settings.log.filter)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    match settings.log.format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+fn check_address(listen: SocketAddr) -> Result<()> {
+    if listen.ip().is_loopback() {
+        return Ok(());
+    }
+    Err(anyhow!(
+        "{listen} is not a loopback address, and TLS with tokens for everything is not there yet\n\
+         hint: listen on 127.0.0.1 and put a proxy that terminates TLS in front"
+    ))
+}
+
+async fn run(global: &Global, loaded: Loaded) -> Result<()> {
+    let begin = std::time::Instant::now();
+    let settings = loaded.settings.clone();
+    check_address(settings.listen)?;
+    let folders = Folders::prepare(&settings.data_dir)?;
+    let token = folders.token()?;
+    let listener = TcpListener::bind(settings.listen).await.with_context(|| {
+        format!(
+            "failed to listen on {}; hint: is another daemon running? name another address with --listen",
+            settings.listen
+        )
+    })?;
+    let address = listener.local_addr()?;
+    let host_url = format!("http://{address}");
+
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let ids = Arc::new(IdSource::random());
+    // Parts end in an order of their own, so each has a token of its own.
+    let (accepting, scheduling, running) =
+        (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+    let database = open_database(&settings, &folders, &clock)?;
+    let store: Arc<dyn Store> = database.clone();
+    let bus = quarterdeck_bus::Bus::new(
+        store.clone(),
+        clock.clone(),
+        quarterdeck_bus::Options {
+            producer_rate: settings.events.producer_rate,
+            producer_burst: settings.events.producer_burst,
+        },
+    );
+    let scheduler = Scheduler::start(clock.clone(), quarterdeck_scheduler::Options::default(), scheduling.clone());
+    let supervisor = Supervisor::start(quarterdeck_supervisor::Options {
+        store: store.clone(),
+        clock: clock.clone(),
+        shutdown: running.clone(),
+        log_dir: folders.data.join("processes"),
+    })
+    .await?;
+    let secrets = Arc::new(secrets::Sources::default());
+    let config_dir = config_dir(global).unwrap_or_else(|| folders.data.join("config"));
+    let _ = std::fs::create_dir_all(&config_dir);
+    let plugins_dir = settings.plugins_folder(Some(&config_dir));
+    std::fs::create_dir_all(&plugins_dir)
+        .with_context(|| format!("failed to make the plugins folder {}", plugins_dir.display()))?;
+    let signs = vitals::Signs::new(store.clone());
+    let runtime = start_runtime(Parts {
+        settings: &settings,
+        folders: &folders,
+        plugins_dir: &plugins_dir,
+        database: &database,
+        clock: &clock,
+        ids: &ids,
+        supervisor,
+        signs: signs.clone(),
+        secrets: secrets.clone(),
+        address,
+        shutdown: running.clone(),
+    })
+    .await?;
+    let registry: Arc<dyn Registry> = runtime.clone();
+    let loaded = Arc::new(loaded);
+    let configuration = Arc::new(Configuration {
+        global: global.clone(),
+        host_url: host_url.clone(),
+        config_dir: config_dir.clone(),
+        data_dir: folders.data.clone(),
+        store: store.clone(),
+        clock: clock.clone(),
+        ids: ids.clone(),
+        registry: registry.clone(),
+        secrets,
+        engines: OnceLock::new(),
+        current: RwLock::new(loaded.clone()),
+        reloading: tokio::sync::Mutex::new(()),
+    });
+    configuration.apply(loaded, "host").await;
+    let engines = Arc::new(
+        Engines::start(quarterdeck_engines::Options {
+            store: store.clone(),
+            series: database.clone(),
+            bus: bus.clone(),
+            scheduler: scheduler.clone(),
+            plugins: runtime.plugins(),
+            registry: registry.clone(),
+            fetch: runtime.doors().fetch(),
+            clock: clock.clone(),
+            ids: ids.clone(),
+            catalog: configuration.resolved(&settings).catalog(),
+            public_url: host_url.clone(),
+            outbox: quarterdeck_engines::outbox::Options::default(),
+            shutdown: running.clone(),
+        })
+        .await?,
+    );
+    let _ = configuration.engines.set(engines.clone());
+    let _ = signs.registry.set(registry.clone());
+    let _ = signs.engines.set(engines.clone());
+    let api = Arc::new(quarterdeck_api::Api::new(quarterdeck_api::Options {
+        store: store.clone(),
+        series: database.clone(),
+        bus,
+        registry,
+        engines: engines.clone(),
+        scheduler: scheduler.clone(),
+        clock: clock.clone(),
+        ids,
+        started_at: clock.now(),
+        version: env!("CARGO_PKG_VERSION"),
+        token: Some(token),
+        allowed_hosts: settings.api.allowed_hosts.clone(),
+        body_limit: usize::try_from(settings.api.body_limit_bytes).unwrap_or(usize::MAX),
+        stream_buffer: usize::try_from(settings.events.stream_buffer).unwrap_or(usize::MAX),
+        configuration: configuration.clone(),
+        stall: quarterdeck_api::STALL,
+        metrics_page: Arc::new(String::new),
+        shutdown: accepting.clone(),
+    }));
+    let server = tokio::spawn(quarterdeck_api::serve(listener, quarterdeck_api::router(api), accepting.clone()));
+    let watcher = tokio::spawn(watch::run(configuration.clone(), accepting.clone()));
+    folders.announce(&host_url)?;
+    info!(%host_url, ready_after = ?begin.elapsed(), "ready");
+    greet(&host_url, &folders, &config_dir, &plugins_dir);
+
+    let reason = until_the_end(&database, &engines, &configuration).await?;
+    info!(reason = reason.as_deref().unwrap_or("asked to"), "stopping");
+    folders.withdraw();
+    let stop = async {
+        accepting.cancel();
+        let _ = server.await;
+        let _ = watcher.await;
+        scheduling.cancel();
+        scheduler.drained().await;
+        engines.stop().await;
+        running.cancel();
+        runtime.shutdown(Duration::from_secs(1)).await;
+        database.close().await;
+    };
+    if tokio::time::timeout(STOP_WITHIN, stop).await.is_err() {
+        error!(within = ?STOP_WITHIN, "not everything ended in time; what was in flight goes on at the next start");
+    }
+    reason.map_or(Ok(()), |reason| Err(anyhow!(reason)))
+}
+
+fn open_database(settings: &Settings, folders: &Folders, clock: &Arc<dyn Clock>) -> Result<Arc<Database>> {
+    let mut options = quarterdeck_storage::Options::new(folders.data.join("store"), clock.clone());
+    options.free_space_floor_bytes = settings.storage.free_space_floor_bytes;
+    options.retention = quarterdeck_storage::Retention {
+        events: settings.storage.keep_events,
+        samples: settings.storage.keep_samples,
+        log_bytes: settings.storage.keep_log_bytes,
+    };
+    Database::open(options).with_context(|| format!("failed to open the store in {}", folders.data.display()))
+}
+
+struct Parts<'a> {
+    settings: &'a Settings,
+    folders: &'a Folders,
+    plugins_dir: &'a Path,
+    database: &'a Arc<Database>,
+    clock: &'a Arc<dyn Clock>,
+    ids: &'a Arc<IdSource>,
+    supervisor: Arc<Supervisor>,
+    signs: Arc<vitals::Signs>,
+    secrets: Arc<secrets::Sources>,
+    address: SocketAddr,
+    shutdown: CancellationToken,
+}
+
+async fn start_runtime(parts: Parts<'_>) -> Result<Arc<Runtime>> {
+    let signs = parts.signs;
+    let settings = &parts.settings.runtime;
+    let bundled = quarterdeck_bundle::COMPONENTS
+        .iter()
+        .map(|component| Bundled { name: component.name.to_owned(), bytes: Cow::Borrowed(component.bytes) })
+        .collect();
+    let doors = quarterdeck_runtime::imports::DoorsOptions {
+        store: parts.database.clone(),
+        series: parts.database.clone(),
+        processes: parts.supervisor,
+        secrets: parts.secrets,
+        clock: parts.clock.clone(),
+        ids: parts.ids.clone(),
+        own_origin: Arc::new(RwLock::new(Some(parts.address))),
+        tls_roots: Vec::new(),
+        vitals: Arc::new(move || signs.take()),
+    };
+    let store: Arc<dyn Store> = parts.database.clone();
+    let mut options = quarterdeck_runtime::Options::new(
+        parts.folders.cache.clone(),
+        doors,
+        store,
+        parts.clock.clone(),
+        parts.ids.clone(),
+    );
+    options.plugins_dir = Some(parts.plugins_dir.to_owned());
+    options.bundled = bundled;
+    options.compiler = Compiler::Child {
+        program: std::env::current_exe().context("failed to find the daemon's own file")?,
+        arguments: vec!["compile-component".to_owned()],
+        memory_bytes: settings.compile_memory_bytes,
+        timeout: settings.compile_timeout.as_duration(),
+    };
+    if let Some(threads) = settings.guest_threads {
+        options.guest_threads = usize::try_from(threads).unwrap_or(1);
+    }
+    options.sandboxes = settings.sandboxes;
+    options.probation_calls = settings.probation_calls;
+    options.quarantine_after = settings.quarantine_after;
+    options.shutdown = parts.shutdown;
+    Ok(Runtime::start(options).await?)
+}
+
+/// Where to look: for a person who has just started it.
+fn greet(url: &str, folders: &Folders, config_dir: &Path, plugins_dir: &Path) {
+    print_line(&format!("Quarterdeck {} listens on {url}", env!("CARGO_PKG_VERSION")));
+    print_line(&format!("  status         quarterdeck status, or {url}/"));
+    print_line(&format!("  API            {url}/api/v1/openapi.json"));
+    print_line(&format!("  configuration  {}", config_dir.display()));
+    print_line(&format!("  plugins        {}  (drop .wasm files here)", plugins_dir.display()));
+    print_line(&format!("  data, token    {}", folders.data.display()));
+}
+
+/// Waits for a signal (no reason) or for a defect that ends the daemon (the reason).
+async fn until_the_end(
+    database: &Database,
+    engines: &Engines,
+    configuration: &Configuration,
+) -> Result<Option<String>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut failed = database.failed();
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => return Ok(None),
+            _ = terminate.recv() => return Ok(None),
+            _ = hangup.recv() => {
+                for problem in configuration.reload_files("operator").await.err().into_iter().flatten() {
+                    error!("{problem}");
+                }
+            }
+            flow = engines.failed() => return Ok(Some(format!("the flow `{flow}` ended by itself"))),
+            changed = failed.changed() => {
+                let reason = failed.borrow().as_ref().map(ToString::to_string);
+                if changed.is_err() || reason.is_some() {
+                    let reason = reason.unwrap_or_else(|| "it ended by itself".to_owned());
+                    return Ok(Some(format!("the store has failed: {reason}; what was acknowledged is safe")));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The data folder: private, and with what the command line needs to find the daemon.
+
+use crate::client::{ADDRESS_FILE, TOKEN_FILE};
+use anyhow::{Context, Result};
+use rand::TryRngCore;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+pub(super) struct Folders {
+    pub(super) data: PathBuf,
+    /// Compiled plugins: may be deleted at any time.
+    pub(super) cache: PathBuf,
+}
+
+impl Folders {
+    /// Makes what is missing, readable by the daemon's user only.
+    pub(super) fn prepare(data: &Path) -> Result<Self> {
+        let cache = std::env::var_os("QUARTERDECK_CACHE_DIR").map_or_else(|| data.join("cache"), PathBuf::from);
+        for folder in [data, &cache] {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(|| {
+                format!("failed to make {}; hint: name another folder with --data-dir", folder.display())
+            })?;
+        }
+        // One that was there already may have been made by a service manager, for everybody to read.
+        std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o700)).with_context(|| {
+            format!("failed to make {} private; hint: does it belong to this user?", data.display())
+        })?;
+        Ok(Folders { data: data.to_owned(), cache })
+    }
+
+    /// The token that changes need; made at the first start.
+    pub(super) fn token(&self) -> Result<String> {
+        let path = self.data.join(TOKEN_FILE);
+        if let Ok(token) = std::fs::read_to_string(&path)
+            && token.trim().len() >= 32
+        {
+            return Ok(token.trim().to_owned());
+        }
+        let mut bytes = [0_u8; 32];
+        rand::rngs::OsRng.try_fill_bytes(&mut bytes).context("the system gives no randomness")?;
+        let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        write_private(&path, &token)?;
+        Ok(token)
+    }
+
+    pub(super) fn announce(&self, url: &str) -> Result<()> {
+        write_private(&self.data.join(ADDRESS_FILE), url)
+    }
+
+    pub(super) fn withdraw(&self) {
+        let _ = std::fs::remove_file(self.data.join(ADDRESS_FILE));
+    }
+}
+
+/// Written beside its place and renamed, so that nobody reads half of it.
+fn write_private(path: &Path, text: &str) -> Result<()> {
+    let temporary = path.with_extension("new");
+    let write = || {
+        let mut file = std::fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    };
+    write().with_context(|| format!("failed to write {}", path.display()))
+}

@@ -1,0 +1,27 @@
+//! `quarterdeck`: the daemon, and every operation on it over its HTTP API.
+//!
+//! Layout
+//! - `arguments`: the command line, as clap reads it
+//! - `daemon`: wires store, bus, scheduler, runtime, engines and API together, and ends them in order
+//! - `client`: finds the daemon and its token, speaks to the API; `output`: tables for people, JSON for tools
+//! - `commands::*`: one file per noun
+
+mod arguments;
+mod client;
+mod commands;
+mod daemon;
+mod output;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match &arguments.command {
+        // A child of the daemon: no runtime, no logs, nothing but the compiler.
+        Some(Command::CompileComponent) => quarterdeck_runtime::compile_in_child(),
+        None | Some(Command::Run(_)) => daemon::main(&arguments),
+        Some(command) => commands::main(&arguments.global, command),
+    }
+}

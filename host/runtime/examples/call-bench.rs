@@ -1,0 +1,261 @@
+//! What a call costs through the whole path: queue, grants, limits, epoch, metering.
+//!
+//! `cargo run --release -p quarterdeck-runtime --example call-bench -- [plugin.wasm]`
+//!
+//! Without a component, the smallest possible one. Else it is a detector (called with ten samples) or a collector. `BENCH_CONFIG` is its configuration, as JSON.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::allow_attributes,
+    unreachable_pub,
+    reason = "a benchmark may panic"
+)]
+
+#[path = "../src/testing/guests.rs"]
+#[expect(dead_code, reason = "the benchmark needs one of the guests")]
+mod guests;
+#[path = "../tests/support/ports.rs"]
+mod ports;
+
+use quarterdeck_model::kind::collector::Collector;
+use quarterdeck_model::kind::detector::{Detector, Window};
+use quarterdeck_model::plugin::{CallError, Grants, InstanceName, InstanceSpec, Kind, Registry};
+use quarterdeck_model::series::SeriesData;
+use quarterdeck_model::{Labels, Span, Timestamp};
+use quarterdeck_runtime::Runtime;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::Path;
+use std::sync::{Arc, LazyLock, OnceLock};
+use std::time::{Duration, Instant};
+
+const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+const ROUND: Duration = Duration::from_secs(3);
+
+fn main() -> Result<(), Box<dyn Error>> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(bench())
+}
+
+async fn bench() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let folder = tempfile::tempdir()?;
+    let path = match arguments.next() {
+        Some(path) => path,
+        None => {
+            let path = folder.path().join("guest.wasm");
+            std::fs::write(&path, guests::collector("guest", "1.0.0", guests::Does::Well))?;
+            path.display().to_string()
+        }
+    };
+    let plugins = folder.path().join("plugins");
+    std::fs::create_dir_all(&plugins)?;
+
+    let mut options = ports::options(folder.path());
+    options.plugins_dir = Some(plugins.clone());
+    let runtime = Runtime::start(options).await?;
+    let compiled = take_up(&runtime, &plugins, &path, "a.wasm").await?;
+    std::fs::remove_file(plugins.join("a.wasm"))?;
+    runtime.reload().await;
+    let cached = take_up(&runtime, &plugins, &path, "b.wasm").await?;
+    println!("from the rename to usable: {compiled:?} compiled, {cached:?} from the cache");
+
+    let plugin = Registry::plugins(&*runtime).first().map(|status| status.name.clone()).ok_or("nothing was loaded")?;
+    let probe = InstanceName(format!("{plugin}/probe"));
+    let mut specs = BTreeMap::from([(probe.clone(), spec(&plugin, 10_000))]);
+    std::fs::write(plugins.join("looper.wasm"), guests::collector("looper", "1.0.0", guests::Does::Loop))?;
+    runtime.reload().await;
+    let loopers = ["looper/one", "looper/two"].map(InstanceName::from);
+    specs.extend(loopers.iter().map(|name| (name.clone(), spec("looper", 50))));
+    runtime.configure(specs).await;
+    ask(&runtime, &probe).await?;
+
+    bare(&path)?;
+    for callers in [1, 2, 4, 16] {
+        let before = guest_micros(&runtime, &probe);
+        let mut latencies = round(&runtime, &probe, callers).await?;
+        let inside = (guest_micros(&runtime, &probe) - before) as f64 / latencies.len() as f64;
+        report(&format!("{callers} callers, {inside:.1} microseconds in the sandbox"), &mut latencies);
+    }
+    let mut alone = paced(&runtime, &probe).await?;
+    report("paced, undisturbed", &mut alone);
+    let tasks = loopers.map(|name| tokio::spawn(run_away(Arc::clone(&runtime), name)));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut beside = paced(&runtime, &probe).await?;
+    report("paced, beside two loops", &mut beside);
+    for task in tasks {
+        let mut took = task.await?;
+        took.sort_unstable();
+        let (median, worst) = (took[took.len() / 2], took[took.len() - 1]);
+        println!("a runaway of 50 ms ended after {median:?} (median), {worst:?} (worst of {})", took.len());
+    }
+    runtime.shutdown(Duration::from_secs(5)).await;
+    Ok(())
+}
+
+/// One call, of the kind that the plugin is.
+async fn ask(runtime: &Runtime, probe: &InstanceName) -> Result<(), CallError> {
+    static WINDOW: LazyLock<Window> = LazyLock::new(|| Window {
+        now: NOW,
+        from: NOW.minus(Span::from_secs(150)),
+        series: vec![SeriesData {
+            name: "load".to_owned(),
+            labels: Labels::new().with("host", "one").with("job", "bench"),
+            at: (0..10).map(|sample| NOW.minus(Span::from_secs(15 * sample))).rev().collect(),
+            values: (0..10).map(f64::from).collect(),
+        }],
+    });
+    static IS_DETECTOR: OnceLock<bool> = OnceLock::new();
+    let is_detector = *IS_DETECTOR
+        .get_or_init(|| runtime.instance(probe).is_some_and(|status| status.kinds.contains(&Kind::Detector)));
+    if is_detector {
+        runtime.evaluate(probe, &serde_json::Map::new(), &WINDOW, None).await?;
+    } else {
+        runtime.collect(probe, NOW).await?;
+    }
+    Ok(())
+}
+
+/// The floor: wasmtime alone, a fresh store and instance for each call of `describe`, on one thread and on two.
+fn bare(path: &str) -> Result<(), Box<dyn Error>> {
+    use wasmtime::component::{Component, Linker};
+    use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
+    let mut pool = PoolingAllocationConfig::new();
+    pool.linear_memory_keep_resident(4 << 20).table_keep_resident(64 << 10).async_stack_keep_resident(256 << 10);
+    pool.pagemap_scan(Enabled::Auto).total_memories(100).total_component_instances(100).max_memory_size(64 << 20);
+    let mut config = Config::new();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool)).concurrency_support(false);
+    let engine = Engine::new(&config)?;
+    let component = Component::from_file(&engine, path)?;
+    let mut linker = Linker::<()>::new(&engine);
+    linker.define_unknown_imports_as_traps(&component)?;
+    let pre = linker.instantiate_pre(&component)?;
+    let plugin = component.get_export_index(None, "quarterdeck:plugin/plugin@0.1.0").ok_or("no plugin export")?;
+    let describe = component.get_export_index(Some(&plugin), "describe").ok_or("no describe")?;
+    for threads in [1, 2] {
+        let until = Instant::now() + ROUND;
+        let calls: Vec<Vec<Duration>> = std::thread::scope(|scope| {
+            let run = || {
+                let mut latencies = Vec::with_capacity(1 << 18);
+                while Instant::now() < until {
+                    let started = Instant::now();
+                    let mut store = Store::new(&engine, ());
+                    let Ok(instance) = pre.instantiate(&mut store) else { break };
+                    let Some(function) = instance.get_func(&mut store, describe) else { break };
+                    let mut results = [wasmtime::component::Val::Bool(false)];
+                    if function.call(&mut store, &[], &mut results).is_err() {
+                        break;
+                    }
+                    drop(store);
+                    latencies.push(started.elapsed());
+                }
+                latencies
+            };
+            let handles: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+            handles.into_iter().filter_map(|handle| handle.join().ok()).collect()
+        });
+        report(&format!("bare wasmtime, {threads} threads"), &mut calls.concat());
+    }
+    Ok(())
+}
+
+async fn take_up(runtime: &Runtime, plugins: &Path, from: &str, to: &str) -> Result<Duration, Box<dyn Error>> {
+    let temporary = plugins.join("on-its-way");
+    std::fs::copy(from, &temporary)?;
+    let started = Instant::now();
+    std::fs::rename(temporary, plugins.join(to))?;
+    while Registry::plugins(runtime).iter().all(|status| status.source != to) {
+        tokio::time::sleep(Duration::from_micros(200)).await;
+        if started.elapsed() > Duration::from_secs(60) {
+            return Err("it was not taken up".into());
+        }
+    }
+    Ok(started.elapsed())
+}
+
+fn spec(plugin: &str, deadline_millis: u64) -> InstanceSpec {
+    let mut spec = InstanceSpec {
+        plugin: plugin.to_owned(),
+        config: serde_json::Map::new(),
+        grants: Grants { system: true, kv: true, ..Grants::default() },
+        limits: quarterdeck_model::plugin::Limits::default(),
+        every: None,
+        enabled: true,
+    };
+    spec.limits.deadline = Span::from_millis(deadline_millis);
+    spec.limits.concurrency = 64;
+    if let Ok(config) = std::env::var("BENCH_CONFIG") {
+        spec.config =
+            serde_json::from_str(&config).unwrap_or_else(|_| json!({}).as_object().cloned().unwrap_or_default());
+    }
+    spec
+}
+
+async fn round(runtime: &Arc<Runtime>, probe: &InstanceName, callers: usize) -> Result<Vec<Duration>, Box<dyn Error>> {
+    let until = Instant::now() + ROUND;
+    let tasks: Vec<_> = (0..callers)
+        .map(|_| {
+            let (runtime, probe) = (Arc::clone(runtime), probe.clone());
+            tokio::spawn(async move {
+                let mut latencies = Vec::with_capacity(1 << 18);
+                loop {
+                    let started = Instant::now();
+                    if started >= until {
+                        return latencies;
+                    }
+                    if ask(&runtime, &probe).await.is_ok() {
+                        latencies.push(started.elapsed());
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut all = Vec::new();
+    for task in tasks {
+        all.extend(task.await?);
+    }
+    Ok(all)
+}
+
+fn guest_micros(runtime: &Runtime, probe: &InstanceName) -> u64 {
+    runtime.instance(probe).map(|status| status.usage.guest_micros).unwrap_or_default()
+}
+
+/// A call every two milliseconds.
+async fn paced(runtime: &Runtime, probe: &InstanceName) -> Result<Vec<Duration>, Box<dyn Error>> {
+    let mut latencies = Vec::new();
+    let until = Instant::now() + ROUND;
+    let mut interval = tokio::time::interval(Duration::from_millis(2));
+    while Instant::now() < until {
+        interval.tick().await;
+        let started = Instant::now();
+        ask(runtime, probe).await?;
+        latencies.push(started.elapsed());
+    }
+    Ok(latencies)
+}
+
+async fn run_away(runtime: Arc<Runtime>, name: InstanceName) -> Vec<Duration> {
+    let until = Instant::now() + ROUND + Duration::from_millis(300);
+    let mut took = Vec::new();
+    while Instant::now() < until {
+        let usage = runtime.instance(&name).map(|status| status.usage.calls);
+        let started = Instant::now();
+        let result = runtime.collect(&name, NOW).await;
+        if usage != runtime.instance(&name).map(|status| status.usage.calls) {
+            took.push(started.elapsed());
+        } else if result.is_err() {
+            // Quarantined: the next trial comes.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    took
+}
+
+fn report(what: &str, latencies: &mut [Duration]) {
+    latencies.sort_unstable();
+    let at = |share: usize| latencies.get(latencies.len() * share / 1000).copied().unwrap_or_default();
+    let per_second = latencies.len() as f64 / ROUND.as_secs_f64();
+    println!("{what}: {per_second:.0} calls/s, median {:?}, p99 {:?}, p99.9 {:?}", at(500), at(990), at(999));
+}

@@ -1,0 +1,69 @@
+//! Why a call gave no result, in the model's terms.
+
+use crate::bindings::types::Failure;
+use crate::sandbox::{LimitReached, Overdue, Sandbox};
+use quarterdeck_model::Span;
+use quarterdeck_model::plugin::CallError;
+use wasmtime::{PoolConcurrencyLimitError, Trap};
+use wasmtime_wasi::I32Exit;
+
+/// Wasmtime's own error for a result that is too large has no public type.
+const FUEL_MESSAGE: &str = "fuel allocated for hostcalls has been exhausted";
+
+impl From<Failure> for CallError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Rejected(message) => CallError::Rejected { message },
+            Failure::Retry((message, after)) => CallError::Retry { message, after: after.map(Span::from_millis) },
+            Failure::Other(message) => CallError::Other { message },
+        }
+    }
+}
+
+/// A result that has the right type but says what can't be: the plugin's fault, and no use calling it again.
+pub(crate) struct Misfit;
+
+impl Misfit {
+    pub(crate) fn error(message: impl Into<String>) -> CallError {
+        CallError::Other { message: format!("the plugin's result makes no sense: {}", message.into()) }
+    }
+
+    pub(crate) fn too_large(what: &str, bytes: usize, limit: usize) -> CallError {
+        CallError::Limited { message: format!("{what} has {bytes} bytes, more than the {limit} allowed") }
+    }
+}
+
+/// What ended a call that did not return.
+pub(crate) fn call_error(error: &wasmtime::Error, sandbox: &mut Sandbox) -> CallError {
+    if error.is::<Overdue>() {
+        return CallError::Deadline { budget: sandbox.limits.deadline };
+    }
+    if let Some(LimitReached(message)) = error.downcast_ref::<LimitReached>() {
+        return CallError::Limited { message: message.clone() };
+    }
+    if error.is::<PoolConcurrencyLimitError>() {
+        return CallError::Unavailable { message: format!("no sandbox is free: {error}") };
+    }
+    if sandbox.memory().exceeded {
+        return CallError::OutOfMemory { limit_bytes: sandbox.limits.memory_bytes };
+    }
+    if format!("{error:#}").contains(FUEL_MESSAGE) {
+        return CallError::Limited {
+            message: format!(
+                "the call handed over more than {} bytes; hint: raise `limits.io-bytes` of `{}`",
+                sandbox.limits.io_bytes, sandbox.instance
+            ),
+        };
+    }
+    let reason = match (error.downcast_ref::<Trap>(), error.downcast_ref::<I32Exit>()) {
+        (Some(Trap::StackOverflow), _) => "the call stack is exhausted".to_owned(),
+        (Some(Trap::UnreachableCodeReached), _) => "it panicked or aborted".to_owned(),
+        (Some(trap), _) => trap.to_string(),
+        (None, Some(I32Exit(code))) => format!("it exited with code {code}"),
+        (None, None) => format!("{error:#}"),
+    };
+    match sandbox.last_words() {
+        Some(words) => CallError::Trapped { reason: format!("{reason}: {words}") },
+        None => CallError::Trapped { reason },
+    }
+}

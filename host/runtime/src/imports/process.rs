@@ -1,0 +1,95 @@
+//! `process`: processes that the host owns for the instance, through the supervisor's port.
+
+use crate::bindings::host::errors::Error;
+use crate::bindings::host::process::{Host, Phase, Report, Spec};
+use crate::imports::policy;
+use crate::sandbox::{Capability, Sandbox};
+use quarterdeck_model::Span;
+use quarterdeck_model::process::{ProcessPhase, ProcessSpec, ProcessStatus};
+
+/// The longest grace of a stop.
+const LONGEST_GRACE: Span = Span::from_secs(3600);
+
+impl Host for Sandbox {
+    async fn start(&mut self, spec: Spec) -> wasmtime::Result<Result<Report, Error>> {
+        Ok(start(self, spec).await)
+    }
+
+    async fn status(&mut self, name: String) -> wasmtime::Result<Result<Report, Error>> {
+        if let Err(refusal) = self.ask_for_processes(&name) {
+            return Ok(Err(refusal));
+        }
+        let status = self.doors.processes.status(&self.instance, &name).await;
+        Ok(status.map(Report::from).map_err(Error::Failed))
+    }
+
+    async fn stop(&mut self, name: String, grace_ms: u64) -> wasmtime::Result<Result<Report, Error>> {
+        if let Err(refusal) = self.ask_for_processes(&name) {
+            return Ok(Err(refusal));
+        }
+        let grace = Span::from_millis(grace_ms).min(LONGEST_GRACE);
+        let stopped = self.doors.processes.stop(&self.instance, &name, grace).await;
+        self.caller().audit(Capability::Process, format!("stop {name}"), outcome(&stopped));
+        Ok(stopped.map(Report::from).map_err(Error::Failed))
+    }
+}
+
+impl Sandbox {
+    /// Looking and stopping reach the instance's own processes only; any grant of a program will do.
+    fn ask_for_processes(&mut self, name: &str) -> Result<(), Error> {
+        self.ask(
+            Capability::Process,
+            || name.to_owned(),
+            |grants| {
+                if grants.process.is_empty() {
+                    return Err("`process` is not granted; hint: grants.process = [{ program = \"/...\" }]".to_owned());
+                }
+                Ok(())
+            },
+        )
+    }
+}
+
+async fn start(sandbox: &mut Sandbox, spec: Spec) -> Result<Report, Error> {
+    let target = format!("start {}: {} {}", spec.name, spec.program, spec.arguments.join(" "));
+    sandbox.ask(
+        Capability::Process,
+        || target.clone(),
+        |grants| {
+            policy::program_allowed(&grants.process, &spec.program, &spec.arguments, "process")?;
+            policy::environment_allowed(&spec.environment)?;
+            spec.health_url.as_ref().map_or(Ok(()), |url| policy::health_url_allowed(&grants.http, url))
+        },
+    )?;
+    let spec = ProcessSpec {
+        name: spec.name,
+        program: spec.program,
+        arguments: spec.arguments,
+        environment: spec.environment,
+        health_url: spec.health_url,
+    };
+    // A start under way is not cut off with the call: half of one would be a process that nobody knows of.
+    let (processes, owner) = (sandbox.doors.processes.clone(), sandbox.instance.clone());
+    let started = sandbox.doors.runtime.spawn(async move { processes.start(&owner, spec).await }).await;
+    let started = started.map_err(|error| Error::Failed(error.to_string()))?;
+    sandbox.caller().audit(Capability::Process, target, outcome(&started));
+    started.map(Report::from).map_err(Error::Failed)
+}
+
+fn outcome(result: &Result<ProcessStatus, String>) -> &'static str {
+    if result.is_ok() { "ok" } else { "failed" }
+}
+
+impl From<ProcessStatus> for Report {
+    fn from(status: ProcessStatus) -> Self {
+        let phase = match status.phase {
+            ProcessPhase::Starting => Phase::Starting,
+            ProcessPhase::Healthy => Phase::Healthy,
+            ProcessPhase::Unhealthy => Phase::Unhealthy,
+            ProcessPhase::Stopping => Phase::Stopping,
+            ProcessPhase::Exited => Phase::Exited,
+            ProcessPhase::Absent => Phase::Absent,
+        };
+        Report { name: status.name, phase, pid: status.pid, exit_code: status.exit_code, restarts: status.restarts }
+    }
+}

@@ -1,0 +1,228 @@
+//! `tcp`: streams to granted hosts, with TLS by the host, and Unix sockets.
+
+mod certificate;
+#[cfg(test)]
+mod tests;
+
+use crate::bindings::host::errors::Error;
+use crate::bindings::host::tcp::{Address, Certificate, Host, HostConnection};
+use crate::imports::{Caller, SOCKETS_PER_CALL, policy};
+use crate::sandbox::{Capability, Sandbox};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_rustls::TlsConnector;
+use tokio_util::task::AbortOnDropHandle;
+use wasmtime::component::Resource;
+
+/// Name look-up, connection and handshake together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const READ_BYTES: u32 = 1 << 20;
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// What a plugin's handle stands for.
+#[expect(unreachable_pub, reason = "the bindings re-export it")]
+pub struct Connection {
+    stream: Box<dyn Stream>,
+    /// Given back with the connection.
+    _permits: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+}
+
+impl Host for Sandbox {
+    async fn peer_certificate(&mut self, host: String, port: u16) -> wasmtime::Result<Result<Certificate, Error>> {
+        Ok(peer_certificate(self, host, port).await)
+    }
+}
+
+impl HostConnection for Sandbox {
+    async fn connect(&mut self, address: Address) -> wasmtime::Result<Result<Resource<Connection>, Error>> {
+        match connect(self, address).await {
+            Ok(connection) => Ok(Ok(self.table.push(connection)?)),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    async fn read(&mut self, handle: Resource<Connection>, max: u32) -> wasmtime::Result<Result<Vec<u8>, Error>> {
+        if let Err(reason) = self.count(Capability::Tcp) {
+            return Ok(Err(Error::Limited(reason)));
+        }
+        let connection = self.table.get_mut(&handle)?;
+        let mut bytes = vec![0; usize::try_from(max.min(READ_BYTES))?];
+        let read = match connection.stream.read(&mut bytes).await {
+            Ok(read) => read,
+            // TLS peers that just hang up are the rule.
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => 0,
+            Err(error) => return Ok(Err(failed(error))),
+        };
+        bytes.truncate(read);
+        Ok(self.count_bytes(read as u64, 0).map(|()| bytes).map_err(Error::Limited))
+    }
+
+    async fn write(&mut self, handle: Resource<Connection>, bytes: Vec<u8>) -> wasmtime::Result<Result<(), Error>> {
+        if let Err(reason) = self.count(Capability::Tcp).and_then(|()| self.count_bytes(0, bytes.len() as u64)) {
+            return Ok(Err(Error::Limited(reason)));
+        }
+        let connection = self.table.get_mut(&handle)?;
+        let written = async {
+            connection.stream.write_all(&bytes).await?;
+            connection.stream.flush().await
+        };
+        Ok(written.await.map_err(failed))
+    }
+
+    async fn drop(&mut self, handle: Resource<Connection>) -> wasmtime::Result<()> {
+        self.table.delete(handle)?;
+        Ok(())
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> Error {
+    Error::Failed(error.to_string())
+}
+
+async fn connect(sandbox: &mut Sandbox, address: Address) -> Result<Connection, Error> {
+    let target = show(&address);
+    sandbox.ask(
+        Capability::Tcp,
+        || target.clone(),
+        |grants| match &address {
+            Address::Tcp((host, port)) | Address::Tls((host, port)) => {
+                policy::endpoint_allowed(&grants.tcp, host, *port)
+            }
+            Address::Unix(path) => policy::unix_allowed(&grants.tcp, path),
+        },
+    )?;
+    let caller = sandbox.caller();
+    let of_call = sandbox
+        .sockets
+        .clone()
+        .try_acquire_owned()
+        .map_err(|_| Error::Limited(format!("one call has at most {SOCKETS_PER_CALL} connections open")))?;
+    let of_host = caller.doors.sockets.clone().acquire_owned().await.map_err(failed)?;
+    let opened = within(&caller.doors.runtime, open(caller.clone(), address)).await;
+    caller.audit(Capability::Tcp, target, outcome(&opened));
+    opened.map(|stream| Connection { stream, _permits: (of_call, of_host) })
+}
+
+/// On the host's runtime: a connection belongs to the runtime that it was made in.
+async fn within<T: Send + 'static>(
+    runtime: &Handle,
+    future: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    let future = async {
+        tokio::time::timeout(CONNECT_TIMEOUT, future)
+            .await
+            .unwrap_or_else(|_| Err(Error::Failed(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))))
+    };
+    AbortOnDropHandle::new(runtime.spawn(future)).await.unwrap_or_else(|error| Err(failed(error)))
+}
+
+fn outcome<T>(result: &Result<T, Error>) -> &'static str {
+    match result {
+        Ok(_) => "ok",
+        Err(Error::Denied(_)) => "denied",
+        Err(_) => "failed",
+    }
+}
+
+fn show(address: &Address) -> String {
+    match address {
+        Address::Tcp((host, port)) => format!("tcp {host}:{port}"),
+        Address::Tls((host, port)) => format!("tls {host}:{port}"),
+        Address::Unix(path) => format!("unix {path}"),
+    }
+}
+
+async fn open(caller: Caller, address: Address) -> Result<Box<dyn Stream>, Error> {
+    match address {
+        Address::Tcp((host, port)) => Ok(Box::new(dial(&caller, &host, port).await?)),
+        Address::Tls((host, port)) => {
+            let stream = dial(&caller, &host, port).await?;
+            let config = caller.doors.tls.trusting().await.map_err(failed)?;
+            Ok(Box::new(handshake(config, &host, stream).await?))
+        }
+        Address::Unix(path) => Ok(Box::new(UnixStream::connect(path).await.map_err(failed)?)),
+    }
+}
+
+async fn dial(caller: &Caller, host: &str, port: u16) -> Result<TcpStream, Error> {
+    let grants = caller.grants.clone();
+    let doors = caller.doors.clone();
+    dial_checked(host, port, |ip| policy::tcp_allowed(&grants.tcp, host, port, ip, doors.is_own(ip, port))).await
+}
+
+/// Looks the name up, asks about every address, and connects to one that was allowed, and to no other.
+async fn dial_checked(host: &str, port: u16, allowed: impl Fn(IpAddr) -> policy::Verdict) -> Result<TcpStream, Error> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let found: Vec<SocketAddr> = tokio::net::lookup_host((bare, port))
+        .await
+        .map_err(|error| Error::Failed(format!("`{}` can't be looked up: {error}", host.escape_debug())))?
+        .collect();
+    let mut refused = None;
+    let mut last = None;
+    for address in found {
+        if let Err(reason) = allowed(address.ip()) {
+            refused = Some(reason);
+            continue;
+        }
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                // Plugins speak in small questions; a failure to set it changes nothing but the speed.
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Err(error) => last = Some(format!("{address}: {error}")),
+        }
+    }
+    Err(match (last, refused) {
+        (Some(error), _) => Error::Failed(error),
+        (None, Some(reason)) => Error::Denied(reason),
+        (None, None) => Error::Failed(format!("`{host}` has no address")),
+    })
+}
+
+async fn handshake(
+    config: ClientConfig,
+    host: &str,
+    stream: TcpStream,
+) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Error> {
+    let bare = host.trim_start_matches('[').trim_end_matches([']', '.']);
+    let name = ServerName::try_from(bare.to_owned()).map_err(failed)?;
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(failed)
+}
+
+async fn peer_certificate(sandbox: &mut Sandbox, host: String, port: u16) -> Result<Certificate, Error> {
+    let target = format!("certificate {host}:{port}");
+    sandbox.ask(
+        Capability::Tcp,
+        || target.clone(),
+        |grants| policy::certificate_allowed(&grants.tcp, &grants.http, &host, port, None),
+    )?;
+    let caller = sandbox.caller();
+    let grants = caller.grants.clone();
+    let look = async move {
+        let stream = dial_checked(&host, port, |ip| {
+            policy::certificate_allowed(&grants.tcp, &grants.http, &host, port, Some(ip))
+        })
+        .await?;
+        let config = super::tls::Tls::looking().map_err(failed)?;
+        let mut stream = handshake(config, &host, stream).await?;
+        let presented = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).cloned();
+        // Said politely, not waited for.
+        let _ = stream.shutdown().await;
+        let presented = presented.ok_or_else(|| Error::Failed("no certificate was presented".to_owned()))?;
+        certificate::read(&presented).map_err(Error::Failed)
+    };
+    let looked = within(&caller.doors.runtime, look).await;
+    caller.audit(Capability::Tcp, target, outcome(&looked));
+    looked
+}

@@ -1,0 +1,110 @@
+//! An instance: a plugin put to use under a name, with what its calls need prepared.
+
+mod circuit;
+mod meter;
+
+pub(crate) use circuit::{Admission, Change, Circuit};
+pub(crate) use meter::{Meter, Report};
+
+use crate::executor::Pace;
+use crate::plugin::{Use, Version};
+use quarterdeck_model::plugin::{Grants, InstanceName, InstanceSpec, InstanceState, InstanceStatus, Limits};
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::Semaphore;
+
+pub(crate) struct Instance {
+    pub(crate) name: InstanceName,
+    pub(crate) meter: Meter,
+    pub(crate) circuit: Circuit,
+    pub(crate) pace: Arc<Pace>,
+    binding: RwLock<Arc<Binding>>,
+}
+
+/// An instance's specification, bound to a version of its plugin. Never changed, only replaced.
+pub(crate) struct Binding {
+    pub(crate) spec: InstanceSpec,
+    pub(crate) state: InstanceState,
+    pub(crate) reason: Option<String>,
+    pub(crate) version: Option<Arc<Version>>,
+    /// The configuration as every call gets it.
+    pub(crate) config: Arc<str>,
+    pub(crate) grants: Arc<Grants>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) permits: Arc<Semaphore>,
+}
+
+impl Binding {
+    pub(crate) fn new(
+        spec: InstanceSpec,
+        state: InstanceState,
+        reason: Option<String>,
+        version: Option<Arc<Version>>,
+    ) -> Self {
+        let config = serde_json::to_string(&spec.config).unwrap_or_else(|_| "{}".to_owned());
+        let permits = usize::try_from(spec.limits.concurrency.max(1)).unwrap_or(1);
+        Binding {
+            config: config.into(),
+            grants: Arc::new(spec.grants.clone()),
+            limits: Arc::new(spec.limits.clone()),
+            permits: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
+            state,
+            reason,
+            version,
+            spec,
+        }
+    }
+}
+
+impl Instance {
+    pub(crate) fn new(name: InstanceName, quarantine_after: u32, binding: Binding) -> Self {
+        Instance {
+            name,
+            meter: Meter::default(),
+            circuit: Circuit::new(quarantine_after),
+            pace: Arc::default(),
+            binding: RwLock::new(Arc::new(binding)),
+        }
+    }
+
+    pub(crate) fn binding(&self) -> Arc<Binding> {
+        Arc::clone(&self.binding.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What a call that begins now runs on. The version counts as used before a swap can find it unused.
+    pub(crate) fn enter(&self) -> (Arc<Binding>, Option<Use>) {
+        let binding = self.binding.read().unwrap_or_else(PoisonError::into_inner);
+        (Arc::clone(&binding), binding.version.as_ref().map(Version::enter))
+    }
+
+    /// Calls that begin from now on run on `binding`. Gives back the old one.
+    pub(crate) fn bind(&self, mut binding: Binding) -> Arc<Binding> {
+        let mut current = self.binding.write().unwrap_or_else(PoisonError::into_inner);
+        if binding.spec.limits.concurrency == current.spec.limits.concurrency {
+            // Calls in flight keep their places: a swap does not double what runs at once.
+            binding.permits = Arc::clone(&current.permits);
+        }
+        std::mem::replace(&mut current, Arc::new(binding))
+    }
+
+    /// The state for people: the circuit's where the binding is in order.
+    pub(crate) fn state(&self, binding: &Binding) -> (InstanceState, Option<String>) {
+        match (binding.state, self.circuit.quarantine()) {
+            (InstanceState::Active, Some(reason)) => (InstanceState::Quarantined, Some(reason)),
+            (state, _) => (state, binding.reason.clone()),
+        }
+    }
+
+    pub(crate) fn status(&self) -> InstanceStatus {
+        let binding = self.binding();
+        let (state, reason) = self.state(&binding);
+        InstanceStatus {
+            name: self.name.clone(),
+            spec: binding.spec.clone(),
+            state,
+            reason,
+            plugin: binding.version.as_ref().map(|version| version.reference.clone()),
+            kinds: binding.version.as_ref().map(|version| version.kinds.clone()).unwrap_or_default(),
+            usage: self.meter.usage(),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Is this series abnormal?
+
+use super::{convert, export};
+use crate::bindings::detector::exports::quarterdeck::detector::detector as wit;
+use crate::call::Misfit;
+use crate::runtime::{Request, Runtime};
+use async_trait::async_trait;
+use quarterdeck_model::kind::detector::{Detector, Signal, Verdict, Window};
+use quarterdeck_model::plugin::{CallError, CallResult, InstanceName, Kind};
+use serde_json::{Map, Value};
+
+#[async_trait]
+impl Detector for Runtime {
+    async fn evaluate(
+        &self,
+        instance: &InstanceName,
+        config: &Map<String, Value>,
+        window: &Window,
+        state: Option<&[u8]>,
+    ) -> CallResult<Verdict> {
+        let samples: usize = window.series.iter().map(|series| series.values.len()).sum();
+        let request =
+            Request::new(Kind::Detector, instance).at(window.now).over(config).bytes(samples.saturating_mul(16));
+        let window = wit::Window::from(window);
+        let state = state.map(<[u8]>::to_vec);
+        self.call(request, move |guest, version, config| {
+            Box::pin(async move {
+                let detector = match export(&version, |version| &version.exports.detector, Kind::Detector) {
+                    Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
+                    Err(error) => return Ok(Err(error)),
+                };
+                let detector = detector.quarterdeck_detector_detector();
+                let result = detector.call_evaluate(&mut guest.store, &config, &window, state.as_deref()).await?;
+                Ok(result.map_err(CallError::from).and_then(|verdict| judged(verdict, window.series.len())))
+            })
+        })
+        .await
+    }
+}
+
+fn judged(verdict: wit::Verdict, series: usize) -> Result<Verdict, CallError> {
+    let signals = verdict.signals.into_iter().map(|signal| {
+        let index = usize::try_from(signal.series).ok().filter(|index| *index < series);
+        Ok(Signal {
+            series: index.ok_or_else(|| {
+                Misfit::error(format!("it judges series {}, and the window has {series}", signal.series))
+            })?,
+            severity: signal.severity.into(),
+            value: signal.value,
+            expected: signal.expected,
+            reason: signal.reason,
+        })
+    });
+    Ok(Verdict { signals: signals.collect::<Result<_, CallError>>()?, state: convert::state(verdict.state)? })
+}
+
+impl From<&Window> for wit::Window {
+    fn from(window: &Window) -> Self {
+        wit::Window {
+            now_ms: window.now.as_millis(),
+            from_ms: window.from.as_millis(),
+            series: window
+                .series
+                .iter()
+                .map(|series| wit::Series {
+                    labels: convert::labels_in(&series.labels),
+                    at_ms: series.at.iter().map(|at| at.as_millis()).collect(),
+                    value: series.values.clone(),
+                })
+                .collect(),
+        }
+    }
+}

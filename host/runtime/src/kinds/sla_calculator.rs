@@ -1,0 +1,116 @@
+//! What was attained?
+
+use super::export;
+use crate::bindings::sla_calculator::exports::quarterdeck::sla_calculator::sla_calculator as wit;
+use crate::call::Misfit;
+use crate::runtime::{Request, Runtime};
+use async_trait::async_trait;
+use quarterdeck_model::kind::sla_calculator::{Attainment, Figure, SlaCalculator, SlaWindow};
+use quarterdeck_model::plugin::{CallError, CallResult, InstanceName, Kind};
+use serde_json::{Map, Value};
+
+const MAX_PARTIAL_BYTES: usize = 256 << 10;
+
+#[async_trait]
+impl SlaCalculator for Runtime {
+    async fn fold(
+        &self,
+        instance: &InstanceName,
+        config: &Map<String, Value>,
+        window: &SlaWindow,
+        partial: Option<&[u8]>,
+    ) -> CallResult<Vec<u8>> {
+        let bytes = window.values.len().saturating_mul(16);
+        let request = Request::new(Kind::SlaCalculator, instance).at(window.to).over(config).bytes(bytes);
+        let window = wit::Window::from(window);
+        let partial = partial.map(<[u8]>::to_vec);
+        self.call(request, move |guest, version, config| {
+            Box::pin(async move {
+                let sla = match export(&version, |version| &version.exports.sla_calculator, Kind::SlaCalculator) {
+                    Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
+                    Err(error) => return Ok(Err(error)),
+                };
+                let sla = sla.quarterdeck_sla_calculator_sla_calculator();
+                let result = sla.call_fold(&mut guest.store, &config, &window, partial.as_deref()).await?;
+                Ok(result.map_err(CallError::from).and_then(partial_result))
+            })
+        })
+        .await
+    }
+
+    async fn merge(
+        &self,
+        instance: &InstanceName,
+        config: &Map<String, Value>,
+        a: &[u8],
+        b: &[u8],
+    ) -> CallResult<Vec<u8>> {
+        let request = Request::new(Kind::SlaCalculator, instance).over(config).bytes(a.len().saturating_add(b.len()));
+        let (a, b) = (a.to_vec(), b.to_vec());
+        self.call(request, move |guest, version, config| {
+            Box::pin(async move {
+                let sla = match export(&version, |version| &version.exports.sla_calculator, Kind::SlaCalculator) {
+                    Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
+                    Err(error) => return Ok(Err(error)),
+                };
+                let sla = sla.quarterdeck_sla_calculator_sla_calculator();
+                let result = sla.call_merge(&mut guest.store, &config, &a, &b).await?;
+                Ok(result.map_err(CallError::from).and_then(partial_result))
+            })
+        })
+        .await
+    }
+
+    async fn finish(
+        &self,
+        instance: &InstanceName,
+        config: &Map<String, Value>,
+        partial: &[u8],
+    ) -> CallResult<Attainment> {
+        let request = Request::new(Kind::SlaCalculator, instance).over(config).bytes(partial.len());
+        let partial = partial.to_vec();
+        self.call(request, move |guest, version, config| {
+            Box::pin(async move {
+                let sla = match export(&version, |version| &version.exports.sla_calculator, Kind::SlaCalculator) {
+                    Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
+                    Err(error) => return Ok(Err(error)),
+                };
+                let sla = sla.quarterdeck_sla_calculator_sla_calculator();
+                let result = sla.call_finish(&mut guest.store, &config, &partial).await?;
+                Ok(result.map_err(CallError::from).map(Attainment::from))
+            })
+        })
+        .await
+    }
+}
+
+fn partial_result(partial: Vec<u8>) -> Result<Vec<u8>, CallError> {
+    if partial.len() > MAX_PARTIAL_BYTES {
+        return Err(Misfit::too_large("its partial result", partial.len(), MAX_PARTIAL_BYTES));
+    }
+    Ok(partial)
+}
+
+impl From<&SlaWindow> for wit::Window {
+    fn from(window: &SlaWindow) -> Self {
+        wit::Window {
+            from_ms: window.from.as_millis(),
+            to_ms: window.to.as_millis(),
+            at_ms: window.at.iter().map(|at| at.as_millis()).collect(),
+            value: window.values.clone(),
+            exclusions: window.exclusions.iter().map(|(from, to)| (from.as_millis(), to.as_millis())).collect(),
+        }
+    }
+}
+
+impl From<wit::Attainment> for Attainment {
+    fn from(attainment: wit::Attainment) -> Self {
+        let figure = |figure: wit::Figure| Figure { good: figure.good, total: figure.total, attained: figure.attained };
+        Attainment {
+            adjusted: figure(attainment.adjusted),
+            raw: figure(attainment.raw),
+            met: attainment.met,
+            budget_left: attainment.budget_left,
+        }
+    }
+}

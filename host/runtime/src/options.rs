@@ -1,0 +1,87 @@
+//! What the runtime is started with.
+
+use crate::imports::DoorsOptions;
+use quarterdeck_model::clock::Clock;
+use quarterdeck_model::id::IdSource;
+use quarterdeck_model::store::Store;
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+pub struct Options {
+    /// Accepted components and what was compiled from them. Made if it is not there; owner only.
+    pub cache_dir: PathBuf,
+    /// Watched for `.wasm` files. Made if it is not there. `None`: bundled plugins only.
+    pub plugins_dir: Option<PathBuf>,
+    pub bundled: Vec<Bundled>,
+    pub doors: DoorsOptions,
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Arc<IdSource>,
+    pub compiler: Compiler,
+    /// Threads for guests; as many again, at a lower priority, take over what computes for long. 0: one per core.
+    pub guest_threads: usize,
+    /// Calls of instances that are known to be quick begin on the caller's thread, and leave it at the first tick of the epoch
+    /// (a millisecond at most). False: every call runs on the guests' threads, which costs it about as much again.
+    pub quick_calls_inline: bool,
+    /// Sandboxes at once. One more call waits.
+    pub sandboxes: u32,
+    /// Calls for which a new version is watched. 0: it is trusted at once.
+    pub probation_calls: u32,
+    /// Misbehaviours in a row after which an instance is quarantined.
+    pub quarantine_after: u32,
+    pub shutdown: CancellationToken,
+}
+
+impl Options {
+    /// Defaults for what has one.
+    pub fn new(
+        cache_dir: PathBuf,
+        doors: DoorsOptions,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<IdSource>,
+    ) -> Self {
+        Options {
+            cache_dir,
+            plugins_dir: None,
+            bundled: Vec::new(),
+            doors,
+            store,
+            clock,
+            ids,
+            compiler: Compiler::InProcess,
+            guest_threads: 0,
+            quick_calls_inline: true,
+            sandboxes: 200,
+            probation_calls: 20,
+            quarantine_after: 5,
+            shutdown: CancellationToken::new(),
+        }
+    }
+}
+
+/// A plugin that came with the binary.
+#[derive(Clone)]
+pub struct Bundled {
+    /// Its folder's name, for messages.
+    pub name: String,
+    pub bytes: Cow<'static, [u8]>,
+}
+
+/// Where components are compiled. Compiling is no security boundary: what comes from a folder belongs into a child.
+#[derive(Clone, Debug)]
+pub enum Compiler {
+    InProcess,
+    /// `program arguments...` calls [`crate::compile_in_child`].
+    Child {
+        program: PathBuf,
+        arguments: Vec<String>,
+        /// Address space of the child.
+        memory_bytes: u64,
+        /// Wall and CPU time of the child.
+        timeout: Duration,
+    },
+}

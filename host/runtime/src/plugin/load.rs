@@ -1,0 +1,348 @@
+//! From the bytes of a file to a version that can be called, or the reason why not.
+
+use super::{Exports, Header, Probation, Version, header};
+use crate::bindings;
+use crate::bindings::plugin::exports::quarterdeck::plugin::plugin::Manifest;
+use crate::cache::{Cache, deserialize};
+use crate::call::{Ground, Guest};
+use crate::compile::{MAX_COMPONENT_BYTES, compile};
+use crate::options::Compiler;
+use crate::sandbox::Sandbox;
+use quarterdeck_model::Timestamp;
+use quarterdeck_model::plugin::{Capability, Digest, Kind, PluginRef};
+use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use tokio::sync::{Notify, Semaphore};
+use wasmtime::Engine;
+use wasmtime::component::{Component, InstancePre, Linker};
+
+/// The versions of the interfaces that this host speaks: `0.1`, with any patch.
+const INTERFACE_VERSION: &str = "0.1";
+const MAX_TEXT_BYTES: usize = 4096;
+const MAX_SCHEMA_BYTES: usize = 256 << 10;
+const MAX_CAPABILITIES: usize = 32;
+
+/// Why a file can't be used, for a person.
+pub(crate) type Refusal = String;
+
+pub(crate) struct Loader {
+    engine: Engine,
+    linker: Linker<Sandbox>,
+    compiler: Compiler,
+    pub(crate) cache: Cache,
+    /// Compilations at once: each takes every core that it gets.
+    compiling: Semaphore,
+}
+
+impl Loader {
+    pub(crate) fn new(engine: Engine, linker: Linker<Sandbox>, compiler: Compiler, cache: Cache) -> Self {
+        Loader { engine, linker, compiler, cache, compiling: Semaphore::new(2) }
+    }
+
+    /// Compiles (or takes from the cache) and describes. Touches nothing that runs.
+    pub(crate) async fn load(
+        &self,
+        ground: &Ground,
+        bytes: Vec<u8>,
+        digest: Digest,
+        source: String,
+        now: Timestamp,
+    ) -> Result<Arc<Version>, Refusal> {
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if length > MAX_COMPONENT_BYTES {
+            return Err(format!("{length} bytes are more than the {MAX_COMPONENT_BYTES} that a component may have"));
+        }
+        match header(&bytes) {
+            Header::Component => {}
+            Header::CoreModule => {
+                return Err("it is a core module, not a component; hint: build it for `wasm32-wasip2`, or wrap it \
+                            with `wasm-tools component new`"
+                    .to_owned());
+            }
+            Header::Incomplete => {
+                return Err("it is not a whole component: it ends in the middle of a section".to_owned());
+            }
+            Header::Other => return Err("it is not a WebAssembly component".to_owned()),
+        }
+        let component = self.component(&bytes, &digest).await?;
+        let kinds = kinds(&component, &self.engine)?;
+        let pre = self.linker.instantiate_pre(&component).map_err(|error| self.link_error(&component, &error))?;
+        let exports = exports(&pre, &kinds)?;
+        let manifest = describe(ground, &exports, &digest, &source).await?;
+        let version = version(manifest, kinds, exports, digest, source, length, now)?;
+        self.cache
+            .keep(&version.reference.digest, &bytes)
+            .unwrap_or_else(|error| tracing::warn!(%error, "the component store can't keep a component"));
+        Ok(Arc::new(version))
+    }
+
+    async fn component(&self, bytes: &[u8], digest: &Digest) -> Result<Component, Refusal> {
+        if let Some(component) = self.cache.artefact(&self.engine, digest) {
+            return Ok(component);
+        }
+        // The semaphore is never closed; were it, compiling without it would do no harm.
+        let _permit = self.compiling.acquire().await;
+        let artefact = compile(&self.compiler, &self.engine, bytes.to_vec())
+            .await
+            .map_err(|reason| format!("it can't be compiled: {reason}"))?;
+        if let Err(error) = self.cache.store_artefact(digest, &artefact) {
+            tracing::warn!(%error, "the cache can't keep an artefact: the next start compiles it again");
+        }
+        deserialize(&self.engine, &artefact).map_err(|error| format!("what was compiled can't be used: {error:#}"))
+    }
+
+    /// Names the import that nobody provides, if it is that.
+    fn link_error(&self, component: &Component, error: &wasmtime::Error) -> Refusal {
+        let ours = |name: &str| name.starts_with("wasi:") || name.starts_with("quarterdeck:");
+        let foreign: Vec<String> = component
+            .component_type()
+            .imports(&self.engine)
+            .filter(|(name, _)| !ours(name))
+            .map(|(name, _)| format!("`{name}`"))
+            .collect();
+        if foreign.is_empty() {
+            format!("it imports what this host does not provide: {error:#}")
+        } else {
+            format!("it imports {}, which this host does not provide", foreign.join(", "))
+        }
+    }
+}
+
+/// The kinds that a component exports, by the names of its interfaces.
+fn kinds(component: &Component, engine: &Engine) -> Result<Vec<Kind>, Refusal> {
+    let mut kinds = Vec::new();
+    let mut has_plugin = false;
+    for (name, _) in component.component_type().exports(engine) {
+        let Some(rest) = name.strip_prefix("quarterdeck:") else { continue };
+        let (interface, version) = rest.split_once('@').unwrap_or((rest, ""));
+        let (package, interface) = interface.split_once('/').unwrap_or((interface, ""));
+        let is_plugin = package == "plugin" && interface == "plugin";
+        let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == package && kind.as_str() == interface);
+        if !is_plugin && kind.is_none() {
+            return Err(format!("it exports `{name}`, a kind that this host does not know"));
+        }
+        if version != INTERFACE_VERSION && !version.starts_with(&format!("{INTERFACE_VERSION}.")) {
+            return Err(format!(
+                "it exports `{name}`, and this host speaks `quarterdeck:{package}/{interface}@{INTERFACE_VERSION}`; hint: \
+                 build it with the SDK of this host's version"
+            ));
+        }
+        has_plugin |= is_plugin;
+        kinds.extend(kind);
+    }
+    if !has_plugin {
+        return Err(format!(
+            "it does not export `quarterdeck:plugin/plugin@{INTERFACE_VERSION}`: it is no plugin for this host; hint: start \
+             from the SDK's template"
+        ));
+    }
+    if kinds.is_empty() {
+        let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+        return Err(format!("it exports no kind; hint: export one of {}", known.join(", ")));
+    }
+    kinds.sort_unstable();
+    Ok(kinds)
+}
+
+fn exports(pre: &InstancePre<Sandbox>, kinds: &[Kind]) -> Result<Exports, Refusal> {
+    let shape =
+        |error: wasmtime::Error| format!("its exports have another shape than this host's interfaces: {error:#}");
+    let has = |kind: Kind| kinds.contains(&kind).then(|| pre.clone());
+    Ok(Exports {
+        plugin: bindings::plugin::PluginPre::new(pre.clone()).map_err(shape)?,
+        collector: has(Kind::Collector).map(bindings::collector::CollectorPre::new).transpose().map_err(shape)?,
+        correlator: has(Kind::Correlator).map(bindings::correlator::CorrelatorPre::new).transpose().map_err(shape)?,
+        deployment_strategy: has(Kind::DeploymentStrategy)
+            .map(bindings::deployment_strategy::DeploymentStrategyPre::new)
+            .transpose()
+            .map_err(shape)?,
+        deployment_target: has(Kind::DeploymentTarget)
+            .map(bindings::deployment_target::DeploymentTargetPre::new)
+            .transpose()
+            .map_err(shape)?,
+        detector: has(Kind::Detector).map(bindings::detector::DetectorPre::new).transpose().map_err(shape)?,
+        notifier: has(Kind::Notifier).map(bindings::notifier::NotifierPre::new).transpose().map_err(shape)?,
+        runbook_action: has(Kind::RunbookAction)
+            .map(bindings::runbook_action::RunbookActionPre::new)
+            .transpose()
+            .map_err(shape)?,
+        scanner_rule: has(Kind::ScannerRule)
+            .map(bindings::scanner_rule::ScannerRulePre::new)
+            .transpose()
+            .map_err(shape)?,
+        sla_calculator: has(Kind::SlaCalculator)
+            .map(bindings::sla_calculator::SlaCalculatorPre::new)
+            .transpose()
+            .map_err(shape)?,
+    })
+}
+
+/// Asks the component what it is, without any grant, and looks up every function that the host will call.
+async fn describe(ground: &Ground, exports: &Exports, digest: &Digest, source: &str) -> Result<Manifest, Refusal> {
+    let reference = PluginRef { name: source.to_owned(), version: String::new(), digest: digest.clone() };
+    let plugin = exports.plugin.clone();
+    let probes = Probe::of(exports);
+    let manifest = ground
+        .run(reference.clone(), move |guest| {
+            Box::pin(async move {
+                let instance = plugin.instantiate_async(&mut guest.store).await?;
+                Ok(Ok(instance.quarterdeck_plugin_plugin().call_describe(&mut guest.store).await?))
+            })
+        })
+        .await
+        .map_err(|error| format!("`describe` failed: {error}"))?;
+    for probe in probes {
+        ground
+            .run(reference.clone(), move |guest| Box::pin(async move { probe.instantiate(guest).await.map(Ok) }))
+            .await
+            .map_err(|error| format!("its exports have another shape than this host's interfaces: {error}"))?;
+    }
+    Ok(manifest)
+}
+
+/// One kind of a component, to be instantiated once, which checks the types of its functions.
+enum Probe {
+    Collector(bindings::collector::CollectorPre<Sandbox>),
+    Correlator(bindings::correlator::CorrelatorPre<Sandbox>),
+    DeploymentStrategy(bindings::deployment_strategy::DeploymentStrategyPre<Sandbox>),
+    DeploymentTarget(bindings::deployment_target::DeploymentTargetPre<Sandbox>),
+    Detector(bindings::detector::DetectorPre<Sandbox>),
+    Notifier(bindings::notifier::NotifierPre<Sandbox>),
+    RunbookAction(bindings::runbook_action::RunbookActionPre<Sandbox>),
+    ScannerRule(bindings::scanner_rule::ScannerRulePre<Sandbox>),
+    SlaCalculator(bindings::sla_calculator::SlaCalculatorPre<Sandbox>),
+}
+
+impl Probe {
+    fn of(exports: &Exports) -> Vec<Probe> {
+        [
+            exports.collector.clone().map(Probe::Collector),
+            exports.correlator.clone().map(Probe::Correlator),
+            exports.deployment_strategy.clone().map(Probe::DeploymentStrategy),
+            exports.deployment_target.clone().map(Probe::DeploymentTarget),
+            exports.detector.clone().map(Probe::Detector),
+            exports.notifier.clone().map(Probe::Notifier),
+            exports.runbook_action.clone().map(Probe::RunbookAction),
+            exports.scanner_rule.clone().map(Probe::ScannerRule),
+            exports.sla_calculator.clone().map(Probe::SlaCalculator),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    async fn instantiate(&self, guest: &mut Guest) -> wasmtime::Result<()> {
+        let store = &mut guest.store;
+        match self {
+            Probe::Collector(pre) => {
+                pre.instantiate_async(store).await?;
+            }
+            Probe::Correlator(pre) => {
+                pre.instantiate_async(store).await?;
+            }
+            Probe::DeploymentStrategy(pre) => {
+                pre.instantiate_async(store).await?;
+            }
+            Probe::DeploymentTarget(pre) => {
+                pre.instantiate_async(store).await?;
+            }
+            Probe::Detector(pre) => {
+                pre.instantiate_async(store).await?;
+            }
+            Probe::Notifier(pre) => {
+                pre.instantiate_async(store).await?;
+            }
+            Probe::RunbookAction(pre) => {
+                pre.instantiate_async(store).await?;
+            }
+            Probe::ScannerRule(pre) => {
+                pre.instantiate_async(store).await?;
+            }
+            Probe::SlaCalculator(pre) => {
+                pre.instantiate_async(store).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks what the component says about itself: it is shown to people, and its name is what instances go by.
+fn version(
+    manifest: Manifest,
+    kinds: Vec<Kind>,
+    exports: Exports,
+    digest: Digest,
+    source: String,
+    bytes: u64,
+    loaded_at: Timestamp,
+) -> Result<Version, Refusal> {
+    if !is_kebab_case(&manifest.name) {
+        return Err(format!(
+            "it names itself `{}`; hint: a name has lower-case letters, digits and single dashes, at most 64, and begins with a letter",
+            manifest.name.chars().take(80).collect::<String>().escape_debug()
+        ));
+    }
+    let texts = [&manifest.version, &manifest.summary];
+    let reasons = manifest.capabilities.iter().flat_map(|capability| [&capability.name, &capability.reason]);
+    if texts.into_iter().chain(reasons).any(|text| text.len() > MAX_TEXT_BYTES)
+        || manifest.capabilities.len() > MAX_CAPABILITIES
+        || manifest.config_schema.len() > MAX_SCHEMA_BYTES
+    {
+        return Err("what it says about itself is too long".to_owned());
+    }
+    let config_schema: Value = serde_json::from_str(&manifest.config_schema)
+        .map_err(|error| format!("the schema of its configuration is not JSON: {error}"))?;
+    let validator = jsonschema::options()
+        .with_draft(jsonschema::Draft::Draft202012)
+        .build(&config_schema)
+        .map_err(|error| format!("the schema of its configuration is not a JSON Schema: {error}"))?;
+    let capabilities = manifest
+        .capabilities
+        .into_iter()
+        .map(|capability| Capability {
+            name: capability.name,
+            reason: capability.reason,
+            optional: capability.optional,
+        })
+        .collect();
+    Ok(Version {
+        reference: PluginRef { name: manifest.name, version: manifest.version, digest },
+        summary: manifest.summary,
+        kinds,
+        capabilities,
+        config_schema,
+        validator,
+        exports,
+        bytes,
+        source,
+        loaded_at,
+        probation: Probation::default(),
+        in_flight: AtomicU32::new(0),
+        draining: AtomicBool::new(false),
+        drained: Notify::new(),
+    })
+}
+
+fn is_kebab_case(name: &str) -> bool {
+    name.len() <= 64
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name
+            .split('-')
+            .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_kebab_case;
+
+    #[test]
+    fn names_are_kebab_case() {
+        for good in ["a", "http-probe", "x9-2"] {
+            assert!(is_kebab_case(good), "{good}");
+        }
+        for bad in ["", "-a", "a-", "a--b", "A", "a_b", "9a", "a/b", &"a".repeat(65)] {
+            assert!(!is_kebab_case(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The runtime as a service: what is loaded, what is configured, and the calls between engines and sandboxes.
+
+mod announce;
+mod bind;
+mod calls;
+mod folder;
+mod janitor;
+mod registry;
+mod settle;
+mod watch;
+
+pub(crate) use calls::Request;
+
+use crate::cache::{Cache, digest};
+use crate::call::Ground;
+use crate::catalog::{Catalog, Found, Stamp};
+use crate::engine;
+use crate::error::Error;
+use crate::executor::Executor;
+use crate::imports::Doors;
+use crate::instance::Instance;
+use crate::linker::linker;
+use crate::options::{Bundled, Options};
+use crate::plugin::Loader;
+use announce::Announcer;
+use janitor::Order;
+use quarterdeck_model::clock::Clock;
+use quarterdeck_model::kind::Plugins;
+use quarterdeck_model::plugin::InstanceName;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use wasmtime::Engine;
+
+/// How long the start waits for the plugins folder; what takes longer to compile comes into use later.
+const FIRST_SCAN: Duration = Duration::from_secs(5);
+
+pub struct Runtime {
+    this: Weak<Runtime>,
+    engine: Engine,
+    executor: Arc<Executor>,
+    ground: Ground,
+    loader: Loader,
+    doors: Arc<Doors>,
+    clock: Arc<dyn Clock>,
+    /// Sandboxes for everyone, and a few that are kept back for notifiers: paging works while all others are busy.
+    sandboxes: Arc<Semaphore>,
+    reserve: Arc<Semaphore>,
+    sandbox_count: u32,
+    reserve_count: u32,
+    instances: RwLock<Arc<HashMap<InstanceName, Arc<Instance>>>>,
+    catalog: Mutex<Catalog>,
+    /// Held by whoever changes what is loaded or configured.
+    changing: tokio::sync::Mutex<()>,
+    plugins_dir: Option<PathBuf>,
+    probation_calls: u32,
+    quarantine_after: u32,
+    announcer: Announcer,
+    orders: mpsc::UnboundedSender<Order>,
+    stopping: CancellationToken,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Runtime {
+    /// Loads the bundled plugins and what is in the plugins folder, and watches that from now on. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// The engine, its threads or its folders can't be had. A plugin that can't be used is refused instead.
+    pub async fn start(options: Options) -> Result<Arc<Runtime>, Error> {
+        let engine = engine::engine(options.sandboxes)?;
+        let cache = Cache::open(&options.cache_dir, engine::hash(&engine))?;
+        if let Some(folder) = &options.plugins_dir {
+            std::fs::create_dir_all(folder).map_err(|source| Error::Folder { path: folder.clone(), source })?;
+        }
+        let doors = Doors::new(options.doors).map_err(|error| Error::Doors { reason: error.to_string() })?;
+        let linker = linker(&engine).map_err(|error| Error::Engine { reason: format!("{error:#}") })?;
+        let executor = Arc::new(Executor::start(options.guest_threads, options.quick_calls_inline, engine.clone())?);
+        let ground = Ground::new(engine.clone(), Arc::clone(&executor), Arc::clone(&doors), Arc::clone(&options.clock));
+        let (announcer, announcing) = Announcer::new(options.store, Arc::clone(&options.clock), options.ids);
+        let (orders, ordered) = mpsc::unbounded_channel();
+        let reserve = (options.sandboxes / 10).min(options.sandboxes.saturating_sub(1));
+        let runtime = Arc::new_cyclic(|this| Runtime {
+            this: this.clone(),
+            loader: Loader::new(engine.clone(), linker, options.compiler, cache),
+            engine,
+            executor,
+            ground,
+            doors,
+            clock: options.clock,
+            sandboxes: semaphore(options.sandboxes - reserve),
+            reserve: semaphore(reserve),
+            sandbox_count: options.sandboxes - reserve,
+            reserve_count: reserve,
+            instances: RwLock::default(),
+            catalog: Mutex::default(),
+            changing: tokio::sync::Mutex::new(()),
+            plugins_dir: options.plugins_dir,
+            probation_calls: options.probation_calls,
+            quarantine_after: options.quarantine_after,
+            announcer,
+            orders,
+            stopping: CancellationToken::new(),
+            tasks: Mutex::default(),
+        });
+        runtime.spawn(announcing);
+        runtime.spawn(janitor::run(Arc::downgrade(&runtime), ordered, options.shutdown.clone()));
+        runtime.load_bundled(options.bundled).await;
+        if runtime.plugins_dir.is_some() {
+            let (scanned, first_scan) = oneshot::channel();
+            runtime.spawn(watch::run(Arc::downgrade(&runtime), scanned, options.shutdown));
+            if tokio::time::timeout(FIRST_SCAN, first_scan).await.is_err() {
+                tracing::warn!("plugins of the folder are still being compiled: they come into use later");
+            }
+        }
+        Ok(runtime)
+    }
+
+    /// The ports through which engines call plugins.
+    pub fn plugins(self: &Arc<Self>) -> Plugins {
+        Plugins {
+            collector: self.clone(),
+            detector: self.clone(),
+            scanner_rule: self.clone(),
+            correlator: self.clone(),
+            notifier: self.clone(),
+            deployment_strategy: self.clone(),
+            deployment_target: self.clone(),
+            runbook_action: self.clone(),
+            sla_calculator: self.clone(),
+        }
+    }
+
+    /// What the doors of all sandboxes share.
+    pub fn doors(&self) -> &Arc<Doors> {
+        &self.doors
+    }
+
+    /// Begins no more calls, waits for those in flight for as long as `deadline`, and ends every task and thread.
+    pub async fn shutdown(&self, deadline: Duration) {
+        self.stopping.cancel();
+        let drained = async {
+            // A closed semaphore means that someone else is done waiting already.
+            let _ = self.sandboxes.acquire_many(self.sandbox_count).await;
+            let _ = self.reserve.acquire_many(self.reserve_count).await;
+        };
+        if tokio::time::timeout(deadline, drained).await.is_err() {
+            tracing::warn!("calls were still in flight at the end of the shutdown's time: they are cancelled");
+        }
+        self.announcer.close().await;
+        self.doors.close().await;
+        let mut tasks = std::mem::take(&mut *self.lock_tasks());
+        tasks.shutdown().await;
+    }
+
+    async fn load_bundled(&self, bundled: Vec<Bundled>) {
+        let now = self.clock.now();
+        let loads = bundled.into_iter().map(async |plugin| {
+            let digest = digest(&plugin.bytes);
+            let bytes = plugin.bytes.into_owned();
+            let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            let source = "bundled".to_owned();
+            (plugin.name, size, digest.clone(), self.loader.load(&self.ground, bytes, digest, source, now).await)
+        });
+        let loaded = futures::future::join_all(loads).await;
+        let mut names = Vec::new();
+        {
+            let mut catalog = self.catalog();
+            for (name, bytes, digest, result) in loaded {
+                match result {
+                    Ok(version) => {
+                        let named = catalog.names.entry(version.reference.name.clone()).or_default();
+                        names.push(version.reference.name.clone());
+                        named.bundled = Some(version);
+                    }
+                    Err(reason) => {
+                        tracing::error!(plugin = name, reason, "a bundled plugin can't be used");
+                        let stamp = Stamp { device: 0, inode: 0, bytes, modified_nanos: 0 };
+                        let found =
+                            Found { stamp, digest: Some(digest), version: None, refused: Some(reason), at: now };
+                        catalog.files.insert(format!("{}{name}", folder::BUNDLED), found);
+                    }
+                }
+            }
+        }
+        for name in names {
+            self.settle(&name, None).await;
+        }
+    }
+
+    fn catalog(&self) -> MutexGuard<'_, Catalog> {
+        self.catalog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn all_instances(&self) -> Arc<HashMap<InstanceName, Arc<Instance>>> {
+        Arc::clone(&self.instances.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn lock_tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Owned: ends with the runtime.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.lock_tasks();
+        // Finished ones (old versions that were retired) are let go of here.
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+}
+
+fn semaphore(permits: u32) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(usize::try_from(permits).unwrap_or(1)))
+}

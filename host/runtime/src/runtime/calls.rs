@@ -1,0 +1,236 @@
+//! From an engine's question to a plugin's answer: find the instance, ask its circuit, wait for a place, run, count.
+
+use super::announce::INSTANCE_STATE_CHANGED;
+use super::{Order, Runtime};
+use crate::call::{Guest, Output, Reply, overdue, patience, sandboxed};
+use crate::executor::Ended;
+use crate::instance::{Admission, Binding, Change, Instance};
+use crate::plugin::{Use, Verdict, Version};
+use crate::sandbox::Setting;
+use futures::future::BoxFuture;
+use quarterdeck_model::Timestamp;
+use quarterdeck_model::plugin::{CallError, CallResult, Called, Grants, InstanceName, InstanceState, Kind};
+use serde_json::{Map, Value, json};
+use std::sync::{Arc, LazyLock, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+
+/// What calls that decide are granted.
+static NOTHING: LazyLock<Arc<Grants>> = LazyLock::new(Arc::default);
+
+/// A question to an instance.
+pub(crate) struct Request<'a> {
+    kind: Kind,
+    instance: &'a InstanceName,
+    now: Option<Timestamp>,
+    overlay: Option<&'a Map<String, Value>>,
+    bytes: usize,
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn new(kind: Kind, instance: &'a InstanceName) -> Self {
+        Request { kind, instance, now: None, overlay: None, bytes: 0 }
+    }
+
+    /// The time that is handed in. Without one the clock is asked.
+    pub(crate) fn at(mut self, now: Timestamp) -> Self {
+        self.now = Some(now);
+        self
+    }
+
+    /// Configuration that is laid over the instance's, key by key.
+    pub(crate) fn over(mut self, overlay: &'a Map<String, Value>) -> Self {
+        self.overlay = (!overlay.is_empty()).then_some(overlay);
+        self
+    }
+
+    /// About how many bytes the input has, where that may be many.
+    pub(crate) fn bytes(mut self, bytes: usize) -> Self {
+        self.bytes = bytes;
+        self
+    }
+}
+
+impl Runtime {
+    pub(crate) async fn call<T, B>(&self, request: Request<'_>, body: B) -> CallResult<T>
+    where
+        T: Send + 'static,
+        B: for<'a> FnOnce(&'a mut Guest, Arc<Version>, Arc<str>) -> BoxFuture<'a, Reply<T>> + Send + 'static,
+    {
+        if self.stopping.is_cancelled() {
+            return Err(CallError::Cancelled);
+        }
+        let instance = self.named(request.instance)?;
+        let result = self.attempt(&instance, request, body).await;
+        if let Err(error) = &result {
+            instance.meter.count_failure(error);
+        }
+        result
+    }
+
+    async fn attempt<T, B>(&self, instance: &Arc<Instance>, request: Request<'_>, body: B) -> CallResult<T>
+    where
+        T: Send + 'static,
+        B: for<'a> FnOnce(&'a mut Guest, Arc<Version>, Arc<str>) -> BoxFuture<'a, Reply<T>> + Send + 'static,
+    {
+        let (binding, used) = instance.enter();
+        let used = usable(instance, &binding, used, request.kind)?;
+        if u64::try_from(request.bytes).is_ok_and(|bytes| bytes > binding.limits.io_bytes) {
+            let limit = binding.limits.io_bytes;
+            let message = format!("the input has more than {limit} bytes; hint: raise `limits.io-bytes`");
+            return Err(CallError::Limited { message });
+        }
+        let now = self.clock.now();
+        let admission = instance.circuit.admit(now).map_err(|reason| CallError::Unavailable { message: reason })?;
+        let mut attempt = Attempt { runtime: self, instance, admission, over: false };
+        instance.meter.begin();
+
+        let places = self.places(&binding, request.kind).await?;
+        let version = Arc::clone(used.version());
+        let config = match request.overlay {
+            None => Arc::clone(&binding.config),
+            Some(overlay) => overlaid(&binding.spec.config, overlay)?,
+        };
+        let started = Instant::now();
+        let budget = binding.limits.deadline;
+        let deadline = started + budget.as_duration();
+        let pure = request.kind.is_pure();
+        let setting = Setting {
+            instance: instance.name.clone(),
+            plugin: version.reference.clone(),
+            grants: if pure { Arc::clone(&NOTHING) } else { Arc::clone(&binding.grants) },
+            limits: Arc::clone(&binding.limits),
+            pure,
+            now: request.now.unwrap_or(now),
+            deadline,
+            doors: Arc::clone(&self.doors),
+        };
+        let reference = version.reference.clone();
+        let on = Arc::clone(&version);
+        let call = sandboxed(self.engine.clone(), setting, self.executor.running(), (places, used), move |guest| {
+            body(guest, on, config)
+        });
+        let (busy, output) = match self.executor.run(call, deadline, &instance.pace).await {
+            Some(Ended { value, busy }) => (busy, value.unwrap_or_else(|| overdue(budget))),
+            None if self.stopping.is_cancelled() => return Err(CallError::Cancelled),
+            None => (Duration::ZERO, Output::failed("the host's own code failed during the call")),
+        };
+        instance.meter.count(busy, started.elapsed(), &output.report);
+        attempt.finish(&version, output.result.as_ref().err());
+        let Output { result, writes, events, .. } = output;
+        Ok(Called { value: result?, plugin: reference, writes, events })
+    }
+
+    fn named(&self, name: &InstanceName) -> Result<Arc<Instance>, CallError> {
+        let instances = self.instances.read().unwrap_or_else(PoisonError::into_inner);
+        instances.get(name).cloned().ok_or_else(|| CallError::Unavailable {
+            message: format!("there is no instance `{name}`; hint: add it to the configuration"),
+        })
+    }
+
+    /// A place among the instance's calls, and a sandbox. Full is back-pressure, not an error, until patience ends.
+    async fn places(&self, binding: &Binding, kind: Kind) -> Result<[OwnedSemaphorePermit; 2], CallError> {
+        let until = Instant::now() + patience(&binding.limits);
+        let own = place(&binding.permits, until).await.ok_or_else(|| CallError::Unavailable {
+            message: format!(
+                "all {} calls at once are taken; hint: raise `limits.concurrency`",
+                binding.limits.concurrency
+            ),
+        })?;
+        if kind == Kind::Notifier
+            && self.sandboxes.available_permits() == 0
+            && let Ok(kept_back) = Arc::clone(&self.reserve).try_acquire_owned()
+        {
+            return Ok([own, kept_back]);
+        }
+        let sandbox = place(&self.sandboxes, until)
+            .await
+            .ok_or_else(|| CallError::Unavailable { message: "every sandbox is taken".to_owned() })?;
+        Ok([own, sandbox])
+    }
+}
+
+async fn place(places: &Arc<Semaphore>, until: Instant) -> Option<OwnedSemaphorePermit> {
+    match Arc::clone(places).try_acquire_owned() {
+        Ok(permit) => Some(permit),
+        Err(TryAcquireError::Closed) => None,
+        Err(TryAcquireError::NoPermits) => {
+            tokio::time::timeout_at(until.into(), Arc::clone(places).acquire_owned()).await.ok()?.ok()
+        }
+    }
+}
+
+fn usable(instance: &Instance, binding: &Binding, used: Option<Use>, kind: Kind) -> Result<Use, CallError> {
+    let unavailable = |message: String| CallError::Unavailable { message };
+    match (binding.state, used) {
+        (InstanceState::Active, Some(used)) if used.version().kinds.contains(&kind) => Ok(used),
+        (InstanceState::Active, Some(used)) => Err(unavailable(format!(
+            "`{}` is no {kind}: its plugin is `{}`",
+            instance.name,
+            used.version().reference.name
+        ))),
+        (state, _) => {
+            let state = serde_json::to_value(state).ok();
+            let state = state.as_ref().and_then(Value::as_str).unwrap_or("unavailable");
+            let reason = binding.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            Err(unavailable(format!("`{}` is {state}{reason}", instance.name)))
+        }
+    }
+}
+
+fn overlaid(config: &Map<String, Value>, overlay: &Map<String, Value>) -> Result<Arc<str>, CallError> {
+    let mut merged = config.clone();
+    merged.extend(overlay.iter().map(|(key, value)| (key.clone(), value.clone())));
+    serde_json::to_string(&merged).map(Arc::from).map_err(|error| CallError::Rejected {
+        message: format!("the configuration can't be written as JSON: {error}"),
+    })
+}
+
+/// A call that was admitted. Dropped before its end, it was cancelled.
+struct Attempt<'a> {
+    runtime: &'a Runtime,
+    instance: &'a Arc<Instance>,
+    admission: Admission,
+    over: bool,
+}
+
+impl Attempt<'_> {
+    fn finish(&mut self, version: &Arc<Version>, error: Option<&CallError>) {
+        self.over = true;
+        let (runtime, instance) = (self.runtime, self.instance);
+        let misbehaviour = error.filter(|error| error.is_misbehaviour());
+        match instance.circuit.record(misbehaviour.map(ToString::to_string), runtime.clock.now()) {
+            Some(Change::Quarantined { reason }) => {
+                let data = json!({"state": "quarantined", "reason": reason});
+                let plugin = Some(version.reference.clone());
+                runtime.announcer.say(INSTANCE_STATE_CHANGED, instance.name.as_str(), plugin, data);
+            }
+            Some(Change::Recovered) => {
+                let data = json!({"state": "active", "reason": "the trial call succeeded"});
+                let plugin = Some(version.reference.clone());
+                runtime.announcer.say(INSTANCE_STATE_CHANGED, instance.name.as_str(), plugin, data);
+            }
+            None => {}
+        }
+        let order = match version.probation.record(misbehaviour.is_some(), runtime.probation_calls) {
+            Verdict::Undecided => return,
+            Verdict::Passed => Order::Trust(Arc::clone(version)),
+            Verdict::Failed { failures, calls } => {
+                let last = misbehaviour.map(ToString::to_string).unwrap_or_default();
+                let reason = format!("{failures} of its first {calls} calls misbehaved, last: {last}");
+                Order::RollBack(Arc::clone(version), reason)
+            }
+        };
+        // The janitor goes only with the runtime.
+        let _ = runtime.orders.send(order);
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        self.instance.meter.end();
+        if !self.over && self.admission == Admission::Trial {
+            self.instance.circuit.abandon_trial(self.runtime.clock.now());
+        }
+    }
+}

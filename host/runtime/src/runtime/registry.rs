@@ -1,0 +1,75 @@
+//! The registry, as engines, API and configuration see it.
+
+use super::Runtime;
+use crate::instance::Instance;
+use async_trait::async_trait;
+use quarterdeck_model::plugin::{InstanceName, InstanceSpec, InstanceStatus, PluginStatus, Registry};
+use serde_json::json;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError};
+
+#[async_trait]
+impl Registry for Runtime {
+    fn plugins(&self) -> Vec<PluginStatus> {
+        self.catalog().statuses()
+    }
+
+    fn instances(&self) -> Vec<InstanceStatus> {
+        let mut statuses: Vec<InstanceStatus> =
+            self.all_instances().values().map(|instance| instance.status()).collect();
+        statuses.sort_by(|a, b| a.name.cmp(&b.name));
+        statuses
+    }
+
+    fn instance(&self, name: &InstanceName) -> Option<InstanceStatus> {
+        self.all_instances().get(name).map(|instance| instance.status())
+    }
+
+    async fn configure(&self, wanted: BTreeMap<InstanceName, InstanceSpec>) {
+        let _changing = self.changing.lock().await;
+        let present = self.all_instances();
+        let mut next = HashMap::with_capacity(wanted.len());
+        for (name, spec) in wanted {
+            if let Some(instance) = present.get(&name).filter(|instance| instance.binding().spec == spec) {
+                next.insert(name, Arc::clone(instance));
+                continue;
+            }
+            let version = self.catalog().current(&spec.plugin);
+            let binding = self.binding(&name, spec, version).await;
+            let instance = match present.get(&name) {
+                Some(instance) => {
+                    self.apply(instance, binding);
+                    Arc::clone(instance)
+                }
+                None => {
+                    let instance = Arc::new(Instance::new(name.clone(), self.quarantine_after, binding));
+                    let (state, reason) = instance.state(&instance.binding());
+                    self.say_state(&instance, state, reason.as_deref());
+                    instance
+                }
+            };
+            next.insert(name, instance);
+        }
+        let gone: Vec<&InstanceName> = present.keys().filter(|name| !next.contains_key(*name)).collect();
+        for name in gone {
+            let data = json!({"state": "removed", "reason": "no longer configured"});
+            self.announcer.say(super::announce::INSTANCE_STATE_CHANGED, name.as_str(), None, data);
+        }
+        *self.instances.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+    }
+
+    async fn check(&self, instances: &BTreeMap<InstanceName, InstanceSpec>) -> Vec<(InstanceName, String, String)> {
+        let mut found = Vec::new();
+        for (name, spec) in instances {
+            let Some(version) = self.catalog().current(&spec.plugin) else { continue };
+            let problems = self.problems(name, spec, &version).await;
+            found.extend(problems.into_iter().map(|(pointer, message)| (name.clone(), pointer, message)));
+        }
+        found
+    }
+
+    async fn reload(&self) -> Vec<PluginStatus> {
+        self.scan_until_quiet().await;
+        Registry::plugins(self)
+    }
+}

@@ -1,0 +1,120 @@
+//! What the tests of the runtime stand on: guests written as text, a runtime over ports in memory, waiting with a deadline.
+
+pub(crate) mod guests;
+
+use crate::imports::testing::{MemoryStore, options};
+use crate::{Bundled, Options, Runtime};
+use quarterdeck_model::clock::ManualClock;
+use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
+use quarterdeck_model::id::IdSource;
+use quarterdeck_model::plugin::{InstanceName, InstanceSpec, PluginStatus, Registry};
+use quarterdeck_model::store::Store;
+use quarterdeck_model::{Span, Timestamp};
+use serde_json::json;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+/// How long a test waits for what has to come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A runtime with an empty plugins folder.
+pub(crate) struct Bench {
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) clock: Arc<ManualClock>,
+    shutdown: CancellationToken,
+    pub(crate) folder: TempDir,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+impl Deref for Bench {
+    type Target = Arc<Runtime>;
+
+    fn deref(&self) -> &Arc<Runtime> {
+        &self.runtime
+    }
+}
+
+impl Bench {
+    pub(crate) async fn with(bundled: Vec<Vec<u8>>) -> Bench {
+        Bench::start(tempfile::tempdir().unwrap(), bundled, |_| {}).await
+    }
+
+    pub(crate) async fn start(folder: TempDir, bundled: Vec<Vec<u8>>, set: impl FnOnce(&mut Options)) -> Bench {
+        let store = Arc::new(MemoryStore::default());
+        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000)));
+        let doors = options(store.clone(), Arc::new(RwLock::new(None)), Vec::new());
+        let ids = Arc::new(IdSource::seeded(1));
+        let mut options = Options::new(folder.path().join("cache"), doors, store.clone(), clock.clone(), ids);
+        options.plugins_dir = Some(folder.path().join("plugins"));
+        options.sandboxes = 40;
+        options.bundled =
+            bundled.into_iter().map(|bytes| Bundled { name: "bundled".to_owned(), bytes: Cow::Owned(bytes) }).collect();
+        set(&mut options);
+        let shutdown = options.shutdown.clone();
+        let runtime = Runtime::start(options).await.unwrap();
+        Bench { runtime, store, clock, shutdown, folder }
+    }
+
+    pub(crate) fn plugins_dir(&self) -> PathBuf {
+        self.folder.path().join("plugins")
+    }
+
+    /// Puts a whole file into the plugins folder at once.
+    pub(crate) fn drop_in(&self, file: &str, bytes: &[u8]) {
+        let temporary = self.folder.path().join("on-its-way");
+        std::fs::write(&temporary, bytes).unwrap();
+        std::fs::rename(temporary, self.plugins_dir().join(file)).unwrap();
+    }
+
+    /// Configures these instances of a plugin, with a budget of 200 ms.
+    pub(crate) async fn use_plugin(&self, instances: &[&str], plugin: &str) {
+        let specs = instances.iter().map(|name| (InstanceName::from(*name), spec(plugin)));
+        self.configure(specs.collect()).await;
+    }
+
+    pub(crate) fn status(&self, plugin: &str) -> Option<PluginStatus> {
+        Registry::plugins(&*self.runtime).into_iter().find(|status| status.name == plugin)
+    }
+
+    pub(crate) fn events(&self, event_type: &str) -> Vec<StoredEvent> {
+        self.store.events(Offset(0), &EventFilter::types([event_type]), usize::MAX).unwrap().events
+    }
+
+    pub(crate) async fn event(&self, event_type: &str) -> StoredEvent {
+        eventually(event_type, || self.events(event_type).into_iter().next()).await
+    }
+}
+
+pub(crate) fn spec(plugin: &str) -> InstanceSpec {
+    let mut spec: InstanceSpec = serde_json::from_value(json!({"plugin": plugin})).unwrap();
+    spec.limits.deadline = Span::from_millis(200);
+    spec
+}
+
+pub(crate) fn one(name: &str, spec: InstanceSpec) -> BTreeMap<InstanceName, InstanceSpec> {
+    BTreeMap::from([(InstanceName::from(name), spec)])
+}
+
+/// Waits until `look` finds something.
+pub(crate) async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < until, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}

@@ -1,0 +1,243 @@
+#![expect(unreachable_pub, reason = "the benchmark takes this file, too")]
+
+//! Guests as core WebAssembly text, wrapped into components of this host's interfaces.
+
+use std::path::Path;
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+/// What a collector does when it is called.
+#[derive(Clone, Copy, Debug)]
+pub enum Does {
+    /// Answers with an empty collection.
+    Well,
+    Trap,
+    Loop,
+    EatMemory,
+    OverflowStack,
+    /// Answers with a message of 60 MiB.
+    Giant,
+    /// Loops from this time of the input on.
+    LoopAt(i64),
+    /// Traps, unless the configuration is longer than `{}`.
+    TrapUnlessConfigured,
+}
+
+impl Does {
+    /// Body of `(param $config i32) (param $length i32) (param $now i64) (result i32)`.
+    fn body(self) -> String {
+        let body = match self {
+            Does::LoopAt(at) => {
+                return format!(
+                    "(if (i64.ge_s (local.get $now) (i64.const {at})) (then (loop $again (br $again)))) i32.const 512"
+                );
+            }
+            Does::Well => "i32.const 512",
+            Does::Trap => "unreachable",
+            Does::Loop => "(loop $again (br $again)) unreachable",
+            Does::EatMemory => {
+                "(loop $again (br_if $again (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable"
+            }
+            Does::OverflowStack => "(call $deep (i32.const 0)) ",
+            Does::Giant => {
+                "(drop (memory.grow (i32.const 960)))
+                 (i32.store (i32.const 532) (i32.const 4096)) (i32.store (i32.const 536) (i32.const 62914560))
+                 i32.const 512"
+            }
+            Does::TrapUnlessConfigured => {
+                "(if (i32.lt_u (local.get $length) (i32.const 3)) (then unreachable)) i32.const 512"
+            }
+        };
+        body.to_owned()
+    }
+}
+
+pub struct Collector {
+    pub name: &'static str,
+    pub version: &'static str,
+    pub does: Does,
+    /// What `describe` does before it answers.
+    pub describe: &'static str,
+    pub schema: &'static str,
+    /// A capability that it can't do without.
+    pub needs: Option<&'static str>,
+    /// Version of its collector interface.
+    pub interface: &'static str,
+    pub exports_plugin: bool,
+}
+
+impl Default for Collector {
+    fn default() -> Self {
+        Collector {
+            name: "guest",
+            version: "1.0.0",
+            does: Does::Well,
+            describe: "",
+            schema: r#"{"type": "object"}"#,
+            needs: None,
+            interface: "0.1.0",
+            exports_plugin: true,
+        }
+    }
+}
+
+/// A collector of that name and version.
+pub fn collector(name: &'static str, version: &'static str, does: Does) -> Vec<u8> {
+    Collector { name, version, does, ..Collector::default() }.build()
+}
+
+/// Places of texts in the guest's memory, by pointer.
+const NAME: usize = 1024;
+const VERSION: usize = 1280;
+const SCHEMA: usize = 1536;
+const CAPABILITY: usize = 3072;
+
+impl Collector {
+    pub fn build(&self) -> Vec<u8> {
+        let plugin = if self.exports_plugin { self.plugin_functions() } else { String::new() };
+        let module = format!(
+            r#"(module
+                (memory (export "memory") 2)
+                {data}
+                (global $free (mut i32) (i32.const 65536))
+                (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                    (global.set $free (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
+                    global.get $free
+                    (global.set $free (i32.add (global.get $free) (local.get 3))))
+                (func $deep (param i32) (result i32)
+                    (i32.add (call $deep (i32.add (local.get 0) (i32.const 1))) (local.get 0)))
+                {plugin}
+                (func (export "quarterdeck:collector/collector@{interface}#collect")
+                    (param $config i32) (param $length i32) (param $now i64) (result i32)
+                    {body}))"#,
+            data = self.data(),
+            interface = self.interface,
+            body = self.does.body(),
+        );
+        let export = if self.exports_plugin { "export quarterdeck:plugin/plugin@0.1.0;" } else { "" };
+        let world = format!(
+            "package test:guest; world guest {{ {export} export quarterdeck:collector/collector@{}; }}",
+            self.interface
+        );
+        component(&module, &world, self.interface)
+    }
+
+    fn plugin_functions(&self) -> String {
+        // The record of `describe` at 256: five pointers and lengths; the capability at 3072 is two texts and a flag.
+        let store = |at: usize, value: usize| format!("(i32.store (i32.const {at}) (i32.const {value}))\n");
+        let needs = self.needs.unwrap_or_default();
+        let fields = [
+            (256, NAME),
+            (260, self.name.len()),
+            (264, VERSION),
+            (268, self.version.len()),
+            (272, NAME),
+            (276, self.name.len()),
+            (280, SCHEMA),
+            (284, self.schema.len()),
+            (288, CAPABILITY),
+            (292, usize::from(self.needs.is_some())),
+            (CAPABILITY, CAPABILITY + 64),
+            (CAPABILITY + 4, needs.len()),
+            (CAPABILITY + 8, NAME),
+            (CAPABILITY + 12, self.name.len()),
+        ];
+        let stores: String = fields.into_iter().map(|(at, value)| store(at, value)).collect();
+        format!(
+            r#"(func (export "quarterdeck:plugin/plugin@0.1.0#describe") (result i32)
+                {describe}
+                {stores}
+                i32.const 256)
+               (func (export "quarterdeck:plugin/plugin@0.1.0#validate-configuration") (param i32 i32) (result i32)
+                i32.const 512)"#,
+            describe = self.describe,
+        )
+    }
+
+    fn data(&self) -> String {
+        let texts = [
+            (NAME, self.name),
+            (VERSION, self.version),
+            (SCHEMA, self.schema),
+            (CAPABILITY + 64, self.needs.unwrap_or_default()),
+        ];
+        texts
+            .into_iter()
+            .map(|(at, text)| format!("(data (i32.const {at}) \"{}\")\n", text.replace('"', "\\\"")))
+            .collect()
+    }
+}
+
+/// A detector whose state is what WASI's random source and wall clock gave it.
+pub fn curious_detector() -> Vec<u8> {
+    let module = r#"(module
+        (import "wasi:random/random@0.2.0" "get-random-u64" (func $random (result i64)))
+        (import "wasi:clocks/wall-clock@0.2.0" "now" (func $now (param i32)))
+        (memory (export "memory") 2)
+        (global $free (mut i32) (i32.const 65536))
+        (data (i32.const 1024) "curious")
+        (data (i32.const 1040) "1.0.0")
+        (data (i32.const 1056) "{}")
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+            (global.set $free (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
+            global.get $free
+            (global.set $free (i32.add (global.get $free) (local.get 3))))
+        (func (export "quarterdeck:plugin/plugin@0.1.0#describe") (result i32)
+            (i32.store (i32.const 256) (i32.const 1024)) (i32.store (i32.const 260) (i32.const 7))
+            (i32.store (i32.const 264) (i32.const 1040)) (i32.store (i32.const 268) (i32.const 5))
+            (i32.store (i32.const 280) (i32.const 1056)) (i32.store (i32.const 284) (i32.const 2))
+            i32.const 256)
+        (func (export "quarterdeck:plugin/plugin@0.1.0#validate-configuration") (param i32 i32) (result i32)
+            i32.const 512)
+        (func (export "quarterdeck:detector/detector@0.1.0#evaluate")
+            (param i32 i32 i64 i64 i32 i32 i32 i32 i32) (result i32)
+            (call $now (i32.const 2064))
+            (i64.store (i32.const 2048) (call $random))
+            (i64.store (i32.const 2056) (call $random))
+            (i32.store8 (i32.const 528) (i32.const 1))
+            (i32.store (i32.const 532) (i32.const 2048))
+            (i32.store (i32.const 536) (i32.const 32))
+            i32.const 512))"#;
+    let world = "package test:guest; world guest {
+        import wasi:random/random@0.2.0; import wasi:clocks/wall-clock@0.2.0;
+        export quarterdeck:plugin/plugin@0.1.0; export quarterdeck:detector/detector@0.1.0; }";
+    component(module, world, "0.1.0")
+}
+
+/// A component that imports what no host provides.
+pub fn demanding() -> Vec<u8> {
+    let module = r#"(module
+        (import "acme:rockets/launch@1.0.0" "fire" (func $fire))
+        (memory (export "memory") 1)
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
+        (func (export "quarterdeck:plugin/plugin@0.1.0#describe") (result i32) unreachable)
+        (func (export "quarterdeck:plugin/plugin@0.1.0#validate-configuration") (param i32 i32) (result i32) unreachable)
+        (func (export "quarterdeck:collector/collector@0.1.0#collect") (param i32 i32 i64) (result i32)
+            call $fire unreachable))"#;
+    let world = "package test:guest; world guest { import acme:rockets/launch@1.0.0;
+        export quarterdeck:plugin/plugin@0.1.0; export quarterdeck:collector/collector@0.1.0; }";
+    component(module, world, "0.1.0")
+}
+
+fn component(module: &str, world: &str, interface: &str) -> Vec<u8> {
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+    let mut resolve = Resolve::default();
+    for package in ["types", "plugin", "detector"] {
+        resolve.push_dir(wit.join(package)).unwrap();
+    }
+    let collector = std::fs::read_to_string(wit.join("collector/collector.wit")).unwrap();
+    let collector = collector.replace("collector@0.1.0", &format!("collector@{interface}"));
+    resolve.push_str("collector.wit", &collector).unwrap();
+    for other in [
+        "package wasi:random@0.2.0; interface random { get-random-u64: func() -> u64; }",
+        "package wasi:clocks@0.2.0; interface wall-clock { record datetime { seconds: u64, nanoseconds: u32 } now: func() -> datetime; }",
+        "package acme:rockets@1.0.0; interface launch { fire: func(); }",
+    ] {
+        resolve.push_str("other.wit", other).unwrap();
+    }
+    let package = resolve.push_str("world.wit", world).unwrap();
+    let world = resolve.select_world(&[package], None).unwrap();
+    let mut module = wat::parse_str(module).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()
+}

@@ -1,0 +1,7 @@
+//! The runtime as a whole, over guests that behave and guests that don't.
+
+mod isolation;
+mod lifecycle;
+mod limits;
+mod refusal;
+mod reload;

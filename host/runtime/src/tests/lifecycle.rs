@@ -1,0 +1,111 @@
+//! Probation, shutdown, a start from the cache.
+
+use crate::testing::guests::{Does, collector};
+use crate::testing::{Bench, eventually};
+use quarterdeck_model::Timestamp;
+use quarterdeck_model::kind::collector::Collector;
+use quarterdeck_model::plugin::{CallError, InstanceName, PluginState, Registry};
+use std::fs;
+use std::time::Duration;
+
+const NOW: Timestamp = Timestamp::from_millis(5_000);
+
+#[tokio::test]
+async fn a_new_version_that_keeps_trapping_gives_way_to_the_last_good_one() {
+    let bench = Bench::with(Vec::new()).await;
+    bench.drop_in("guest.wasm", &collector("guest", "1.0.0", Does::Well));
+    bench.reload().await;
+    let name = InstanceName::from("guest/one");
+    bench.use_plugin(&[name.as_str()], "guest").await;
+    bench.drop_in("guest.wasm", &collector("guest", "2.0.0", Does::Trap));
+    bench.reload().await;
+    let status = bench.status("guest").unwrap();
+    assert_eq!((status.version.as_str(), status.state), ("2.0.0", PluginState::Probation));
+    for _ in 0..3 {
+        bench.collect(&name, NOW).await.unwrap_err();
+    }
+    let back = eventually("the good version", || bench.status("guest").filter(|s| s.version == "1.0.0")).await;
+    assert_eq!(back.state, PluginState::Active);
+    let reason = back.reason.unwrap();
+    assert!(reason.contains("`guest.wasm` was rolled back: 3 of its first 3 calls misbehaved"), "{reason}");
+    let works = || (bench.instance(&name).unwrap().plugin.unwrap().version == "1.0.0").then_some(());
+    eventually("the instance", works).await;
+    bench.collect(&name, NOW).await.unwrap();
+    let event = bench.event("plugin.rolled-back").await.event;
+    assert_eq!(
+        (event.data["from"]["version"].as_str(), event.data["to"]["version"].as_str()),
+        (Some("2.0.0"), Some("1.0.0"))
+    );
+
+    // The bad content does not come back by itself; a repaired one is taken up.
+    bench.reload().await;
+    assert_eq!(bench.status("guest").unwrap().version, "1.0.0");
+    bench.drop_in("guest.wasm", &collector("guest", "2.0.1", Does::Well));
+    bench.reload().await;
+    assert_eq!(bench.status("guest").unwrap().version, "2.0.1");
+}
+
+#[tokio::test]
+async fn a_version_that_behaves_passes_and_is_remembered_across_a_restart() {
+    let bench = Bench::with(vec![collector("guest", "0.9.0", Does::Well)]).await;
+    bench.drop_in("guest.wasm", &collector("guest", "1.0.0", Does::Well));
+    bench.reload().await;
+    let name = InstanceName::from("guest/one");
+    bench.use_plugin(&[name.as_str()], "guest").await;
+    for _ in 0..20 {
+        bench.collect(&name, NOW).await.unwrap();
+    }
+    eventually("the verdict", || bench.status("guest").filter(|s| s.state == PluginState::Active)).await;
+    let good = bench.folder.path().join("cache/components/good.json");
+    eventually("the ledger", || fs::read_to_string(&good).ok().filter(|text| text.contains("guest"))).await;
+
+    // The daemon is started again, without the bundled one, over a file that turned bad meanwhile.
+    bench.shutdown(Duration::from_secs(5)).await;
+    bench.drop_in("guest.wasm", &collector("guest", "2.0.0", Does::Trap));
+    let folder = tempfile::tempdir().unwrap();
+    fs::rename(bench.folder.path().join("cache"), folder.path().join("cache")).unwrap();
+    fs::rename(bench.plugins_dir(), folder.path().join("plugins")).unwrap();
+    let again = Bench::start(folder, Vec::new(), |_| {}).await;
+    again.use_plugin(&[name.as_str()], "guest").await;
+    assert_eq!(again.status("guest").unwrap().state, PluginState::Probation);
+    for _ in 0..3 {
+        again.collect(&name, NOW).await.unwrap_err();
+    }
+    let back = eventually("the good version", || again.status("guest").filter(|s| s.version == "1.0.0")).await;
+    assert_eq!(back.source, "component store");
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_for_calls_in_flight_and_begins_none() {
+    let bench = Bench::with(vec![collector("looper", "1.0.0", Does::Loop)]).await;
+    let name = InstanceName::from("looper/one");
+    bench.use_plugin(&[name.as_str()], "looper").await;
+    let (looping, ()) = tokio::join!(bench.collect(&name, NOW), async {
+        eventually("the call", || (bench.instance(&name).unwrap().usage.in_flight == 1).then_some(())).await;
+        bench.shutdown(Duration::from_secs(5)).await;
+    });
+    assert!(matches!(looping, Err(CallError::Deadline { .. })), "{looping:?}");
+    assert_eq!(bench.collect(&name, NOW).await.unwrap_err(), CallError::Cancelled);
+}
+
+#[tokio::test]
+async fn a_component_is_compiled_once_and_loaded_from_the_cache_afterwards() {
+    let bench = Bench::with(Vec::new()).await;
+    bench.drop_in("guest.wasm", &collector("guest", "1.0.0", Does::Well));
+    bench.reload().await;
+    let aot = bench.folder.path().join("cache/aot");
+    let artefact = || {
+        let files = fs::read_dir(&aot).unwrap().map(|entry| entry.unwrap().path());
+        files.filter(|path| path.extension().is_some_and(|e| e == "cwasm")).collect::<Vec<_>>()
+    };
+    let before = artefact();
+    assert_eq!(before.len(), 1);
+    let written = fs::metadata(&before[0]).unwrap().modified().unwrap();
+    fs::remove_file(bench.plugins_dir().join("guest.wasm")).unwrap();
+    bench.reload().await;
+    eventually("the end", || bench.status("guest").is_none().then_some(())).await;
+    bench.drop_in("guest.wasm", &collector("guest", "1.0.0", Does::Well));
+    bench.reload().await;
+    assert_eq!(bench.status("guest").unwrap().state, PluginState::Active);
+    assert_eq!((artefact(), fs::metadata(&before[0]).unwrap().modified().unwrap()), (before.clone(), written));
+}

@@ -1,0 +1,216 @@
+//! The public face of the store.
+
+use crate::disk::Disk;
+use crate::options::Options;
+use crate::prepared::Prepared;
+use crate::series::{self, FLUSH_AT, Head};
+use crate::shared::Shared;
+use crate::space::Space;
+use crate::writer::{Command, Writer};
+use crate::{documents, keys, log, recovery};
+use async_trait::async_trait;
+use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
+use quarterdeck_model::series::{Sample, Selector, Series, SeriesData};
+use quarterdeck_model::store::{Committed, Document, EventBatch, Page, Store, StoreError, StoreHealth};
+use quarterdeck_model::transition::Transition;
+use quarterdeck_model::{Span, Timestamp};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use tokio::sync::{broadcast, oneshot, watch};
+use tracing::{info, warn};
+
+/// An open store. Dropping it closes it too; [`Database::close`] lets others wait meanwhile.
+pub struct Database {
+    shared: Arc<Shared>,
+    commands: Sender<Command>,
+    closed: AtomicBool,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    refused_samples: AtomicU64,
+}
+
+impl Database {
+    /// Opens the folder, or makes it. Reads and checks; takes milliseconds to seconds, by the size of the store.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] if another process has the folder open or a newer version wrote it; `Io` and `Corrupt` as
+    /// they say.
+    pub fn open(options: Options) -> Result<Arc<Self>, StoreError> {
+        let now = options.clock.now();
+        let disk = Disk::open(&options)?;
+        let place = recovery::recover(&disk)?;
+        disk.sync()?;
+        let head = Head::rebuild(&disk, now)?;
+        info!(head = place.head, tail = place.tail, bytes = disk.size(), "opened the store");
+        let space = Space::new(options.dir, options.free_space_floor_bytes);
+        let log = (place.head, place.tail);
+        let shared = Arc::new(Shared::new(disk, space, options.clock, options.retention, log, head));
+        let (commands, queue) = channel();
+        let writer = Writer::new(Arc::clone(&shared), queue, place);
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn({
+                let shared = Arc::clone(&shared);
+                move || {
+                    if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
+                        let failure = StoreError::Io("the writer thread panicked".to_owned());
+                        shared.failed.send_replace(Some(failure));
+                    }
+                }
+            })
+            .map_err(|e| StoreError::Io(format!("the writer thread can't start: {e}")))?;
+        Ok(Arc::new(Database {
+            shared,
+            commands,
+            closed: AtomicBool::new(false),
+            thread: Mutex::new(Some(thread)),
+            refused_samples: AtomicU64::new(0),
+        }))
+    }
+
+    /// Finishes what is queued, writes the gathered samples and stops. Later commits get [`StoreError::Closed`]. Reading
+    /// goes on; the folder is free once the last handle is dropped.
+    pub async fn close(&self) {
+        if let Some(thread) = self.stop() {
+            // A writer that panicked has dropped its replies: their callers know.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+
+    fn stop(&self) -> Option<JoinHandle<()>> {
+        self.closed.store(true, Ordering::Release);
+        let _ = self.commands.send(Command::Close);
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Holds the error once the disk has failed. The daemon stops then.
+    pub fn failed(&self) -> watch::Receiver<Option<StoreError>> {
+        self.shared.failed.subscribe()
+    }
+
+    /// Samples that were dropped since the start: too far in the future, or with a name or labels that can't be stored.
+    pub fn refused_samples(&self) -> u64 {
+        self.refused_samples.load(Ordering::Relaxed)
+    }
+
+    fn gone(&self) -> StoreError {
+        self.shared.failure().unwrap_or(StoreError::Closed)
+    }
+
+    fn check_open(&self) -> Result<(), StoreError> {
+        match self.shared.failure() {
+            Some(failure) => Err(failure),
+            None if self.closed.load(Ordering::Acquire) => Err(StoreError::Closed),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if let Some(thread) = self.stop() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Database {
+    async fn commit(&self, transition: Transition) -> Result<Committed, StoreError> {
+        self.check_open()?;
+        if transition.is_empty() {
+            return Ok(Committed { revisions: Vec::new(), offset: self.head() });
+        }
+        let prepared = Box::new(Prepared::new(transition, self.shared.clock.now())?);
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Commit(prepared, reply)).map_err(|_| self.gone())?;
+        answer.await.map_err(|_| self.gone())?
+    }
+
+    fn get(&self, collection: &str, id: &str) -> Result<Option<Document>, StoreError> {
+        documents::get(&self.shared.disk, collection, id)
+    }
+
+    fn list(&self, collection: &str, page: &Page) -> Result<Vec<Document>, StoreError> {
+        documents::list(&self.shared.disk, collection, page)
+    }
+
+    fn events(&self, after: Offset, filter: &EventFilter, limit: usize) -> Result<EventBatch, StoreError> {
+        let after = after.max(self.tail());
+        log::events(&self.shared.disk, after, self.head(), filter, limit)
+    }
+
+    fn head(&self) -> Offset {
+        Offset(self.shared.head.load(Ordering::Acquire))
+    }
+
+    fn tail(&self) -> Offset {
+        Offset(self.shared.tail.load(Ordering::Acquire))
+    }
+
+    fn cursor(&self, consumer: &str) -> Result<Offset, StoreError> {
+        keys::check_consumer(consumer)?;
+        let Some(value) = self.shared.disk.get(&keys::cursor(consumer))? else { return Ok(Offset(0)) };
+        let bytes = value.as_ref().try_into().map_err(|_| StoreError::Corrupt(format!("cursor of `{consumer}`")))?;
+        Ok(Offset(u64::from_be_bytes(bytes)))
+    }
+
+    fn live(&self) -> broadcast::Receiver<Arc<Vec<StoredEvent>>> {
+        self.shared.live.subscribe()
+    }
+
+    fn health(&self) -> StoreHealth {
+        let problem = self.check_open().and_then(|()| self.shared.space.check(0)).err();
+        StoreHealth {
+            writable: problem.is_none(),
+            reason: problem.map(|problem| problem.to_string()),
+            free_bytes: self.shared.space.free(),
+            size_bytes: self.shared.disk.size(),
+        }
+    }
+}
+
+#[async_trait]
+impl Series for Database {
+    async fn append(&self, samples: Vec<Sample>) -> Result<(), StoreError> {
+        self.check_open()?;
+        self.shared.space.check(0)?;
+        let now = self.shared.clock.now();
+        let (refused, waiting) = {
+            let mut head = self.shared.series_mut();
+            (head.append(&self.shared.disk, samples, now)?, head.waiting())
+        };
+        if waiting >= FLUSH_AT {
+            self.commands.send(Command::Samples).map_err(|_| self.gone())?;
+        }
+        if refused > 0 {
+            self.refused_samples.fetch_add(refused as u64, Ordering::Relaxed);
+            warn!(refused, "samples were dropped: over 10 minutes in the future, or names too long to store");
+        }
+        Ok(())
+    }
+
+    async fn sync(&self) -> Result<(), StoreError> {
+        self.check_open()?;
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Sync(reply)).map_err(|_| self.gone())?;
+        answer.await.map_err(|_| self.gone())?
+    }
+
+    fn latest(&self, selector: &Selector, now: Timestamp, lookback: Span) -> Vec<Sample> {
+        self.shared.series().latest(selector, now, lookback)
+    }
+
+    fn range(&self, selector: &Selector, from: Timestamp, to: Timestamp) -> Result<Vec<SeriesData>, StoreError> {
+        if let Some(in_memory) = self.shared.series().range(selector, from, to) {
+            return Ok(in_memory);
+        }
+        series::range_on_disk(&self.shared.disk, || self.shared.series(), selector, from, to)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.shared.series().names()
+    }
+}

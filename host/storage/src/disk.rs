@@ -1,0 +1,115 @@
+//! The folder on disk: lock, sled, schema version, and the sync that an acknowledgement waits for.
+
+use crate::keys;
+use crate::options::{Faults, Options};
+use quarterdeck_model::store::StoreError;
+use rustix::fs::{FlockOperation, flock};
+use std::fs::File;
+use std::path::Path;
+
+/// Raised whenever an older program could misread what this one writes.
+const SCHEMA: u64 = 1;
+/// Pages of the tree that stay in memory. sled spreads them over 256 shards: each must hold a whole page.
+const CACHE_BYTES: u64 = 32 << 20;
+
+pub(crate) struct Disk {
+    pub(crate) tree: sled::Db,
+    file: File,
+    faults: Faults,
+    /// Held as long as the store is open.
+    _lock: File,
+}
+
+impl Disk {
+    pub(crate) fn open(options: &Options) -> Result<Self, StoreError> {
+        let dir = &options.dir;
+        std::fs::create_dir_all(dir).map_err(|e| at(dir, &e))?;
+        let lock = lock(dir)?;
+        let inside = dir.join("store");
+        let tree = sled::Config::new()
+            .path(&inside)
+            .cache_capacity(CACHE_BYTES)
+            .flush_every_ms(None)
+            .open()
+            .map_err(failure)?;
+        // sled writes this file and never fsyncs it.
+        let db = inside.join("db");
+        let file = File::open(&db).map_err(|e| at(&db, &e))?;
+        let disk = Disk { tree, file, faults: options.faults.clone(), _lock: lock };
+        disk.check_schema(dir)?;
+        disk.sync()?;
+        for path in [inside.join("conf"), inside, dir.clone()] {
+            File::open(&path).and_then(|file| file.sync_all()).map_err(|e| at(&path, &e))?;
+        }
+        Ok(disk)
+    }
+
+    fn check_schema(&self, dir: &Path) -> Result<(), StoreError> {
+        let key = keys::meta("schema");
+        match self.get(&key)? {
+            None => self.put(key, SCHEMA.to_be_bytes().to_vec()),
+            Some(bytes) => {
+                let found = bytes.as_ref().try_into().map(u64::from_be_bytes).unwrap_or(u64::MAX);
+                if found <= SCHEMA {
+                    return Ok(());
+                }
+                Err(StoreError::Invalid(format!(
+                    "`{}` was written by a newer version (schema {found}, this program knows {SCHEMA}); hint: run the newer version, or start with another data folder",
+                    dir.display()
+                )))
+            }
+        }
+    }
+
+    /// Returns when everything put before is on the disk: sled hands its buffers to the system, fdatasync does the rest.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        self.tree.flush().map_err(failure)?;
+        if self.faults.take_sync() {
+            return Err(StoreError::Io("fdatasync failed (injected)".to_owned()));
+        }
+        self.file.sync_data().map_err(|e| StoreError::Io(format!("fdatasync failed: {e}")))
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
+        self.tree.get(key).map_err(failure)
+    }
+
+    pub(crate) fn put(&self, key: Vec<u8>, value: Vec<u8>) -> Result<(), StoreError> {
+        debug_assert!(value.len() <= keys::VALUE_BYTES + 64, "value of {} bytes", value.len());
+        self.tree.insert(key, value).map_err(failure)?;
+        Ok(())
+    }
+
+    pub(crate) fn remove(&self, key: &[u8]) -> Result<(), StoreError> {
+        self.tree.remove(key).map_err(failure)?;
+        Ok(())
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.file.metadata().map_or(0, |data| data.len())
+    }
+}
+
+fn lock(dir: &Path) -> Result<File, StoreError> {
+    let path = dir.join("lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(|e| at(&path, &e))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Invalid(format!(
+            "`{}` is in use by another daemon; hint: stop that one, or choose another data folder",
+            dir.display()
+        ))),
+        Err(error) => Err(at(&path, &error.into())),
+    }
+}
+
+fn at(path: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::Io(format!("{}: {error}", path.display()))
+}
+
+pub(crate) fn failure(error: sled::Error) -> StoreError {
+    match error {
+        sled::Error::Corruption { .. } => StoreError::Corrupt(error.to_string()),
+        other => StoreError::Io(other.to_string()),
+    }
+}

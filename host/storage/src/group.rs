@@ -1,0 +1,157 @@
+//! A group: transitions that share one sync. Each is checked against the documents as the ones before it leave them, and
+//! refused alone if it does not fit.
+
+use crate::disk::Disk;
+use crate::documents;
+use crate::log::{Builder, FRAME_BYTES, Header};
+use crate::prepared::{Prepared, PreparedWrite};
+use crate::recovery::{Place, put_cursor};
+use quarterdeck_model::Timestamp;
+use quarterdeck_model::event::{Offset, StoredEvent};
+use quarterdeck_model::store::{Committed, StoreError};
+use quarterdeck_model::transition::Expected;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub(crate) struct Group<'a> {
+    disk: &'a Disk,
+    now: Timestamp,
+    place: Place,
+    frame: Builder,
+    documents: BTreeMap<(Arc<str>, Arc<str>), Projected>,
+    cursors: BTreeMap<String, Offset>,
+    pub(crate) events: Vec<StoredEvent>,
+}
+
+/// A document as the group leaves it.
+struct Projected {
+    /// Parts of the one on disk.
+    old_parts: u16,
+    /// `None`: there is none.
+    revision: Option<u64>,
+    value: Vec<u8>,
+    changed: bool,
+}
+
+impl<'a> Group<'a> {
+    pub(crate) fn new(disk: &'a Disk, now: Timestamp, mut place: Place) -> Self {
+        place.group += 1;
+        Group {
+            disk,
+            now,
+            place,
+            frame: Builder::default(),
+            documents: BTreeMap::new(),
+            cursors: BTreeMap::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// Takes a transition in. [`StoreError::Conflict`] concerns it alone; any other error the whole store.
+    pub(crate) fn add(&mut self, prepared: Prepared) -> Result<Committed, StoreError> {
+        let revisions = self.check(&prepared.writes)?;
+        if self.frame.len() > 0 && self.frame.len() + prepared.bytes > FRAME_BYTES {
+            self.put_frame()?;
+        }
+        for (write, revision) in prepared.writes.into_iter().zip(&revisions) {
+            let PreparedWrite { collection, id, value, .. } = write;
+            self.frame.write(&collection, &id, *revision, value.as_deref());
+            let key = (Arc::from(collection), Arc::from(id));
+            let projected = self.documents.entry(key).or_insert_with(Projected::missing);
+            projected.changed = true;
+            projected.revision = value.is_some().then_some(*revision);
+            projected.value = value.unwrap_or_default();
+        }
+        for (event, encoded) in prepared.events {
+            self.frame.event(&encoded);
+            let offset = Offset(self.place.head + self.frame.event_count());
+            self.events.push(StoredEvent { offset, event });
+        }
+        for ack in prepared.acks {
+            self.frame.ack(&ack.consumer, ack.up_to);
+            self.cursors.insert(ack.consumer, ack.up_to);
+        }
+        let offset = Offset(self.place.head + self.frame.event_count());
+        Ok(Committed { revisions: revisions.into_iter().take(prepared.asked).collect(), offset })
+    }
+
+    /// The revisions that the writes make, if every one of them fits. A delete of what is not there makes revision 0.
+    fn check(&mut self, writes: &[PreparedWrite]) -> Result<Vec<u64>, StoreError> {
+        let mut within: BTreeMap<(&str, &str), Option<u64>> = BTreeMap::new();
+        let mut revisions = Vec::with_capacity(writes.len());
+        for write in writes {
+            let key = (write.collection.as_str(), write.id.as_str());
+            let found = match within.get(&key) {
+                Some(found) => *found,
+                None => self.revision(key.0, key.1)?,
+            };
+            let fits = match write.expected {
+                Expected::Any => true,
+                Expected::Absent => found.is_none(),
+                Expected::Revision(revision) => found == Some(revision),
+            };
+            if !fits {
+                let (collection, id) = (write.collection.clone(), write.id.clone());
+                return Err(StoreError::Conflict { collection, id, found });
+            }
+            let new = match (&write.value, found) {
+                (None, None) => 0,
+                (_, found) => found.unwrap_or(0) + 1,
+            };
+            within.insert(key, write.value.is_some().then_some(new));
+            revisions.push(new);
+        }
+        Ok(revisions)
+    }
+
+    fn revision(&mut self, collection: &str, id: &str) -> Result<Option<u64>, StoreError> {
+        let key: (Arc<str>, Arc<str>) = (Arc::from(collection), Arc::from(id));
+        if let Some(projected) = self.documents.get(&key) {
+            return Ok(projected.revision);
+        }
+        let found = documents::revision(self.disk, collection, id)?;
+        let mut projected = Projected::missing();
+        if let Some((revision, parts)) = found {
+            projected.revision = Some(revision);
+            projected.old_parts = parts;
+        }
+        self.documents.insert(key, projected);
+        Ok(found.map(|(revision, _)| revision))
+    }
+
+    fn put_frame(&mut self) -> Result<(), StoreError> {
+        let frame = std::mem::take(&mut self.frame);
+        if frame.len() == 0 {
+            return Ok(());
+        }
+        self.place.serial += 1;
+        let events = frame.event_count();
+        let order = if events > 0 { self.place.head } else { self.place.serial };
+        let Place { serial, group, position, .. } = self.place;
+        let header = Header { serial, group, position, at: self.now, events };
+        self.place.position += frame.put(self.disk, order, header)?;
+        self.place.head += events;
+        Ok(())
+    }
+
+    /// Puts everything, the record before its projections. Nothing of it is durable before the next sync.
+    pub(crate) fn put(mut self) -> Result<(Place, Vec<StoredEvent>), StoreError> {
+        self.put_frame()?;
+        for ((collection, id), projected) in &self.documents {
+            if projected.changed {
+                let new = projected.revision.map(|revision| (revision, projected.value.as_slice()));
+                documents::write(self.disk, collection, id, projected.old_parts, new)?;
+            }
+        }
+        for (consumer, up_to) in &self.cursors {
+            put_cursor(self.disk, consumer, *up_to)?;
+        }
+        Ok((self.place, self.events))
+    }
+}
+
+impl Projected {
+    fn missing() -> Self {
+        Projected { old_parts: 0, revision: None, value: Vec::new(), changed: false }
+    }
+}

@@ -1,0 +1,108 @@
+//! From what lies on the disk to a store that goes on. sled comes back as it was at one moment, no older than the last sync;
+//! that moment may lie within a group: some of its frames are there, some of their projections are not.
+
+use crate::disk::{Disk, failure};
+use crate::log::{Frame, Frames, Header, floor};
+use crate::{documents, keys};
+use quarterdeck_model::event::Offset;
+use quarterdeck_model::store::StoreError;
+
+/// Where the log goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) head: u64,
+    pub(crate) tail: u64,
+    pub(crate) serial: u64,
+    pub(crate) group: u64,
+    pub(crate) position: u64,
+}
+
+/// Applies the last group again: whole frames become true with all they hold, an unfinished one goes.
+pub(crate) fn recover(disk: &Disk) -> Result<Place, StoreError> {
+    let events = last(disk, keys::EVENTS)?;
+    let changes = last(disk, keys::CHANGES)?;
+    let newest = events.iter().chain(&changes).max_by_key(|frame| frame.header.serial);
+    let Some((newest, length)) = newest.map(|frame| (frame.header, frame.len())) else { return Ok(Place::default()) };
+    let head = events.as_ref().map_or(0, |frame| frame.order + frame.header.events);
+    for frame in group(disk, newest, [events, changes])? {
+        apply(disk, &frame)?;
+    }
+    for space in [keys::EVENTS, keys::CHANGES] {
+        drop_remains(disk, space)?;
+    }
+    let tail = first(disk, keys::EVENTS)?.map_or(head, |frame| frame.order);
+    Ok(Place { head, tail, serial: newest.serial, group: newest.group, position: newest.position + length })
+}
+
+pub(crate) fn first(disk: &Disk, space: u8) -> Result<Option<Frame>, StoreError> {
+    Frames::from(disk, space, 0).next()
+}
+
+/// The last whole frame; parts behind it go.
+fn last(disk: &Disk, space: u8) -> Result<Option<Frame>, StoreError> {
+    while let Some(order) = floor(disk, space, u64::MAX)? {
+        if let Some(frame) = Frames::from(disk, space, order).next()? {
+            return Ok(Some(frame));
+        }
+        remove(disk, space, order)?;
+    }
+    Ok(None)
+}
+
+/// Parts that retention had not come to when the daemon was killed.
+fn drop_remains(disk: &Disk, space: u8) -> Result<(), StoreError> {
+    let whole = first(disk, space)?.map_or(u64::MAX, |frame| frame.order);
+    while let Some((key, _)) =
+        disk.tree.range(keys::frame(space, 0, 0)..keys::frame(space, whole, 0)).next().transpose().map_err(failure)?
+    {
+        disk.remove(&key)?;
+    }
+    Ok(())
+}
+
+/// Removes a frame in whatever state it is.
+pub(crate) fn remove(disk: &Disk, space: u8, order: u64) -> Result<(), StoreError> {
+    for entry in disk.tree.range(keys::frame(space, order, 0)..=keys::frame(space, order, u16::MAX)) {
+        let (key, _) = entry.map_err(failure)?;
+        disk.remove(&key)?;
+    }
+    Ok(())
+}
+
+/// The frames of the group of `newest`, in the order of their writing.
+fn group(disk: &Disk, newest: Header, last: [Option<Frame>; 2]) -> Result<Vec<Frame>, StoreError> {
+    let mut frames = Vec::new();
+    for (space, frame) in [keys::EVENTS, keys::CHANGES].into_iter().zip(last) {
+        let mut next = frame;
+        while let Some(frame) = next.take() {
+            if frame.header.group != newest.group {
+                break;
+            }
+            if let Some(before) = frame.order.checked_sub(1)
+                && let Some(order) = floor(disk, space, before)?
+            {
+                next = Frames::from(disk, space, order).next()?.filter(|found| found.order == order);
+            }
+            frames.push(frame);
+        }
+    }
+    frames.sort_by_key(|frame| frame.header.serial);
+    Ok(frames)
+}
+
+fn apply(disk: &Disk, frame: &Frame) -> Result<(), StoreError> {
+    let (changes, acks) = frame.changes()?;
+    for change in changes {
+        let old_parts = documents::revision(disk, change.collection, change.id)?.map_or(0, |(_, parts)| parts);
+        let new = change.value.map(|value| (change.revision, value));
+        documents::write(disk, change.collection, change.id, old_parts, new)?;
+    }
+    for (consumer, up_to) in acks {
+        put_cursor(disk, consumer, up_to)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn put_cursor(disk: &Disk, consumer: &str, up_to: Offset) -> Result<(), StoreError> {
+    disk.put(keys::cursor(consumer), up_to.0.to_be_bytes().to_vec())
+}

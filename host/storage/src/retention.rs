@@ -1,0 +1,54 @@
+//! What is older than it has to be kept, or over the log's bytes, goes: whole frames, oldest first.
+
+use crate::keys;
+use crate::recovery::{Place, first, remove};
+use crate::series::{dictionary, frames};
+use crate::shared::Shared;
+use quarterdeck_model::store::StoreError;
+use std::sync::atomic::Ordering;
+use tracing::info;
+
+/// Frames in one go, so that commits don't wait long.
+const FRAMES: usize = 512;
+
+/// True if there is more to do at once. Nothing here needs a sync: what comes back after a crash goes again.
+pub(crate) fn run(shared: &Shared, place: Place) -> Result<bool, StoreError> {
+    let now = shared.clock.now();
+    let oldest = now.minus(shared.retention.events);
+    let position = place.position.saturating_sub(shared.retention.log_bytes);
+    let mut more = false;
+    for space in [keys::EVENTS, keys::CHANGES] {
+        let mut removed = 0;
+        while let Some(frame) = first(&shared.disk, space)? {
+            // The newest frame stays: it tells where the log goes on.
+            let newest = if space == keys::EVENTS {
+                frame.order + frame.header.events >= place.head
+            } else {
+                frame.order >= place.serial
+            };
+            let old = frame.header.at < oldest || frame.header.position < position;
+            if newest || !old {
+                break;
+            }
+            if removed == FRAMES {
+                more = true;
+                break;
+            }
+            // Readers first: they start behind what is about to go.
+            if space == keys::EVENTS {
+                shared.tail.store(frame.order + frame.header.events, Ordering::Release);
+            }
+            remove(&shared.disk, space, frame.order)?;
+            removed += 1;
+        }
+        if removed > 0 {
+            info!(frames = removed, events = (space == keys::EVENTS), "dropped old frames of the log");
+        }
+    }
+    let samples_before = now.minus(shared.retention.samples);
+    more |= frames::drop_before(&shared.disk, samples_before, FRAMES)?;
+    if dictionary::drop_unseen(&shared.disk, samples_before, FRAMES)? {
+        shared.series_mut().set_names(dictionary::names(&shared.disk)?);
+    }
+    Ok(more)
+}

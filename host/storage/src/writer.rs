@@ -1,0 +1,202 @@
+//! The one thread that writes. Whoever comes while a sync runs shares the next one; nobody waits for company.
+
+use crate::group::Group;
+use crate::prepared::Prepared;
+use crate::recovery::Place;
+use crate::retention;
+use crate::shared::Shared;
+use quarterdeck_model::store::{Committed, StoreError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use tracing::{debug, error, warn};
+
+/// How long samples are gathered.
+const GATHER: Duration = Duration::from_secs(1);
+/// How often old frames are looked for, while there are none.
+const RETAIN: Duration = Duration::from_secs(60);
+const GROUP_BYTES: usize = 1 << 20;
+const GROUP_TRANSITIONS: usize = 4_096;
+
+pub(crate) type Reply = oneshot::Sender<Result<Committed, StoreError>>;
+
+pub(crate) enum Command {
+    Commit(Box<Prepared>, Reply),
+    /// There are samples for a frame of their own.
+    Samples,
+    /// The same, and an answer when they are on the disk.
+    Sync(oneshot::Sender<Result<(), StoreError>>),
+    Close,
+}
+
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    commands: Receiver<Command>,
+    place: Place,
+    samples_due: Instant,
+    retention_due: Instant,
+}
+
+impl Writer {
+    pub(crate) fn new(shared: Arc<Shared>, commands: Receiver<Command>, place: Place) -> Self {
+        let now = Instant::now();
+        Writer { shared, commands, place, samples_due: now + GATHER, retention_due: now + GATHER }
+    }
+
+    /// Until the store is closed, or the disk fails: then it stops at once, and nobody is told of a success any more.
+    pub(crate) fn run(mut self) {
+        loop {
+            let mut replies = Vec::new();
+            match self.step(&mut replies) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(failure) => {
+                    error!(error = %failure, "the disk failed; the store has stopped");
+                    self.shared.failed.send_replace(Some(failure.clone()));
+                    for reply in replies {
+                        let _ = reply.send(Err(failure.clone()));
+                    }
+                    // Those that still wait in the queue; later ones find it closed.
+                    for command in self.commands.try_iter() {
+                        if let Command::Commit(_, reply) = command {
+                            let _ = reply.send(Err(failure.clone()));
+                        }
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Waits for work and does it, up to one sync. `false`: closed. `replies` are those still to be given.
+    fn step(&mut self, replies: &mut Vec<Reply>) -> Result<bool, StoreError> {
+        let due = self.samples_due.min(self.retention_due);
+        let mut open = true;
+        let mut next = match self.commands.recv_timeout(due.saturating_duration_since(Instant::now())) {
+            Ok(command) => Some(command),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => {
+                open = false;
+                None
+            }
+        };
+        let mut transitions = Vec::new();
+        let (mut bytes, mut flush_samples, mut waiting) = (0, false, Vec::new());
+        while let Some(command) = next.take() {
+            match command {
+                Command::Commit(prepared, reply) => {
+                    bytes += prepared.bytes;
+                    transitions.push((prepared, reply));
+                }
+                Command::Samples => flush_samples = true,
+                Command::Sync(reply) => {
+                    flush_samples = true;
+                    waiting.push(reply);
+                }
+                Command::Close => {
+                    open = false;
+                    break;
+                }
+            }
+            if bytes < GROUP_BYTES && transitions.len() < GROUP_TRANSITIONS {
+                next = self.commands.try_recv().ok();
+            }
+        }
+        let (mut dirty, mut full) = (false, None);
+        if flush_samples || !open || Instant::now() >= self.samples_due {
+            self.samples_due = Instant::now() + GATHER;
+            (dirty, full) = self.put_samples()?;
+        }
+        if !transitions.is_empty() {
+            self.commit(transitions, bytes, replies)?;
+        }
+        // A group that was refused as a whole has synced nothing, so those who wait for samples get a sync of their own.
+        if dirty && (!waiting.is_empty() || replies.is_empty()) {
+            self.shared.disk.sync()?;
+        }
+        for reply in waiting {
+            // Nobody waits any more: nothing to do about it.
+            let _ = reply.send(full.clone().map_or(Ok(()), Err));
+        }
+        if open && Instant::now() >= self.retention_due {
+            let more = retention::run(&self.shared, self.place)?;
+            self.retention_due = Instant::now() + if more { GATHER } else { RETAIN };
+        }
+        Ok(open)
+    }
+
+    fn commit(
+        &mut self,
+        transitions: Vec<(Box<Prepared>, Reply)>,
+        bytes: usize,
+        replies: &mut Vec<Reply>,
+    ) -> Result<(), StoreError> {
+        // Record, projections, and what sled adds to both.
+        if let Err(full) = self.shared.space.check(4 * bytes as u64) {
+            for (_, reply) in transitions {
+                let _ = reply.send(Err(full.clone()));
+            }
+            return Ok(());
+        }
+        let mut group = Group::new(&self.shared.disk, self.shared.clock.now(), self.place);
+        let mut results = Vec::with_capacity(transitions.len());
+        let mut waiting = transitions.into_iter();
+        let added = waiting.by_ref().try_for_each(|(prepared, reply)| match group.add(*prepared) {
+            Ok(committed) => {
+                results.push(committed);
+                replies.push(reply);
+                Ok(())
+            }
+            Err(conflict @ StoreError::Conflict { .. }) => {
+                let _ = reply.send(Err(conflict));
+                Ok(())
+            }
+            Err(failure) => {
+                replies.push(reply);
+                Err(failure)
+            }
+        });
+        if let Err(failure) = added {
+            replies.extend(waiting.map(|(_, reply)| reply));
+            return Err(failure);
+        }
+        if replies.is_empty() {
+            return Ok(());
+        }
+        let (place, events) = group.put()?;
+        self.shared.disk.sync()?;
+        self.place = place;
+        self.shared.head.store(place.head, Ordering::Release);
+        for (committed, reply) in results.into_iter().zip(replies.drain(..)) {
+            let _ = reply.send(Ok(committed));
+        }
+        // A reader that subscribes from here on finds the events in the log.
+        if !events.is_empty() && self.shared.live.receiver_count() > 0 {
+            let _ = self.shared.live.send(Arc::new(events));
+        }
+        Ok(())
+    }
+
+    /// Puts the samples that were gathered. True: a sync is due. With an error: there was no room for them.
+    fn put_samples(&mut self) -> Result<(bool, Option<StoreError>), StoreError> {
+        let now = self.shared.clock.now();
+        let pending = {
+            let mut series = self.shared.series_mut();
+            series.forget_old(now);
+            series.take_pending()
+        };
+        if pending.is_empty() {
+            return Ok((false, None));
+        }
+        debug!(samples = pending.samples.len(), "writing samples");
+        if let Err(full) = self.shared.space.check(32 * pending.samples.len() as u64) {
+            warn!(error = %full, lost = pending.samples.len(), "samples were not written");
+            return Ok((false, Some(full)));
+        }
+        let written = pending.put(&self.shared.disk);
+        self.shared.series_mut().written();
+        written.map(|()| (true, None))
+    }
+}

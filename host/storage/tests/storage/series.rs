@@ -1,0 +1,132 @@
+use super::*;
+use quarterdeck_model::clock::Clock;
+use quarterdeck_model::series::{LOOKBACK, Sample, Selector, Series};
+use quarterdeck_model::{Labels, Span};
+
+fn sample(name: &str, core: u32, at: i64, value: f64) -> Sample {
+    let labels = Labels::new().with("core", core.to_string()).with("host", "a");
+    Sample { name: name.to_owned(), labels, at: Timestamp::from_millis(at), value }
+}
+
+fn selector(metric: &str) -> Selector {
+    Selector { metric: metric.to_owned(), labels: Labels::new() }
+}
+
+fn millis(at: i64) -> Timestamp {
+    Timestamp::from_millis(at)
+}
+
+#[tokio::test]
+async fn samples_are_there_on_return_and_after_a_reopen() {
+    let folder = tempfile::tempdir().unwrap();
+    for opened in 0..2 {
+        let store = open(folder.path());
+        if opened == 0 {
+            let samples =
+                (0..40).map(|n| sample("cpu", n % 4, START - 40_000 + i64::from(n) * 1_000, f64::from(n) / 3.0));
+            store.append(samples.collect()).await.unwrap();
+            // The second sample of a series and time.
+            store.append(vec![sample("cpu", 0, START - 40_000, 99.0)]).await.unwrap();
+        }
+        assert_eq!(store.names(), ["cpu"]);
+        let latest = store.latest(&selector("cpu"), millis(START), LOOKBACK);
+        assert_eq!(latest.iter().map(|s| s.value * 3.0).collect::<Vec<_>>(), [36.0, 37.0, 38.0, 39.0]);
+        assert_eq!(store.latest(&selector("cpu"), millis(START + 600_000), LOOKBACK), []);
+        let one = Selector { metric: "cpu".into(), labels: Labels::new().with("core", "0") };
+        let range = store.range(&one, millis(START - 40_000), millis(START)).unwrap();
+        assert_eq!(range.len(), 1);
+        assert_eq!(
+            range[0].values.iter().map(|v| (v * 3.0).round()).collect::<Vec<_>>(),
+            [4., 8., 12., 16., 20., 24., 28., 32., 36.]
+        );
+        assert_eq!(range[0].at[0], millis(START - 36_000));
+        let all = store.range(&one, Timestamp::MIN, Timestamp::MAX).unwrap();
+        assert_eq!((all[0].values.len(), all[0].values[0]), (10, 0.0));
+    }
+}
+
+#[tokio::test]
+async fn a_range_goes_back_over_what_memory_has_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let options = || Options { clock: clock.clone(), ..options(folder.path()) };
+    let store = Database::open(options()).unwrap();
+    let mut expected = Vec::new();
+    // Two hours, every 4 s: more than the 400 samples that stay in memory.
+    for n in 0..1_800 {
+        let at = clock.now().as_millis();
+        store.append(vec![sample("cpu", 1, at, f64::from(n)), sample("mem", 1, at, 1.0)]).await.unwrap();
+        expected.push((millis(at), f64::from(n)));
+        clock.advance(Span::from_secs(4));
+    }
+    let check = |store: &Database, from: usize, to: usize| {
+        let (from_at, to_at) = (expected[from].0, expected[to].0);
+        let range = store.range(&selector("cpu"), from_at, to_at).unwrap();
+        let found: Vec<_> = range[0].at.iter().copied().zip(range[0].values.iter().copied()).collect();
+        assert_eq!(found, expected[from + 1..=to], "{from} to {to}");
+    };
+    for (from, to) in [(0, 1_799), (1_500, 1_799), (10, 20), (1_000, 1_600), (880, 1_799)] {
+        check(&store, from, to);
+    }
+    drop(store);
+    let store = Database::open(options()).unwrap();
+    for (from, to) in [(0, 1_799), (1_500, 1_799), (10, 20)] {
+        check(&store, from, to);
+    }
+    // A silent series leaves memory, and comes back under its old id.
+    clock.advance(Span::from_secs(86_400));
+    drop(store);
+    let store = Database::open(options()).unwrap();
+    assert_eq!(store.latest(&selector("cpu"), clock.now(), Span::from_secs(10 * 86_400)), []);
+    check(&store, 0, 1_799);
+    store.append(vec![sample("cpu", 1, clock.now().as_millis(), 7.0)]).await.unwrap();
+    assert_eq!(store.range(&selector("cpu"), Timestamp::MIN, Timestamp::MAX).unwrap()[0].at.len(), 1_801);
+}
+
+#[tokio::test]
+async fn samples_from_the_future_or_with_hopeless_names_are_dropped_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let mut long = sample("cpu", 1, START, 1.0);
+    long.labels.insert("text", "x".repeat(5_000));
+    let samples = vec![
+        sample("cpu", 1, START + 601_000, 1.0),
+        sample("cpu", 1, START + 599_000, 2.0),
+        sample("", 1, START, 3.0),
+        long,
+    ];
+    store.append(samples).await.unwrap();
+    assert_eq!(store.refused_samples(), 3);
+    let all = store.range(&selector("cpu"), Timestamp::MIN, Timestamp::MAX).unwrap();
+    assert_eq!(all.len(), 1);
+    assert_eq!(all[0].values, [2.0]);
+}
+
+#[tokio::test]
+async fn late_samples_are_found_though_memory_does_not_take_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.append(vec![sample("cpu", 1, START, 1.0)]).await.unwrap();
+    drop(store);
+    let store = open(folder.path());
+    let day = 86_400_000;
+    store.append(vec![sample("cpu", 1, START - day, 2.0), sample("cpu", 1, START - day, 3.0)]).await.unwrap();
+    for _ in 0..2 {
+        let all = store.range(&selector("cpu"), Timestamp::MIN, Timestamp::MAX).unwrap();
+        assert_eq!(all[0].values, [2.0, 1.0]);
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn many_series_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let samples: Vec<Sample> = (0..20_000).map(|n| sample("wide", n, START - 1_000, f64::from(n) * 1.1)).collect();
+    store.append(samples).await.unwrap();
+    drop(store);
+    let store = open(folder.path());
+    let latest = store.latest(&selector("wide"), millis(START), LOOKBACK);
+    assert_eq!(latest.len(), 20_000);
+    assert!(latest.iter().all(|s| s.value == s.labels.get("core").unwrap().parse::<f64>().unwrap() * 1.1));
+}

@@ -1,0 +1,263 @@
+//! Figures of the machine that the host runs on, and of the host itself. It measures nothing: the host's `system` import
+//! takes one snapshot, and this names what is in it.
+
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::allow_attributes, reason = "a test may panic")
+)]
+
+use quarterdeck_sdk::collector::{Collection, Collector, Family, Health};
+use quarterdeck_sdk::host::system::{self, Snapshot};
+use quarterdeck_sdk::{Capability, Failure, Labels, Plugin, Problem};
+use std::collections::BTreeSet;
+
+quarterdeck_sdk::config! {
+    /// Configuration of `system`.
+    pub struct Config {
+        /// How many processes to report, by CPU.
+        #[serde(default = "five")]
+        pub top_processes: u32,
+        /// Memory in use above which the machine counts as degraded, in percent.
+        #[serde(default = "ninety_five")]
+        pub memory_percent: f64,
+        /// Disk in use above which the machine counts as degraded, in percent.
+        #[serde(default = "ninety_five")]
+        pub disk_percent: f64,
+        /// File systems that are left out.
+        #[serde(default = "pseudo_filesystems")]
+        pub ignore_filesystems: Vec<String>,
+    }
+}
+
+fn five() -> u32 {
+    5
+}
+
+fn ninety_five() -> f64 {
+    95.0
+}
+
+/// What is always full, or holds no data of anybody.
+fn pseudo_filesystems() -> Vec<String> {
+    ["squashfs", "iso9660", "devtmpfs", "proc", "sysfs", "cgroup2", "autofs", "ramfs"].map(str::to_owned).to_vec()
+}
+
+/// The plugin.
+pub struct System;
+
+impl Plugin for System {
+    type Config = Config;
+    const NAME: &'static str = "system";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const SUMMARY: &'static str = "CPU, memory, disks, network, temperatures and processes of this machine";
+
+    fn capabilities() -> Vec<Capability> {
+        vec![Capability::required("system", "reads the figures of this machine")]
+    }
+
+    fn validate(config: &Config) -> Vec<Problem> {
+        let percent = |name: &str, value: f64| {
+            (!(0.0..=100.0).contains(&value))
+                .then(|| Problem::at(format!("/{name}"), format!("is {value}, expected 0 to 100")))
+        };
+        [percent("memory-percent", config.memory_percent), percent("disk-percent", config.disk_percent)]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+}
+
+impl Collector for System {
+    fn collect(config: &Config, now_ms: i64) -> Result<Collection, Failure> {
+        Ok(describe(config, &system::take(config.top_processes)?, now_ms))
+    }
+}
+
+/// The snapshot as families.
+pub fn describe(config: &Config, snapshot: &Snapshot, now_ms: i64) -> Collection {
+    let mut families = Vec::new();
+    processors(snapshot, &mut families);
+    memory(snapshot, &mut families);
+    let fullest = disks(config, snapshot, &mut families);
+    networks(snapshot, &mut families);
+    processes(snapshot, &mut families);
+    vitals(snapshot, now_ms, &mut families);
+    families.retain(|family| !family.values.is_empty());
+    Collection { families, health: health(config, snapshot, fullest) }
+}
+
+fn processors(snapshot: &Snapshot, families: &mut Vec<Family>) {
+    families.push(Family::gauge("cpu_usage_percent", "Of all cores together").value(snapshot.cpu_usage_percent));
+    let mut cores = Family::gauge("cpu_core_usage_percent", "Per core");
+    let mut frequencies = Family::gauge("cpu_core_frequency_mhz", "Per core");
+    for cpu in &snapshot.cpus {
+        let labels = Labels::new().with("core", &*cpu.name);
+        if cpu.frequency_mhz > 0 {
+            frequencies.push(labels.clone(), float(cpu.frequency_mhz));
+        }
+        cores.push(labels, cpu.usage_percent);
+    }
+    families.extend([cores, frequencies]);
+    let load = &snapshot.load;
+    families.push(Family::gauge("load1", "Load average over a minute").value(load.one));
+    families.push(Family::gauge("load5", "Load average over five minutes").value(load.five));
+    families.push(Family::gauge("load15", "Load average over fifteen minutes").value(load.fifteen));
+    let mut temperatures = Family::gauge("temperature_celsius", "Per sensor");
+    for sensor in snapshot.temperatures.iter().filter(|sensor| sensor.celsius.is_finite()) {
+        // Two sensors of one name would be one series with two values at a time.
+        let labels = unique(&temperatures, "sensor", &sensor.name);
+        temperatures.push(labels, sensor.celsius);
+    }
+    families.push(temperatures);
+}
+
+fn unique(family: &Family, label: &str, name: &str) -> Labels {
+    let plain = Labels::new().with(label, name);
+    if !family.labels.contains(&plain) {
+        return plain;
+    }
+    let mut number = 2;
+    loop {
+        let numbered = Labels::new().with(label, format!("{name} {number}"));
+        if !family.labels.contains(&numbered) {
+            return numbered;
+        }
+        number += 1;
+    }
+}
+
+fn memory(snapshot: &Snapshot, families: &mut Vec<Family>) {
+    let memory = &snapshot.memory;
+    let mut gauge = |name: &str, help: &str, value: f64| families.push(Family::gauge(name, help).value(value));
+    gauge("memory_total_bytes", "Installed", float(memory.total_bytes));
+    gauge("memory_used_bytes", "In use", float(memory.used_bytes));
+    gauge("memory_available_bytes", "What programs could still have", float(memory.available_bytes));
+    gauge("memory_used_percent", "Of what is installed", memory_percent(snapshot));
+    gauge("swap_total_bytes", "Swap in all", float(memory.swap_total_bytes));
+    gauge("swap_used_bytes", "Swap in use", float(memory.swap_used_bytes));
+    gauge("swap_used_percent", "Of the swap", percent(memory.swap_used_bytes, memory.swap_total_bytes));
+}
+
+/// What can't be had any more counts as used: caches that would be given back don't.
+fn memory_percent(snapshot: &Snapshot) -> f64 {
+    let memory = &snapshot.memory;
+    percent(memory.total_bytes.saturating_sub(memory.available_bytes), memory.total_bytes)
+}
+
+/// The mount that is fullest, and how full it is, in percent.
+fn disks(config: &Config, snapshot: &Snapshot, families: &mut Vec<Family>) -> Option<(String, f64)> {
+    let mut total = Family::gauge("disk_total_bytes", "Size of the file system");
+    let mut available = Family::gauge("disk_available_bytes", "What a user could still have");
+    let mut used = Family::gauge("disk_used_percent", "Of the file system");
+    let mut read = Family::counter("disk_read_bytes_total", "Read from the device");
+    let mut written = Family::counter("disk_written_bytes_total", "Written to the device");
+    let mut fullest: Option<(String, f64)> = None;
+    let mut mounts = BTreeSet::new();
+    let mut devices = BTreeSet::new();
+    for disk in &snapshot.disks {
+        if disk.total_bytes == 0 || config.ignore_filesystems.contains(&disk.filesystem) {
+            continue;
+        }
+        // One mounted over another of the same place hides it.
+        if !mounts.insert(disk.mount.as_str()) {
+            continue;
+        }
+        let labels =
+            Labels::new().with("mount", &*disk.mount).with("filesystem", &*disk.filesystem).with("device", &*disk.name);
+        let full = percent(disk.total_bytes.saturating_sub(disk.available_bytes), disk.total_bytes);
+        total.push(labels.clone(), float(disk.total_bytes));
+        available.push(labels.clone(), float(disk.available_bytes));
+        used.push(labels, full);
+        if fullest.as_ref().is_none_or(|(_, other)| full > *other) {
+            fullest = Some((disk.mount.clone(), full));
+        }
+        // A device has one pair of counters, however often it is mounted.
+        if devices.insert(disk.name.as_str()) {
+            let labels = Labels::new().with("device", &*disk.name);
+            read.push(labels.clone(), float(disk.read_bytes));
+            written.push(labels, float(disk.written_bytes));
+        }
+    }
+    families.extend([total, available, used, read, written]);
+    fullest
+}
+
+/// Name, help, and which figure it is.
+type NetworkColumn = (&'static str, &'static str, fn(&system::Network) -> u64);
+
+fn networks(snapshot: &Snapshot, families: &mut Vec<Family>) {
+    let columns: [NetworkColumn; 6] = [
+        ("network_received_bytes_total", "Bytes in", |network| network.received_bytes),
+        ("network_transmitted_bytes_total", "Bytes out", |network| network.transmitted_bytes),
+        ("network_received_packets_total", "Packets in", |network| network.received_packets),
+        ("network_transmitted_packets_total", "Packets out", |network| network.transmitted_packets),
+        ("network_receive_errors_total", "Packets that came in damaged", |network| network.receive_errors),
+        ("network_transmit_errors_total", "Packets that could not be sent", |network| network.transmit_errors),
+    ];
+    for (name, help, value) in columns {
+        let mut family = Family::counter(name, help);
+        for network in &snapshot.networks {
+            family.push(Labels::new().with("interface", &*network.name), float(value(network)));
+        }
+        families.push(family);
+    }
+}
+
+fn processes(snapshot: &Snapshot, families: &mut Vec<Family>) {
+    families.push(Family::gauge("process_count", "Processes in all").value(f64::from(snapshot.process_count)));
+    let mut cpu = Family::gauge("process_cpu_percent", "Of one core, of the busiest processes");
+    let mut resident = Family::gauge("process_memory_bytes", "Resident, of the busiest processes");
+    for process in &snapshot.top_processes {
+        let labels = Labels::new().with("process", &*process.name).with("pid", process.pid.to_string());
+        cpu.push(labels.clone(), process.cpu_percent);
+        resident.push(labels, float(process.memory_bytes));
+    }
+    families.extend([cpu, resident]);
+}
+
+fn vitals(snapshot: &Snapshot, now_ms: i64, families: &mut Vec<Family>) {
+    let now_s = u64::try_from(now_ms / 1000).unwrap_or(0);
+    let up = if snapshot.boot_time_s == 0 { 0 } else { now_s.saturating_sub(snapshot.boot_time_s) };
+    families.push(Family::gauge("host_uptime_seconds", "Since the machine came up").value(float(up)));
+    let host = &snapshot.host;
+    let mut gauge = |name: &str, help: &str, value: f64| families.push(Family::gauge(name, help).value(value));
+    gauge("quarterdeck_cpu_percent", "Of one core, used by the host", host.cpu_percent);
+    gauge("quarterdeck_memory_bytes", "Resident, of the host", float(host.memory_bytes));
+    gauge("quarterdeck_uptime_seconds", "Since the host's start", float(host.uptime_seconds));
+    gauge("quarterdeck_instances", "Instances of plugins", f64::from(host.instances));
+    gauge("quarterdeck_outbox_depth", "Effects that wait for their delivery", float(host.outbox_depth));
+    let mut counter =
+        |name: &str, help: &str, value: u64| families.push(Family::counter(name, help).value(float(value)));
+    counter("quarterdeck_calls_total", "Calls of plugins", host.calls);
+    counter("quarterdeck_call_failures_total", "Calls of plugins that failed", host.call_failures);
+    counter("quarterdeck_events_total", "Events in the log", host.log_offset);
+}
+
+fn health(config: &Config, snapshot: &Snapshot, fullest: Option<(String, f64)>) -> Health {
+    let mut troubles = Vec::new();
+    let memory = memory_percent(snapshot);
+    if memory > config.memory_percent {
+        troubles.push(format!("memory is {memory:.1} % used"));
+    }
+    if let Some((mount, full)) = fullest.filter(|(_, full)| *full > config.disk_percent) {
+        troubles.push(format!("{mount} is {full:.1} % full"));
+    }
+    if !troubles.is_empty() {
+        return Health::degraded(troubles.join(", "));
+    }
+    Health::ok(format!("CPU {:.1} %, memory {memory:.1} %", snapshot.cpu_usage_percent))
+}
+
+fn percent(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { float(part) / float(whole) * 100.0 }
+}
+
+/// Exact below 2^53, which is eight pebibytes.
+fn float(value: u64) -> f64 {
+    value as f64
+}
+
+quarterdeck_sdk::export!(System: collector);
+
+#[cfg(test)]
+mod tests;

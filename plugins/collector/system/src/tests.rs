@@ -1,0 +1,87 @@
+use super::*;
+use quarterdeck_sdk::collector::State;
+use quarterdeck_sdk::host::system::{Cpu, Disk, Memory, Network, Process, Temperature};
+use quarterdeck_sdk::testing::FakeHost;
+
+fn config() -> Config {
+    quarterdeck_sdk::serde_json::from_str("{}").unwrap()
+}
+
+fn machine() -> Snapshot {
+    Snapshot {
+        cpus: vec![Cpu { name: "cpu0".into(), usage_percent: 25.0, frequency_mhz: 0 }],
+        cpu_usage_percent: 12.5,
+        memory: Memory { total_bytes: 1000, used_bytes: 700, available_bytes: 600, ..Memory::default() },
+        disks: vec![
+            disk("/dev/a", "/", "ext4", 50),
+            disk("/dev/a", "/home", "ext4", 50),
+            disk("/dev/loop0", "/snap", "squashfs", 0),
+        ],
+        networks: vec![Network { name: "eth0".into(), received_bytes: 7, ..Network::default() }],
+        top_processes: vec![Process { pid: 3, name: "a".into(), cpu_percent: 150.0, memory_bytes: 9 }],
+        process_count: 42,
+        boot_time_s: 1_000,
+        ..Snapshot::default()
+    }
+}
+
+fn disk(name: &str, mount: &str, filesystem: &str, available: u64) -> Disk {
+    Disk {
+        name: name.into(),
+        mount: mount.into(),
+        filesystem: filesystem.into(),
+        total_bytes: 100,
+        available_bytes: available,
+        read_bytes: 1,
+        written_bytes: 2,
+    }
+}
+
+#[test]
+fn every_figure_of_the_snapshot_is_reported() {
+    let collected = describe(&config(), &machine(), 61_000_000);
+    let value = |name: &str, labels: Labels| collected.value(name, &labels);
+    assert_eq!(value("cpu_usage_percent", Labels::new()), Some(12.5));
+    assert_eq!(value("cpu_core_usage_percent", Labels::new().with("core", "cpu0")), Some(25.0));
+    assert_eq!(value("memory_used_percent", Labels::new()), Some(40.0));
+    assert_eq!(value("network_received_bytes_total", Labels::new().with("interface", "eth0")), Some(7.0));
+    assert_eq!(value("process_cpu_percent", Labels::new().with("process", "a").with("pid", "3")), Some(150.0));
+    assert_eq!(value("host_uptime_seconds", Labels::new()), Some(60_000.0));
+    assert_eq!(value("swap_used_percent", Labels::new()), Some(0.0));
+    assert_eq!(collected.health.state, State::Ok);
+}
+
+#[test]
+fn a_device_that_is_mounted_twice_has_one_pair_of_counters_and_pseudo_file_systems_are_left_out() {
+    let collected = describe(&config(), &machine(), 0);
+    let count = |name: &str| collected.families.iter().find(|f| f.name == name).map_or(0, |f| f.values.len());
+    assert_eq!(count("disk_used_percent"), 2);
+    assert_eq!(count("disk_read_bytes_total"), 1);
+}
+
+#[test]
+fn full_memory_and_a_full_disk_degrade_the_machine_and_are_named() {
+    let mut snapshot = machine();
+    snapshot.memory.available_bytes = 10;
+    snapshot.disks.push(disk("/dev/b", "/var", "ext4", 1));
+    let health = describe(&config(), &snapshot, 0).health;
+    assert_eq!(health.state, State::Degraded);
+    assert_eq!(health.message, "memory is 99.0 % used, /var is 99.0 % full");
+}
+
+#[test]
+fn sensors_of_one_name_stay_apart() {
+    let mut snapshot = machine();
+    let sensor = |celsius| Temperature { name: "core".into(), celsius, critical_celsius: None };
+    snapshot.temperatures = vec![sensor(40.0), sensor(50.0), sensor(f64::NAN)];
+    let collected = describe(&config(), &snapshot, 0);
+    assert_eq!(collected.value("temperature_celsius", &Labels::new().with("sensor", "core 2")), Some(50.0));
+}
+
+#[test]
+fn the_snapshot_comes_from_the_host_and_its_refusal_is_a_failure() {
+    let host = FakeHost { system: Some(machine()), ..FakeHost::default() };
+    let (collected, _) = host.run(|| System::collect(&config(), 0));
+    assert!(collected.is_ok());
+    assert!(System::collect(&config(), 0).is_err());
+}

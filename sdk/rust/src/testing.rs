@@ -1,0 +1,87 @@
+//! A host for native tests of a plugin's logic.
+//!
+//! ```
+//! use quarterdeck_sdk::host::kv;
+//! use quarterdeck_sdk::testing::FakeHost;
+//!
+//! let (value, host) = FakeHost::default().run(|| {
+//!     kv::set("seen", b"yes").unwrap();
+//!     kv::get("seen").unwrap()
+//! });
+//! assert_eq!(value.as_deref(), Some(b"yes".as_slice()));
+//! assert_eq!(host.kv.len(), 1);
+//! ```
+
+use crate::host::Error;
+use crate::host::exec::{Command, Finished};
+use crate::host::log::Level;
+use crate::host::metrics::Point;
+use crate::host::process::{Spec, Status};
+use crate::host::system::Snapshot;
+use crate::host::tcp::{Address, Certificate};
+use crate::http;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+
+/// What a fake TCP connection reads from and writes to.
+pub trait Stream: Read + Write {}
+
+impl<T: Read + Write> Stream for T {}
+
+/// Runs a program.
+pub type Exec = Box<dyn FnMut(&Command) -> Result<Finished, Error>>;
+/// Answers a request.
+pub type Fetch = Box<dyn FnMut(&http::Request) -> Result<http::Response, http::Error>>;
+/// Opens a stream.
+pub type Connect = Box<dyn FnMut(&Address) -> Result<Box<dyn Stream>, Error>>;
+/// Makes a MAC: the secret's name, the message.
+pub type Hmac = Box<dyn FnMut(&str, &[u8]) -> Result<Vec<u8>, Error>>;
+
+/// What the functions of [`host`](crate::host) and [`http`] see inside [`FakeHost::run`]. What is `None` fails.
+#[derive(Default)]
+pub struct FakeHost {
+    /// Lines that were written.
+    pub log: Vec<(Level, String)>,
+    /// The instance's key-value space.
+    pub kv: BTreeMap<String, Vec<u8>>,
+    /// Names and newest samples of series.
+    pub metrics: Vec<(String, Point)>,
+    /// Type, subject and data of what was published.
+    pub events: Vec<(String, String, String)>,
+    /// The machine.
+    pub system: Option<Snapshot>,
+    /// Runs programs.
+    pub exec: Option<Exec>,
+    /// Answers requests.
+    pub http: Option<Fetch>,
+    /// Opens streams.
+    pub tcp: Option<Connect>,
+    /// By host and port.
+    pub certificates: BTreeMap<(String, u16), Certificate>,
+    /// Processes that were started, and how they are.
+    pub processes: BTreeMap<String, (Spec, Status)>,
+    /// Makes MACs.
+    pub hmac: Option<Hmac>,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<FakeHost>> = const { RefCell::new(None) };
+}
+
+impl FakeHost {
+    /// Runs `body` on this thread inside the host; gives back the host as `body` left it.
+    pub fn run<T>(self, body: impl FnOnce() -> T) -> (T, FakeHost) {
+        let outer = CURRENT.with(|current| current.replace(Some(self)));
+        let value = body();
+        let own = CURRENT.with(|current| current.replace(outer));
+        (value, own.unwrap_or_default())
+    }
+}
+
+pub(crate) fn with<T>(act: impl FnOnce(&mut FakeHost) -> Result<T, Error>) -> Result<T, Error> {
+    CURRENT.with(|current| match current.borrow_mut().as_mut() {
+        Some(host) => act(host),
+        None => Err(Error::no_host()),
+    })
+}

@@ -1,0 +1,55 @@
+//! Configuration: what is wrong is said with its place, and what runs stays.
+
+use crate::harness::{Setup, eventually};
+use serde_json::json;
+use std::time::Duration;
+
+#[test]
+fn a_bad_file_is_refused_with_file_line_and_column() {
+    let setup = Setup::new().config("[storage]\nkeep-events = 5\nkep-samples = \"1d\"\n");
+    let output = setup.run(&["run", "--listen", "127.0.0.1:0"]);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success());
+    assert!(errors.contains("quarterdeck.toml:2:"), "{errors}");
+    assert!(errors.contains("quarterdeck.toml:3:"), "both errors at once: {errors}");
+    assert!(errors.contains("keep-samples"), "did you mean: {errors}");
+}
+
+#[tokio::test]
+async fn a_reload_takes_a_good_file_and_keeps_what_runs_when_the_file_is_bad() {
+    let daemon = Setup::new().start().await;
+    daemon.setup.write("slos/extra.toml", "[slos.extra]\ncalculator = \"availability/default\"\nselect = { metric = \"probe_success\" }\nconfig = { target = 0.9 }\n");
+    daemon.post("/api/v1/configuration/reload", &json!({})).await;
+    eventually("the new objective is calculated", Duration::from_secs(30), async || {
+        daemon.items("/api/v1/slos").await.into_iter().find(|slo| slo["name"] == "extra")
+    })
+    .await;
+    daemon.setup.write("slos/extra.toml", "[slos.extra]\ncalculator = 5\n");
+    let (status, problem) = daemon.call(reqwest::Method::POST, "/api/v1/configuration/reload", Some(&json!({}))).await;
+    assert_eq!(status, 422, "{problem}");
+    assert!(problem.to_string().contains("extra.toml:2:"), "{problem}");
+    assert!(daemon.items("/api/v1/slos").await.iter().any(|slo| slo["name"] == "extra"));
+}
+
+#[tokio::test]
+async fn a_change_of_a_file_is_taken_up_by_itself() {
+    let daemon = Setup::new().start().await;
+    daemon.setup.write("instances/second.toml", "[instances.\"log/second\"]\nplugin = \"log\"\n");
+    eventually("the new instance is there", Duration::from_secs(20), async || {
+        daemon
+            .items("/api/v1/instances")
+            .await
+            .into_iter()
+            .find(|instance| instance["name"] == "log/second" && instance["state"] == "active")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_variable_lies_over_the_file() {
+    let setup =
+        Setup::new().config("[storage]\nkeep-events = \"2d\"\n").variable("QUARTERDECK_STORAGE__KEEP_EVENTS", "3d");
+    let daemon = setup.start().await;
+    let effective = daemon.get("/api/v1/configuration").await;
+    assert!(effective.to_string().contains("3d"), "{effective:#}");
+}

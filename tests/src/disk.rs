@@ -1,0 +1,105 @@
+//! A disk that fills up: seen by the health check, and refused by the store before it is full.
+
+use crate::harness::{Daemon, Setup, counterpart, eventually};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// A small file system in memory; `None`, after saying so, where mounting is not allowed.
+struct Mount(PathBuf);
+
+impl Mount {
+    fn new(folder: &Path, megabytes: u32, test: &str) -> Option<Mount> {
+        let mount = counterpart::find("mount", test)?;
+        std::fs::create_dir_all(folder).unwrap();
+        let size = format!("size={megabytes}m,mode=700");
+        let output = Command::new(mount).args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder).output().unwrap();
+        if !output.status.success() {
+            let reason = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(
+                std::env::var_os("QUARTERDECK_TESTS_REQUIRE_COUNTERPARTS").is_none(),
+                "{test} needs to mount a tmpfs: {reason}"
+            );
+            counterpart::say(&format!("LEFT OUT: {test} needs to mount a tmpfs: {reason}"));
+            return None;
+        }
+        Some(Mount(folder.to_owned()))
+    }
+
+    fn fill(&self, megabytes: usize) {
+        std::fs::write(self.0.join("filler"), vec![7_u8; megabytes << 20]).unwrap();
+    }
+
+    fn empty(&self) {
+        std::fs::remove_file(self.0.join("filler")).unwrap();
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn the_health_check_names_a_full_mount_with_the_measured_value() {
+    let setup = Setup::new().config("[instances.\"system/local\"]\nevery = \"500ms\"\n");
+    let folder = setup.folder.path().join("mount");
+    let Some(mount) = Mount::new(&folder, 16, "the_health_check_names_a_full_mount_with_the_measured_value") else {
+        return;
+    };
+    mount.fill(15);
+    let daemon = setup.start().await;
+    let name = folder.display().to_string();
+    eventually("the mount is measured", SOON, async || {
+        let label = format!("metric=disk_used_percent&label=mount={name}");
+        daemon.latest(&label).await.filter(|percent| *percent > 90.0)
+    })
+    .await;
+    mount.empty();
+    mount.fill(16);
+    eventually("the mount is full", SOON, async || {
+        daemon.latest(&format!("metric=disk_used_percent&label=mount={name}")).await.filter(|percent| *percent > 95.0)
+    })
+    .await;
+    let output = daemon.command_line(&["runbook", "run", "system-health-check", "--json"]);
+    let run: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let step = run["steps"].as_array().unwrap().iter().find(|step| step["name"] == "Disk space").unwrap();
+    assert_eq!(step["state"], "failed", "{run:#}");
+    let error = step["error"].as_str().unwrap();
+    assert!(error.contains(&name) && error.contains("100"), "names the mount and the value: {error}");
+}
+
+async fn publish(daemon: &Daemon) -> (StatusCode, Value) {
+    let body = json!({"type": "custom.test", "subject": "a", "data": {}});
+    daemon.call(Method::POST, "/api/v1/events", Some(&body)).await
+}
+
+#[tokio::test]
+async fn below_the_floor_of_free_space_writes_are_refused_and_readiness_is_red_until_there_is_space() {
+    let test = "below_the_floor_of_free_space_writes_are_refused_and_readiness_is_red_until_there_is_space";
+    let setup = Setup::new().config("[storage]\nfree-space-floor-bytes = 33554432\n");
+    let Some(mount) = Mount::new(&setup.data_dir(), 128, test) else { return };
+    let daemon = setup.start().await;
+    assert!(publish(&daemon).await.0.is_success());
+    mount.fill(104);
+    eventually("a refusal", SOON, async || {
+        let (status, problem) = publish(&daemon).await;
+        (status == StatusCode::INSUFFICIENT_STORAGE)
+            .then(|| assert!(problem["detail"].as_str().unwrap().contains("free"), "{problem}"))
+    })
+    .await;
+    let (status, _) = daemon.call(Method::GET, "/readyz", None).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    mount.empty();
+    eventually("writes are taken again", SOON, async || publish(&daemon).await.0.is_success().then_some(())).await;
+    eventually("readiness is green again", SOON, async || {
+        daemon.call(Method::GET, "/readyz", None).await.0.is_success().then_some(())
+    })
+    .await;
+    drop(daemon);
+}

@@ -1,0 +1,239 @@
+//! The event log over HTTP: publish, list, stream, limits, durability.
+
+use crate::harness::{Daemon, Setup, counterpart, eventually};
+use futures::StreamExt;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+fn custom(subject: &str) -> Value {
+    json!({"type": "custom.test", "subject": subject, "data": {"n": subject}})
+}
+
+/// Reads the stream until `count` events came; gives `(offset, subject)` of each.
+async fn read_stream(daemon: &Daemon, after: Option<u64>, count: usize) -> Vec<(u64, String)> {
+    let mut request = daemon.http().get(format!("{}/api/v1/events/stream?type=custom", daemon.url));
+    if let Some(after) = after {
+        request = request.header("Last-Event-ID", after.to_string());
+    }
+    let response = request.timeout(Duration::from_secs(60)).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let mut stream = response.bytes_stream();
+    let (mut buffer, mut events, mut id) = (String::new(), Vec::new(), 0);
+    while events.len() < count {
+        let chunk = stream.next().await.expect("the stream goes on").unwrap();
+        buffer.push_str(std::str::from_utf8(&chunk).unwrap());
+        while let Some((line, rest)) = buffer.split_once('\n') {
+            if let Some(offset) = line.strip_prefix("id:") {
+                id = offset.trim().parse().unwrap();
+            } else if let Some(data) = line.strip_prefix("data:") {
+                let event: Value = serde_json::from_str(data.trim()).unwrap();
+                events.push((id, event["subject"].as_str().unwrap().to_owned()));
+            }
+            buffer = rest.to_owned();
+        }
+    }
+    events
+}
+
+#[tokio::test]
+async fn a_stream_resumes_behind_the_last_event_id_without_a_gap() {
+    let daemon = Setup::new().start().await;
+    for n in 0..20 {
+        daemon.post("/api/v1/events", &custom(&n.to_string())).await;
+    }
+    let first = read_stream(&daemon, Some(0), 7).await;
+    let rest = read_stream(&daemon, Some(first.last().unwrap().0), 13).await;
+    let subjects: Vec<String> = first.into_iter().chain(rest).map(|(_, subject)| subject).collect();
+    assert_eq!(subjects, (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_producer_over_its_limit_gets_429_with_retry_after() {
+    let daemon = Setup::new().config("[events]\nproducer-rate = 5\nproducer-burst = 10\n").start().await;
+    for _ in 0..200 {
+        let request = daemon.http().post(format!("{}/api/v1/events", daemon.url)).bearer_auth(&daemon.token);
+        let response = request.json(&custom("a")).send().await.unwrap();
+        if response.status() == StatusCode::TOO_MANY_REQUESTS {
+            let seconds: u64 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+            assert!((1..=60).contains(&seconds));
+            return;
+        }
+    }
+    panic!("200 events went through a limit of 5 a second");
+}
+
+#[tokio::test]
+async fn bad_bodies_get_problem_documents() {
+    let daemon = Setup::new().start().await;
+    let post = |body: Vec<u8>, content_type: &'static str| {
+        let request = daemon.http().post(format!("{}/api/v1/events", daemon.url)).bearer_auth(&daemon.token);
+        request.header("content-type", content_type).body(body).send()
+    };
+    for (body, content_type, expected) in [
+        (b"{".to_vec(), "application/json", 400),
+        (b"[]".to_vec(), "application/json", 422),
+        (b"{\"type\": 5}".to_vec(), "application/json", 422),
+        (b"{\"type\": \"incident.opened\", \"subject\": \"x\", \"data\": {}}".to_vec(), "application/json", 422),
+        (b"type=custom".to_vec(), "application/x-www-form-urlencoded", 415),
+    ] {
+        let response = post(body, content_type).await.unwrap();
+        assert_eq!(response.status().as_u16(), expected);
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        let problem: Value = response.json().await.unwrap();
+        assert!(problem["title"].is_string() && problem["status"] == expected, "{problem}");
+    }
+    let (status, _) = daemon.call(Method::GET, "/api/v1/nothing", None).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+}
+
+/// Answered from the announced length: the body is never sent.
+#[tokio::test]
+async fn a_body_over_the_limit_gets_413_before_it_is_read() {
+    let daemon = Setup::new().start().await;
+    let address = daemon.url.trim_start_matches("http://").to_owned();
+    let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+    let head = format!(
+        "POST /api/v1/events HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
+         Content-Length: 3000000\r\nConnection: close\r\n\r\n",
+        daemon.token
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    tokio::time::timeout(Duration::from_secs(20), stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.contains("application/problem+json"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_foreign_host_or_origin_is_refused() {
+    let daemon = Setup::new().start().await;
+    for (name, value) in [("host", "evil.example"), ("origin", "http://evil.example")] {
+        let request = daemon.http().get(format!("{}/api/v1/status", daemon.url)).header(name, value);
+        assert_eq!(request.send().await.unwrap().status(), StatusCode::FORBIDDEN, "{name}: {value}");
+    }
+}
+
+#[tokio::test]
+async fn a_stop_ends_within_five_seconds_with_streams_open() {
+    let daemon = Setup::new().start().await;
+    let stream = daemon.http().get(format!("{}/api/v1/events/stream", daemon.url)).send().await.unwrap();
+    let log = daemon.log();
+    let (_, took, well) = daemon.stop();
+    assert!(well && took < Duration::from_secs(5), "took {took:?}\n{log}");
+    drop(stream);
+}
+
+/// Fifty rounds: writers publish until the daemon is killed with SIGKILL; after the last start every acknowledged event
+/// is there, once, and offsets only grow.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_fifty_kills_under_load_every_acknowledged_event_is_there() {
+    let mut setup = Setup::new().config("[events]\nproducer-rate = 1000000\nproducer-burst = 1000000\n");
+    let acknowledged: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+    for round in 0..50 {
+        let daemon = setup.start().await;
+        let stopped = Arc::new(AtomicBool::new(false));
+        let writers: Vec<_> = (0..4)
+            .map(|writer| {
+                let request = daemon.http().post(format!("{}/api/v1/events", daemon.url)).bearer_auth(&daemon.token);
+                let (acknowledged, stopped) = (acknowledged.clone(), stopped.clone());
+                tokio::spawn(async move {
+                    for n in 0.. {
+                        let subject = format!("{round}-{writer}-{n}");
+                        match request.try_clone().unwrap().json(&custom(&subject)).send().await {
+                            Ok(answer) if answer.status().is_success() => {
+                                acknowledged.lock().unwrap().insert(subject);
+                            }
+                            Ok(answer) => panic!("{}", answer.status()),
+                            Err(_) => break,
+                        }
+                        if stopped.load(Ordering::SeqCst) {
+                            break;
+                        }
+                    }
+                })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(40 + 7 * (round % 10))).await;
+        setup = daemon.kill();
+        stopped.store(true, Ordering::SeqCst);
+        for writer in writers {
+            writer.await.unwrap();
+        }
+    }
+    let daemon = setup.start().await;
+    let (mut seen, mut after) = (Vec::new(), 0);
+    loop {
+        let page = daemon.get(&format!("/api/v1/events?type=custom&limit=500&after={after}")).await;
+        let items = page["items"].as_array().unwrap();
+        seen.extend(items.iter().map(|event| event["subject"].as_str().unwrap().to_owned()));
+        match items.last() {
+            Some(last) => {
+                assert!(last["offset"].as_u64().unwrap() > after, "offsets grow");
+                after = last["offset"].as_u64().unwrap();
+            }
+            None => break,
+        }
+    }
+    let unique: BTreeSet<String> = seen.iter().cloned().collect();
+    assert_eq!(unique.len(), seen.len(), "an event is there twice");
+    let acknowledged = acknowledged.lock().unwrap();
+    let lost: Vec<_> = acknowledged.difference(&unique).take(5).collect();
+    assert!(lost.is_empty(), "lost {lost:?} of {}", acknowledged.len());
+    assert!(acknowledged.len() > 500, "only {} events: that was no load", acknowledged.len());
+}
+
+/// Runs the daemon under strace and looks at the order of system calls: between the read of a request that writes and the
+/// write of its answer there is a completed fdatasync.
+#[tokio::test]
+async fn no_answer_that_acknowledges_a_write_leaves_before_its_fdatasync() {
+    let Some(strace) = counterpart::find("strace", "no_answer_that_acknowledges_a_write_leaves_before_its_fdatasync")
+    else {
+        return;
+    };
+    let setup = Setup::new();
+    let trace = setup.folder.path().join("trace");
+    let inner = setup.command(&["run", "--listen", "127.0.0.1:0"]);
+    // `-D`: the daemon is the child and the tracer stands aside, so that ending the child ends the daemon.
+    let mut command = Command::new(strace);
+    command
+        .args(["-D", "-f", "-s", "1500", "-e", "trace=fdatasync,fsync,read,recvfrom,write,writev,sendto,sendmsg", "-o"])
+        .arg(&trace)
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .stdin(Stdio::null());
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let daemon = Daemon::launch(setup, &mut command).await;
+    for n in 0..10 {
+        daemon.post("/api/v1/events", &custom(&format!("traced-{n}"))).await;
+    }
+    let lines = eventually("the trace holds all ten", Duration::from_secs(20), async || {
+        let text = std::fs::read_to_string(&trace).unwrap();
+        text.contains("traced-9").then(|| text.lines().map(str::to_owned).collect::<Vec<_>>())
+    })
+    .await;
+    let mut checked = 0;
+    for n in 0..10 {
+        // The request is the first line that shows it; strings are escaped in a trace.
+        let request = lines.iter().position(|line| line.contains(&format!("traced-{n}\\\"")));
+        let Some(request) = request else { continue };
+        let answer = lines[request..].iter().position(|line| line.contains("HTTP/1.1 20")).map(|at| at + request);
+        let Some(answer) = answer else { continue };
+        let synced = lines[request..answer].iter().any(|line| {
+            (line.contains("fdatasync(") || line.contains("fdatasync resumed")) && line.trim_end().ends_with("= 0")
+        });
+        assert!(synced, "answer {n} left before the fdatasync:\n{}", lines[request..=answer].join("\n"));
+        checked += 1;
+    }
+    assert_eq!(checked, 10, "the trace does not show all requests and answers");
+}

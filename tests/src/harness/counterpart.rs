@@ -1,0 +1,23 @@
+//! Programs of others that some tests need.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+/// Where the program is; `None`, after saying which test is left out, where it is missing.
+pub(crate) fn find(program: &str, test: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let extra = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    let found =
+        std::env::split_paths(&path).chain(extra).map(|folder| folder.join(program)).find(|file| file.is_file());
+    if found.is_none() {
+        let required = std::env::var_os("QUARTERDECK_TESTS_REQUIRE_COUNTERPARTS").is_some();
+        assert!(!required, "{test} needs `{program}`, which is not installed");
+        say(&format!("LEFT OUT: {test} needs `{program}`, which is not installed"));
+    }
+    found
+}
+
+/// To standard error itself: what a passing test prints by macro is kept back by the test runner.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

@@ -1,0 +1,226 @@
+//! The daemon under test.
+
+use super::schema::Contract;
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_quarterdeck");
+
+/// The folders of one daemon. Dropped last: they outlive a kill and a new start.
+pub(crate) struct Setup {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) variables: Vec<(String, String)>,
+}
+
+impl Setup {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("config/plugins")).unwrap();
+        Setup { folder, variables: Vec::new() }
+    }
+
+    /// The main configuration file.
+    pub(crate) fn config(self, text: &str) -> Self {
+        self.write("quarterdeck.toml", text);
+        self
+    }
+
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Writes a file below the configuration folder.
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.config_dir().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    pub(crate) fn config_dir(&self) -> PathBuf {
+        self.folder.path().join("config")
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub(crate) fn plugins_dir(&self) -> PathBuf {
+        self.config_dir().join("plugins")
+    }
+
+    /// The binary with this setup's folders and nothing of the surrounding environment that it would read.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(BINARY);
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("QUARTERDECK_")) {
+            command.env_remove(name);
+        }
+        command
+            .args(arguments)
+            .env("QUARTERDECK_DATA_DIR", self.data_dir())
+            .env("QUARTERDECK_CONFIG_DIR", self.config_dir())
+            .env("QUARTERDECK_CACHE_DIR", shared_cache())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs one operation of the command line to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    pub(crate) async fn start(self) -> Daemon {
+        Daemon::start(self).await
+    }
+}
+
+/// Compiled plugins, shared by all tests of a run: every daemon compiles the same ones.
+fn shared_cache() -> &'static Path {
+    static CACHE: OnceLock<PathBuf> = OnceLock::new();
+    CACHE.get_or_init(|| {
+        let folder = Path::new(BINARY).parent().unwrap().join("quarterdeck-test-cache");
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    })
+}
+
+pub(crate) struct Daemon {
+    child: Child,
+    pub(crate) url: String,
+    pub(crate) token: String,
+    contract: Contract,
+    http: reqwest::Client,
+    pub(crate) setup: Setup,
+}
+
+impl Daemon {
+    /// Starts it and waits until it is ready.
+    pub(crate) async fn start(setup: Setup) -> Daemon {
+        let mut command = setup.command(&["run", "--listen", "127.0.0.1:0"]);
+        Self::launch(setup, &mut command).await
+    }
+
+    /// The same, through a command of the caller's (a tracer).
+    pub(crate) async fn launch(setup: Setup, command: &mut Command) -> Daemon {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let _ = std::fs::remove_file(setup.data_dir().join("url"));
+        let log = setup.folder.path().join("log");
+        let file = std::fs::File::options().create(true).append(true).open(&log).unwrap();
+        let mut child = command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
+        let end = Instant::now() + Duration::from_secs(60);
+        let url = loop {
+            if let Ok(url) = std::fs::read_to_string(setup.data_dir().join("url"))
+                && let url = url.trim().to_owned()
+                && let Ok(response) = http.get(format!("{url}/readyz")).send().await
+                && response.status() == StatusCode::OK
+            {
+                break url;
+            }
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("the daemon ended with {status}:\n{}", std::fs::read_to_string(&log).unwrap());
+            }
+            assert!(Instant::now() < end, "not ready in time:\n{}", std::fs::read_to_string(&log).unwrap());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        let token = std::fs::read_to_string(setup.data_dir().join("token")).unwrap().trim().to_owned();
+        let document = http.get(format!("{url}/api/v1/openapi.json")).send().await.unwrap().json().await.unwrap();
+        Daemon { child, url, token, contract: Contract::new(document), http, setup }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.setup.folder.path().join("log")).unwrap()
+    }
+
+    /// An answer that has to fit the OpenAPI document; its status and JSON (null for other content).
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> (StatusCode, Value) {
+        let mut request = self.http.request(method.clone(), format!("{}{path}", self.url)).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response =
+            request.send().await.unwrap_or_else(|error| panic!("{method} {path}: {error:?}\n{}", self.log()));
+        let status = response.status();
+        let content_type =
+            response.headers().get("content-type").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+        let bytes = response.bytes().await.unwrap();
+        self.contract.check(method.as_str(), path, status.as_u16(), &content_type, &bytes);
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let (status, value) = self.call(Method::GET, path, None).await;
+        assert!(status.is_success(), "GET {path}: {status} {value:#}\n{}", self.log());
+        value
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Value {
+        let (status, value) = self.call(Method::POST, path, Some(body)).await;
+        assert!(status.is_success(), "POST {path}: {status} {value:#}\n{}", self.log());
+        value
+    }
+
+    pub(crate) async fn items(&self, path: &str) -> Vec<Value> {
+        self.get(path).await["items"].as_array().unwrap().clone()
+    }
+
+    /// The items of every page of a list.
+    pub(crate) async fn all(&self, path: &str) -> Vec<Value> {
+        let (mut items, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = self.get(&format!("{path}?limit=200{cursor}")).await;
+            items.extend(page["items"].as_array().unwrap().iter().cloned());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return items,
+            }
+        }
+    }
+
+    /// Newest value of the one series that is asked for.
+    pub(crate) async fn latest(&self, query: &str) -> Option<f64> {
+        self.items(&format!("/api/v1/metrics/latest?{query}")).await.first().and_then(|sample| sample["value"].as_f64())
+    }
+
+    pub(crate) fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    /// One operation of the command line, against this daemon.
+    pub(crate) fn command_line(&self, arguments: &[&str]) -> Output {
+        self.setup.run(arguments)
+    }
+
+    /// Kills it with SIGKILL, in the middle of whatever it does; the setup can be started again.
+    pub(crate) fn kill(mut self) -> Setup {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.into_setup()
+    }
+
+    /// Asks it to end, and gives how long that took and whether it ended well.
+    pub(crate) fn stop(mut self) -> (Setup, Duration, bool) {
+        let begin = Instant::now();
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let status = self.child.wait().unwrap();
+        let took = begin.elapsed();
+        (self.into_setup(), took, status.success())
+    }
+
+    fn into_setup(mut self) -> Setup {
+        std::mem::replace(&mut self.setup, Setup { folder: tempfile::tempdir().unwrap(), variables: Vec::new() })
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

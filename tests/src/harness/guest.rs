@@ -1,0 +1,54 @@
+//! Components for tests: variants of bundled ones, and guests that are built from `tests/guests`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, OnceLock};
+
+/// The bytes of a bundled plugin.
+pub(crate) fn bundled(name: &str) -> Vec<u8> {
+    let component = quarterdeck_bundle::COMPONENTS.iter().find(|component| component.name == name);
+    component.unwrap_or_else(|| panic!("no bundled plugin {name}")).bytes.to_vec()
+}
+
+/// The same component with a custom section more: it does the same under another digest.
+pub(crate) fn variant(component: &[u8], number: u32) -> Vec<u8> {
+    let name = b"test-variant";
+    let mut section = vec![u8::try_from(name.len()).unwrap()];
+    section.extend_from_slice(name);
+    section.extend_from_slice(&number.to_le_bytes());
+    let mut bytes = component.to_vec();
+    bytes.push(0);
+    bytes.push(u8::try_from(section.len()).unwrap());
+    bytes.extend_from_slice(&section);
+    bytes
+}
+
+/// Writes a file the way that package managers do: beside its place, then a rename.
+pub(crate) fn install(folder: &Path, file: &str, bytes: &[u8]) {
+    let temporary = folder.join(format!(".{file}.new"));
+    std::fs::write(&temporary, bytes).unwrap();
+    std::fs::rename(temporary, folder.join(file)).unwrap();
+}
+
+/// Builds a crate of `tests/guests` for wasm32-wasip2, once per run, and gives its component.
+pub(crate) fn build(name: &str) -> Vec<u8> {
+    static ONE_AT_A_TIME: OnceLock<Mutex<()>> = OnceLock::new();
+    let _guard = ONE_AT_A_TIME.get_or_init(Mutex::default).lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().join("tests/guests").join(name);
+    let target = PathBuf::from(super::daemon::BINARY).parent().unwrap().join("guests");
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["build", "--release", "--locked", "--target", "wasm32-wasip2", "--target-dir"]).arg(&target);
+    for variable in
+        ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_TARGET_DIR"]
+    {
+        command.env_remove(variable);
+    }
+    let output = command.current_dir(&folder).output().unwrap();
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    let built = target.join("wasm32-wasip2/release");
+    let file = std::fs::read_dir(&built).unwrap().map(|entry| entry.unwrap().path()).find(|path| {
+        path.file_stem().is_some_and(|stem| stem.to_str().unwrap().replace('_', "-").ends_with(name))
+            && path.extension().is_some_and(|e| e == "wasm")
+    });
+    std::fs::read(file.unwrap_or_else(|| panic!("no component of {name} in {}", built.display()))).unwrap()
+}

@@ -1,0 +1,27 @@
+//! Integration tests over the real binary: they start the daemon, speak HTTP to it, and stop it. A module per flow.
+//!
+//! Every answer of the API is checked against the OpenAPI document that the daemon serves (`harness::schema`).
+//! A test that needs a real counterpart (HAProxy, wrk, strace) says so by name and ends early where it is missing;
+//! with `QUARTERDECK_TESTS_REQUIRE_COUNTERPARTS=1` it fails instead.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::allow_attributes,
+    reason = "a test may panic"
+)]
+
+mod harness;
+
+mod architecture;
+mod canary;
+mod command_line;
+mod configuration;
+mod disk;
+mod events;
+mod first_run;
+mod hostile;
+mod hot_reload;
+mod outside;
