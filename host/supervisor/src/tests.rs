@@ -76,6 +76,20 @@ impl Host {
         }
     }
 
+    /// Waits until what `web` has printed is what `wanted` takes.
+    async fn printed<T>(&self, wanted: impl Fn(&str) -> Option<T>) -> T {
+        let log = self.log_dir.join("haproxy/web/web.log");
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            if let Some(found) = wanted(&text) {
+                return found;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "printed so far: {text:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     fn records(&self) -> Vec<Record> {
         self.store.list(COLLECTION, &Page::all()).unwrap().iter().map(|document| document.decode().unwrap()).collect()
     }
@@ -119,12 +133,7 @@ async fn a_started_process_is_on_record_and_its_output_in_a_file() {
     assert_eq!(record.identity.unwrap().pid, pid);
     assert!(record.wanted);
     host.until("web", |status| status.phase == ProcessPhase::Healthy).await;
-    let log = host.log_dir.join("haproxy/web/web.log");
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
-    while std::fs::read_to_string(&log).unwrap_or_default() != "hello\n" {
-        assert!(tokio::time::Instant::now() < deadline);
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    host.printed(|text| (text == "hello\n").then_some(())).await;
     assert_eq!(host.start(shell("web", "echo $GREETING $HOST_SECRET; exec sleep 300")).await.pid, Some(pid));
     assert!(host.supervisor.start(&owner(), shell("web", "true")).await.unwrap_err().contains("another specification"));
     host.end().await;
@@ -159,15 +168,7 @@ async fn a_stop_ends_the_whole_group_and_kills_after_the_grace() {
     let host = Host::first("stop").await;
     // The leader ignores SIGTERM, and has a child.
     host.start(shell("web", "trap '' TERM; sleep 300 & echo $!; for i in $(seq 300); do sleep 1; done")).await;
-    let log = host.log_dir.join("haproxy/web/web.log");
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
-    let child = loop {
-        if let Ok(pid) = std::fs::read_to_string(&log).unwrap_or_default().trim().parse::<u32>() {
-            break pid;
-        }
-        assert!(tokio::time::Instant::now() < deadline);
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    };
+    let child = host.printed(|text| text.trim().parse::<u32>().ok()).await;
     let stopping = host.supervisor.stop(&owner(), "web", Span::from_millis(300)).await.unwrap();
     assert_eq!(stopping.phase, ProcessPhase::Stopping);
     assert!(host.supervisor.start(&owner(), shell("web", "true")).await.unwrap_err().contains("stopping"));
@@ -231,8 +232,11 @@ async fn a_process_whose_pid_was_never_written_down_is_found_by_its_marker() {
 #[tokio::test]
 async fn a_stop_that_the_host_did_not_live_to_finish_is_finished_by_the_next() {
     let host = Host::first("halfway").await;
-    let pid = host.start(shell("web", "trap '' TERM; for i in $(seq 300); do sleep 1; done")).await.pid.unwrap();
-    host.supervisor.stop(&owner(), "web", Span::from_millis(200)).await.unwrap();
+    let script = "trap '' TERM; echo deaf; for i in $(seq 300); do sleep 1; done";
+    let pid = host.start(shell("web", script)).await.pid.unwrap();
+    // A SIGTERM that comes before the trap would end it at once.
+    host.printed(|text| text.contains("deaf").then_some(())).await;
+    host.supervisor.stop(&owner(), "web", Span::from_secs(2)).await.unwrap();
     let host = host.next().await;
     until_gone(pid).await;
     host.until("web", |status| status.phase == ProcessPhase::Exited).await;
