@@ -1,5 +1,6 @@
 //! Compiles the bundled plugins to components, all of them in one nested cargo.
 
+use sha2::Digest as _;
 use std::env;
 use std::error::Error;
 use std::fmt::Write as _;
@@ -150,7 +151,11 @@ fn source(components: &[(&Plugin, PathBuf)]) -> Result<String, Box<dyn Error>> {
         if !path.is_file() {
             return Err(format!("cargo left no {}", path.display()).into());
         }
-        writeln!(text, "    Component {{ name: {name:?}, kind: {kind:?}, bytes: include_bytes!({path:?}) }},")?;
+        let digest = sha2::Sha256::digest(fs::read(path)?);
+        writeln!(
+            text,
+            "    Component {{ name: {name:?}, kind: {kind:?}, digest: \"sha256:{digest:x}\", bytes: include_bytes!({path:?}) }},"
+        )?;
     }
     text.push_str("];\n");
     Ok(text)

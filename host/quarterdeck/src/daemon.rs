@@ -15,7 +15,7 @@ use quarterdeck_config::{Flag, Loaded, LogFormat, Problems, Settings, Source};
 use quarterdeck_engines::Engines;
 use quarterdeck_model::clock::Clock;
 use quarterdeck_model::id::IdSource;
-use quarterdeck_model::plugin::Registry;
+use quarterdeck_model::plugin::{Digest, Registry};
 use quarterdeck_model::store::Store;
 use quarterdeck_runtime::{Bundled, Compiler, Runtime};
 use quarterdeck_scheduler::{Scheduler, SystemClock};
@@ -310,7 +310,11 @@ async fn start_runtime(parts: Parts<'_>) -> Result<Arc<Runtime>> {
     let settings = &parts.settings.runtime;
     let bundled = quarterdeck_bundle::COMPONENTS
         .iter()
-        .map(|component| Bundled { name: component.name.to_owned(), bytes: Cow::Borrowed(component.bytes) })
+        .map(|component| Bundled {
+            name: component.name.to_owned(),
+            digest: Digest(component.digest.to_owned()),
+            bytes: Cow::Borrowed(component.bytes),
+        })
         .collect();
     let doors = quarterdeck_runtime::imports::DoorsOptions {
         store: parts.database.clone(),

@@ -1,21 +1,29 @@
 //! The component store (what was accepted, by digest) and the cache of machine code compiled from it.
 //!
-//! Whoever can write the cache can run code in the host. So the folders are the owner's alone, each artefact carries a MAC
-//! under a key that is made here and never leaves, and nothing from outside is ever taken for an artefact.
+//! Whoever can write the cache can run code in the host. So the folders are the owner's alone, each artefact has a MAC beside
+//! it under a key that is made here and never leaves, and nothing from outside is ever taken for an artefact. An artefact is
+//! mapped, not read: a component that nobody calls costs address space and next to no memory. So a file that is there is never
+//! written to, only replaced.
+//!
+//! Both folders are bounded: what was used longest ago goes first. An artefact that goes costs a compilation; a component
+//! that goes can't be rolled back to.
 
 use crate::error::Error;
 use quarterdeck_model::plugin::Digest;
 use sha2::Digest as _;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-const MAC_BYTES: usize = 32;
 const KEY_BYTES: usize = 32;
+/// What each of the two folders may hold.
+const FOLDER_BYTES: u64 = 2 << 30;
 
 pub(crate) struct Cache {
     components: PathBuf,
@@ -48,10 +56,16 @@ impl Cache {
         Ok(Cache { components, aot, key, engine_hash, serial: AtomicU64::new(0) })
     }
 
-    /// Keeps the bytes of an accepted component.
+    /// Keeps the bytes of an accepted component. A file that was damaged is written anew.
     pub(crate) fn keep(&self, digest: &Digest, bytes: &[u8]) -> io::Result<()> {
         let path = self.component_path(digest);
-        if path.exists() { Ok(()) } else { self.write(&path, &[bytes]) }
+        if self.component(digest).is_some() {
+            touch(&path);
+            return Ok(());
+        }
+        self.write(&path, &[bytes])?;
+        bound(&self.components, FOLDER_BYTES);
+        Ok(())
     }
 
     /// The bytes of a component that was accepted earlier; nothing if they are gone or were changed.
@@ -61,21 +75,28 @@ impl Cache {
     }
 
     pub(crate) fn store_artefact(&self, digest: &Digest, artefact: &[u8]) -> io::Result<()> {
-        self.write(&self.artefact_path(digest), &[self.mac(digest, artefact).as_bytes(), artefact])
+        let path = self.artefact_path(digest);
+        let mac = self.mac(digest, artefact)?;
+        self.write(&path, &[artefact])?;
+        self.write(&mac_path(&path), &[mac.as_bytes()])?;
+        bound(&self.aot, FOLDER_BYTES);
+        Ok(())
     }
 
     /// The compiled component, if it is there, for this engine, and unchanged.
     pub(crate) fn artefact(&self, engine: &Engine, digest: &Digest) -> Option<Component> {
         let path = self.artefact_path(digest);
-        let bytes = fs::read(&path).ok()?;
-        let (mac, artefact) = bytes.split_at_checked(MAC_BYTES)?;
-        let mac: [u8; MAC_BYTES] = mac.try_into().ok()?;
-        if blake3::Hash::from_bytes(mac) != self.mac(digest, artefact) {
+        let file = File::open(&path).ok()?;
+        let mac: [u8; blake3::OUT_LEN] = fs::read(mac_path(&path)).ok()?.try_into().ok()?;
+        if self.mac(digest, &file).ok()? != blake3::Hash::from_bytes(mac) {
             tracing::warn!(path = %path.display(), "an artefact in the cache was changed: it is compiled anew");
             return None;
         }
-        match deserialize(engine, artefact) {
-            Ok(component) => Some(component),
+        match map(engine, &file, &path) {
+            Ok(component) => {
+                touch(&path);
+                Some(component)
+            }
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "an artefact in the cache can't be used: it is compiled anew");
                 None
@@ -83,12 +104,12 @@ impl Cache {
         }
     }
 
-    fn mac(&self, digest: &Digest, artefact: &[u8]) -> blake3::Hash {
+    fn mac(&self, digest: &Digest, artefact: impl Read) -> io::Result<blake3::Hash> {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update(digest.0.as_bytes());
         hasher.update(self.engine_hash.as_bytes());
-        hasher.update(artefact);
-        hasher.finalize()
+        hasher.update_reader(artefact)?;
+        Ok(hasher.finalize())
     }
 
     fn component_path(&self, digest: &Digest) -> PathBuf {
@@ -132,6 +153,56 @@ pub(crate) fn deserialize(engine: &Engine, artefact: &[u8]) -> wasmtime::Result<
     // SAFETY: `artefact` comes from `Engine::precompile_component`, straight from the compiler or from our cache, where its
     // MAC under a key that only this user can read was just verified.
     unsafe { Component::deserialize(engine, artefact) }
+}
+
+/// As [`deserialize`], out of a file whose MAC was just verified.
+#[expect(
+    unsafe_code,
+    reason = "wasmtime can't check machine code: callers pass what our compiler made, verified by its MAC"
+)]
+fn map(engine: &Engine, file: &File, path: &Path) -> wasmtime::Result<Component> {
+    // The file that was verified, whatever the path leads to by now.
+    let opened = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let path = if opened.exists() { opened.as_path() } else { path };
+    // SAFETY: as for `deserialize`; and the file is in a folder of the owner's alone, where files are replaced, never changed.
+    unsafe { Component::deserialize_file(engine, path) }
+}
+
+fn mac_path(artefact: &Path) -> PathBuf {
+    artefact.with_extension("mac")
+}
+
+/// It was used now: see [`bound`].
+fn touch(path: &Path) {
+    let used = File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
+    if let Err(error) = used {
+        tracing::debug!(path = %path.display(), %error, "the time of use can't be noted");
+    }
+}
+
+/// Removes what was used longest ago until the rest fits.
+fn bound(folder: &Path, limit_bytes: u64) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    let mut files: Vec<(SystemTime, u64, PathBuf)> = entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let path = entry.path();
+            let is_bulk = path.extension().is_some_and(|extension| extension == "wasm" || extension == "cwasm");
+            let metadata = entry.metadata().ok()?;
+            Some((metadata.modified().ok()?, metadata.len(), path)).filter(|_| is_bulk)
+        })
+        .collect();
+    files.sort();
+    let mut total: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
+    for (_, bytes, path) in files {
+        if total <= limit_bytes {
+            return;
+        }
+        // Gone already is as good.
+        let _ = fs::remove_file(&path);
+        let _ = fs::remove_file(mac_path(&path));
+        total = total.saturating_sub(bytes);
+    }
 }
 
 fn hex(digest: &Digest) -> &str {
@@ -181,6 +252,36 @@ mod tests {
     }
 
     #[test]
+    fn an_artefact_goes_on_working_when_its_file_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = crate::engine::compiler().unwrap();
+        let cache = Cache::open(folder.path(), crate::engine::hash(&engine)).unwrap();
+        let bytes = wat::parse_str("(component)").unwrap();
+        let artefact = engine.precompile_component(&bytes).unwrap();
+        cache.store_artefact(&digest(&bytes), &artefact).unwrap();
+        let component = cache.artefact(&engine, &digest(&bytes)).unwrap();
+        cache.store_artefact(&digest(&bytes), &artefact).unwrap();
+        assert_eq!(component.component_type().exports(&engine).len(), 0);
+        assert!(cache.artefact(&engine, &digest(&bytes)).is_some());
+    }
+
+    #[test]
+    fn what_was_used_longest_ago_goes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        for (age, name) in [(3, "old.wasm"), (2, "older-but-used.wasm"), (1, "new.wasm"), (4, "good.json")] {
+            let path = folder.path().join(name);
+            fs::write(&path, [0; 100]).unwrap();
+            let at = SystemTime::now() - std::time::Duration::from_secs(age * 60);
+            File::open(&path).unwrap().set_modified(at).unwrap();
+        }
+        touch(&folder.path().join("older-but-used.wasm"));
+        bound(folder.path(), 250);
+        let left = |name: &str| folder.path().join(name).exists();
+        assert!(!left("old.wasm"));
+        assert!(left("older-but-used.wasm") && left("new.wasm") && left("good.json"));
+    }
+
+    #[test]
     fn the_key_and_the_folders_are_the_owners_alone() {
         let folder = tempfile::tempdir().unwrap();
         Cache::open(folder.path(), String::new()).unwrap();
@@ -199,5 +300,7 @@ mod tests {
         assert_eq!(cache.component(&name).as_deref(), Some(b"bytes".as_slice()));
         fs::write(cache.component_path(&name), b"other").unwrap();
         assert_eq!(cache.component(&name), None);
+        cache.keep(&name, b"bytes").unwrap();
+        assert_eq!(cache.component(&name).as_deref(), Some(b"bytes".as_slice()), "a damaged file is mended");
     }
 }

@@ -2,7 +2,7 @@
 
 mod failure;
 
-pub(crate) use failure::{Misfit, call_error};
+pub(crate) use failure::{Misfit, call_error, words};
 
 use crate::engine::Running;
 use crate::executor::{BoxCall, Executor};

@@ -14,6 +14,14 @@ pub(crate) const TABLE_ELEMENTS: usize = 60_000;
 /// What `limits.memory-bytes` may be at most: the pool's slots are this large (address space, not memory).
 pub(crate) const MAX_MEMORY_BYTES: usize = 256 << 20;
 
+/// Linear memories of one component: every toolchain for components makes one. The pool has one for each sandbox, so that a
+/// component with many can't take those of the others.
+const MEMORIES: u32 = 1;
+/// Tables of one component: its own, and those that join its modules.
+const TABLES: u32 = 4;
+/// Core modules at work in one component. Interpreters bring their libraries as modules.
+const CORE_INSTANCES: u32 = 64;
+
 /// Sandboxes beyond the semaphore's: for describing plugins and checking configurations.
 pub(crate) const SPARE_SANDBOXES: u32 = 32;
 
@@ -33,11 +41,13 @@ fn pool(sandboxes: u32) -> PoolingAllocationConfig {
     let slots = sandboxes.saturating_add(SPARE_SANDBOXES);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
-        .total_core_instances(slots.saturating_mul(8))
-        .total_memories(slots)
-        .total_tables(slots.saturating_mul(3))
+        .total_core_instances(slots.saturating_mul(CORE_INSTANCES))
+        .total_memories(slots.saturating_mul(MEMORIES))
+        .total_tables(slots.saturating_mul(TABLES))
         .total_stacks(slots)
-        .max_core_instances_per_component(64)
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
         .max_component_instance_size(4 << 20)
         .max_core_instance_size(4 << 20)
         .table_elements(TABLE_ELEMENTS)

@@ -3,6 +3,7 @@
 use crate::imports::DoorsOptions;
 use quarterdeck_model::clock::Clock;
 use quarterdeck_model::id::IdSource;
+use quarterdeck_model::plugin::Digest;
 use quarterdeck_model::store::Store;
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -68,7 +69,17 @@ impl Options {
 pub struct Bundled {
     /// Its folder's name, for messages.
     pub name: String,
+    /// Of `bytes`. Known from the build, so that a start with a warm cache does not read them.
+    pub digest: Digest,
     pub bytes: Cow<'static, [u8]>,
+}
+
+impl Bundled {
+    /// With the digest that the bytes have.
+    pub fn new(name: &str, bytes: impl Into<Cow<'static, [u8]>>) -> Self {
+        let bytes = bytes.into();
+        Bundled { name: name.to_owned(), digest: crate::cache::digest(&bytes), bytes }
+    }
 }
 
 /// Where components are compiled. Compiling is no security boundary: what comes from a folder belongs into a child.

@@ -5,7 +5,7 @@ mod load;
 mod probation;
 
 pub(crate) use header::{Header, header};
-pub(crate) use load::Loader;
+pub(crate) use load::{BUNDLED, Loader};
 pub(crate) use probation::{Probation, Verdict};
 
 use crate::bindings;

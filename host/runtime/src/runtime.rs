@@ -11,7 +11,7 @@ mod watch;
 
 pub(crate) use calls::Request;
 
-use crate::cache::{Cache, digest};
+use crate::cache::Cache;
 use crate::call::Ground;
 use crate::catalog::{Catalog, Found, Stamp};
 use crate::engine;
@@ -21,7 +21,7 @@ use crate::imports::Doors;
 use crate::instance::Instance;
 use crate::linker::linker;
 use crate::options::{Bundled, Options};
-use crate::plugin::Loader;
+use crate::plugin::{BUNDLED, Loader};
 use announce::Announcer;
 use janitor::Order;
 use quarterdeck_model::clock::Clock;
@@ -159,11 +159,10 @@ impl Runtime {
     async fn load_bundled(&self, bundled: Vec<Bundled>) {
         let now = self.clock.now();
         let loads = bundled.into_iter().map(async |plugin| {
-            let digest = digest(&plugin.bytes);
-            let bytes = plugin.bytes.into_owned();
-            let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-            let source = "bundled".to_owned();
-            (plugin.name, size, digest.clone(), self.loader.load(&self.ground, bytes, digest, source, now).await)
+            let size = u64::try_from(plugin.bytes.len()).unwrap_or(u64::MAX);
+            let digest = plugin.digest;
+            let version = self.loader.load(&self.ground, plugin.bytes, digest.clone(), BUNDLED.to_owned(), now).await;
+            (plugin.name, size, digest, version)
         });
         let loaded = futures::future::join_all(loads).await;
         let mut names = Vec::new();

@@ -223,7 +223,8 @@ impl Sandbox {
     }
 }
 
-/// Bounds the linear memory and tables of a sandbox, and remembers whether it wanted more.
+/// Bounds the linear memory and tables of a sandbox, and remembers whether it wanted more. Memories are never given back
+/// before the sandbox ends, so what all of them have grown by is what they hold.
 pub(crate) struct Memory {
     limits: StoreLimits,
     limit_bytes: usize,
@@ -244,12 +245,16 @@ impl Memory {
 
 impl ResourceLimiter for Memory {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        if desired > self.limit_bytes || maximum.is_some_and(|maximum| desired > maximum) {
+        let all = self.high_water_bytes.saturating_add(desired.saturating_sub(current));
+        if all > self.limit_bytes || maximum.is_some_and(|maximum| desired > maximum) {
             self.exceeded = true;
-        } else {
-            self.high_water_bytes = self.high_water_bytes.max(desired);
+            return Ok(false);
         }
-        self.limits.memory_growing(current, desired, maximum)
+        let grows = self.limits.memory_growing(current, desired, maximum)?;
+        if grows {
+            self.high_water_bytes = all;
+        }
+        Ok(grows)
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {

@@ -11,7 +11,6 @@ use quarterdeck_model::plugin::{InstanceName, InstanceSpec, PluginStatus, Regist
 use quarterdeck_model::store::Store;
 use quarterdeck_model::{Span, Timestamp};
 use serde_json::json;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -59,8 +58,7 @@ impl Bench {
         let mut options = Options::new(folder.path().join("cache"), doors, store.clone(), clock.clone(), ids);
         options.plugins_dir = Some(folder.path().join("plugins"));
         options.sandboxes = 40;
-        options.bundled =
-            bundled.into_iter().map(|bytes| Bundled { name: "bundled".to_owned(), bytes: Cow::Owned(bytes) }).collect();
+        options.bundled = bundled.into_iter().map(|bytes| Bundled::new("bundled", bytes)).collect();
         set(&mut options);
         let shutdown = options.shutdown.clone();
         let runtime = Runtime::start(options).await.unwrap();

@@ -13,6 +13,8 @@ pub struct Component {
     pub name: &'static str,
     /// `collector`, as its folder says: what it is shipped for.
     pub kind: &'static str,
+    /// SHA-256 of the bytes, `sha256:<64 hex>`.
+    pub digest: &'static str,
     /// The component.
     pub bytes: &'static [u8],
 }
@@ -29,6 +31,15 @@ mod tests {
             // The preamble of a component: the magic number, version 13, layer 1.
             assert!(component.bytes.starts_with(b"\0asm\x0d\0\x01\0"), "{} is no component", component.name);
             assert!(component.bytes.len() < 1 << 20, "{} has {} bytes", component.name, component.bytes.len());
+        }
+    }
+
+    #[test]
+    fn digests_are_those_of_the_bytes() {
+        use sha2::Digest as _;
+        for component in COMPONENTS {
+            let digest = format!("sha256:{:x}", sha2::Sha256::digest(component.bytes));
+            assert_eq!(component.digest, digest, "{}", component.name);
         }
     }
 

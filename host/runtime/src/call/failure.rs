@@ -10,12 +10,29 @@ use wasmtime_wasi::I32Exit;
 /// Wasmtime's own error for a result that is too large has no public type.
 const FUEL_MESSAGE: &str = "fuel allocated for hostcalls has been exhausted";
 
+/// What a plugin says to a person may have this many bytes: it goes into documents, events and lists, none of which may be
+/// blown up by one plugin.
+const MAX_WORDS_BYTES: usize = 4 << 10;
+
+/// A plugin's words for a person, cut where they are too long.
+pub(crate) fn words(mut text: String) -> String {
+    if text.len() > MAX_WORDS_BYTES {
+        let end = (0..=MAX_WORDS_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+        text.shrink_to_fit();
+        text.push('…');
+    }
+    text
+}
+
 impl From<Failure> for CallError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Rejected(message) => CallError::Rejected { message },
-            Failure::Retry((message, after)) => CallError::Retry { message, after: after.map(Span::from_millis) },
-            Failure::Other(message) => CallError::Other { message },
+            Failure::Rejected(message) => CallError::Rejected { message: words(message) },
+            Failure::Retry((message, after)) => {
+                CallError::Retry { message: words(message), after: after.map(Span::from_millis) }
+            }
+            Failure::Other(message) => CallError::Other { message: words(message) },
         }
     }
 }
@@ -65,5 +82,23 @@ pub(crate) fn call_error(error: &wasmtime::Error, sandbox: &mut Sandbox) -> Call
     match sandbox.last_words() {
         Some(words) => CallError::Trapped { reason: format!("{reason}: {words}") },
         None => CallError::Trapped { reason },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_with_a_megabyte_of_words_is_cut_at_a_character() {
+        let long = "é".repeat(1 << 19);
+        for failure in
+            [Failure::Rejected(long.clone()), Failure::Retry((long.clone(), Some(5))), Failure::Other(long.clone())]
+        {
+            let message = CallError::from(failure).to_string();
+            assert!(message.len() <= MAX_WORDS_BYTES + '…'.len_utf8(), "{}", message.len());
+            assert!(message.ends_with("é…"));
+        }
+        assert_eq!(words("short".to_owned()), "short");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{convert, export};
 use crate::bindings::collector::exports::quarterdeck::collector::collector as wit;
-use crate::call::Misfit;
+use crate::call::{Misfit, words};
 use crate::runtime::{Request, Runtime};
 use async_trait::async_trait;
 use quarterdeck_model::Timestamp;
@@ -40,7 +40,7 @@ impl TryFrom<wit::Collection> for Collection {
                     wit::State::Degraded => Condition::Degraded,
                     wit::State::Failed => Condition::Failed,
                 },
-                message: collection.health.message,
+                message: words(collection.health.message),
             },
         })
     }

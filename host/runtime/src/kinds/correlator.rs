@@ -2,7 +2,7 @@
 
 use super::{convert, export};
 use crate::bindings::correlator::exports::quarterdeck::correlator::correlator as wit;
-use crate::call::Misfit;
+use crate::call::{Misfit, words};
 use crate::runtime::{Request, Runtime};
 use async_trait::async_trait;
 use quarterdeck_model::Timestamp;
@@ -43,9 +43,9 @@ fn placed(placement: wit::Placement, open: &[wit::Incident]) -> Result<Placement
         }
         wit::Placement::Join((incident, severity)) => Ok(Placement::Join { incident, severity: severity.into() }),
         wit::Placement::Open(opening) => {
-            Ok(Placement::Open { key: opening.key, title: opening.title, severity: opening.severity.into() })
+            Ok(Placement::Open { key: opening.key, title: words(opening.title), severity: opening.severity.into() })
         }
-        wit::Placement::Ignore(reason) => Ok(Placement::Ignore { reason }),
+        wit::Placement::Ignore(reason) => Ok(Placement::Ignore { reason: words(reason) }),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{convert, export};
 use crate::bindings::deployment_strategy::exports::quarterdeck::deployment_strategy::deployment_strategy as wit;
 use crate::bindings::deployment_strategy::quarterdeck::types::replicas as target;
-use crate::call::Misfit;
+use crate::call::{Misfit, words};
 use crate::runtime::{Request, Runtime};
 use async_trait::async_trait;
 use quarterdeck_model::Span;
@@ -47,11 +47,11 @@ fn decided(decision: wit::Decision) -> Result<Decision, CallError> {
         wit::Move::Weight(percent) => Move::Weight { percent },
         wit::Move::Retire(replicas) => Move::Retire { replicas },
         wit::Move::Hold(millis) => Move::Hold { span: Span::from_millis(millis) },
-        wit::Move::Pause(reason) => Move::Pause { reason },
+        wit::Move::Pause(reason) => Move::Pause { reason: words(reason) },
         wit::Move::Complete => Move::Complete,
-        wit::Move::RollBack(reason) => Move::RollBack { reason },
+        wit::Move::RollBack(reason) => Move::RollBack { reason: words(reason) },
     };
-    Ok(Decision { next, reason: decision.reason, state: convert::state(decision.state)? })
+    Ok(Decision { next, reason: words(decision.reason), state: convert::state(decision.state)? })
 }
 
 impl From<&Plan> for wit::Deployment {

@@ -2,6 +2,7 @@
 
 use super::{convert, export};
 use crate::bindings::deployment_target::exports::quarterdeck::deployment_target::deployment_target as wit;
+use crate::call::words;
 use crate::runtime::{Request, Runtime};
 use async_trait::async_trait;
 use quarterdeck_model::kind::deployment_target::{DeploymentTarget, Observation, Replica, ReplicaPhase, Step};
@@ -61,7 +62,7 @@ impl From<wit::Replica> for Replica {
             weight: replica.weight,
             responses: replica.responses,
             failures: replica.failures,
-            message: replica.message,
+            message: words(replica.message),
         }
     }
 }

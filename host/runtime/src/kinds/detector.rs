@@ -2,7 +2,7 @@
 
 use super::{convert, export};
 use crate::bindings::detector::exports::quarterdeck::detector::detector as wit;
-use crate::call::Misfit;
+use crate::call::{Misfit, words};
 use crate::runtime::{Request, Runtime};
 use async_trait::async_trait;
 use quarterdeck_model::kind::detector::{Detector, Signal, Verdict, Window};
@@ -48,7 +48,7 @@ fn judged(verdict: wit::Verdict, series: usize) -> Result<Verdict, CallError> {
             severity: signal.severity.into(),
             value: signal.value,
             expected: signal.expected,
-            reason: signal.reason,
+            reason: words(signal.reason),
         })
     });
     Ok(Verdict { signals: signals.collect::<Result<_, CallError>>()?, state: convert::state(verdict.state)? })

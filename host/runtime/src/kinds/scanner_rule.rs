@@ -2,7 +2,7 @@
 
 use super::export;
 use crate::bindings::scanner_rule::exports::quarterdeck::scanner_rule::scanner_rule as wit;
-use crate::call::Misfit;
+use crate::call::{Misfit, words};
 use crate::runtime::{Request, Runtime};
 use async_trait::async_trait;
 use quarterdeck_model::kind::scanner_rule::{Interest, Reported, ScannerRule, Subject, SubjectKind};
@@ -61,10 +61,10 @@ fn reported(finding: wit::Finding, subjects: usize) -> Result<Reported, CallErro
         subject: subject
             .ok_or_else(|| Misfit::error(format!("it reports on subject {} of {subjects}", finding.subject)))?,
         rule: finding.rule,
-        title: finding.title,
+        title: words(finding.title),
         severity: finding.severity.into(),
-        message: finding.message,
-        remediation: finding.remediation,
+        message: words(finding.message),
+        remediation: words(finding.remediation),
         line: finding.line,
         column: finding.column,
         cwe: finding.cwe,

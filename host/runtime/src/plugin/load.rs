@@ -11,6 +11,7 @@ use crate::sandbox::Sandbox;
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::plugin::{Capability, Digest, Kind, PluginRef};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use tokio::sync::{Notify, Semaphore};
@@ -19,6 +20,8 @@ use wasmtime::component::{Component, InstancePre, Linker};
 
 /// The versions of the interfaces that this host speaks: `0.1`, with any patch.
 const INTERFACE_VERSION: &str = "0.1";
+/// [`Version::source`] of what came with the binary.
+pub(crate) const BUNDLED: &str = "bundled";
 const MAX_TEXT_BYTES: usize = 4096;
 const MAX_SCHEMA_BYTES: usize = 256 << 10;
 const MAX_CAPABILITIES: usize = 32;
@@ -44,43 +47,34 @@ impl Loader {
     pub(crate) async fn load(
         &self,
         ground: &Ground,
-        bytes: Vec<u8>,
+        bytes: Cow<'static, [u8]>,
         digest: Digest,
         source: String,
         now: Timestamp,
     ) -> Result<Arc<Version>, Refusal> {
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        if length > MAX_COMPONENT_BYTES {
-            return Err(format!("{length} bytes are more than the {MAX_COMPONENT_BYTES} that a component may have"));
-        }
-        match header(&bytes) {
-            Header::Component => {}
-            Header::CoreModule => {
-                return Err("it is a core module, not a component; hint: build it for `wasm32-wasip2`, or wrap it \
-                            with `wasm-tools component new`"
-                    .to_owned());
+        let component = match self.cache.artefact(&self.engine, &digest) {
+            Some(component) => component,
+            None => {
+                check(&bytes)?;
+                self.compiled(&bytes, &digest).await?
             }
-            Header::Incomplete => {
-                return Err("it is not a whole component: it ends in the middle of a section".to_owned());
-            }
-            Header::Other => return Err("it is not a WebAssembly component".to_owned()),
-        }
-        let component = self.component(&bytes, &digest).await?;
+        };
         let kinds = kinds(&component, &self.engine)?;
         let pre = self.linker.instantiate_pre(&component).map_err(|error| self.link_error(&component, &error))?;
         let exports = exports(&pre, &kinds)?;
         let manifest = describe(ground, &exports, &digest, &source).await?;
         let version = version(manifest, kinds, exports, digest, source, length, now)?;
-        self.cache
-            .keep(&version.reference.digest, &bytes)
-            .unwrap_or_else(|error| tracing::warn!(%error, "the component store can't keep a component"));
+        // What is part of the binary can't get lost.
+        if version.source != BUNDLED
+            && let Err(error) = self.cache.keep(&version.reference.digest, &bytes)
+        {
+            tracing::warn!(%error, "the component store can't keep a component");
+        }
         Ok(Arc::new(version))
     }
 
-    async fn component(&self, bytes: &[u8], digest: &Digest) -> Result<Component, Refusal> {
-        if let Some(component) = self.cache.artefact(&self.engine, digest) {
-            return Ok(component);
-        }
+    async fn compiled(&self, bytes: &[u8], digest: &Digest) -> Result<Component, Refusal> {
         // The semaphore is never closed; were it, compiling without it would do no harm.
         let _permit = self.compiling.acquire().await;
         let artefact = compile(&self.compiler, &self.engine, bytes.to_vec())
@@ -88,6 +82,10 @@ impl Loader {
             .map_err(|reason| format!("it can't be compiled: {reason}"))?;
         if let Err(error) = self.cache.store_artefact(digest, &artefact) {
             tracing::warn!(%error, "the cache can't keep an artefact: the next start compiles it again");
+        }
+        // Out of the cache it is mapped; what stays in memory is only what the cache could not keep.
+        if let Some(component) = self.cache.artefact(&self.engine, digest) {
+            return Ok(component);
         }
         deserialize(&self.engine, &artefact).map_err(|error| format!("what was compiled can't be used: {error:#}"))
     }
@@ -106,6 +104,23 @@ impl Loader {
         } else {
             format!("it imports {}, which this host does not provide", foreign.join(", "))
         }
+    }
+}
+
+/// Whether the bytes can be a component at all, before anything is made of them.
+fn check(bytes: &[u8]) -> Result<(), Refusal> {
+    if u64::try_from(bytes.len()).map_or(true, |length| length > MAX_COMPONENT_BYTES) {
+        return Err(format!("{} bytes are more than the {MAX_COMPONENT_BYTES} that a component may have", bytes.len()));
+    }
+    match header(bytes) {
+        Header::Component => Ok(()),
+        Header::CoreModule => {
+            Err("it is a core module, not a component; hint: build it for `wasm32-wasip2`, or wrap it \
+                                   with `wasm-tools component new`"
+                .to_owned())
+        }
+        Header::Incomplete => Err("it is not a whole component: it ends in the middle of a section".to_owned()),
+        Header::Other => Err("it is not a WebAssembly component".to_owned()),
     }
 }
 

@@ -110,7 +110,7 @@ impl Runtime {
             Some(version) => Ok(version),
             None => {
                 let now = self.clock.now();
-                self.loader.load(&self.ground, bytes, digest.clone(), file.clone(), now).await
+                self.loader.load(&self.ground, bytes.into(), digest.clone(), file.clone(), now).await
             }
         };
         Some(Content { file, stamp, digest: Some(digest), result })

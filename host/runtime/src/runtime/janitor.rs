@@ -72,7 +72,7 @@ impl Runtime {
         let bytes = self.loader.cache.component(&wanted)?;
         let source = "component store".to_owned();
         let found = digest(&bytes);
-        match self.loader.load(&self.ground, bytes, found, source, self.clock.now()).await {
+        match self.loader.load(&self.ground, bytes.into(), found, source, self.clock.now()).await {
             Ok(version) if version.reference.name == name => Some(version),
             Ok(_) => None,
             Err(reason) => {

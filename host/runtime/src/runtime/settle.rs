@@ -4,7 +4,7 @@ use super::Runtime;
 use super::announce::{INSTANCE_STATE_CHANGED, PLUGIN_LOADED, PLUGIN_REPLACED, PLUGIN_RETIRED, PLUGIN_ROLLED_BACK};
 use crate::catalog::Swap;
 use crate::instance::{Binding, Instance};
-use crate::plugin::Version;
+use crate::plugin::{BUNDLED, Version};
 use quarterdeck_model::plugin::{InstanceState, PluginRef};
 use serde_json::json;
 use std::sync::{Arc, Weak};
@@ -46,7 +46,7 @@ impl Runtime {
 
     /// A new version is on probation if there is another one to go back to.
     fn watch_first_calls(&self, name: &str, old: Option<&Arc<Version>>, new: &Arc<Version>) {
-        let is_proven = new.source == "bundled" || self.ledger_has(name, &new.reference.digest);
+        let is_proven = new.source == BUNDLED || self.ledger_has(name, &new.reference.digest);
         let has_other = old.is_some() || self.ledger_other(name, &new.reference.digest).is_some();
         if self.probation_calls > 0 && has_other && !is_proven {
             new.probation.begin();

@@ -123,3 +123,11 @@ async fn what_is_asked_for_has_to_be_granted() {
     assert!(reason.contains("stays on version 1.0.0") && reason.contains("`exec`"), "{reason}");
     eventually("the new version in use", || bench.status("guest").filter(|status| status.version == "2.0.0")).await;
 }
+
+/// Each takes one of the pool's places for memories: many in one component would take those of the others.
+#[tokio::test]
+async fn a_component_with_more_memories_than_one() {
+    let many = "(core module $memory (memory 1)) (core instance (instantiate $memory))";
+    let text = format!("(component {many} {})", many.replace("$memory", "$other"));
+    check(&wat::parse_str(text).unwrap(), "memories").await;
+}
