@@ -2,16 +2,20 @@
 //!
 //! `cargo run --release -p quarterdeck-scheduler --example scheduler-bench`
 //!
-//! Printed: the median and the 99th percentile of the time between plan and start, and the process's share of one core. With
-//! `--no-jitter` all of them are due in the same millisecond.
+//! Prints rows of a table: the time between plan and start, and the process's share of one core. With `--no-jitter` all jobs
+//! are due in the same millisecond.
 
 #![expect(clippy::expect_used, reason = "a benchmark may panic")]
+
+#[path = "../../../tests/bench/report.rs"]
+mod report;
 
 use async_trait::async_trait;
 use quarterdeck_model::clock::Clock;
 use quarterdeck_model::domain::job::JobSpec;
 use quarterdeck_model::{Span, Timestamp};
 use quarterdeck_scheduler::{Job, Options, Scheduler, SystemClock};
+use report::{percentile, row};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -19,12 +23,13 @@ const JOBS: usize = 10_000;
 const INTERVAL: Span = Span::from_secs(15);
 const DURATION: Duration = Duration::from_secs(35);
 
-struct Measure(Mutex<Vec<u64>>);
+/// Milliseconds.
+struct Measure(Mutex<Vec<f64>>);
 
 #[async_trait]
 impl Job for Measure {
     async fn run(&self, planned: Timestamp) -> Result<(), String> {
-        let late = SystemClock.now().since(planned).as_millis();
+        let late = SystemClock.now().since(planned).as_millis() as f64;
         self.0.lock().map_err(|e| e.to_string())?.push(late);
         Ok(())
     }
@@ -49,25 +54,25 @@ async fn main() {
         let spec = JobSpec { jitter, at_start: false, ..JobSpec::every(format!("bench/{index}"), INTERVAL) };
         scheduler.set(spec, measure.clone()).expect("a good schedule");
     }
-    println!("set {JOBS} jobs at {INTERVAL} in {} ms", setting.elapsed().as_millis());
+    let set = format!("{} ms", setting.elapsed().as_millis());
+    row(&format!("setting {JOBS} jobs"), &set, "", "");
     let (started, before) = (Instant::now(), cpu_time());
     tokio::time::sleep(DURATION).await;
     let (elapsed, after) = (started.elapsed(), cpu_time());
     shutdown.cancel();
     scheduler.drained().await;
     let mut late = measure.0.lock().expect("no run panicked").clone();
-    late.sort_unstable();
-    let at = |share: usize| late.get(late.len() * share / 1000).copied().unwrap_or(0);
     let missed: u64 = scheduler.list().iter().map(|job| job.missed).sum();
-    println!("runs      {}", late.len());
-    println!("missed    {missed}");
-    println!("late p50  {} ms", at(500));
-    println!("late p99  {} ms", at(990));
-    println!("late max  {} ms", late.last().copied().unwrap_or(0));
-    match (before, after) {
+    let what = format!("{JOBS} jobs at {INTERVAL}: start behind the plan");
+    row(&format!("{what}, p50"), &format!("{} ms", percentile(&mut late, 0.5)), "", "");
+    row(&format!("{what}, p99"), &format!("{} ms", percentile(&mut late, 0.99)), "50 ms", "");
+    row(&format!("{what}, worst of {}", late.len()), &format!("{} ms", percentile(&mut late, 1.0)), "", "");
+    row("runs left out", &missed.to_string(), "0", "");
+    let cpu = match (before, after) {
         (Some(before), Some(after)) => {
-            println!("cpu       {:.1} % of one core", (after - before).as_secs_f64() / elapsed.as_secs_f64() * 100.0);
+            format!("{:.1} % of a core", (after - before).as_secs_f64() / elapsed.as_secs_f64() * 100.0)
         }
-        _ => println!("cpu       not known on this system"),
-    }
+        _ => "not known on this system".to_owned(),
+    };
+    row("CPU of the scheduler for them", &cpu, "15 % of a core", "");
 }
