@@ -1,6 +1,7 @@
 //! Is it ready? A GET of the health URL every 500 ms; any 2xx is a yes.
 
 use quarterdeck_model::process::ProcessPhase;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -14,7 +15,8 @@ const FAILURES: u32 = 3;
 /// A process that was never healthy is "starting" for this long before it is "unhealthy".
 const START_PERIOD: Duration = Duration::from_secs(30);
 
-/// A health URL, taken apart. Only plain HTTP: it is asked of the machine itself.
+/// A health URL, taken apart. Only plain HTTP to a loopback address, whatever a name is looked up to: the process runs on this
+/// machine, and asking elsewhere would be a way around the grants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     /// `host:port`, as a socket takes it and as the `Host` header shows it.
@@ -40,6 +42,11 @@ impl Target {
             !host.is_empty() && (!host.contains(':') || host.ends_with(']')) && port.parse::<u16>().is_ok()
         });
         let authority = if has_port { authority.to_owned() } else { format!("{authority}:80") };
+        if authority.parse::<SocketAddr>().is_ok_and(|address| !is_loopback(address.ip())) {
+            return Err(format!(
+                "`{authority}` is not on this machine; hint: health URLs are asked of loopback addresses only"
+            ));
+        }
         let path = if path.starts_with('?') { format!("/{path}") } else { path.to_owned() };
         Ok(Target { authority, path })
     }
@@ -50,7 +57,12 @@ impl Target {
     }
 
     async fn status(&self) -> std::io::Result<u16> {
-        let mut stream = TcpStream::connect(&self.authority).await?;
+        let found: Vec<SocketAddr> = tokio::net::lookup_host(&self.authority).await?.collect();
+        let own: Vec<SocketAddr> = found.into_iter().filter(|address| is_loopback(address.ip())).collect();
+        if own.is_empty() {
+            return Err(std::io::Error::new(std::io::ErrorKind::AddrNotAvailable, "no loopback address"));
+        }
+        let mut stream = TcpStream::connect(own.as_slice()).await?;
         let request = format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: quarterdeck-supervisor\r\nAccept: */*\r\nConnection: close\r\n\r\n",
             self.path, self.authority
@@ -66,6 +78,11 @@ impl Target {
             .and_then(|digits| digits.parse().ok())
             .ok_or_else(|| std::io::Error::new(std::io::ErrorKind::InvalidData, "not an HTTP response"))
     }
+}
+
+/// Also where an IPv4 address is written as one of IPv6.
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
 }
 
 /// Keeps `phase` up to date, until it is dropped. Without a URL, running is all there is to know.
@@ -116,5 +133,23 @@ mod tests {
         for url in ["https://a/", "a:80", "http://", "http:///x", "http://u@h/", "http://h/\r\nX: y", "http://h/a b"] {
             assert!(Target::parse(url).is_err(), "{url}");
         }
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_refused() {
+        for url in ["http://192.0.2.1:80/", "http://169.254.169.254/latest", "http://[2001:db8::1]:80/"] {
+            assert!(Target::parse(url).unwrap_err().contains("loopback"), "{url}");
+        }
+        assert!(Target::parse("http://[::ffff:127.0.0.1]:80/").is_ok());
+    }
+
+    /// What a name means is known only when it is looked up: `0.0.0.0` stands for one that leads elsewhere, and a listener that
+    /// would answer is there.
+    #[tokio::test]
+    async fn a_name_that_leads_elsewhere_is_not_asked() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let authority = format!("0.0.0.0:{}", listener.local_addr().unwrap().port());
+        let target = Target { authority, path: "/".to_owned() };
+        assert_eq!(target.status().await.unwrap_err().kind(), std::io::ErrorKind::AddrNotAvailable);
     }
 }
