@@ -2,7 +2,20 @@
 
 use crate::harness::{Setup, eventually};
 use serde_json::json;
+use std::process::{Child, Stdio};
 use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// Ended with the test, however that ends.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 #[test]
 fn a_bad_file_is_refused_with_file_line_and_column() {
@@ -52,4 +65,40 @@ async fn a_variable_lies_over_the_file() {
     let daemon = setup.start().await;
     let effective = daemon.get("/api/v1/configuration").await;
     assert!(effective.to_string().contains("3d"), "{effective:#}");
+}
+
+#[test]
+fn without_a_named_folder_the_one_in_the_data_folder_is_read() {
+    let setup = Setup::new();
+    let folder = setup.data_dir().join("config");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("quarterdeck.toml"), "no-such-key = 1\n").unwrap();
+    let mut command = setup.command(&["config", "check"]);
+    command.env_remove("QUARTERDECK_CONFIG_DIR").env("XDG_CONFIG_HOME", setup.folder.path());
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("no-such-key"), "{said}");
+}
+
+#[test]
+fn a_named_folder_that_is_not_there_is_a_mistake() {
+    let setup = Setup::new();
+    let missing = setup.folder.path().join("typo");
+    let output = setup.run(&["config", "check", "--config-dir", missing.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("there is no folder") && said.contains("hint:"), "{said}");
+    assert!(!missing.exists());
+}
+
+#[tokio::test]
+async fn the_data_folder_of_the_file_is_used_by_daemon_and_command_line() {
+    let setup = Setup::new().config("data-dir = \"elsewhere\"\n");
+    let data = setup.config_dir().join("elsewhere");
+    let mut daemon = setup.command(&["run", "--listen", "127.0.0.1:0"]);
+    daemon.env_remove("QUARTERDECK_DATA_DIR").stdout(Stdio::null()).stderr(Stdio::null());
+    let _daemon = Ended(daemon.spawn().unwrap());
+    eventually("the daemon in its folder", SOON, async || data.join("url").is_file().then_some(())).await;
+    let mut status = setup.command(&["status", "--json"]);
+    let output = status.env_remove("QUARTERDECK_DATA_DIR").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -3,7 +3,7 @@
 
 use crate::place::push;
 use crate::problem::{Problem, nearest};
-use crate::tree::Node;
+use crate::tree::{Kind, Node};
 use quarterdeck_model::plugin::InstanceName;
 use quarterdeck_model::{Span, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +22,7 @@ pub(crate) fn check(root: &Node, problems: &mut Vec<Problem>) {
     check.intervals();
     check.grants();
     check.exclusions();
+    check.minimums();
 }
 
 struct Check<'a> {
@@ -159,6 +160,25 @@ impl<'a> Check<'a> {
                         self.problems.push(Problem::at(&path.place, &at, message));
                     }
                 }
+            }
+        }
+    }
+
+    /// With less of these nothing works any more.
+    fn minimums(&mut self) {
+        for (pointer, least) in [
+            ("/runtime/sandboxes", 2),
+            ("/runtime/guest-threads", 1),
+            ("/runtime/compile-memory-bytes", 64 << 20),
+            ("/runtime/quarantine-after", 1),
+            ("/events/stream-buffer", 1),
+            ("/api/body-limit-bytes", 1024),
+        ] {
+            let Some(node) = self.root.at(pointer) else { continue };
+            let Kind::Scalar(value) = &node.kind else { continue };
+            if value.as_u64().is_some_and(|value| value < least) {
+                let message = format!("expected {least} or more, found {value}");
+                self.problems.push(Problem::at(&node.place, pointer, message));
             }
         }
     }

@@ -103,14 +103,14 @@ async fn run(context: Context, mut consumer: Consumer) {
                 Ok(()) => break,
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error @ (StoreError::Invalid(_) | StoreError::Corrupt(_))) => {
-                    one_by_one(&context, &consumer, &batch.events, &error).await;
+                    if one_by_one(&context, &consumer, &batch.events, &error).await.is_err() {
+                        return;
+                    }
                     break;
                 }
                 Err(error) => {
-                    warn!(%error, "events could not be told; tried again");
-                    tokio::select! {
-                        () = context.shutdown.cancelled() => return,
-                        () = tokio::time::sleep(AGAIN) => {}
+                    if again(&context, &error).await.is_err() {
+                        return;
                     }
                 }
             }
@@ -118,20 +118,53 @@ async fn run(context: Context, mut consumer: Consumer) {
     }
 }
 
+/// The host is stopping.
+struct Stopping;
+
+/// Waits a little: what went wrong is the store's, and not the event's.
+async fn again(context: &Context, error: &StoreError) -> Result<(), Stopping> {
+    warn!(%error, "events could not be told; tried again");
+    tokio::select! {
+        () = context.shutdown.cancelled() => Err(Stopping),
+        () = tokio::time::sleep(AGAIN) => Ok(()),
+    }
+}
+
 /// Something in the batch can't be handled: the rest is, and that is put aside.
-async fn one_by_one(context: &Context, consumer: &Consumer, events: &[StoredEvent], error: &StoreError) {
+async fn one_by_one(
+    context: &Context,
+    consumer: &Consumer,
+    events: &[StoredEvent],
+    error: &StoreError,
+) -> Result<(), Stopping> {
     warn!(%error, "a batch of events can't be told as one");
     for stored in events {
-        let handled = match handle(context, std::slice::from_ref(stored)) {
-            Ok(transition) => context.commit(transition.ack(CONSUMER, stored.offset)).await.map(|_| ()),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = handled
-            && let Err(error) = consumer.dead_letter(stored, &error.to_string()).await
-        {
-            warn!(offset = %stored.offset, %error, "can't put the event aside");
+        loop {
+            let handled = match handle(context, std::slice::from_ref(stored)) {
+                Ok(transition) => context.commit(transition.ack(CONSUMER, stored.offset)).await.map(|_| ()),
+                Err(error) => Err(error),
+            };
+            let put_aside = match handled {
+                Err(error @ (StoreError::Invalid(_) | StoreError::Corrupt(_))) => {
+                    consumer.dead_letter(stored, &error.to_string()).await.map_err(|error| match error {
+                        quarterdeck_bus::Error::Store(error) => error,
+                        error => StoreError::Invalid(error.to_string()),
+                    })
+                }
+                handled => handled,
+            };
+            match put_aside {
+                Ok(()) => break,
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error @ (StoreError::Invalid(_) | StoreError::Corrupt(_))) => {
+                    error!(offset = %stored.offset, %error, "an event can't be told, nor put aside: it is passed over");
+                    break;
+                }
+                Err(error) => again(context, &error).await?,
+            }
         }
     }
+    Ok(())
 }
 
 /// What is to be made of a stretch of the log.

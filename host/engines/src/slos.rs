@@ -27,7 +27,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 use tracing::warn;
 
-const EVERY: Span = Span::from_secs(15);
+/// The first calculation of a new host comes before its first sample: the second one must not be long in coming.
+const EVERY: Span = Span::from_secs(5);
 /// A status whose state stays the same is written this often; its figures in memory are those of the last calculation.
 const WRITE_EVERY: Span = Span::from_secs(60);
 

@@ -20,7 +20,8 @@ pub(crate) struct Global {
     /// Folder that holds all of the daemon's data [default: ~/.local/share/quarterdeck]
     #[arg(long, global = true, env = "QUARTERDECK_DATA_DIR", value_name = "FOLDER")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Folder of the configuration [default: /etc/quarterdeck or ~/.config/quarterdeck, where one exists]
+    /// Folder of the configuration [default: ~/.config/quarterdeck or /etc/quarterdeck, where one holds a quarterdeck.toml, else
+    /// `config` in the data folder]
     #[arg(long, global = true, env = "QUARTERDECK_CONFIG_DIR", value_name = "FOLDER")]
     pub(crate) config_dir: Option<PathBuf>,
     /// Name of the overlay in `environments/`

@@ -10,8 +10,17 @@ use std::path::PathBuf;
 pub(crate) const ADDRESS_FILE: &str = "url";
 pub(crate) const TOKEN_FILE: &str = "token";
 
-/// `--data-dir`, or the default that the daemon uses too.
-pub(crate) fn data_dir(global: &Global) -> Result<PathBuf> {
+/// The folder that the daemon of this configuration keeps its data in.
+fn data_dir(global: &Global) -> Result<PathBuf> {
+    match (&global.data_dir, crate::daemon::load_configuration(global)) {
+        (None, Ok(loaded)) => Ok(loaded.settings.data_dir),
+        // A configuration with a mistake in it must not keep anybody from asking the daemon that runs.
+        _ => default_data_dir(global),
+    }
+}
+
+/// `--data-dir`, or where data is kept if no configuration says otherwise.
+pub(crate) fn default_data_dir(global: &Global) -> Result<PathBuf> {
     if let Some(folder) = &global.data_dir {
         return Ok(folder.clone());
     }
@@ -39,9 +48,12 @@ impl Client {
             (None, Some(listen)) => format!("http://{listen}"),
             (None, None) => written(folder.join(ADDRESS_FILE)).unwrap_or_else(|| "http://127.0.0.1:7700".to_owned()),
         };
+        let announced = written(folder.join(ADDRESS_FILE)).is_some() || global.url.is_some() || global.listen.is_some();
         let token = match &global.token_file {
             Some(path) => Some(written(path.clone()).with_context(|| format!("failed to read {}", path.display()))?),
-            None => written(folder.join(TOKEN_FILE)),
+            // At an address that nobody named, anybody may be listening.
+            None if announced => written(folder.join(TOKEN_FILE)),
+            None => None,
         };
         let http = reqwest::Client::builder().no_proxy().build()?;
         Ok(Client { base, token, http })
@@ -84,6 +96,7 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str, query: &[(&str, String)]) -> reqwest::RequestBuilder {
+        let reads = method == Method::GET;
         let mut url = format!("{}{path}", self.base);
         for (index, (name, value)) in query.iter().enumerate() {
             url.push(if index == 0 { '?' } else { '&' });
@@ -92,9 +105,10 @@ impl Client {
             url.push_str(&escape(value));
         }
         let request = self.http.request(method, url);
+        // Reading is free: the token goes only where it is needed.
         match &self.token {
-            Some(token) => request.bearer_auth(token),
-            None => request,
+            Some(token) if !reads => request.bearer_auth(token),
+            _ => request,
         }
     }
 

@@ -54,15 +54,17 @@ pub(crate) fn install_crypto() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// `--config-dir`, or the first of the usual places that exists.
+/// `--config-dir`, else the first of the usual places that holds a `quarterdeck.toml`, else `config` in the data folder.
 fn config_dir(global: &Global) -> Option<PathBuf> {
-    global.config_dir.clone().or_else(|| {
+    let usual = || {
         let home = std::env::var_os("XDG_CONFIG_HOME")
             .map(PathBuf::from)
             .or_else(|| std::env::home_dir().map(|home| home.join(".config")));
         let places = [home.map(|home| home.join("quarterdeck")), Some(PathBuf::from("/etc/quarterdeck"))];
         places.into_iter().flatten().find(|place| place.join("quarterdeck.toml").is_file())
-    })
+    };
+    let last = || crate::client::default_data_dir(global).ok().map(|data| data.join("config"));
+    global.config_dir.clone().or_else(usual).or_else(last)
 }
 
 /// All layers, as this invocation names them.
@@ -76,9 +78,17 @@ pub(crate) fn load_configuration(global: &Global) -> Result<Loaded, Problems> {
     if let Some(listen) = &global.listen {
         flags.push(Flag { path: "listen".to_owned(), value: listen.clone(), name: "--listen".to_owned() });
     }
-    if let Ok(data_dir) = crate::client::data_dir(global) {
+    if let Some(data_dir) = &global.data_dir {
         let value = data_dir.display().to_string();
         flags.push(Flag { path: "data-dir".to_owned(), value, name: "--data-dir".to_owned() });
+    }
+    if let Some(named) = global.config_dir.as_ref().filter(|named| !named.is_dir()) {
+        return Err(Problems(vec![quarterdeck_config::Problem {
+            place: None,
+            pointer: String::new(),
+            message: format!("there is no folder {}", named.display()),
+            hint: Some(format!("make one: quarterdeck init {}", named.display())),
+        }]));
     }
     quarterdeck_config::load(Source {
         dir: config_dir(global),
@@ -104,7 +114,12 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
         .enable_all()
         .build()
         .context("failed to start threads")
-        .and_then(|threads| threads.block_on(run(&arguments.global, loaded)));
+        .and_then(|threads| {
+            let ended = threads.block_on(run(&arguments.global, loaded));
+            // Work on blocking threads can't be cut off, and the end does not wait for it.
+            threads.shutdown_timeout(Duration::from_millis(200));
+            ended
+        });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -375,6 +390,16 @@ async fn until_the_end(
     let mut failed = database.failed();
     loop {
         tokio::select! {
+            // A failed store ends the flows, too: it is the reason, and they are what follows.
+            biased;
+            reason = failed.wait_for(Option::is_some) => {
+                let reason = match reason {
+                    Ok(reason) => reason.as_ref().map(ToString::to_string),
+                    Err(_) => None,
+                };
+                let reason = reason.unwrap_or_else(|| "it ended by itself".to_owned());
+                return Ok(Some(format!("the store has failed: {reason}; what was acknowledged is safe")));
+            }
             _ = interrupt.recv() => return Ok(None),
             _ = terminate.recv() => return Ok(None),
             _ = hangup.recv() => {
@@ -383,13 +408,6 @@ async fn until_the_end(
                 }
             }
             flow = engines.failed() => return Ok(Some(format!("the flow `{flow}` ended by itself"))),
-            changed = failed.changed() => {
-                let reason = failed.borrow().as_ref().map(ToString::to_string);
-                if changed.is_err() || reason.is_some() {
-                    let reason = reason.unwrap_or_else(|| "it ended by itself".to_owned());
-                    return Ok(Some(format!("the store has failed: {reason}; what was acknowledged is safe")));
-                }
-            }
         }
     }
 }

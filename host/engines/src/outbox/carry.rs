@@ -155,8 +155,16 @@ impl Settled<'_> {
                 let expected = Expected::Revision(self.revision);
                 let mut transition = Transition::new().put(OUTBOX, id, expected, to_value(&pending)?);
                 transition.absorb(belongings);
-                patiently(context, transition).await?;
-                Ok(Verdict::Again { absences, due: pending.due })
+                match patiently(context, transition).await {
+                    Err(StoreError::Invalid(reason)) => {
+                        // What the plugin handed back can't be kept. The attempt still counts, or there would be no end to them.
+                        let ending = Ending::Failed(format!("its result can't be kept: {reason}"));
+                        let belongings = Transition::new();
+                        let ended = Ended { pending: self.pending, ending, plugin: self.plugin, belongings };
+                        ended.commit(context, self.revision).await
+                    }
+                    kept => kept.map(|()| Verdict::Again { absences, due: pending.due }),
+                }
             }
             After::End(ending) => {
                 let ended = Ended { pending: self.pending, ending, plugin: self.plugin, belongings };

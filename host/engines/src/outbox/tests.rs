@@ -56,6 +56,20 @@ async fn what_is_done_comes_back_to_its_owner_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn an_answer_that_can_not_be_kept_ends_the_effect_instead_of_being_asked_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _tasks, _) = bench(folder.path(), &fake(), START).await;
+    let token = "x".repeat(2 << 20);
+    bench.fake.with(|fake| {
+        fake.act = Some(Box::new(move |_| Ok(Outcome::Pending { token: token.clone(), after: Span::from_secs(1) })));
+    });
+    commit(&bench, &[&effect(&bench, "run_1", DeliveryClass::AtLeastOnce)]).await;
+    let failed = bench.event("effect.failed", Some("run_1"), Offset(0)).await;
+    assert!(result(&failed).error.unwrap().contains("can't be kept"));
+    assert_eq!(bench.fake.calls().len(), 1);
+}
+
+#[tokio::test]
 async fn a_failure_that_may_pass_is_tried_again_with_the_same_key() {
     let folder = tempfile::tempdir().unwrap();
     let (bench, _tasks, _) = bench(folder.path(), &fake(), START).await;

@@ -65,12 +65,16 @@ impl Circuit {
     }
 
     /// `misbehaviour`: what the call did wrong; `None`: it ended in order (with a result, or a failure in the plugin's words).
-    pub(crate) fn record(&self, misbehaviour: Option<String>, now: Timestamp) -> Option<Change> {
+    /// Only the trial's own call decides a trial.
+    pub(crate) fn record(&self, admission: Admission, misbehaviour: Option<String>, now: Timestamp) -> Option<Change> {
         if misbehaviour.is_none() && !self.troubled.load(Ordering::Acquire) {
             return None;
         }
         let mut state = self.lock();
         let (next, change) = match (&*state, misbehaviour) {
+            // Calls that were in flight when it opened.
+            (State::Open { .. }, _) => return None,
+            (State::Trial { .. }, _) if admission == Admission::Ordinary => return None,
             (State::Trial { .. }, None) => (State::Closed { failures: 0 }, Some(Change::Recovered)),
             (State::Closed { .. }, None) => (State::Closed { failures: 0 }, None),
             (State::Closed { failures }, Some(reason)) if failures + 1 < self.after => {
@@ -86,8 +90,6 @@ impl Circuit {
                 let reason = format!("the trial failed too: {reason}");
                 (State::Open { until: now.plus(back_off(trips + 1)), trips: trips + 1, reason }, None)
             }
-            // Calls that were in flight when it opened.
-            (State::Open { .. }, _) => return None,
         };
         self.troubled.store(!matches!(next, State::Closed { failures: 0 }), Ordering::Release);
         *state = next;
@@ -141,8 +143,11 @@ mod tests {
 
     fn tripped() -> Circuit {
         let circuit = Circuit::new(2);
-        assert_eq!(circuit.record(Some("trap".to_owned()), at(0)), None);
-        assert!(matches!(circuit.record(Some("trap".to_owned()), at(0)), Some(Change::Quarantined { .. })));
+        assert_eq!(circuit.record(Admission::Ordinary, Some("trap".to_owned()), at(0)), None);
+        assert!(matches!(
+            circuit.record(Admission::Ordinary, Some("trap".to_owned()), at(0)),
+            Some(Change::Quarantined { .. })
+        ));
         circuit
     }
 
@@ -150,8 +155,8 @@ mod tests {
     fn failures_in_a_row_open_it_and_a_good_call_between_them_does_not() {
         let circuit = Circuit::new(2);
         for _ in 0..10 {
-            assert_eq!(circuit.record(Some("trap".to_owned()), at(0)), None);
-            assert_eq!(circuit.record(None, at(0)), None);
+            assert_eq!(circuit.record(Admission::Ordinary, Some("trap".to_owned()), at(0)), None);
+            assert_eq!(circuit.record(Admission::Ordinary, None, at(0)), None);
         }
         assert_eq!(circuit.admit(at(0)), Ok(Admission::Ordinary));
         tripped().admit(at(4)).unwrap_err();
@@ -162,7 +167,7 @@ mod tests {
         let circuit = tripped();
         assert_eq!(circuit.admit(at(5)), Ok(Admission::Trial));
         circuit.admit(at(5)).unwrap_err();
-        assert_eq!(circuit.record(None, at(5)), Some(Change::Recovered));
+        assert_eq!(circuit.record(Admission::Trial, None, at(5)), Some(Change::Recovered));
         assert_eq!(circuit.admit(at(5)), Ok(Admission::Ordinary));
         assert_eq!(circuit.quarantine(), None);
     }
@@ -173,7 +178,7 @@ mod tests {
         let mut now = at(5);
         for wait in [10, 20, 40, 80, 160, 300, 300] {
             assert_eq!(circuit.admit(now), Ok(Admission::Trial));
-            circuit.record(Some("trap".to_owned()), now);
+            circuit.record(Admission::Trial, Some("trap".to_owned()), now);
             circuit.admit(now.plus(Span::from_secs(wait - 1))).unwrap_err();
             now = now.plus(Span::from_secs(wait));
         }
@@ -185,5 +190,16 @@ mod tests {
         assert_eq!(circuit.admit(at(5)), Ok(Admission::Trial));
         circuit.abandon_trial(at(6));
         assert_eq!(circuit.admit(at(6)), Ok(Admission::Trial));
+    }
+
+    #[test]
+    fn a_call_from_before_the_quarantine_decides_no_trial() {
+        for stale in [None, Some("trap".to_owned())] {
+            let circuit = tripped();
+            assert_eq!(circuit.admit(at(5)), Ok(Admission::Trial));
+            assert_eq!(circuit.record(Admission::Ordinary, stale, at(5)), None);
+            circuit.admit(at(5)).unwrap_err();
+            assert_eq!(circuit.record(Admission::Trial, None, at(6)), Some(Change::Recovered));
+        }
     }
 }

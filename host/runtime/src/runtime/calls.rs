@@ -199,7 +199,7 @@ impl Attempt<'_> {
         self.over = true;
         let (runtime, instance) = (self.runtime, self.instance);
         let misbehaviour = error.filter(|error| error.is_misbehaviour());
-        match instance.circuit.record(misbehaviour.map(ToString::to_string), runtime.clock.now()) {
+        match instance.circuit.record(self.admission, misbehaviour.map(ToString::to_string), runtime.clock.now()) {
             Some(Change::Quarantined { reason }) => {
                 let data = json!({"state": "quarantined", "reason": reason});
                 let plugin = Some(version.reference.clone());
