@@ -12,6 +12,9 @@
     reason = "a benchmark may panic"
 )]
 
+#[path = "../../../tests/bench/report.rs"]
+mod report;
+
 #[path = "../src/testing/guests.rs"]
 #[expect(dead_code, reason = "the benchmark needs one of the guests")]
 mod guests;
@@ -24,6 +27,7 @@ use quarterdeck_model::plugin::{CallError, Grants, InstanceName, InstanceSpec, K
 use quarterdeck_model::series::SeriesData;
 use quarterdeck_model::{Labels, Span, Timestamp};
 use quarterdeck_runtime::Runtime;
+use report::{percentile, row};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -54,12 +58,17 @@ async fn bench() -> Result<(), Box<dyn Error>> {
 
     let mut options = ports::options(folder.path());
     options.plugins_dir = Some(plugins.clone());
+    // The loops are to go on all the time.
+    options.quarantine_after = u32::MAX;
     let runtime = Runtime::start(options).await?;
     let compiled = take_up(&runtime, &plugins, &path, "a.wasm").await?;
     std::fs::remove_file(plugins.join("a.wasm"))?;
     runtime.reload().await;
     let cached = take_up(&runtime, &plugins, &path, "b.wasm").await?;
-    println!("from the rename to usable: {compiled:?} compiled, {cached:?} from the cache");
+    let millis = |took: Duration| format!("{:.0} ms", took.as_secs_f64() * 1e3);
+    let size = std::fs::metadata(&path)?.len() / 1000;
+    row(&format!("rename of a {size} KB component until it is usable, compiled"), &millis(compiled), "", "");
+    row("the same, from the cache", &millis(cached), "", "");
 
     let plugin = Registry::plugins(&*runtime).first().map(|status| status.name.clone()).ok_or("nothing was loaded")?;
     let probe = InstanceName(format!("{plugin}/probe"));
@@ -73,24 +82,50 @@ async fn bench() -> Result<(), Box<dyn Error>> {
 
     bare(&path)?;
     for callers in [1, 2, 4, 16] {
-        let before = guest_micros(&runtime, &probe);
         let mut latencies = round(&runtime, &probe, callers).await?;
-        let inside = (guest_micros(&runtime, &probe) - before) as f64 / latencies.len() as f64;
-        report(&format!("{callers} callers, {inside:.1} microseconds in the sandbox"), &mut latencies);
+        let bound = if callers == 2 { "60,000 /s, p50 20 us" } else { "" };
+        let peer = if callers == 1 { "Extism's Go host, no-op: 7.4 us" } else { "" };
+        report(&format!("calls through the whole path, {callers} callers"), &mut latencies, bound, peer);
     }
-    let mut alone = paced(&runtime, &probe).await?;
-    report("paced, undisturbed", &mut alone);
-    let tasks = loopers.map(|name| tokio::spawn(run_away(Arc::clone(&runtime), name)));
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    let mut beside = paced(&runtime, &probe).await?;
-    report("paced, beside two loops", &mut beside);
-    for task in tasks {
-        let mut took = task.await?;
-        took.sort_unstable();
-        let (median, worst) = (took[took.len() / 2], took[took.len() - 1]);
-        println!("a runaway of 50 ms ended after {median:?} (median), {worst:?} (worst of {})", took.len());
-    }
+    beside_loops(&runtime, &probe, loopers).await?;
     runtime.shutdown(Duration::from_secs(5)).await;
+    Ok(())
+}
+
+/// A paced probe alone and beside two loops, in turns, so that what else the machine does falls on both.
+async fn beside_loops(
+    runtime: &Arc<Runtime>,
+    probe: &InstanceName,
+    loopers: [InstanceName; 2],
+) -> Result<(), Box<dyn Error>> {
+    let (mut alone, mut beside, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..3 {
+        alone.extend(paced(runtime, probe).await?);
+        let tasks = loopers.clone().map(|name| tokio::spawn(run_away(Arc::clone(runtime), name)));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        beside.extend(paced(runtime, probe).await?);
+        for task in tasks {
+            ends.extend(task.await?.into_iter().map(|took| took.as_secs_f64() * 1e3));
+        }
+    }
+    let micros = |latencies: Vec<Duration>| {
+        let mut micros: Vec<f64> = latencies.into_iter().map(|latency| latency.as_secs_f64() * 1e6).collect();
+        percentile(&mut micros, 0.99)
+    };
+    let (alone, beside) = (micros(alone), micros(beside));
+    row(
+        "p99 of a paced probe beside two loops, to its p99 alone",
+        &format!("{:.2} ({beside:.0} us to {alone:.0} us)", beside / alone),
+        "2",
+        "",
+    );
+    let (median, worst) = (percentile(&mut ends, 0.5), percentile(&mut ends, 1.0));
+    row(
+        "end of a runaway with a budget of 50 ms",
+        &format!("p50 {median:.1} ms, worst of {} {worst:.1} ms", ends.len()),
+        "57.5 ms",
+        "wasmtime alone: p50 50.2 ms, worst 57 ms",
+    );
     Ok(())
 }
 
@@ -155,7 +190,12 @@ fn bare(path: &str) -> Result<(), Box<dyn Error>> {
             let handles: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
             handles.into_iter().filter_map(|handle| handle.join().ok()).collect()
         });
-        report(&format!("bare wasmtime, {threads} threads"), &mut calls.concat());
+        report(
+            &format!("wasmtime alone, {threads} threads"),
+            &mut calls.concat(),
+            "",
+            "with a 100 KB guest: 98,000 /s, p50 10 us",
+        );
     }
     Ok(())
 }
@@ -218,10 +258,6 @@ async fn round(runtime: &Arc<Runtime>, probe: &InstanceName, callers: usize) -> 
     Ok(all)
 }
 
-fn guest_micros(runtime: &Runtime, probe: &InstanceName) -> u64 {
-    runtime.instance(probe).map(|status| status.usage.guest_micros).unwrap_or_default()
-}
-
 /// A call every two milliseconds.
 async fn paced(runtime: &Runtime, probe: &InstanceName) -> Result<Vec<Duration>, Box<dyn Error>> {
     let mut latencies = Vec::new();
@@ -253,9 +289,9 @@ async fn run_away(runtime: Arc<Runtime>, name: InstanceName) -> Vec<Duration> {
     took
 }
 
-fn report(what: &str, latencies: &mut [Duration]) {
-    latencies.sort_unstable();
-    let at = |share: usize| latencies.get(latencies.len() * share / 1000).copied().unwrap_or_default();
+fn report(what: &str, latencies: &mut [Duration], bound: &str, peer: &str) {
     let per_second = latencies.len() as f64 / ROUND.as_secs_f64();
-    println!("{what}: {per_second:.0} calls/s, median {:?}, p99 {:?}, p99.9 {:?}", at(500), at(990), at(999));
+    let mut micros: Vec<f64> = latencies.iter().map(|latency| latency.as_secs_f64() * 1e6).collect();
+    let (median, tail) = (percentile(&mut micros, 0.5), percentile(&mut micros, 0.99));
+    row(what, &format!("{per_second:.0} /s, p50 {median:.1} us, p99 {tail:.0} us"), bound, peer);
 }
