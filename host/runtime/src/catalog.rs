@@ -7,6 +7,7 @@ use quarterdeck_model::plugin::{Digest, PluginState, PluginStatus};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// What tells one content of a file from the next, without reading it. Of the file that a link points to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub(crate) struct Found {
     /// Why its present content can't be used.
     pub(crate) refused: Option<String>,
     pub(crate) at: Timestamp,
+    /// When it was first found missing. Gone for a moment is not deleted.
+    pub(crate) missing_since: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -69,6 +72,22 @@ impl Catalog {
             .flat_map(|named| [&named.current, &named.bundled, &named.previous, &named.fallback].into_iter().flatten());
         let found = self.files.values().filter_map(|found| found.version.as_ref());
         named.chain(found).chain(&self.draining).find(|version| version.reference.digest == *digest).cloned()
+    }
+
+    /// The files that have been missing for as long as `grace`, of those that are not `present`; and whether others are missing
+    /// for less long.
+    pub(crate) fn missing(&mut self, present: impl Fn(&str) -> bool, grace: Duration) -> (Vec<String>, bool) {
+        let (mut gone, mut waiting) = (Vec::new(), false);
+        for (file, found) in &mut self.files {
+            if present(file) {
+                found.missing_since = None;
+            } else if found.missing_since.get_or_insert_with(Instant::now).elapsed() >= grace {
+                gone.push(file.clone());
+            } else {
+                waiting = true;
+            }
+        }
+        (gone, waiting)
     }
 
     /// The version that a name should run on. Of several files of one name the one that was modified last wins (of equally

@@ -178,8 +178,8 @@ impl Runtime {
                     Err(reason) => {
                         tracing::error!(plugin = name, reason, "a bundled plugin can't be used");
                         let stamp = Stamp { device: 0, inode: 0, bytes, modified_nanos: 0 };
-                        let found =
-                            Found { stamp, digest: Some(digest), version: None, refused: Some(reason), at: now };
+                        let (digest, refused) = (Some(digest), Some(reason));
+                        let found = Found { stamp, digest, version: None, refused, at: now, missing_since: None };
                         catalog.files.insert(format!("{}{name}", folder::BUNDLED), found);
                     }
                 }

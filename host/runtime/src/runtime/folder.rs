@@ -22,6 +22,9 @@ pub(super) const BUNDLED: &str = "bundled/";
 /// A file that ends in the middle and was written this recently is taken to be still on its way.
 const SETTLING: Duration = Duration::from_secs(2);
 
+/// A file has to be missing for this long: editors and copiers move the old file away, or delete it, before the new one is there.
+const GRACE: Duration = Duration::from_millis(800);
+
 /// When a file that is still on its way is looked at again.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -48,7 +51,7 @@ impl Runtime {
         }
     }
 
-    /// Looks at the folder once. True: a file is still being written, look again soon.
+    /// Looks at the folder once. True: a file is still being written, or missing since a moment: look again soon.
     pub(super) async fn scan(&self) -> bool {
         let Some(folder) = &self.plugins_dir else { return false };
         let _changing = self.changing.lock().await;
@@ -59,23 +62,21 @@ impl Runtime {
                 return false;
             }
         };
-        let (changed, gone): (Vec<(String, Stamp)>, Vec<String>) = {
-            let catalog = self.catalog();
+        let (changed, gone, waiting): (Vec<(String, Stamp)>, Vec<String>, bool) = {
+            let mut catalog = self.catalog();
+            let is_present = |file: &str| file.starts_with(BUNDLED) || present.contains_key(file);
+            let (gone, waiting) = catalog.missing(is_present, GRACE);
             let is_new = |file: &str, stamp: &Stamp| catalog.files.get(file).is_none_or(|found| found.stamp != *stamp);
             let changed = present.iter().filter(|(file, stamp)| is_new(file, stamp));
-            let is_gone = |file: &&String| !file.starts_with(BUNDLED) && !present.contains_key(*file);
-            (
-                changed.map(|(file, stamp)| (file.clone(), *stamp)).collect(),
-                catalog.files.keys().filter(is_gone).cloned().collect(),
-            )
+            (changed.map(|(file, stamp)| (file.clone(), *stamp)).collect(), gone, waiting)
         };
         if changed.is_empty() && gone.is_empty() {
-            return false;
+            return waiting;
         }
         let asked = changed.len();
         let loads = changed.into_iter().map(|(file, stamp)| self.content(folder, file, stamp));
         let contents: Vec<Content> = futures::future::join_all(loads).await.into_iter().flatten().collect();
-        let look_again = contents.len() < asked;
+        let look_again = waiting || contents.len() < asked;
         for name in self.take_over(contents, gone) {
             self.settle(&name, None).await;
             if self.catalog().current(&name).is_none() {
@@ -132,14 +133,14 @@ impl Runtime {
                 Ok(version) => {
                     names.insert(version.reference.name.clone());
                     names.extend(old.map(|old| old.reference.name.clone()));
-                    Found { stamp, digest, version: Some(version), refused: None, at }
+                    Found { stamp, digest, version: Some(version), refused: None, at, missing_since: None }
                 }
                 Err(reason) => {
                     let subject = old.as_ref().map_or_else(|| stem(&file), |old| &old.reference.name).to_owned();
                     let data = json!({"file": file, "reason": reason, "digest": digest,
                         "goes-on": old.as_ref().map(|old| &old.reference)});
                     self.announcer.say(PLUGIN_REFUSED, &subject, old.as_ref().map(|old| old.reference.clone()), data);
-                    Found { stamp, digest, version: old, refused: Some(reason), at }
+                    Found { stamp, digest, version: old, refused: Some(reason), at, missing_since: None }
                 }
             };
             catalog.files.insert(file, found);

@@ -43,6 +43,41 @@ async fn a_file_is_taken_up_replaced_and_retired() {
     }
 }
 
+/// As `vim` does it (the old file moved to a backup, the new one written, the backup deleted), and as a careless script does
+/// (deleted, then written).
+#[tokio::test]
+async fn a_file_that_is_moved_away_or_deleted_before_the_new_one_is_there_leaves_no_gap() {
+    let bench = Bench::with(Vec::new()).await;
+    bench.drop_in("guest.wasm", &collector("guest", "1.0.0", Does::Well));
+    in_use(&bench, "1.0.0").await;
+    let name = InstanceName::from("guest/one");
+    bench.use_plugin(&[name.as_str()], "guest").await;
+    let file = bench.plugins_dir().join("guest.wasm");
+    for (version, by_backup) in [("1.0.1", true), ("1.0.2", false)] {
+        let backup = bench.plugins_dir().join("guest.wasm~");
+        if by_backup {
+            fs::rename(&file, &backup).unwrap();
+        } else {
+            fs::remove_file(&file).unwrap();
+        }
+        // Long enough for the watcher to have looked, with calls all the time.
+        for _ in 0..20 {
+            bench.collect(&name, NOW).await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        fs::write(&file, collector("guest", version, Does::Well)).unwrap();
+        eventually("the new version", || {
+            let status = bench.status("guest").expect("it is never without a version");
+            (status.version == version).then_some(())
+        })
+        .await;
+        bench.collect(&name, NOW).await.unwrap();
+        // It may be there or not.
+        let _ = fs::remove_file(backup);
+    }
+    assert!(bench.events("plugin.retired").len() <= 2 && bench.events("plugin.loaded").len() == 1);
+}
+
 #[tokio::test]
 async fn twenty_swaps_under_calls_lose_none() {
     let bench = Bench::with(Vec::new()).await;
