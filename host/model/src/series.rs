@@ -39,6 +39,9 @@ pub const LOOKBACK: Span = Span::from_secs(300);
 #[async_trait]
 pub trait Series: Send + Sync + 'static {
     /// Visible to readers on return, durable within a second. A second sample of one series and time is dropped.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`], and [`StoreError::TooManySeries`] after those of known series were taken; the store's others.
     async fn append(&self, samples: Vec<Sample>) -> Result<(), StoreError>;
 
     /// Returns when every sample appended so far is on the disk: for callers that acknowledge them.

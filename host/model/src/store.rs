@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::broadcast;
 
@@ -28,6 +29,14 @@ pub enum StoreError {
     /// A record that is over the limit, or a malformed name.
     #[error("{0}")]
     Invalid(String),
+    /// More is coming in than the disk takes. Nothing of this call was taken.
+    #[error("{waiting} samples wait to be written, {limit} may; hint: send them again later")]
+    Busy { waiting: usize, limit: usize },
+    /// Samples of series that are known were taken, those of new ones were not.
+    #[error(
+        "the store has its {limit} series and takes no new ones; hint: send fewer values of labels, or raise `storage.max-series`"
+    )]
+    TooManySeries { limit: u64 },
     #[error("the store is closed")]
     Closed,
 }
@@ -35,7 +44,8 @@ pub enum StoreError {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
     pub id: String,
-    /// From 1; grows by 1 with every write.
+    /// Grows by 1 with every write. A document that is made again after a deletion starts above the one that was deleted, so that
+    /// no revision ever means two things.
     pub revision: u64,
     pub value: Value,
 }
@@ -77,9 +87,18 @@ pub struct Committed {
     pub offset: Offset,
 }
 
+/// Events that retention removed before they were read: those behind `from`, up to `to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Gap {
+    pub from: Offset,
+    pub to: Offset,
+}
+
 /// A stretch of the log.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EventBatch {
+    /// What is missing in front of `events`.
+    pub gap: Option<Gap>,
     pub events: Vec<StoredEvent>,
     /// Read on from here: everything up to this offset was looked at, whether it matched or not.
     pub next: Offset,
@@ -100,6 +119,18 @@ pub trait Store: Send + Sync + 'static {
     /// Returns when the record that holds the whole transition is on the disk (fdatasync done).
     async fn commit(&self, transition: Transition) -> Result<Committed, StoreError>;
 
+    /// Returns when everything that `get` and `list` have shown so far is on the disk. They show a record a moment before
+    /// its fdatasync: whoever answers for what they read, without committing anything, waits for this first. At once where
+    /// nothing is on its way.
+    async fn settled(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Why nothing can be written any more, if so: for those who would act on the word of a store that is gone.
+    fn failure(&self) -> Option<StoreError> {
+        None
+    }
+
     fn get(&self, collection: &str, id: &str) -> Result<Option<Document>, StoreError>;
 
     fn list(&self, collection: &str, page: &Page) -> Result<Vec<Document>, StoreError>;
@@ -116,6 +147,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Where a durable consumer stands; 0 for one that is new.
     fn cursor(&self, consumer: &str) -> Result<Offset, StoreError>;
+
+    /// The durable consumers: all that have ever acknowledged anything, and where they stand. Retention waits for them, within
+    /// bounds.
+    fn consumers(&self) -> Result<BTreeMap<String, Offset>, StoreError> {
+        Ok(BTreeMap::new())
+    }
 
     /// Everything committed from now on, after it is durable. One that lags is told so and reads the log instead.
     fn live(&self) -> broadcast::Receiver<Arc<Vec<StoredEvent>>>;

@@ -3,7 +3,7 @@
 use crate::disk::Disk;
 use crate::options::Options;
 use crate::prepared::Prepared;
-use crate::series::{self, FLUSH_AT, Head};
+use crate::series::{self, FLUSH_AT, Head, Refused};
 use crate::shared::Shared;
 use crate::space::Space;
 use crate::writer::{Command, Writer};
@@ -11,9 +11,10 @@ use crate::{documents, keys, log, recovery};
 use async_trait::async_trait;
 use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
 use quarterdeck_model::series::{Sample, Selector, Series, SeriesData};
-use quarterdeck_model::store::{Committed, Document, EventBatch, Page, Store, StoreError, StoreHealth};
+use quarterdeck_model::store::{Committed, Document, EventBatch, Gap, Page, Store, StoreError, StoreHealth};
 use quarterdeck_model::transition::Transition;
 use quarterdeck_model::{Span, Timestamp};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -42,11 +43,10 @@ impl Database {
         let disk = Disk::open(&options)?;
         let place = recovery::recover(&disk)?;
         disk.sync()?;
-        let head = Head::rebuild(&disk, now)?;
+        let head = Head::rebuild(&disk, options.max_series, now)?;
         info!(head = place.head, tail = place.tail, bytes = disk.size(), "opened the store");
-        let space = Space::new(options.dir, options.free_space_floor_bytes);
-        let log = (place.head, place.tail);
-        let shared = Arc::new(Shared::new(disk, space, options.clock, options.retention, log, head));
+        let space = Space::new(options.dir, options.free_space_floor_bytes, options.faults);
+        let shared = Arc::new(Shared::new(disk, space, options.clock, options.retention, place, head));
         let (commands, queue) = channel();
         let writer = Writer::new(Arc::clone(&shared), queue, place);
         let thread = std::thread::Builder::new()
@@ -90,9 +90,15 @@ impl Database {
         self.shared.failed.subscribe()
     }
 
-    /// Samples that were dropped since the start: too far in the future, or with a name or labels that can't be stored.
+    /// Samples that were dropped since the start: too far in the future, with a name or labels that can't be stored, or of one
+    /// series too many.
     pub fn refused_samples(&self) -> u64 {
         self.refused_samples.load(Ordering::Relaxed)
+    }
+
+    /// Samples since the start that were taken in, and for which the disk had no room when they were to be written.
+    pub fn lost_samples(&self) -> u64 {
+        self.shared.lost_samples.load(Ordering::Relaxed)
     }
 
     fn gone(&self) -> StoreError {
@@ -129,6 +135,25 @@ impl Store for Database {
         answer.await.map_err(|_| self.gone())?
     }
 
+    async fn settled(&self) -> Result<(), StoreError> {
+        let shown = self.shared.shown.load(Ordering::SeqCst);
+        let mut synced = self.shared.synced.subscribe();
+        let mut failed = self.shared.failed.subscribe();
+        tokio::select! {
+            biased;
+            // Whatever was synced before a failure is safe all the same.
+            done = synced.wait_for(|synced| *synced >= shown) => done.map(|_| ()).map_err(|_| StoreError::Closed),
+            failure = failed.wait_for(Option::is_some) => {
+                let failure = failure.ok().and_then(|failure| failure.clone());
+                Err(failure.unwrap_or(StoreError::Closed))
+            }
+        }
+    }
+
+    fn failure(&self) -> Option<StoreError> {
+        self.shared.failure()
+    }
+
     fn get(&self, collection: &str, id: &str) -> Result<Option<Document>, StoreError> {
         documents::get(&self.shared.disk, collection, id)
     }
@@ -138,8 +163,10 @@ impl Store for Database {
     }
 
     fn events(&self, after: Offset, filter: &EventFilter, limit: usize) -> Result<EventBatch, StoreError> {
-        let after = after.max(self.tail());
-        log::events(&self.shared.disk, after, self.head(), filter, limit)
+        let tail = self.tail();
+        let gap = (after < tail).then_some(Gap { from: after, to: tail });
+        let batch = log::events(&self.shared.disk, after.max(tail), self.head(), filter, limit)?;
+        Ok(EventBatch { gap, ..batch })
     }
 
     fn head(&self) -> Offset {
@@ -153,8 +180,11 @@ impl Store for Database {
     fn cursor(&self, consumer: &str) -> Result<Offset, StoreError> {
         keys::check_consumer(consumer)?;
         let Some(value) = self.shared.disk.get(&keys::cursor(consumer))? else { return Ok(Offset(0)) };
-        let bytes = value.as_ref().try_into().map_err(|_| StoreError::Corrupt(format!("cursor of `{consumer}`")))?;
-        Ok(Offset(u64::from_be_bytes(bytes)))
+        recovery::read_cursor(consumer, &value)
+    }
+
+    fn consumers(&self) -> Result<BTreeMap<String, Offset>, StoreError> {
+        recovery::cursors(&self.shared.disk)
     }
 
     fn live(&self) -> broadcast::Receiver<Arc<Vec<StoredEvent>>> {
@@ -182,14 +212,18 @@ impl Series for Database {
             let mut head = self.shared.series_mut();
             (head.append(&self.shared.disk, samples, now)?, head.waiting())
         };
+        let Refused { hopeless, new } = refused;
         if waiting >= FLUSH_AT {
             self.commands.send(Command::Samples).map_err(|_| self.gone())?;
         }
-        if refused > 0 {
-            self.refused_samples.fetch_add(refused as u64, Ordering::Relaxed);
-            warn!(refused, "samples were dropped: over 10 minutes in the future, or names too long to store");
+        self.refused_samples.fetch_add((hopeless + new) as u64, Ordering::Relaxed);
+        if hopeless > 0 {
+            warn!(refused = hopeless, "samples were dropped: over 10 minutes in the future, or names too long to store");
         }
-        Ok(())
+        match new {
+            0 => Ok(()),
+            _ => Err(StoreError::TooManySeries { limit: self.shared.series().limit() }),
+        }
     }
 
     async fn sync(&self) -> Result<(), StoreError> {

@@ -1,7 +1,8 @@
 //! The folder on disk: lock, sled, schema version, and the sync that an acknowledgement waits for.
 
 use crate::keys;
-use crate::options::{Faults, Options};
+use crate::faults::Faults;
+use crate::options::Options;
 use quarterdeck_model::store::StoreError;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
@@ -39,8 +40,9 @@ impl Disk {
         disk.check_schema(dir)?;
         disk.sync()?;
         for path in [inside.join("conf"), inside, dir.clone()] {
-            File::open(&path).and_then(|file| file.sync_all()).map_err(|e| at(&path, &e))?;
+            sync_entry(&path).map_err(|e| at(&path, &e))?;
         }
+        sync_ancestors(dir)?;
         Ok(disk)
     }
 
@@ -64,7 +66,7 @@ impl Disk {
     /// Returns when everything put before is on the disk: sled hands its buffers to the system, fdatasync does the rest.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
         self.tree.flush().map_err(failure)?;
-        if self.faults.take_sync() {
+        if self.faults.at_sync() {
             return Err(StoreError::Io("fdatasync failed (injected)".to_owned()));
         }
         self.file.sync_data().map_err(|e| StoreError::Io(format!("fdatasync failed: {e}")))
@@ -88,6 +90,26 @@ impl Disk {
     pub(crate) fn size(&self) -> u64 {
         self.file.metadata().map_or(0, |data| data.len())
     }
+}
+
+fn sync_entry(path: &Path) -> std::io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// A folder stands in its parent, and a new one is lost in a power cut with all that was acknowledged in it, unless the parent
+/// is synced too. Who made it, and how far up, isn't known here: all of them are, which costs nothing where nothing is new.
+fn sync_ancestors(dir: &Path) -> Result<(), StoreError> {
+    let whole = std::fs::canonicalize(dir).map_err(|e| at(dir, &e))?;
+    for (height, ancestor) in whole.ancestors().skip(1).enumerate() {
+        match sync_entry(ancestor) {
+            // Further up are folders that this user may not open, or that can't be synced: nor were they made just now.
+            Err(_) if height > 0 => break,
+            // A parent that may not be read: the daemon's user can't have made anything in it either.
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => break,
+            synced => synced.map_err(|e| at(ancestor, &e))?,
+        }
+    }
+    Ok(())
 }
 
 fn lock(dir: &Path) -> Result<File, StoreError> {

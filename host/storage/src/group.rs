@@ -5,7 +5,7 @@ use crate::disk::Disk;
 use crate::documents;
 use crate::log::{Builder, FRAME_BYTES, Header};
 use crate::prepared::{Prepared, PreparedWrite};
-use crate::recovery::{Place, put_cursor};
+use crate::recovery::{Place, put_cursor, put_floor};
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::event::{Offset, StoredEvent};
 use quarterdeck_model::store::{Committed, StoreError};
@@ -17,6 +17,8 @@ pub(crate) struct Group<'a> {
     disk: &'a Disk,
     now: Timestamp,
     place: Place,
+    /// The place's floor as it is on the disk.
+    floor: u64,
     frame: Builder,
     documents: BTreeMap<(Arc<str>, Arc<str>), Projected>,
     cursors: BTreeMap<String, Offset>,
@@ -40,11 +42,16 @@ impl<'a> Group<'a> {
             disk,
             now,
             place,
+            floor: place.floor,
             frame: Builder::default(),
             documents: BTreeMap::new(),
             cursors: BTreeMap::new(),
             events: Vec::new(),
         }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.place.group
     }
 
     /// Takes a transition in. [`StoreError::Conflict`] concerns it alone; any other error the whole store.
@@ -79,6 +86,7 @@ impl<'a> Group<'a> {
     fn check(&mut self, writes: &[PreparedWrite]) -> Result<Vec<u64>, StoreError> {
         let mut within: BTreeMap<(&str, &str), Option<u64>> = BTreeMap::new();
         let mut revisions = Vec::with_capacity(writes.len());
+        let mut floor = self.place.floor;
         for write in writes {
             let key = (write.collection.as_str(), write.id.as_str());
             let found = match within.get(&key) {
@@ -96,11 +104,16 @@ impl<'a> Group<'a> {
             }
             let new = match (&write.value, found) {
                 (None, None) => 0,
-                (_, found) => found.unwrap_or(0) + 1,
+                (Some(_), None) => floor + 1,
+                (_, Some(found)) => found + 1,
             };
+            if write.value.is_none() {
+                floor = floor.max(new);
+            }
             within.insert(key, write.value.is_some().then_some(new));
             revisions.push(new);
         }
+        self.place.floor = floor;
         Ok(revisions)
     }
 
@@ -145,6 +158,9 @@ impl<'a> Group<'a> {
         }
         for (consumer, up_to) in &self.cursors {
             put_cursor(self.disk, consumer, *up_to)?;
+        }
+        if self.place.floor > self.floor {
+            put_floor(self.disk, self.place.floor)?;
         }
         Ok((self.place, self.events))
     }

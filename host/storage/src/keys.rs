@@ -55,6 +55,11 @@ pub(crate) fn document_part(collection: &str, id: &str, part: u16) -> Vec<u8> {
     joined(PART, &[collection.as_bytes(), &[0], id.as_bytes(), &[0], &part.to_be_bytes()])
 }
 
+/// The consumer of a cursor's key.
+pub(crate) fn consumer(key: &[u8]) -> Option<&str> {
+    key.get(1..).and_then(|name| std::str::from_utf8(name).ok())
+}
+
 pub(crate) fn cursor(consumer: &str) -> Vec<u8> {
     joined(CURSOR, &[consumer.as_bytes()])
 }
@@ -62,6 +67,10 @@ pub(crate) fn cursor(consumer: &str) -> Vec<u8> {
 /// `at` in milliseconds; `serial` tells frames of one time apart.
 pub(crate) fn samples(at: i64, serial: u32) -> Vec<u8> {
     joined(SAMPLES, &[&(at.max(0) as u64).to_be_bytes(), &serial.to_be_bytes()])
+}
+
+pub(crate) fn serial_of_samples(key: &[u8]) -> Option<u32> {
+    key.last_chunk::<4>().map(|serial| u32::from_be_bytes(*serial))
 }
 
 pub(crate) fn series(metric: &str, fingerprint: &str) -> Vec<u8> {

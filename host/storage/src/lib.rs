@@ -7,7 +7,7 @@
 //! - `prepared`: a transition checked and encoded; `group`: those that share a sync; `writer`: the one thread that writes
 //! - `log`: frames, the record of every change; `documents`: the main projection of it; `recovery` after a crash
 //! - `disk`, `keys`, `codec`: sled, its one tree and the fdatasync behind every acknowledgement
-//! - `space`: the floor of free space; `retention`: what goes when
+//! - `space`: the floor of free space; `retention`: what goes when; `faults`: what tests inject
 //! - `series`: samples, the last hour in memory and all in frames on disk
 //!
 //! A group is put as frames of the log first, then as documents and cursors, then synced. sled keeps the order of writes: what a
@@ -48,6 +48,7 @@ mod codec;
 mod database;
 mod disk;
 mod documents;
+mod faults;
 mod group;
 mod keys;
 mod log;
@@ -61,4 +62,5 @@ mod space;
 mod writer;
 
 pub use database::Database;
-pub use options::{Faults, Options, Retention};
+pub use faults::{Faults, Held};
+pub use options::{Options, Retention};

@@ -252,7 +252,7 @@ pub(crate) fn events(
     filter: &EventFilter,
     limit: usize,
 ) -> Result<EventBatch, StoreError> {
-    let mut batch = EventBatch { events: Vec::new(), next: after };
+    let mut batch = EventBatch { next: after, ..EventBatch::default() };
     if after >= head || limit == 0 {
         return Ok(batch);
     }

@@ -1,10 +1,10 @@
 //! Settings of a store.
 
+use crate::faults::Faults;
 use quarterdeck_model::Span;
 use quarterdeck_model::clock::Clock;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Clone)]
 pub struct Options {
@@ -13,18 +13,21 @@ pub struct Options {
     /// With less free space than this on the folder's disk, commits are refused with `DiskFull`.
     pub free_space_floor_bytes: u64,
     pub retention: Retention,
+    /// Series in all. Samples of new ones beyond it are refused with `TooManySeries`.
+    pub max_series: u64,
     pub clock: Arc<dyn Clock>,
     #[doc(hidden)]
     pub faults: Faults,
 }
 
 impl Options {
-    /// A floor of 256 MiB, and the default retention.
+    /// A floor of 256 MiB, the default retention, a million series.
     pub fn new(dir: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Self {
         Options {
             dir: dir.into(),
             free_space_floor_bytes: 256 << 20,
             retention: Retention::default(),
+            max_series: MAX_SERIES,
             clock,
             faults: Faults::default(),
         }
@@ -38,7 +41,8 @@ pub struct Retention {
     pub events: Span,
     /// Age of the oldest sample.
     pub samples: Span,
-    /// Bytes of the log, as encoded; the oldest events go first.
+    /// Bytes of the log, as encoded; the oldest events go first. What a durable consumer has not read stays, until the log is
+    /// twice as large.
     pub log_bytes: u64,
 }
 
@@ -48,20 +52,5 @@ impl Default for Retention {
     }
 }
 
-/// Faults that a test injects.
-#[doc(hidden)]
-#[derive(Clone, Debug, Default)]
-pub struct Faults {
-    next_sync: Arc<AtomicBool>,
-}
-
-impl Faults {
-    /// The next fdatasync fails as if the disk were broken.
-    pub fn fail_next_sync(&self) {
-        self.next_sync.store(true, Ordering::SeqCst);
-    }
-
-    pub(crate) fn take_sync(&self) -> bool {
-        self.next_sync.swap(false, Ordering::SeqCst)
-    }
-}
+/// The series of a whole store, unless set.
+pub(crate) const MAX_SERIES: u64 = 1_000_000;

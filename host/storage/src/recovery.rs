@@ -6,6 +6,7 @@ use crate::log::{Frame, Frames, Header, floor};
 use crate::{documents, keys};
 use quarterdeck_model::event::Offset;
 use quarterdeck_model::store::StoreError;
+use std::collections::BTreeMap;
 
 /// Where the log goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,6 +16,9 @@ pub(crate) struct Place {
     pub(crate) serial: u64,
     pub(crate) group: u64,
     pub(crate) position: u64,
+    /// The highest revision of a document that was deleted: new ones start above it, so that what somebody read of a document
+    /// never fits another one of the same name.
+    pub(crate) floor: u64,
 }
 
 /// Applies the last group again: whole frames become true with all they hold, an unfinished one goes.
@@ -24,14 +28,20 @@ pub(crate) fn recover(disk: &Disk) -> Result<Place, StoreError> {
     let newest = events.iter().chain(&changes).max_by_key(|frame| frame.header.serial);
     let Some((newest, length)) = newest.map(|frame| (frame.header, frame.len())) else { return Ok(Place::default()) };
     let head = events.as_ref().map_or(0, |frame| frame.order + frame.header.events);
+    let before = read_floor(disk)?;
+    let mut floor = before;
     for frame in group(disk, newest, [events, changes])? {
-        apply(disk, &frame)?;
+        floor = floor.max(apply(disk, &frame)?);
+    }
+    if floor > before {
+        put_floor(disk, floor)?;
     }
     for space in [keys::EVENTS, keys::CHANGES] {
         drop_remains(disk, space)?;
     }
     let tail = first(disk, keys::EVENTS)?.map_or(head, |frame| frame.order);
-    Ok(Place { head, tail, serial: newest.serial, group: newest.group, position: newest.position + length })
+    let position = newest.position + length;
+    Ok(Place { head, tail, serial: newest.serial, group: newest.group, position, floor })
 }
 
 pub(crate) fn first(disk: &Disk, space: u8) -> Result<Option<Frame>, StoreError> {
@@ -90,9 +100,14 @@ fn group(disk: &Disk, newest: Header, last: [Option<Frame>; 2]) -> Result<Vec<Fr
     Ok(frames)
 }
 
-fn apply(disk: &Disk, frame: &Frame) -> Result<(), StoreError> {
+/// Returns the highest revision of what it deleted.
+fn apply(disk: &Disk, frame: &Frame) -> Result<u64, StoreError> {
     let (changes, acks) = frame.changes()?;
+    let mut floor = 0;
     for change in changes {
+        if change.value.is_none() {
+            floor = floor.max(change.revision);
+        }
         let old_parts = documents::revision(disk, change.collection, change.id)?.map_or(0, |(_, parts)| parts);
         let new = change.value.map(|value| (change.revision, value));
         documents::write(disk, change.collection, change.id, old_parts, new)?;
@@ -100,9 +115,36 @@ fn apply(disk: &Disk, frame: &Frame) -> Result<(), StoreError> {
     for (consumer, up_to) in acks {
         put_cursor(disk, consumer, up_to)?;
     }
-    Ok(())
+    Ok(floor)
 }
 
 pub(crate) fn put_cursor(disk: &Disk, consumer: &str, up_to: Offset) -> Result<(), StoreError> {
     disk.put(keys::cursor(consumer), up_to.0.to_be_bytes().to_vec())
+}
+
+const FLOOR: &str = "revision-floor";
+
+pub(crate) fn put_floor(disk: &Disk, floor: u64) -> Result<(), StoreError> {
+    disk.put(keys::meta(FLOOR), floor.to_be_bytes().to_vec())
+}
+
+fn read_floor(disk: &Disk) -> Result<u64, StoreError> {
+    let Some(value) = disk.get(&keys::meta(FLOOR))? else { return Ok(0) };
+    value.as_ref().try_into().map(u64::from_be_bytes).map_err(|_| StoreError::Corrupt("the floor of revisions".to_owned()))
+}
+
+/// All durable consumers, and where they stand.
+pub(crate) fn cursors(disk: &Disk) -> Result<BTreeMap<String, Offset>, StoreError> {
+    let mut cursors = BTreeMap::new();
+    for entry in disk.tree.scan_prefix([keys::CURSOR]) {
+        let (key, value) = entry.map_err(failure)?;
+        let name = keys::consumer(&key).ok_or_else(|| StoreError::Corrupt("the name of a consumer".to_owned()))?;
+        cursors.insert(name.to_owned(), read_cursor(name, &value)?);
+    }
+    Ok(cursors)
+}
+
+pub(crate) fn read_cursor(consumer: &str, value: &[u8]) -> Result<Offset, StoreError> {
+    let bytes = value.try_into().map_err(|_| StoreError::Corrupt(format!("cursor of `{consumer}`")))?;
+    Ok(Offset(u64::from_be_bytes(bytes)))
 }

@@ -1,12 +1,12 @@
 //! What is older than it has to be kept, or over the log's bytes, goes: whole frames, oldest first.
 
 use crate::keys;
-use crate::recovery::{Place, first, remove};
+use crate::recovery::{Place, cursors, first, remove};
 use crate::series::{dictionary, frames};
 use crate::shared::Shared;
 use quarterdeck_model::store::StoreError;
 use std::sync::atomic::Ordering;
-use tracing::info;
+use tracing::{info, warn};
 
 /// Frames in one go, so that commits don't wait long.
 const FRAMES: usize = 512;
@@ -15,7 +15,11 @@ const FRAMES: usize = 512;
 pub(crate) fn run(shared: &Shared, place: Place) -> Result<bool, StoreError> {
     let now = shared.clock.now();
     let oldest = now.minus(shared.retention.events);
-    let position = place.position.saturating_sub(shared.retention.log_bytes);
+    let log_bytes = shared.retention.log_bytes;
+    let position = place.position.saturating_sub(log_bytes);
+    // A durable consumer that is slow, or was switched off, must not lose events, nor fill the disk.
+    let last_resort = place.position.saturating_sub(log_bytes.saturating_mul(2));
+    let slowest = cursors(&shared.disk)?.into_iter().min_by_key(|(_, cursor)| *cursor);
     let mut more = false;
     for space in [keys::EVENTS, keys::CHANGES] {
         let mut removed = 0;
@@ -27,8 +31,15 @@ pub(crate) fn run(shared: &Shared, place: Place) -> Result<bool, StoreError> {
                 frame.order >= place.serial
             };
             let old = frame.header.at < oldest || frame.header.position < position;
-            if newest || !old {
+            let end = frame.order + frame.header.events;
+            let unread = slowest.as_ref().filter(|(_, cursor)| space == keys::EVENTS && cursor.0 < end);
+            if newest || !old || (unread.is_some() && frame.header.position >= last_resort) {
                 break;
+            }
+            if let Some((consumer, cursor)) = unread
+                && removed == 0
+            {
+                warn!(consumer, %cursor, "the log is twice as large as it may be: events go that were not read");
             }
             if removed == FRAMES {
                 more = true;
@@ -36,7 +47,7 @@ pub(crate) fn run(shared: &Shared, place: Place) -> Result<bool, StoreError> {
             }
             // Readers first: they start behind what is about to go.
             if space == keys::EVENTS {
-                shared.tail.store(frame.order + frame.header.events, Ordering::Release);
+                shared.tail.store(end, Ordering::Release);
             }
             remove(&shared.disk, space, frame.order)?;
             removed += 1;
@@ -48,7 +59,8 @@ pub(crate) fn run(shared: &Shared, place: Place) -> Result<bool, StoreError> {
     let samples_before = now.minus(shared.retention.samples);
     more |= frames::drop_before(&shared.disk, samples_before, FRAMES)?;
     if dictionary::drop_unseen(&shared.disk, samples_before, FRAMES)? {
-        shared.series_mut().set_names(dictionary::names(&shared.disk)?);
+        let (names, series) = dictionary::survey(&shared.disk)?;
+        shared.series_mut().set_known(names, series);
     }
     Ok(more)
 }

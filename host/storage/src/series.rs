@@ -41,6 +41,8 @@ pub(crate) struct Point {
 #[derive(Default)]
 pub(crate) struct Pending {
     pub(crate) entries: Vec<Entry>,
+    /// How many of them are of series that the disk doesn't know.
+    new: u64,
     pub(crate) samples: Vec<Point>,
 }
 
@@ -58,6 +60,23 @@ impl Pending {
     }
 }
 
+/// Samples that were not taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// Too far in the future, or with a name or labels that can't be stored.
+    pub(crate) hopeless: usize,
+    /// Of new series, of which there are enough.
+    pub(crate) new: usize,
+}
+
+/// What is known of the series of a sample.
+enum Resolved {
+    Id(u32),
+    /// It is new, and one too many.
+    TooMany,
+    Hopeless,
+}
+
 pub(crate) struct Head {
     columns: HashMap<u32, Column>,
     /// Series of a metric by a hash of their labels.
@@ -66,6 +85,9 @@ pub(crate) struct Head {
     names: BTreeSet<Arc<str>>,
     hasher: RandomState,
     next_id: u32,
+    /// Series on disk, and those that wait to be written.
+    known: u64,
+    limit: u64,
     /// Columns hold everything that is newer than this.
     floor: Timestamp,
     pending: Pending,
@@ -75,13 +97,15 @@ pub(crate) struct Head {
 
 impl Head {
     /// Reads the last hour back.
-    pub(crate) fn rebuild(disk: &Disk, now: Timestamp) -> Result<Self, StoreError> {
+    pub(crate) fn rebuild(disk: &Disk, limit: u64, now: Timestamp) -> Result<Self, StoreError> {
         let mut head = Head {
             columns: HashMap::new(),
             index: BTreeMap::new(),
             names: BTreeSet::new(),
             hasher: RandomState::new(),
             next_id: 1,
+            known: 0,
+            limit,
             floor: now.minus(WINDOW),
             pending: Pending::default(),
             writing: None,
@@ -90,6 +114,7 @@ impl Head {
         dictionary::each(disk, |_, entry| {
             head.next_id = head.next_id.max(entry.id.saturating_add(1));
             head.names.insert(Arc::clone(&entry.metric));
+            head.known += 1;
             known.insert(entry.id, entry);
         })?;
         frames::each(disk, head.floor, Timestamp::MAX, |point| {
@@ -104,17 +129,32 @@ impl Head {
         Ok(head)
     }
 
-    /// Returns how many samples were refused: too far in the future, or with a name or labels that can't be stored.
-    pub(crate) fn append(&mut self, disk: &Disk, samples: Vec<Sample>, now: Timestamp) -> Result<usize, StoreError> {
-        if self.pending.samples.len() + samples.len() > WAITING {
-            return Err(StoreError::Io("the disk is too slow: too many samples wait to be written".to_owned()));
+    /// Takes all or none, but for those that it counts as refused.
+    pub(crate) fn append(&mut self, disk: &Disk, samples: Vec<Sample>, now: Timestamp) -> Result<Refused, StoreError> {
+        if samples.len() > WAITING {
+            return Err(StoreError::Invalid(format!(
+                "{} samples at once, {WAITING} are the limit; hint: split them",
+                samples.len()
+            )));
+        }
+        let waiting = self.pending.samples.len();
+        if waiting + samples.len() > WAITING {
+            return Err(StoreError::Busy { waiting, limit: WAITING });
         }
         let latest = now.plus(AHEAD);
-        let mut refused = 0;
+        let mut refused = Refused::default();
         for sample in samples {
-            let Some(series) = (if sample.at > latest { None } else { self.resolve(disk, &sample, now)? }) else {
-                refused += 1;
-                continue;
+            let resolved = if sample.at > latest { Resolved::Hopeless } else { self.resolve(disk, &sample, now)? };
+            let series = match resolved {
+                Resolved::Id(series) => series,
+                Resolved::TooMany => {
+                    refused.new += 1;
+                    continue;
+                }
+                Resolved::Hopeless => {
+                    refused.hopeless += 1;
+                    continue;
+                }
             };
             let at = sample.at.as_millis();
             let Some(column) = self.columns.get_mut(&series) else { continue };
@@ -131,27 +171,32 @@ impl Head {
         Ok(refused)
     }
 
-    fn resolve(&mut self, disk: &Disk, sample: &Sample, now: Timestamp) -> Result<Option<u32>, StoreError> {
+    fn resolve(&mut self, disk: &Disk, sample: &Sample, now: Timestamp) -> Result<Resolved, StoreError> {
         if let Some(id) = self.find(&sample.name, &sample.labels) {
-            return Ok(Some(id));
+            return Ok(Resolved::Id(id));
         }
         if !dictionary::fits(&sample.name, &sample.labels) {
-            return Ok(None);
+            return Ok(Resolved::Hopeless);
         }
         if let Some(entry) = dictionary::get(disk, &sample.name, &sample.labels)? {
             let same = entry.labels == sample.labels;
-            return Ok(same.then(|| self.add(entry)));
+            return Ok(if same { Resolved::Id(self.add(entry)) } else { Resolved::Hopeless });
+        }
+        if self.known >= self.limit {
+            return Ok(Resolved::TooMany);
         }
         let metric = self.names.get(sample.name.as_str()).cloned().unwrap_or_else(|| Arc::from(sample.name.as_str()));
         let entry = Entry { id: self.next_id, seen: now.as_millis(), metric, labels: sample.labels.clone() };
         self.next_id = self.next_id.saturating_add(1);
         self.names.insert(Arc::clone(&entry.metric));
         self.pending.entries.push(entry.clone());
+        self.pending.new += 1;
+        self.known += 1;
         let id = self.add(entry);
         if let Some(column) = self.columns.get_mut(&id) {
             column.complete_from = i64::MIN;
         }
-        Ok(Some(id))
+        Ok(Resolved::Id(id))
     }
 
     fn find(&self, metric: &str, labels: &Labels) -> Option<u32> {
@@ -201,9 +246,17 @@ impl Head {
         pending
     }
 
-    /// What `take_pending` gave is in frames now, or lost for good.
+    /// What `take_pending` gave is in frames now.
     pub(crate) fn written(&mut self) {
         self.writing = None;
+    }
+
+    /// There was no room for what `take_pending` gave. Its samples are lost; the names go with the next ones, since memory goes
+    /// on using the ids that they explain.
+    pub(crate) fn not_written(&mut self, pending: &Pending) {
+        self.writing = None;
+        self.pending.new += pending.new;
+        self.pending.entries.splice(..0, pending.entries.iter().cloned());
     }
 
     pub(crate) fn waiting(&self) -> usize {
@@ -214,8 +267,13 @@ impl Head {
         self.names.iter().map(|name| name.as_ref().to_owned()).collect()
     }
 
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// After retention: what is left on disk, and what is in memory.
-    pub(crate) fn set_names(&mut self, names: BTreeSet<Arc<str>>) {
+    pub(crate) fn set_known(&mut self, names: BTreeSet<Arc<str>>, on_disk: u64) {
+        self.known = on_disk + self.pending.new;
         self.names = names;
         self.names.extend(self.index.keys().cloned());
     }

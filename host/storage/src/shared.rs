@@ -2,6 +2,7 @@
 
 use crate::disk::Disk;
 use crate::options::Retention;
+use crate::recovery::Place;
 use crate::series::Head;
 use crate::space::Space;
 use quarterdeck_model::clock::Clock;
@@ -22,6 +23,12 @@ pub(crate) struct Shared {
     pub(crate) tail: AtomicU64,
     pub(crate) live: broadcast::Sender<Arc<Vec<StoredEvent>>>,
     pub(crate) failed: watch::Sender<Option<StoreError>>,
+    /// The last group of which readers may have seen something.
+    pub(crate) shown: AtomicU64,
+    /// The last group that is on the disk.
+    pub(crate) synced: watch::Sender<u64>,
+    /// Samples that were taken in and then found no room.
+    pub(crate) lost_samples: AtomicU64,
     series: RwLock<Head>,
 }
 
@@ -31,7 +38,7 @@ impl Shared {
         space: Space,
         clock: Arc<dyn Clock>,
         retention: Retention,
-        log: (u64, u64),
+        place: Place,
         series: Head,
     ) -> Self {
         Shared {
@@ -39,11 +46,14 @@ impl Shared {
             space,
             clock,
             retention,
-            head: AtomicU64::new(log.0),
-            tail: AtomicU64::new(log.1),
+            head: AtomicU64::new(place.head),
+            tail: AtomicU64::new(place.tail),
             // Few: a reader that lags reads the log, and groups that wait for one take memory.
             live: broadcast::channel(64).0,
             failed: watch::channel(None).0,
+            shown: AtomicU64::new(place.group),
+            synced: watch::channel(place.group).0,
+            lost_samples: AtomicU64::new(0),
             series: RwLock::new(series),
         }
     }

@@ -165,9 +165,12 @@ impl Writer {
         if replies.is_empty() {
             return Ok(());
         }
+        // Readers see its documents from here on. Those who answer for them wait until it is synced.
+        self.shared.shown.store(group.number(), Ordering::SeqCst);
         let (place, events) = group.put()?;
         self.shared.disk.sync()?;
         self.place = place;
+        self.shared.synced.send_replace(place.group);
         self.shared.head.store(place.head, Ordering::Release);
         for (committed, reply) in results.into_iter().zip(replies.drain(..)) {
             let _ = reply.send(Ok(committed));
@@ -193,6 +196,8 @@ impl Writer {
         debug!(samples = pending.samples.len(), "writing samples");
         if let Err(full) = self.shared.space.check(32 * pending.samples.len() as u64) {
             warn!(error = %full, lost = pending.samples.len(), "samples were not written");
+            self.shared.lost_samples.fetch_add(pending.samples.len() as u64, Ordering::Relaxed);
+            self.shared.series_mut().not_written(&pending);
             return Ok((false, Some(full)));
         }
         let written = pending.put(&self.shared.disk);

@@ -83,12 +83,14 @@ fn corrupt() -> StoreError {
     StoreError::Corrupt("an entry of the dictionary of series".to_owned())
 }
 
-pub(crate) fn names(disk: &Disk) -> Result<BTreeSet<Arc<str>>, StoreError> {
-    let mut names = BTreeSet::new();
+/// All metrics, and how many series they have together.
+pub(crate) fn survey(disk: &Disk) -> Result<(BTreeSet<Arc<str>>, u64), StoreError> {
+    let (mut names, mut series) = (BTreeSet::new(), 0);
     each(disk, |_, entry| {
         names.insert(entry.metric);
+        series += 1;
     })?;
-    Ok(names)
+    Ok((names, series))
 }
 
 /// Drops up to `limit` entries of which no sample is left. True if there were any.

@@ -26,12 +26,17 @@ pub(crate) fn put(disk: &Disk, samples: &[Point]) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Behind those of the same time. The last one is looked up, not counted to: there may be very many of them.
 fn put_frame(disk: &Disk, base: i64, frame: Vec<u8>) -> Result<(), StoreError> {
-    let mut serial = 0;
-    while disk.get(&keys::samples(base, serial))?.is_some() {
-        serial += 1;
-    }
+    let range = keys::samples(base, 0)..=keys::samples(base, u32::MAX);
+    let last = disk.tree.range(range).next_back().transpose().map_err(failure)?;
+    let last = last.map(|(key, _)| keys::serial_of_samples(&key).ok_or_else(corrupt)).transpose()?;
+    let serial = last.map_or(Some(0), |last| last.checked_add(1)).ok_or_else(corrupt)?;
     disk.put(keys::samples(base, serial), frame)
+}
+
+fn corrupt() -> StoreError {
+    StoreError::Corrupt("a frame of samples".to_owned())
 }
 
 /// A frame of the first samples that fit into a value, the earliest time in it, and how many they are.
@@ -93,7 +98,7 @@ pub(crate) fn each(
                 found(point);
             }
         });
-        read.ok_or_else(|| StoreError::Corrupt("a frame of samples".to_owned()))?;
+        read.ok_or_else(corrupt)?;
     }
     Ok(())
 }
@@ -115,6 +120,22 @@ pub(crate) fn drop_before(disk: &Disk, before: Timestamp, limit: usize) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_frame_goes_behind_the_last_one_of_its_time_without_a_look_at_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = std::sync::Arc::new(quarterdeck_model::clock::ManualClock::at(Timestamp::from_millis(0)));
+        let disk = Disk::open(&crate::Options::new(folder.path(), clock)).unwrap();
+        for (base, serial) in [(7, 0), (7, 5_000), (8, 3)] {
+            disk.put(keys::samples(base, serial), vec![VERSION]).unwrap();
+        }
+        for (base, expected) in [(7, 5_001), (7, 5_002), (8, 4), (9, 0)] {
+            put_frame(&disk, base, vec![VERSION, 0]).unwrap();
+            assert!(disk.get(&keys::samples(base, expected)).unwrap().is_some(), "{base} {expected}");
+        }
+        disk.put(keys::samples(7, u32::MAX), vec![VERSION]).unwrap();
+        assert!(put_frame(&disk, 7, vec![VERSION, 0]).is_err(), "never over another one");
+    }
 
     #[test]
     fn a_frame_reads_back_what_was_written() {

@@ -55,7 +55,7 @@ async fn writes_of_one_transition_build_on_each_other() {
         .put("c", "x", Expected::Revision(1), json!(2))
         .delete("c", "x", Expected::Revision(2))
         .put("c", "x", Expected::Absent, json!(4));
-    assert_eq!(store.commit(transition).await.unwrap().revisions, [1, 2, 3, 1]);
+    assert_eq!(store.commit(transition).await.unwrap().revisions, [1, 2, 3, 4]);
     assert_eq!(store.get("c", "x").unwrap().unwrap().value, json!(4));
 }
 
@@ -165,4 +165,21 @@ async fn what_is_over_a_limit_is_refused_with_a_hint() {
     }
     assert_eq!(store.head(), Offset(0));
     assert_eq!(store.commit(Transition::new()).await.unwrap().offset, Offset(0));
+}
+
+#[tokio::test]
+async fn a_document_made_again_never_has_a_revision_that_the_deleted_one_had() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut last = 0;
+    for round in 0..3 {
+        let store = open(folder.path());
+        for _ in 0..2 {
+            let put = |expected| store.commit(Transition::new().put("c", "x", expected, json!(round)));
+            let first = put(Expected::Absent).await.unwrap().revisions[0];
+            assert!(first > last, "{first} was told of the one before");
+            assert_eq!(put(Expected::Revision(first)).await.unwrap().revisions, [first + 1]);
+            last = first + 1;
+            store.commit(Transition::new().delete("c", "x", Expected::Any)).await.unwrap();
+        }
+    }
 }

@@ -1,4 +1,7 @@
 use super::*;
+use futures::FutureExt;
+use quarterdeck_model::Labels;
+use quarterdeck_model::series::{Sample, Selector, Series};
 use quarterdeck_model::store::StoreError;
 use quarterdeck_model::transition::{Expected, Transition};
 use serde_json::json;
@@ -92,4 +95,108 @@ async fn a_store_of_a_newer_version_is_left_alone() {
     drop(raw);
     let Err(StoreError::Invalid(text)) = Database::open(options(folder.path())) else { panic!("opened") };
     assert!(text.contains("newer version") && text.contains("hint: "), "{text}");
+}
+
+/// Readers see a commit whose sync goes on.
+async fn shown(store: &Database, id: &str) {
+    while store.get("c", id).unwrap().is_none() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn what_readers_see_is_settled_when_its_sync_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(folder.path());
+    let faults = options.faults.clone();
+    let store = Database::open(options).unwrap();
+    assert!(store.settled().now_or_never().unwrap().is_ok(), "nothing is on its way");
+    let held = faults.hold_syncs();
+    let mut commit = Box::pin(store.commit(Transition::new().put("c", "x", Expected::Any, json!(1))));
+    assert!(futures::poll!(&mut commit).is_pending());
+    shown(&store, "x").await;
+    let mut settled = Box::pin(store.settled());
+    assert!(futures::poll!(&mut settled).is_pending(), "a power cut would take it back");
+    drop(held);
+    settled.await.unwrap();
+    commit.await.unwrap();
+    store.close().await;
+    assert!(store.settled().now_or_never().unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn what_readers_saw_is_never_settled_if_its_sync_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(folder.path());
+    let faults = options.faults.clone();
+    let store = Database::open(options).unwrap();
+    store.commit(Transition::new().put("c", "safe", Expected::Any, json!(1))).await.unwrap();
+    let held = faults.hold_syncs();
+    let mut commit = Box::pin(store.commit(Transition::new().put("c", "x", Expected::Any, json!(1))));
+    assert!(futures::poll!(&mut commit).is_pending());
+    shown(&store, "x").await;
+    faults.fail_next_sync();
+    let mut settled = Box::pin(store.settled());
+    assert!(futures::poll!(&mut settled).is_pending());
+    assert!(store.failure().is_none());
+    drop(held);
+    assert!(matches!(settled.await, Err(StoreError::Io(_))));
+    assert!(matches!(commit.await, Err(StoreError::Io(_))));
+    assert!(store.failure().is_some());
+}
+
+#[tokio::test]
+async fn writers_that_come_while_a_sync_runs_share_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(folder.path());
+    let faults = options.faults.clone();
+    let store = Database::open(options).unwrap();
+    let before = faults.syncs();
+    let held = faults.hold_syncs();
+    let put = |n: u64| Box::pin(store.commit(Transition::new().put("c", &n.to_string(), Expected::Absent, json!(n))));
+    let mut first = put(0);
+    assert!(futures::poll!(&mut first).is_pending());
+    shown(&store, "0").await;
+    let mut others: Vec<_> = (1..=500).map(put).collect();
+    for other in &mut others {
+        assert!(futures::poll!(other).is_pending());
+    }
+    drop(held);
+    first.await.unwrap();
+    assert!(futures::future::join_all(others).await.iter().all(Result::is_ok));
+    assert_eq!(faults.syncs() - before, 2);
+}
+
+#[tokio::test]
+async fn a_series_whose_samples_found_no_room_keeps_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Options { free_space_floor_bytes: 1_000, ..options(folder.path()) };
+    let faults = first.faults.clone();
+    // The hour in memory would hide what is on the disk.
+    let clock = clock();
+    let first = Options { clock: clock.clone(), ..first };
+    let store = Database::open(first).unwrap();
+    let sample = |name: &str, at: i64| Sample {
+        name: name.to_owned(),
+        labels: Labels::new(),
+        at: Timestamp::from_millis(START + at),
+        value: at as f64,
+    };
+    // Room for nothing, but no less than there has to be: what is to be written is refused, what is appended is not.
+    faults.set_free_bytes(1_010);
+    store.append(vec![sample("early", 1)]).await.unwrap();
+    assert!(matches!(store.sync().await, Err(StoreError::DiskFull { .. })));
+    assert_eq!(store.lost_samples(), 1);
+    faults.set_free_bytes(1 << 40);
+    store.append(vec![sample("early", 2)]).await.unwrap();
+    store.sync().await.unwrap();
+    drop(store);
+    let store = Database::open(Options { clock, ..options(folder.path()) }).unwrap();
+    store.append(vec![sample("late", 3)]).await.unwrap();
+    let range = |metric: &str| {
+        let selector = Selector { metric: metric.to_owned(), labels: Labels::new() };
+        let all = store.range(&selector, Timestamp::MIN, Timestamp::MAX).unwrap();
+        all.into_iter().flat_map(|data| data.values).collect::<Vec<_>>()
+    };
+    assert_eq!((range("early"), range("late")), (vec![2.0], vec![3.0]));
 }

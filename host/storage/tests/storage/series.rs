@@ -1,6 +1,7 @@
 use super::*;
 use quarterdeck_model::clock::Clock;
 use quarterdeck_model::series::{LOOKBACK, Sample, Selector, Series};
+use quarterdeck_model::store::StoreError;
 use quarterdeck_model::{Labels, Span};
 
 fn sample(name: &str, core: u32, at: i64, value: f64) -> Sample {
@@ -129,4 +130,44 @@ async fn many_series_come_back() {
     let latest = store.latest(&selector("wide"), millis(START), LOOKBACK);
     assert_eq!(latest.len(), 20_000);
     assert!(latest.iter().all(|s| s.value == s.labels.get("core").unwrap().parse::<f64>().unwrap() * 1.1));
+}
+
+#[tokio::test]
+async fn new_series_beyond_the_limit_are_refused_and_known_ones_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = || Options { max_series: 10, ..options(folder.path()) };
+    for round in 0..2 {
+        let store = Database::open(options()).unwrap();
+        let samples = (0..15).map(|n| sample("wide", n, START + round, 1.0)).collect();
+        let error = store.append(samples).await.unwrap_err();
+        assert!(matches!(error, StoreError::TooManySeries { limit: 10 }), "{error}");
+        assert!(error.to_string().contains("`storage.max-series`"), "{error}");
+        assert_eq!(store.refused_samples(), 5);
+        assert_eq!(store.latest(&selector("wide"), millis(START + round), LOOKBACK).len(), 10);
+        store.append(vec![sample("wide", 3, START + 10 + round, 1.0)]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn samples_that_the_disk_does_not_keep_up_with_are_pushed_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(folder.path());
+    let faults = options.faults.clone();
+    let store = Database::open(options).unwrap();
+    let batch = |at: i64| (0..100_000).map(|n| sample("wide", n % 1_000, at + i64::from(n / 1_000), 1.0)).collect();
+    let held = faults.hold_syncs();
+    // The writer may take one batch with it into the sync that hangs.
+    let mut pushed_back = None;
+    for n in 0..7 {
+        if let Err(error) = store.append(batch(START - 100_000 * n)).await {
+            pushed_back = Some(error);
+        }
+    }
+    let error = pushed_back.unwrap();
+    assert!(matches!(error, StoreError::Busy { limit: 500_000, .. }), "{error}");
+    let too_many: Vec<Sample> = (0..500_001).map(|n| sample("wide", 1, START - n, 1.0)).collect();
+    let error = store.append(too_many).await.unwrap_err();
+    assert!(matches!(error, StoreError::Invalid(_)) && error.to_string().contains("hint: split"), "{error}");
+    drop(held);
+    assert!(store.failure().is_none());
 }
