@@ -57,16 +57,19 @@ impl Bus {
         Subscription::new(Arc::clone(&self.store), after, filter)
     }
 
-    /// The durable consumer of that name, where its last acknowledgement left it; from the start of the log if it is new.
+    /// The durable consumer of that name, where its last acknowledgement left it; from the oldest event that there is if it is
+    /// new.
     /// One consumer of a name at a time, else both get everything.
     ///
     /// # Errors
     /// The store's.
     pub fn consumer(&self, name: &str, filter: EventFilter) -> Result<Consumer, Error> {
+        let known = self.store.consumers()?.contains_key(name);
         let cursor = self.store.cursor(name)?;
-        let subscription = self.subscribe(cursor, filter);
+        // One that is new has missed nothing.
+        let subscription = self.subscribe(if known { cursor } else { cursor.max(self.store.tail()) }, filter);
         let (store, clock, ids) = (Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.ids));
-        Ok(Consumer::new(name.to_owned(), store, clock, ids, subscription))
+        Ok(Consumer::new(name.to_owned(), store, clock, ids, subscription, known))
     }
 
     pub fn store(&self) -> &Arc<dyn Store> {

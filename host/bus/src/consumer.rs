@@ -1,24 +1,38 @@
 //! A subscription whose place is kept in the store.
 
 use crate::Error;
+use crate::letter;
 use crate::subscription::Subscription;
 use quarterdeck_model::clock::Clock;
-use quarterdeck_model::effect::DEAD_LETTERS;
 use quarterdeck_model::event::{Event, Offset, StoredEvent};
 use quarterdeck_model::id::IdSource;
-use quarterdeck_model::store::{EventBatch, Store};
-use quarterdeck_model::transition::{Expected, Transition};
+use quarterdeck_model::store::{EventBatch, Gap, Store, StoreError};
+use quarterdeck_model::transition::Transition;
 use serde_json::json;
 use std::sync::Arc;
 
+/// Type of the event that tells of events that a consumer never saw.
+pub const GAP: &str = "bus.gap";
+
 /// Gets every event at least once, across restarts. Whoever acknowledges in the transition that handles a batch gets the
 /// effect of exactly once: `Transition::ack(consumer.name(), batch.next)`.
+///
+/// Retention waits for it, until the log is twice as large as it may be. What it misses then is told in the batch and by an event
+/// of type [`GAP`].
 pub struct Consumer {
     name: String,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     ids: Arc<IdSource>,
     subscription: Subscription,
+    /// Whether the store knows it. Retention does not wait for one that it doesn't know.
+    known: bool,
+    /// Where it began.
+    start: Offset,
+    /// Read, and not handed out yet.
+    batch: Option<EventBatch>,
+    /// Nobody has been told of it yet.
+    untold: Option<Gap>,
 }
 
 impl Consumer {
@@ -28,8 +42,10 @@ impl Consumer {
         clock: Arc<dyn Clock>,
         ids: Arc<IdSource>,
         subscription: Subscription,
+        known: bool,
     ) -> Self {
-        Consumer { name, store, clock, ids, subscription }
+        let start = subscription.position();
+        Consumer { name, store, clock, ids, subscription, known, start, batch: None, untold: None }
     }
 
     pub fn name(&self) -> &str {
@@ -41,12 +57,50 @@ impl Consumer {
         self.subscription.position()
     }
 
-    /// The next 1 to `limit` events; waits for them. Hands each out once until `seek` or a restart.
+    /// The next 1 to `limit` events; waits for them. Hands each out once until `seek` or a restart. A batch with a gap may hold
+    /// no events.
     ///
     /// # Errors
     /// The store's.
     pub async fn next(&mut self, limit: usize) -> Result<EventBatch, Error> {
-        self.subscription.next(limit).await
+        self.register().await;
+        // Kept here until it is handed out: this may be dropped at each of the waits below.
+        if self.batch.is_none() {
+            let batch = self.subscription.next(limit).await?;
+            if let Some(gap) = batch.gap {
+                let from = self.untold.map_or(gap.from, |untold| untold.from);
+                self.untold = Some(Gap { from, ..gap });
+            }
+            self.batch = Some(batch);
+        }
+        self.tell().await;
+        Ok(self.batch.take().ok_or(StoreError::Closed)?)
+    }
+
+    /// Makes the store know a new one, before it is handed anything.
+    async fn register(&mut self) {
+        if self.known || self.subscription.position() != self.start {
+            return;
+        }
+        // Refused by a full disk, say, it is done by the first acknowledgement.
+        self.known = self.store.commit(Transition::new().ack(&self.name, self.start)).await.is_ok();
+    }
+
+    /// A consumer that missed events has done less than it promises: somebody has to know. What is gone can't be read again, so
+    /// the place moves behind it in the same record.
+    async fn tell(&mut self) {
+        let Some(gap) = self.untold else { return };
+        let event = Event::new(&self.ids, self.clock.now(), GAP, &self.name).data(json!({
+            "severity": "high",
+            "title": format!("`{}` missed {} events", self.name, gap.to.0.saturating_sub(gap.from.0)),
+            "consumer": self.name,
+            "from": gap.from,
+            "to": gap.to,
+        }));
+        // Refused, it is tried again with the next batch.
+        if self.store.commit(Transition::new().event(event).ack(&self.name, gap.to)).await.is_ok() {
+            self.untold = None;
+        }
     }
 
     /// Everything up to `up_to` is handled. Durable on return.
@@ -60,22 +114,18 @@ impl Consumer {
 
     /// Goes on behind `after`: backwards for a replay. The durable place moves with the next acknowledgement.
     pub fn seek(&mut self, after: Offset) {
+        self.batch = None;
         self.subscription.seek(after);
     }
 
     /// Puts an event aside that can't be handled, with the reason, where a person finds it. The consumer goes on; it still
-    /// has to acknowledge.
+    /// has to acknowledge. Of a large event only the beginning is kept: the whole of it may be what can't be stored.
     ///
     /// # Errors
     /// The store's.
     pub async fn dead_letter(&self, event: &StoredEvent, reason: &str) -> Result<(), Error> {
-        let now = self.clock.now();
-        let id = format!("{}.{}", event.event.id, self.name);
-        let letter = json!({"kind": "event", "at": now, "consumer": self.name, "reason": reason, "event": event});
-        let added = Event::new(&self.ids, now, "dead-letter.added", &id)
-            .data(json!({"kind": "event", "consumer": self.name, "reason": reason, "offset": event.offset}))
-            .caused_by(&event.event);
-        self.store.commit(Transition::new().put(DEAD_LETTERS, &id, Expected::Any, letter).event(added)).await?;
+        let transition = letter::of_event(&self.ids, self.clock.now(), &self.name, event, reason);
+        self.store.commit(transition).await?;
         Ok(())
     }
 }

@@ -4,7 +4,8 @@
 //!
 //! Layout
 //! - `publish`: validation and the limit per producer
-//! - `subscription`: reading the log and then live, without a gap; `consumer`: the same with a durable cursor, dead letters
+//! - `subscription`: reading the log and then live, without a gap; `consumer`: the same with a durable cursor
+//! - `letter`: what is kept of an event that could not be handled
 
 #![cfg_attr(
     test,
@@ -20,12 +21,13 @@
 
 mod bus;
 mod consumer;
+mod letter;
 mod limit;
 mod subscription;
 mod validate;
 
 pub use bus::{Bus, Options};
-pub use consumer::Consumer;
+pub use consumer::{Consumer, GAP};
 pub use subscription::Subscription;
 
 use quarterdeck_model::Span;

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
-use quarterdeck_model::store::{EventBatch, Store, StoreError};
+use quarterdeck_model::store::{EventBatch, Gap, Store, StoreError};
 use std::sync::Arc;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -37,15 +37,16 @@ impl Subscription {
         self.group = None;
     }
 
-    /// Between 1 and `limit` events, oldest first; waits until there is one. Dropped while it waits, it loses nothing.
+    /// Between 1 and `limit` events, oldest first; waits until there is one. Where retention was faster than this reader, the
+    /// batch says what is missing, and may hold nothing else. Dropped while it waits, it loses nothing.
     ///
     /// # Errors
     /// The store's; [`StoreError::Closed`] once it is closed.
     pub async fn next(&mut self, limit: usize) -> Result<EventBatch, Error> {
         let limit = limit.max(1);
         loop {
-            let events = if let Some(group) = self.group.take() {
-                self.take_from(group, limit)
+            let (gap, events) = if let Some(group) = self.group.take() {
+                (None, self.take_from(group, limit))
             } else if let Some(live) = &mut self.live {
                 match live.recv().await {
                     Ok(group) => self.accept(group),
@@ -56,8 +57,8 @@ impl Subscription {
             } else {
                 self.read_log(limit).await?
             };
-            if !events.is_empty() {
-                return Ok(EventBatch { events, next: self.position });
+            if gap.is_some() || !events.is_empty() {
+                return Ok(EventBatch { gap, events, next: self.position });
             }
         }
     }
@@ -90,7 +91,7 @@ impl Subscription {
 
     /// One stretch of the log. Whoever finds nothing and stands at the head goes live: the receiver was there before the
     /// head was looked at, so that nothing falls between.
-    async fn read_log(&mut self, limit: usize) -> Result<Vec<StoredEvent>, Error> {
+    async fn read_log(&mut self, limit: usize) -> Result<(Option<Gap>, Vec<StoredEvent>), Error> {
         let live = self.store.live();
         let (store, filter, after) = (Arc::clone(&self.store), self.filter.clone(), self.position);
         let batch = tokio::task::spawn_blocking(move || store.events(after, &filter, limit))
@@ -100,6 +101,6 @@ impl Subscription {
         if batch.events.is_empty() && self.position >= self.store.head() {
             self.live = Some(live);
         }
-        Ok(batch.events)
+        Ok((batch.gap, batch.events))
     }
 }

@@ -9,12 +9,12 @@
     reason = "a test may panic"
 )]
 
-use quarterdeck_bus::{Bus, Error, Options};
+use quarterdeck_bus::{Bus, Error, GAP, Options};
 use quarterdeck_model::clock::ManualClock;
 use quarterdeck_model::effect::DEAD_LETTERS;
 use quarterdeck_model::event::{Event, EventFilter, Offset};
 use quarterdeck_model::id::IdSource;
-use quarterdeck_model::store::{Page, StoreError};
+use quarterdeck_model::store::{Gap, Page, StoreError};
 use quarterdeck_model::transition::{Expected, Transition};
 use quarterdeck_model::{Span, Timestamp};
 use quarterdeck_storage::Database;
@@ -213,4 +213,91 @@ async fn publishing_to_a_closed_store_is_an_error() {
     store.close().await;
     let error = bus.publish("a", vec![event("a.b", "x", 1)]).await.unwrap_err();
     assert!(matches!(error, Error::Store(StoreError::Closed)));
+}
+
+#[tokio::test]
+async fn a_dead_letter_fits_into_the_store_whatever_the_event_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bus, _) = open(folder.path(), LIMITLESS);
+    // Two bytes to a character, and as much of it as the store takes in one event: more than it takes in a document with a frame.
+    let large = event("bad.large", "x", 1).data(json!({"text": "\u{e4}".repeat((1 << 19) - 8)}));
+    bus.store().commit(Transition::new().event(large)).await.unwrap();
+    let mut consumer = bus.consumer("engine", EventFilter::types(["bad"])).unwrap();
+    let batch = within(consumer.next(1)).await.unwrap();
+    consumer.dead_letter(&batch.events[0], &"\u{e4}".repeat(1 << 20)).await.unwrap();
+    let letters = bus.store().list(DEAD_LETTERS, &Page::all()).unwrap();
+    let letter = &letters[0].value;
+    assert_eq!((letter["offset"].as_u64(), letter["event"]["type"].as_str()), (Some(1), Some("bad.large")));
+    assert!(letter["event"]["data-begins"].as_str().unwrap().starts_with("{\"text\":\"\u{e4}"));
+    assert!(letter["reason"].as_str().unwrap().starts_with('\u{e4}'));
+}
+
+/// The writer looks a second after the start.
+async fn tail_moves(bus: &Bus) -> Offset {
+    let before = bus.store().tail();
+    within(async {
+        while bus.store().tail() == before {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    // What the writer had begun is over: it does one thing after another.
+    bus.store().commit(Transition::new().put("c", "now", Expected::Any, json!(1))).await.unwrap();
+    bus.store().tail()
+}
+
+fn small(dir: &Path) -> Bus {
+    let clock = Arc::new(ManualClock::at(START));
+    let retention = quarterdeck_storage::Retention { log_bytes: 20_000, ..Default::default() };
+    let options = quarterdeck_storage::Options::new(dir, clock.clone());
+    let options = quarterdeck_storage::Options { free_space_floor_bytes: 0, retention, ..options };
+    Bus::new(Database::open(options).unwrap(), clock, LIMITLESS)
+}
+
+async fn fill(bus: &Bus, events: u64) {
+    for n in 0..events {
+        let made = event("fat.n", "x", n).data(json!({"text": "x".repeat(1_000)}));
+        bus.publish("a", vec![made]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_durable_consumer_that_lost_events_is_told_and_so_is_everybody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = small(folder.path());
+    let mut consumer = bus.consumer("engine", EventFilter::types(["fat"])).unwrap();
+    fill(&bus, 3).await;
+    assert_eq!(within(consumer.next(2)).await.unwrap().gap, None);
+    consumer.ack(Offset(2)).await.unwrap();
+    drop(consumer);
+    fill(&bus, 100).await;
+    let tail = tail_moves(&bus).await;
+    assert!(tail > Offset(2));
+    let mut consumer = bus.consumer("engine", EventFilter::types(["fat"])).unwrap();
+    let batch = within(consumer.next(10)).await.unwrap();
+    assert_eq!(batch.gap, Some(Gap { from: Offset(2), to: tail }));
+    assert_eq!(batch.events[0].offset.0, tail.0 + 1, "and it goes on");
+    let mut told = bus.subscribe(tail, EventFilter::types([GAP]));
+    let told = within(told.next(1)).await.unwrap().events.remove(0).event;
+    assert_eq!((told.subject.as_str(), &told.data["severity"]), ("engine", &json!("high")));
+    assert_eq!((&told.data["from"], &told.data["to"]), (&json!(2), &json!(tail)));
+    drop(consumer);
+    let mut consumer = bus.consumer("engine", EventFilter::types(["fat"])).unwrap();
+    assert_eq!(within(consumer.next(10)).await.unwrap().gap, None, "told once");
+}
+
+#[tokio::test]
+async fn a_consumer_that_has_acknowledged_nothing_yet_is_waited_for_and_a_new_one_has_missed_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = small(folder.path());
+    fill(&bus, 1).await;
+    let mut consumer = bus.consumer("engine", EventFilter::types(["fat"])).unwrap();
+    within(consumer.next(1)).await.unwrap();
+    assert_eq!(bus.store().consumers().unwrap(), [("engine".to_owned(), Offset(0))].into());
+    fill(&bus, 100).await;
+    assert!(tail_moves(&bus).await > Offset(0), "over twice the size");
+    let mut late = bus.consumer("late", EventFilter::types(["fat"])).unwrap();
+    assert_eq!(within(late.next(1)).await.unwrap().gap, None);
+    let batch = within(bus.consumer("engine", EventFilter::types(["fat"])).unwrap().next(1)).await.unwrap();
+    assert_eq!(batch.gap.map(|gap| gap.from), Some(Offset(0)));
 }

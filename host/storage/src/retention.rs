@@ -6,7 +6,7 @@ use crate::series::{dictionary, frames};
 use crate::shared::Shared;
 use quarterdeck_model::store::StoreError;
 use std::sync::atomic::Ordering;
-use tracing::{info, warn};
+use tracing::{error, info};
 
 /// Frames in one go, so that commits don't wait long.
 const FRAMES: usize = 512;
@@ -39,7 +39,7 @@ pub(crate) fn run(shared: &Shared, place: Place) -> Result<bool, StoreError> {
             if let Some((consumer, cursor)) = unread
                 && removed == 0
             {
-                warn!(consumer, %cursor, "the log is twice as large as it may be: events go that were not read");
+                error!(consumer, %cursor, "the log is twice as large as it may be: events go that were not read");
             }
             if removed == FRAMES {
                 more = true;

@@ -100,8 +100,11 @@ impl Feed {
                 () = self.sender.closed() => return,
                 batch = timeout(HEARTBEAT, self.subscription.next(BATCH)) => batch,
             };
-            let frames = match batch {
-                Ok(Ok(batch)) => batch.events.iter().map(frame).collect(),
+            let frames: Vec<Bytes> = match batch {
+                Ok(Ok(batch)) => {
+                    let gap = batch.gap.map(|missed| gap(missed.from, missed.to));
+                    gap.into_iter().chain(batch.events.iter().map(frame)).collect()
+                }
                 Ok(Err(error)) => {
                     warn!(%error, "an event stream ended");
                     return;
@@ -142,4 +145,58 @@ fn gap(wanted: Offset, after: Offset) -> Bytes {
 fn frame(stored: &StoredEvent) -> Bytes {
     let data = serde_json::to_string(stored).unwrap_or_default();
     Bytes::from(format!("id: {}\nevent: {}\ndata: {data}\n\n", stored.offset, stored.event.event_type))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quarterdeck_model::Timestamp;
+    use quarterdeck_model::clock::ManualClock;
+    use quarterdeck_model::event::{Event, EventFilter};
+    use quarterdeck_model::id::IdSource;
+    use quarterdeck_model::store::Store;
+    use quarterdeck_model::transition::Transition;
+    use quarterdeck_storage::{Database, Retention};
+
+    #[tokio::test]
+    async fn a_stream_that_retention_has_overtaken_says_what_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_790_000_000_000)));
+        let mut options = quarterdeck_storage::Options::new(folder.path(), clock.clone());
+        options.free_space_floor_bytes = 0;
+        options.retention = Retention { log_bytes: 1_000, ..Retention::default() };
+        let store = Database::open(options).unwrap();
+        let ids = IdSource::seeded(1);
+        for _ in 0..50 {
+            let event = Event::new(&ids, Timestamp::from_millis(1), "custom.a", "s");
+            store.commit(Transition::new().event(event)).await.unwrap();
+        }
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        while store.tail() == Offset(0) {
+            assert!(tokio::time::Instant::now() < deadline, "retention did nothing");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // The writer does one thing after another: the tail stays where it is from here on.
+        store.commit(Transition::new().ack("a", Offset(50))).await.unwrap();
+        let bus = quarterdeck_bus::Bus::new(store.clone(), clock, quarterdeck_bus::Options::default());
+        let (sender, mut receiver) = channel(16);
+        let shutdown = CancellationToken::new();
+        let feed = Feed {
+            // As one that was open all the time, and slow.
+            subscription: bus.subscribe(Offset(3), EventFilter::default()),
+            sender,
+            stall: Span::from_secs(20),
+            shutdown: shutdown.clone(),
+            cut_off: Arc::default(),
+        };
+        let feed = tokio::spawn(feed.run(comment("quarterdeck")));
+        let mut next = async || String::from_utf8(receiver.recv().await.unwrap().to_vec()).unwrap();
+        assert_eq!(next().await, ": quarterdeck\n\n");
+        let tail = store.tail();
+        let expected = format!("id: {tail}\nevent: gap\ndata: {{\"after\":3,\"next\":{tail}}}\n\n");
+        assert_eq!(next().await, expected);
+        assert!(next().await.starts_with(&format!("id: {}\nevent: custom.a\n", tail.0 + 1)));
+        shutdown.cancel();
+        feed.await.unwrap();
+    }
 }

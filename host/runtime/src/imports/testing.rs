@@ -237,7 +237,8 @@ impl Store for MemoryStore {
     fn events(&self, after: Offset, filter: &EventFilter, limit: usize) -> Result<EventBatch, StoreError> {
         let events = self.events.lock().unwrap();
         let those = events.iter().filter(|stored| stored.offset > after && filter.matches(&stored.event));
-        Ok(EventBatch { events: those.take(limit).cloned().collect(), next: Offset(events.len() as u64) })
+        let next = Offset(events.len() as u64);
+        Ok(EventBatch { gap: None, events: those.take(limit).cloned().collect(), next })
     }
 
     fn head(&self) -> Offset {

@@ -39,7 +39,7 @@ impl Store for MemoryStore {
     }
 
     fn events(&self, after: Offset, _: &EventFilter, _: usize) -> Result<EventBatch, StoreError> {
-        Ok(EventBatch { events: Vec::new(), next: after })
+        Ok(EventBatch { next: after, ..EventBatch::default() })
     }
 
     fn head(&self) -> Offset {
