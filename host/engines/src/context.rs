@@ -62,6 +62,8 @@ impl Context {
     /// What the store says; [`StoreError::Conflict`] where an expected revision was not met.
     pub async fn commit(&self, transition: Transition) -> Result<Committed, StoreError> {
         if transition.is_empty() {
+            // What was read led to nothing: that is an answer as well, and must not be taken back by a power cut.
+            self.store.settled().await?;
             return Ok(Committed::default());
         }
         let effects = transition.effects.clone();
@@ -72,7 +74,7 @@ impl Context {
 
     /// Reads one document, lets `decide` look at it, and commits what it says: the new document, and whatever else
     /// belongs in the same record. Where someone else wrote first it all happens again on what they wrote, so `decide`
-    /// must do nothing but decide. `None` changes nothing.
+    /// must do nothing but decide. `None` changes nothing, and returns when what it was decided on is on the disk.
     ///
     /// Gives the document as it is afterwards.
     ///
@@ -87,7 +89,10 @@ impl Context {
         loop {
             let document = self.store.get(collection, id)?;
             let current = document.as_ref().map(|document| document.decode::<T>()).transpose()?;
-            let Some((value, rest)) = decide(current.clone())? else { return Ok(current) };
+            let Some((value, rest)) = decide(current.clone())? else {
+                self.store.settled().await?;
+                return Ok(current);
+            };
             let expected = document.map_or(Expected::Absent, |document| Expected::Revision(document.revision));
             let mut transition = Transition::new().put(collection, id, expected, to_value(&value)?);
             transition.absorb(rest);
@@ -143,5 +148,35 @@ pub fn belongings<T>(called: &mut Called<T>) -> Transition {
         writes: std::mem::take(&mut called.writes),
         events: std::mem::take(&mut called.events),
         ..Transition::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Bench, Fake, START, until};
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn an_answer_that_changes_nothing_waits_until_what_it_follows_from_is_on_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let bench = Bench::open(folder.path(), &Fake::default(), Catalog::default(), START);
+        let context = &bench.context;
+        let held = bench.faults.hold_syncs();
+        let transition = Transition::new().put("c", "x", Expected::Any, json!(1));
+        let mut first = Box::pin(context.commit(transition));
+        assert!(futures::poll!(&mut first).is_pending());
+        until("the first one's document", || context.read::<u32>("c", "x").unwrap().is_some()).await;
+        let mut second = Box::pin(context.update::<u32, _>("c", "x", |found| {
+            assert_eq!(found, Some(1));
+            Ok(None)
+        }));
+        let mut nothing = Box::pin(context.commit(Transition::new()));
+        assert!(futures::poll!(&mut second).is_pending(), "a power cut would take the first one back");
+        assert!(futures::poll!(&mut nothing).is_pending());
+        drop(held);
+        assert_eq!(second.await.unwrap(), Some(1));
+        nothing.await.unwrap();
+        first.await.unwrap();
     }
 }

@@ -158,6 +158,7 @@ impl Shell {
             let Some(document) = context.store.get(Deployment::COLLECTION, id)? else { return Ok(None) };
             let deployment: Deployment = document.decode()?;
             let Some(change) = decide(deployment.clone(), context.now(), &context.ids)? else {
+                context.store.settled().await?;
                 return Ok(Some(deployment));
             };
             let rest = Transition { acks: acks.clone(), ..Transition::new() };

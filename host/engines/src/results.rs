@@ -2,6 +2,7 @@
 
 use crate::{Context, Error};
 use async_trait::async_trait;
+use quarterdeck_bus::Consumer;
 use quarterdeck_model::effect::EffectResult;
 use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
 use quarterdeck_model::store::StoreError;
@@ -56,7 +57,7 @@ pub(crate) async fn listen(context: Context, name: &'static str, prefix: &'stati
                 }
                 Err(failure) => {
                     warn!(consumer = name, event = %event.event.id, error = %failure, "a result can't be handled");
-                    if let Err(failure) = consumer.dead_letter(event, &failure.to_string()).await {
+                    if let Err(failure) = put_aside(&context, &consumer, event, &failure.to_string()).await {
                         return error!(consumer = name, error = %failure, "can't put an event aside");
                     }
                 }
@@ -68,6 +69,27 @@ pub(crate) async fn listen(context: Context, name: &'static str, prefix: &'stati
             // It is only about how much is read again after a restart.
             warn!(consumer = name, %error, "can't acknowledge");
         }
+    }
+}
+
+/// Puts an event among the dead letters, and waits for that as long as the disk is full. One that can't even be put there is
+/// passed over: a flow that ended here would meet it again at each start.
+pub(crate) async fn put_aside(
+    context: &Context,
+    consumer: &Consumer,
+    event: &StoredEvent,
+    reason: &str,
+) -> Result<(), Error> {
+    match patiently(context, async || Ok(consumer.dead_letter(event, reason).await?)).await {
+        Err(Error::Store(failure @ (StoreError::Closed | StoreError::Io(_) | StoreError::DiskFull { .. }))) => {
+            Err(failure.into())
+        }
+        Err(failure) => {
+            let (consumer, offset) = (consumer.name(), event.offset);
+            error!(consumer, %offset, reason, error = %failure, "an event can't be handled, nor put aside: it is passed over");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
 }
 

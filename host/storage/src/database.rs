@@ -127,6 +127,7 @@ impl Store for Database {
     async fn commit(&self, transition: Transition) -> Result<Committed, StoreError> {
         self.check_open()?;
         if transition.is_empty() {
+            self.settled().await?;
             return Ok(Committed { revisions: Vec::new(), offset: self.head() });
         }
         let prepared = Box::new(Prepared::new(transition, self.shared.clock.now())?);
@@ -218,7 +219,10 @@ impl Series for Database {
         }
         self.refused_samples.fetch_add((hopeless + new) as u64, Ordering::Relaxed);
         if hopeless > 0 {
-            warn!(refused = hopeless, "samples were dropped: over 10 minutes in the future, or names too long to store");
+            warn!(
+                refused = hopeless,
+                "samples were dropped: over 10 minutes in the future, or names too long to store"
+            );
         }
         match new {
             0 => Ok(()),

@@ -3,6 +3,7 @@
 
 use super::trigger::{Trigger, trigger};
 use super::{CONSUMER, Incidents, incident};
+use crate::results::put_aside;
 use crate::{Context, Error, belongings, to_value};
 use quarterdeck_bus::Consumer;
 use quarterdeck_model::domain::incident::Incident;
@@ -58,9 +59,10 @@ pub(super) async fn run(incidents: Arc<Incidents>, mut consumer: Consumer) {
                 failures += 1;
                 warn!(offset = %stored.offset, %error, failures, "an event could not be gathered");
                 if failures >= FAILURES && !is_transient(&error) {
-                    if let Err(error) = consumer.dead_letter(stored, &error.to_string()).await {
-                        warn!(offset = %stored.offset, %error, "can't put the event aside");
-                        continue;
+                    let context = &incidents.context;
+                    if let Err(error) = put_aside(context, &consumer, stored, &error.to_string()).await {
+                        error!(offset = %stored.offset, %error, "can't put the event aside");
+                        return;
                     }
                     break false;
                 }

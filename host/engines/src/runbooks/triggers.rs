@@ -5,7 +5,7 @@
 
 use super::{Shell, StartRun, machine};
 use crate::Error;
-use crate::results::{lazily, patiently};
+use crate::results::{lazily, patiently, put_aside};
 use quarterdeck_model::domain::runbook::RunbookSpec;
 use quarterdeck_model::event::{Event, EventFilter, StoredEvent};
 use quarterdeck_model::id::RunId;
@@ -50,7 +50,7 @@ pub(super) async fn run(shell: Arc<Shell>) {
                     Err(failure) => {
                         warn!(runbook = slug, event = %event.event.id, error = %failure, "an event can't start its runbook");
                         let reason = format!("runbook `{slug}`: {failure}");
-                        if let Err(failure) = consumer.dead_letter(event, &reason).await {
+                        if let Err(failure) = put_aside(context, &consumer, event, &reason).await {
                             return error!(consumer = CONSUMER, error = %failure, "can't put an event aside");
                         }
                     }
