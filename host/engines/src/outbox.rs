@@ -20,7 +20,7 @@ use quarterdeck_model::store::{Page, StoreError};
 use queue::{Entry, Queue};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
@@ -53,9 +53,15 @@ impl Default for Options {
 pub struct Handle {
     waiting: Arc<AtomicUsize>,
     in_flight: Arc<AtomicUsize>,
+    over: Arc<AtomicBool>,
 }
 
 impl Handle {
+    /// The store has failed, so nothing is carried out any more.
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
     /// Effects that are not finished, those in flight included.
     pub fn depth(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
@@ -94,7 +100,7 @@ pub(crate) async fn start(
     options: Options,
     tasks: &mut Tasks,
 ) -> Result<Handle, Error> {
-    let handle = Handle { waiting: Arc::default(), in_flight: Arc::default() };
+    let handle = Handle { waiting: Arc::default(), in_flight: Arc::default(), over: Arc::default() };
     let mut worker = Worker {
         context: context.clone(),
         queue: Queue::new(options.share),
@@ -169,7 +175,7 @@ impl Worker {
     }
 
     fn dispatch(&mut self) {
-        while self.running.len() < self.concurrency {
+        while !self.handle.is_over() && self.running.len() < self.concurrency {
             let Some(entry) = self.queue.take(self.context.now()) else { break };
             let id = self.running.spawn(carry::carry(self.context.clone(), entry.clone())).id();
             self.entries.insert(id, entry);
@@ -178,7 +184,7 @@ impl Worker {
     }
 
     fn sleep(&self) -> Duration {
-        if self.running.len() >= self.concurrency {
+        if self.handle.is_over() || self.running.len() >= self.concurrency {
             return LONGEST_SLEEP;
         }
         let now = self.context.now();
@@ -199,6 +205,10 @@ impl Worker {
         match verdict {
             Verdict::Finished => self.queue.finished(&entry, now),
             Verdict::Again { absences, due } => self.queue.again(&entry, absences, due),
+            Verdict::Over => {
+                self.handle.over.store(true, Ordering::Relaxed);
+                self.queue.again(&entry, entry.absences, now);
+            }
         }
     }
 

@@ -18,12 +18,12 @@ use quarterdeck_model::kind::runbook_action::RunbookAction;
 use quarterdeck_model::kind::scanner_rule::{Interest, Reported, ScannerRule, Subject};
 use quarterdeck_model::kind::sla_calculator::{Attainment, SlaCalculator, SlaWindow};
 use quarterdeck_model::plugin::{
-    CallError, CallResult, Called, Digest, InstanceName, InstanceSpec, InstanceState, InstanceStatus, Kind, Outcome,
-    PluginRef, PluginStatus, Registry, Usage,
+    ActResult, CallError, CallFailed, CallResult, Called, Digest, InstanceName, InstanceSpec, InstanceState,
+    InstanceStatus, Kind, Outcome, PluginRef, PluginStatus, Registry, Usage,
 };
 use quarterdeck_model::{Span, Timestamp};
 use quarterdeck_scheduler::Scheduler;
-use quarterdeck_storage::Database;
+use quarterdeck_storage::{Database, Faults};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -58,6 +58,8 @@ pub(crate) struct Behaviour {
     pub(crate) calls: Vec<(String, String)>,
     pub(crate) messages: Vec<Message>,
     pub(crate) instances: BTreeMap<InstanceName, InstanceStatus>,
+    /// How often somebody has looked for one instance.
+    pub(crate) looks: usize,
     /// The plugin's calls never answer.
     pub(crate) hang: bool,
     pub(crate) folds: usize,
@@ -90,7 +92,7 @@ impl Fake {
         self.with(|fake| fake.calls.clone())
     }
 
-    async fn act(&self, instance: &InstanceName, key: &str) -> CallResult<Outcome> {
+    async fn act(&self, instance: &InstanceName, key: &str) -> ActResult<Outcome> {
         let hang = self.with(|fake| {
             fake.calls.push((instance.0.clone(), key.to_owned()));
             fake.hang
@@ -98,13 +100,13 @@ impl Fake {
         if hang {
             std::future::pending::<()>().await;
         }
-        let outcome = self.with(|fake| fake.act.as_mut().map_or(Ok(Outcome::Done(json!({}))), |act| act(key)))?;
-        Ok(called(outcome))
+        let outcome = self.with(|fake| fake.act.as_mut().map_or(Ok(Outcome::Done(json!({}))), |act| act(key)));
+        outcome.map(called).map_err(failed)
     }
 
-    fn polled(&self, token: &str) -> CallResult<Outcome> {
-        let outcome = self.with(|fake| fake.poll.as_mut().map_or(Ok(Outcome::Done(json!({}))), |poll| poll(token)))?;
-        Ok(called(outcome))
+    fn polled(&self, token: &str) -> ActResult<Outcome> {
+        let outcome = self.with(|fake| fake.poll.as_mut().map_or(Ok(Outcome::Done(json!({}))), |poll| poll(token)));
+        outcome.map(called).map_err(failed)
     }
 
     fn plugins(&self) -> Plugins {
@@ -129,6 +131,12 @@ pub(crate) fn plugin() -> PluginRef {
 
 pub(crate) fn called<T>(value: T) -> Called<T> {
     Called { value, plugin: plugin(), writes: Vec::new(), events: Vec::new() }
+}
+
+/// As the runtime says it.
+fn failed(error: CallError) -> CallFailed {
+    let plugin = (!matches!(error, CallError::Unavailable { .. })).then(plugin);
+    CallFailed { error, plugin }
 }
 
 fn absent<T>() -> CallResult<T> {
@@ -181,12 +189,12 @@ impl Correlator for Fake {
 
 #[async_trait]
 impl Notifier for Fake {
-    async fn notify(&self, instance: &InstanceName, message: &Message, key: &str) -> CallResult<Outcome> {
+    async fn notify(&self, instance: &InstanceName, message: &Message, key: &str) -> ActResult<Outcome> {
         self.with(|fake| fake.messages.push(message.clone()));
         self.act(instance, key).await
     }
 
-    async fn poll(&self, _: &InstanceName, token: &str) -> CallResult<Outcome> {
+    async fn poll(&self, _: &InstanceName, token: &str) -> ActResult<Outcome> {
         self.polled(token)
     }
 }
@@ -204,7 +212,7 @@ impl DeploymentTarget for Fake {
         absent()
     }
 
-    async fn apply(&self, instance: &InstanceName, _: &str, _: &Step, key: &str) -> CallResult<Outcome> {
+    async fn apply(&self, instance: &InstanceName, _: &str, _: &Step, key: &str) -> ActResult<Outcome> {
         self.act(instance, key).await
     }
 }
@@ -215,15 +223,15 @@ impl RunbookAction for Fake {
         Ok(called(None))
     }
 
-    async fn run(&self, instance: &InstanceName, _: &Value, key: &str) -> CallResult<Outcome> {
+    async fn run(&self, instance: &InstanceName, _: &Value, key: &str) -> ActResult<Outcome> {
         self.act(instance, key).await
     }
 
-    async fn poll(&self, _: &InstanceName, token: &str) -> CallResult<Outcome> {
+    async fn poll(&self, _: &InstanceName, token: &str) -> ActResult<Outcome> {
         self.polled(token)
     }
 
-    async fn cancel(&self, _: &InstanceName, _: &str) -> CallResult<()> {
+    async fn cancel(&self, _: &InstanceName, _: &str) -> ActResult<()> {
         Ok(called(()))
     }
 }
@@ -273,7 +281,10 @@ impl Registry for Fake {
     }
 
     fn instance(&self, name: &InstanceName) -> Option<InstanceStatus> {
-        self.with(|fake| fake.instances.get(name).cloned())
+        self.with(|fake| {
+            fake.looks += 1;
+            fake.instances.get(name).cloned()
+        })
     }
 
     async fn configure(&self, _: BTreeMap<InstanceName, InstanceSpec>) {}
@@ -300,10 +311,13 @@ pub(crate) fn options(
     fake: &Fake,
     catalog: Catalog,
     now: Timestamp,
+    faults: &Faults,
 ) -> (Options, Arc<Database>, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::at(now));
     let mut options = quarterdeck_storage::Options::new(folder, clock.clone());
-    options.free_space_floor_bytes = 0;
+    // A byte, so that a test can fill the disk.
+    options.free_space_floor_bytes = 1;
+    options.faults = faults.clone();
     let database = Database::open(options).unwrap();
     let shutdown = CancellationToken::new();
     let scheduler = Scheduler::start(clock.clone(), quarterdeck_scheduler::Options::default(), shutdown.clone());
@@ -333,6 +347,7 @@ pub(crate) struct Bench {
     pub(crate) inlet: Option<outbox::Inlet>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) fake: Fake,
+    pub(crate) faults: Faults,
     database: Arc<Database>,
     shutdown: CancellationToken,
 }
@@ -340,10 +355,11 @@ pub(crate) struct Bench {
 impl Bench {
     /// `now` is where the clock stands.
     pub(crate) fn open(folder: &Path, fake: &Fake, catalog: Catalog, now: Timestamp) -> Self {
-        let (options, database, clock) = options(folder, fake, catalog, now);
+        let faults = Faults::default();
+        let (options, database, clock) = options(folder, fake, catalog, now, &faults);
         let shutdown = options.shutdown.clone();
         let (context, catalog, inlet, _) = options.into_context();
-        Bench { context, catalog, inlet: Some(inlet), clock, fake: fake.clone(), database, shutdown }
+        Bench { context, catalog, inlet: Some(inlet), clock, fake: fake.clone(), faults, database, shutdown }
     }
 
     /// Moves the clock, so far that what waits for it looks again: they sleep for at most a second of real time.

@@ -11,6 +11,7 @@ use quarterdeck_model::plugin::Kind;
 use quarterdeck_model::series::Sample;
 use quarterdeck_model::store::Store;
 use quarterdeck_model::{Severity, Span};
+use quarterdeck_storage::Faults;
 use serde_json::json;
 
 fn catalog() -> Catalog {
@@ -42,7 +43,7 @@ fn fake() -> Fake {
 async fn a_sample_becomes_an_alert_an_incident_and_messages_and_ends_again() {
     let folder = tempfile::tempdir().unwrap();
     let fake = fake();
-    let (options, database, clock) = options(folder.path(), &fake, catalog(), START);
+    let (options, database, clock) = options(folder.path(), &fake, catalog(), START, &Faults::default());
     let engines = Engines::start(options).await.unwrap();
     for value in [95.0, 10.0] {
         clock.advance(Span::from_secs(15));
@@ -76,7 +77,7 @@ async fn a_sample_becomes_an_alert_an_incident_and_messages_and_ends_again() {
 #[tokio::test]
 async fn a_catalog_is_swapped_while_the_flows_run() {
     let folder = tempfile::tempdir().unwrap();
-    let (options, _database, _clock) = options(folder.path(), &fake(), Catalog::default(), START);
+    let (options, _database, _clock) = options(folder.path(), &fake(), Catalog::default(), START, &Faults::default());
     let scheduler = options.scheduler.clone();
     let engines = Engines::start(options).await.unwrap();
     assert!(scheduler.get("rule/hot").is_none());

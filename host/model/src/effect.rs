@@ -5,7 +5,7 @@ use crate::event::Event;
 use crate::id::{EffectId, EventId, IdSource};
 use crate::kind::deployment_target::Step;
 use crate::kind::notifier::Message;
-use crate::plugin::InstanceName;
+use crate::plugin::{InstanceName, PluginRef};
 use crate::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -128,6 +128,9 @@ pub struct Pending {
     pub token: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// The version that answered `pending`, or failed with `last_error`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<PluginRef>,
 }
 
 /// Data of the event that ends an effect.

@@ -186,6 +186,8 @@ pub struct Limits {
     pub io_bytes: u64,
     /// Keys and values together.
     pub kv_bytes: u64,
+    /// Collectors: different series within a day or two. Samples of further ones are refused.
+    pub series: u32,
 }
 
 impl Default for Limits {
@@ -198,6 +200,7 @@ impl Default for Limits {
             log_lines: 100,
             io_bytes: 16 << 20,
             kv_bytes: 1 << 20,
+            series: 10_000,
         }
     }
 }
@@ -392,6 +395,23 @@ pub struct Called<T> {
 }
 
 pub type CallResult<T> = Result<Called<T>, CallError>;
+
+/// A call that failed, and the version that it ran on. `None`: it never came to a plugin.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct CallFailed {
+    pub error: CallError,
+    pub plugin: Option<PluginRef>,
+}
+
+impl From<CallError> for CallFailed {
+    fn from(error: CallError) -> Self {
+        CallFailed { error, plugin: None }
+    }
+}
+
+/// The answer of calls that act: what was done, or tried, names its version either way.
+pub type ActResult<T> = Result<Called<T>, CallFailed>;
 
 /// What finished or goes on; the answer of kinds that act.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

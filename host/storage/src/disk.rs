@@ -1,7 +1,7 @@
 //! The folder on disk: lock, sled, schema version, and the sync that an acknowledgement waits for.
 
-use crate::keys;
 use crate::faults::Faults;
+use crate::keys;
 use crate::options::Options;
 use quarterdeck_model::store::StoreError;
 use rustix::fs::{FlockOperation, flock};

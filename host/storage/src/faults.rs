@@ -12,6 +12,7 @@ pub struct Faults {
     gate: Arc<Gate>,
     /// 0: what the system says.
     free: Arc<AtomicU64>,
+    refusals: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +53,15 @@ impl Faults {
     /// The disk says from now on that it has so many bytes free.
     pub fn set_free_bytes(&self, free: u64) {
         self.free.store(free, Ordering::SeqCst);
+    }
+
+    /// How often something was refused because the disk had said so.
+    pub fn refusals(&self) -> u64 {
+        self.refusals.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn refused(&self) {
+        self.refusals.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(crate) fn free_bytes(&self) -> Option<u64> {

@@ -43,7 +43,7 @@ impl Prepared {
         }
         for effect in effects {
             let id = effect.id.0.clone();
-            let pending = Pending { effect, attempts: 0, due: now, token: None, last_error: None };
+            let pending = Pending { effect, attempts: 0, due: now, token: None, last_error: None, plugin: None };
             prepared.write(OUTBOX.to_owned(), id, Expected::Absent, Some(json(&pending)?))?;
         }
         for event in events {

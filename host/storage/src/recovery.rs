@@ -130,7 +130,11 @@ pub(crate) fn put_floor(disk: &Disk, floor: u64) -> Result<(), StoreError> {
 
 fn read_floor(disk: &Disk) -> Result<u64, StoreError> {
     let Some(value) = disk.get(&keys::meta(FLOOR))? else { return Ok(0) };
-    value.as_ref().try_into().map(u64::from_be_bytes).map_err(|_| StoreError::Corrupt("the floor of revisions".to_owned()))
+    value
+        .as_ref()
+        .try_into()
+        .map(u64::from_be_bytes)
+        .map_err(|_| StoreError::Corrupt("the floor of revisions".to_owned()))
 }
 
 /// All durable consumers, and where they stand.

@@ -41,6 +41,7 @@ impl Space {
     pub(crate) fn check(&self, bytes: u64) -> Result<(), StoreError> {
         let free = self.free();
         if free.saturating_sub(bytes) < self.floor {
+            self.faults.refused();
             return Err(StoreError::DiskFull { free_bytes: free, floor_bytes: self.floor });
         }
         Ok(())

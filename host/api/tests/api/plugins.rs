@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 pub(crate) struct Absent;
 
-fn absent<T>() -> CallResult<T> {
-    Err(CallError::Unavailable { message: "there are no plugins here".to_owned() })
+fn absent<T, E: From<CallError>>() -> Result<T, E> {
+    Err(CallError::Unavailable { message: "there are no plugins here".to_owned() }.into())
 }
 
 pub(crate) fn none() -> Plugins {
@@ -85,11 +85,11 @@ impl Correlator for Absent {
 
 #[async_trait]
 impl Notifier for Absent {
-    async fn notify(&self, _: &InstanceName, _: &Message, _: &str) -> CallResult<Outcome> {
+    async fn notify(&self, _: &InstanceName, _: &Message, _: &str) -> ActResult<Outcome> {
         absent()
     }
 
-    async fn poll(&self, _: &InstanceName, _: &str) -> CallResult<Outcome> {
+    async fn poll(&self, _: &InstanceName, _: &str) -> ActResult<Outcome> {
         absent()
     }
 }
@@ -107,7 +107,7 @@ impl DeploymentTarget for Absent {
         absent()
     }
 
-    async fn apply(&self, _: &InstanceName, _: &str, _: &Step, _: &str) -> CallResult<Outcome> {
+    async fn apply(&self, _: &InstanceName, _: &str, _: &Step, _: &str) -> ActResult<Outcome> {
         absent()
     }
 }
@@ -118,15 +118,15 @@ impl RunbookAction for Absent {
         absent()
     }
 
-    async fn run(&self, _: &InstanceName, _: &Value, _: &str) -> CallResult<Outcome> {
+    async fn run(&self, _: &InstanceName, _: &Value, _: &str) -> ActResult<Outcome> {
         absent()
     }
 
-    async fn poll(&self, _: &InstanceName, _: &str) -> CallResult<Outcome> {
+    async fn poll(&self, _: &InstanceName, _: &str) -> ActResult<Outcome> {
         absent()
     }
 
-    async fn cancel(&self, _: &InstanceName, _: &str) -> CallResult<()> {
+    async fn cancel(&self, _: &InstanceName, _: &str) -> ActResult<()> {
         absent()
     }
 }

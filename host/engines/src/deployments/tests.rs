@@ -8,7 +8,7 @@ use quarterdeck_model::domain::deployment::DeploymentState;
 use quarterdeck_model::event::Offset;
 use quarterdeck_model::kind::deployment_strategy::{Decision, DeploymentStrategy, Move};
 use quarterdeck_model::kind::deployment_target::{DeploymentTarget, Observation, Replica, ReplicaPhase, Step};
-use quarterdeck_model::plugin::{CallResult, InstanceName, Kind, Outcome};
+use quarterdeck_model::plugin::{ActResult, CallResult, InstanceName, Kind, Outcome};
 use serde_json::json;
 use std::path::Path;
 use std::sync::Mutex;
@@ -23,7 +23,7 @@ impl DeploymentTarget for Target {
         Ok(called(Observation { replicas: self.0.lock().unwrap().clone() }))
     }
 
-    async fn apply(&self, _: &InstanceName, _: &str, step: &Step, _: &str) -> CallResult<Outcome> {
+    async fn apply(&self, _: &InstanceName, _: &str, step: &Step, _: &str) -> ActResult<Outcome> {
         let mut replicas = self.0.lock().unwrap();
         steps::apply(&mut replicas, step);
         for replica in replicas.iter_mut().filter(|replica| replica.phase == ReplicaPhase::Starting) {

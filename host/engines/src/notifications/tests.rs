@@ -98,3 +98,27 @@ async fn every_event_is_told_once_over_kills() {
         fake.with(|fake| fake.messages.iter().map(|message| message.title.clone()).collect());
     assert_eq!(titles.len(), 60);
 }
+
+#[tokio::test]
+async fn a_full_disk_costs_no_notification_though_another_event_of_the_batch_can_not_be_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let routes = json!({"all": {"events": ["custom"], "notify": ["webhook/a"]}});
+    let mut bench = Bench::open(folder.path(), &fake(), catalog(routes), START);
+    // One batch: the first of them makes an effect that is larger than a document may be.
+    let large = bench.context.event("custom.large", "s").data(json!({"text": "x".repeat((1 << 20) - 100)}));
+    let healthy = bench.context.event("custom.healthy", "s").data(json!({"title": "healthy"}));
+    bench.context.commit(Transition::new().event(large).event(healthy)).await.unwrap();
+    let mut tasks = Tasks::default();
+    let inlet = bench.inlet.take().unwrap();
+    outbox::start(&bench.context, inlet, outbox::Options::default(), &mut tasks).await.unwrap();
+    bench.faults.set_free_bytes(1);
+    let before = bench.faults.refusals();
+    start(&bench.context, &mut tasks).await.unwrap();
+    // As often as it takes to give both of them up, and once more.
+    until("refusals", || bench.faults.refusals() >= before + 4).await;
+    bench.faults.set_free_bytes(1 << 40);
+    let delivered = bench.event(Notification::DELIVERED, None, Offset(0)).await;
+    assert_eq!(delivered.event.data["event_type"], "custom.healthy");
+    assert_eq!(bench.events(&["dead-letter.added"]).len(), 1);
+    assert_eq!(bench.fake.calls().len(), 1);
+}

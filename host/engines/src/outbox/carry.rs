@@ -6,7 +6,7 @@ use crate::{Context, belongings, to_value};
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::effect::{Action, DEAD_LETTERS, DeliveryClass, Effect, EffectResult, OUTBOX, Pending};
 use quarterdeck_model::event::Event;
-use quarterdeck_model::plugin::{CallError, CallResult, InstanceState, Outcome, PluginRef};
+use quarterdeck_model::plugin::{ActResult, CallError, InstanceState, Outcome, PluginRef};
 use quarterdeck_model::store::StoreError;
 use quarterdeck_model::transition::{Expected, Transition};
 use serde_json::{Value, json};
@@ -17,15 +17,28 @@ use tracing::{error, warn};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Finished,
-    Again { absences: u32, due: Timestamp },
+    Again {
+        absences: u32,
+        due: Timestamp,
+    },
+    /// The store is gone: what is done from now on can't be written down.
+    Over,
 }
 
+/// An effect that takes more, as JSON, does not lie among the dead letters as a whole.
+const LETTER_BYTES: usize = 256 << 10;
+/// What lies there of such an effect's action.
+const ACTION_BYTES: usize = 16 << 10;
 /// How long a store that refuses for now (a full disk) is left alone.
 const STORE_AGAIN: Duration = Duration::from_secs(1);
 
 pub(super) async fn carry(context: Context, entry: Entry) -> Verdict {
     match attempt(&context, &entry).await {
         Ok(verdict) => verdict,
+        Err(error @ (StoreError::Io(_) | StoreError::Closed)) => {
+            error!(effect = %entry.id, %error, "an effect could not be carried on, nor will others be");
+            Verdict::Over
+        }
         Err(error) => {
             warn!(effect = %entry.id, %error, "an effect could not be carried on");
             Verdict::Again { absences: entry.absences, due: context.now().plus(lease::absence(2)) }
@@ -34,13 +47,18 @@ pub(super) async fn carry(context: Context, entry: Entry) -> Verdict {
 }
 
 async fn attempt(context: &Context, entry: &Entry) -> Result<Verdict, StoreError> {
+    // It still shows its documents then.
+    if let Some(failure) = context.store.failure() {
+        return Err(failure);
+    }
     let Some(document) = context.store.get(OUTBOX, entry.id.as_str())? else { return Ok(Verdict::Finished) };
     let pending: Pending = document.decode()?;
     let again = |due| Ok(Verdict::Again { absences: entry.absences, due });
     match lease::next(&pending, context.now()) {
         Next::Wait(due) => again(due),
         Next::End(ending) => {
-            let ended = Ended { pending: &pending, ending, plugin: None, belongings: Transition::new() };
+            let plugin = pending.plugin.clone();
+            let ended = Ended { pending: &pending, ending, plugin, belongings: Transition::new() };
             ended.commit(context, document.revision).await
         }
         Next::Poll(token) => {
@@ -89,7 +107,7 @@ async fn call(context: &Context, entry: &Entry, attempt: &Pending, revision: u64
     settled.commit(context, after, answer.belongings, absences).await
 }
 
-async fn act(context: &Context, effect: &Effect) -> CallResult<Outcome> {
+async fn act(context: &Context, effect: &Effect) -> ActResult<Outcome> {
     let (plugins, instance, key) = (&context.plugins, &effect.instance, effect.id.as_str());
     match &effect.action {
         Action::Notify { message } => plugins.notifier.notify(instance, message, key).await,
@@ -107,7 +125,7 @@ async fn act(context: &Context, effect: &Effect) -> CallResult<Outcome> {
     }
 }
 
-async fn poll(context: &Context, effect: &Effect, token: &str) -> CallResult<Outcome> {
+async fn poll(context: &Context, effect: &Effect, token: &str) -> ActResult<Outcome> {
     match &effect.action {
         Action::Notify { .. } => context.plugins.notifier.poll(&effect.instance, token).await,
         _ => context.plugins.runbook_action.poll(&effect.instance, token).await,
@@ -121,12 +139,12 @@ struct Answer {
 }
 
 impl Answer {
-    fn of(result: CallResult<Outcome>) -> Self {
+    fn of(result: ActResult<Outcome>) -> Self {
         match result {
             Ok(mut called) => {
                 Answer { belongings: belongings(&mut called), outcome: Ok(called.value), plugin: Some(called.plugin) }
             }
-            Err(error) => Answer { outcome: Err(error), plugin: None, belongings: Transition::new() },
+            Err(failed) => Answer { outcome: Err(failed.error), plugin: failed.plugin, belongings: Transition::new() },
         }
     }
 }
@@ -147,30 +165,55 @@ impl Settled<'_> {
     ) -> Result<Verdict, StoreError> {
         match after {
             After::Later(due) => {
-                context.commit(belongings).await?;
+                match context.commit(belongings).await {
+                    Err(StoreError::Invalid(reason)) => {
+                        warn!(effect = %self.pending.effect.id, reason, "what a poll wrote or published can't be kept");
+                    }
+                    committed => _ = committed?,
+                }
                 Ok(Verdict::Again { absences, due })
             }
-            After::Keep(pending) => {
-                let id = pending.effect.id.as_str();
-                let expected = Expected::Revision(self.revision);
-                let mut transition = Transition::new().put(OUTBOX, id, expected, to_value(&pending)?);
-                transition.absorb(belongings);
-                match patiently(context, transition).await {
-                    Err(StoreError::Invalid(reason)) => {
-                        // What the plugin handed back can't be kept. The attempt still counts, or there would be no end to them.
-                        let ending = Ending::Failed(format!("its result can't be kept: {reason}"));
-                        let belongings = Transition::new();
-                        let ended = Ended { pending: self.pending, ending, plugin: self.plugin, belongings };
-                        ended.commit(context, self.revision).await
-                    }
-                    kept => kept.map(|()| Verdict::Again { absences, due: pending.due }),
-                }
-            }
-            After::End(ending) => {
-                let ended = Ended { pending: self.pending, ending, plugin: self.plugin, belongings };
-                ended.commit(context, self.revision).await
-            }
+            After::Keep(pending) => self.keep(context, pending, belongings, absences).await,
+            After::End(ending) => self.end(context, ending, belongings).await,
         }
+    }
+
+    async fn keep(
+        self,
+        context: &Context,
+        pending: Box<Pending>,
+        belongings: Transition,
+        absences: u32,
+    ) -> Result<Verdict, StoreError> {
+        let (due, goes_on) = (pending.due, pending.token.is_some());
+        let mut written = self.write(context, &pending, belongings).await;
+        if !goes_on && matches!(written, Err(StoreError::Invalid(_))) {
+            // The effect leaves no room for the reason. The attempt has to be counted all the same.
+            let bare = Pending { last_error: None, ..*pending };
+            written = self.write(context, &bare, Transition::new()).await;
+        }
+        match written {
+            Ok(()) => Ok(Verdict::Again { absences, due }),
+            Err(StoreError::Invalid(reason)) => {
+                // What the plugin handed back can't be kept: asked again, it would hand it back again.
+                let ending = lease::unkept(self.pending, &reason);
+                self.end(context, ending, Transition::new()).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn write(&self, context: &Context, pending: &Pending, belongings: Transition) -> Result<(), StoreError> {
+        let pending = Pending { plugin: self.plugin.clone(), ..pending.clone() };
+        let (id, expected) = (pending.effect.id.as_str(), Expected::Revision(self.revision));
+        let mut transition = Transition::new().put(OUTBOX, id, expected, to_value(&pending)?);
+        transition.absorb(belongings);
+        patiently(context, transition).await
+    }
+
+    async fn end(self, context: &Context, ending: Ending, belongings: Transition) -> Result<Verdict, StoreError> {
+        let ended = Ended { pending: self.pending, ending, plugin: self.plugin, belongings };
+        ended.commit(context, self.revision).await
     }
 }
 
@@ -195,7 +238,7 @@ impl Ended<'_> {
             }
             Err(StoreError::Invalid(reason)) => {
                 // What the plugin handed back can't be kept. The effect still has to end, and to say why.
-                self.ending = Ending::Failed(format!("its result can't be kept: {reason}"));
+                self.ending = Ending::Failed(format!("its result can't be kept: {}", lease::short(&reason)));
                 patiently(context, self.record(context, revision)?).await?;
                 Ok(Verdict::Finished)
             }
@@ -226,11 +269,13 @@ impl Ended<'_> {
         // What runs at most once fails before its owner's eyes; only a delivery that was given up needs a place of its own.
         if let (Ending::Failed(reason), DeliveryClass::AtLeastOnce) = (&self.ending, effect.class) {
             let letter = json!({
-                "kind": "effect", "at": now, "reason": reason, "attempts": self.pending.attempts, "effect": effect,
+                "kind": "effect", "at": now, "reason": reason, "attempts": self.pending.attempts,
+                "plugin": self.plugin, "effect": letter(effect),
             });
             let added = Event::new(&context.ids, now, "dead-letter.added", effect.id.as_str())
                 .data(json!({"kind": "effect", "owner": effect.owner, "purpose": effect.purpose,
                     "instance": effect.instance, "reason": reason}))
+                .plugin(self.plugin.clone())
                 .caused_by(&ended);
             transition =
                 transition.put(DEAD_LETTERS, effect.id.as_str(), Expected::Any, letter).event(ended).event(added);
@@ -239,6 +284,21 @@ impl Ended<'_> {
         }
         Ok(transition)
     }
+}
+
+/// An effect as it lies among the dead letters. A large one is cut: the end of an effect must fit into the store.
+fn letter(effect: &Effect) -> Value {
+    let whole = json!(effect);
+    let bytes = whole.to_string().len();
+    if bytes <= LETTER_BYTES {
+        return whole;
+    }
+    let action = json!(effect.action).to_string();
+    let begins = action.get(..action.floor_char_boundary(ACTION_BYTES)).unwrap_or_default();
+    json!({
+        "id": effect.id, "owner": effect.owner, "purpose": effect.purpose, "instance": effect.instance,
+        "class": effect.class, "bytes": bytes, "action-begins": begins,
+    })
 }
 
 /// Commits what has happened in the world already. A disk that is full is waited for: doing it again because it could not be

@@ -17,6 +17,9 @@ const SHORTEST_POLL: Span = Span::from_millis(50);
 const FIRST_ABSENCE: Span = Span::from_millis(250);
 const LAST_ABSENCE: Span = Span::from_secs(15);
 
+/// What is kept of a plugin's words: a document and an event have to hold them beside the effect.
+const WORDS_BYTES: usize = 4 << 10;
+
 /// How an effect ends.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ending {
@@ -84,34 +87,31 @@ pub fn called(attempt: &Pending, answer: Result<Outcome, CallError>, absences: u
             let mut back = Box::new(attempt.clone());
             back.attempts = back.attempts.saturating_sub(1);
             back.due = now.plus(absence(absences));
-            back.last_error = Some(message);
+            back.last_error = Some(short(&message));
             After::Keep(back)
         }
         Err(CallError::Unavailable { .. }) => After::Later(now.plus(absence(absences))),
         Err(error) if once && (error.is_misbehaviour() || error == CallError::Cancelled) => {
-            After::End(Ending::Unknown(format!("cut off after it had begun: {error}")))
+            After::End(Ending::Unknown(format!("cut off after it had begun: {}", words(&error))))
         }
         // The host is stopping; the next start goes on.
         Err(CallError::Cancelled) => After::Later(now.plus(FIRST_ABSENCE)),
-        Err(error) if once || !error.is_retryable() => After::End(Ending::Failed(error.to_string())),
+        Err(error) if once || !error.is_retryable() => After::End(Ending::Failed(words(&error))),
         Err(error) => match attempt.effect.backoff.delay(attempt.attempts) {
             None => {
-                After::End(Ending::Failed(format!("gave up after {} attempts, the last: {error}", attempt.attempts)))
+                let (attempts, words) = (attempt.attempts, words(&error));
+                After::End(Ending::Failed(format!("gave up after {attempts} attempts, the last: {words}")))
             }
             Some(delay) => {
                 let due = now.plus(error.retry_after().map_or(delay, |after| after.max(delay)));
                 if due >= attempt.effect.expires {
                     return After::End(Ending::Failed(format!(
-                        "gave up after {} attempts, the next would come too late: {error}",
-                        attempt.attempts
+                        "gave up after {} attempts, the next would come too late: {}",
+                        attempt.attempts,
+                        words(&error)
                     )));
                 }
-                After::Keep(Box::new(Pending {
-                    due,
-                    token: None,
-                    last_error: Some(error.to_string()),
-                    ..attempt.clone()
-                }))
+                After::Keep(Box::new(Pending { due, token: None, last_error: Some(words(&error)), ..attempt.clone() }))
             }
         },
     }
@@ -124,7 +124,27 @@ pub fn polled(pending: &Pending, answer: Result<Outcome, CallError>, now: Timest
         Err(error) if error.is_retryable() => {
             After::Later(now.plus(error.retry_after().map_or(POLL_AGAIN, |after| after.max(POLL_AGAIN))))
         }
-        Err(error) => After::End(Ending::Failed(error.to_string())),
+        Err(error) => After::End(Ending::Failed(words(&error))),
+    }
+}
+
+/// How an attempt ends whose answer can't be stored.
+pub fn unkept(attempt: &Pending, reason: &str) -> Ending {
+    let message = format!("its result can't be kept: {}", short(reason));
+    match attempt.effect.class {
+        DeliveryClass::AtMostOnce => Ending::Unknown(message),
+        DeliveryClass::AtLeastOnce => Ending::Failed(message),
+    }
+}
+
+fn words(error: &CallError) -> String {
+    short(&error.to_string())
+}
+
+pub fn short(text: &str) -> String {
+    match text.get(..text.floor_char_boundary(WORDS_BYTES)) {
+        Some(beginning) if beginning.len() < text.len() => format!("{beginning}... ({} bytes)", text.len()),
+        _ => text.to_owned(),
     }
 }
 

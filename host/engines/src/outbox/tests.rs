@@ -166,7 +166,9 @@ async fn an_instance_that_lost_its_grant_is_not_called_until_it_has_it_again() {
     let (bench, _tasks, handle) = bench(folder.path(), &fake, START).await;
     commit(&bench, &[&effect(&bench, "run_1", DeliveryClass::AtMostOnce)]).await;
     until("the effect", || handle.depth() == 1 && handle.in_flight() == 0).await;
+    let looks = fake.with(|fake| fake.looks);
     bench.advance(Span::from_secs(60));
+    until("a second look", || fake.with(|fake| fake.looks) > looks && handle.in_flight() == 0).await;
     assert_eq!(fake.calls().len(), 0);
     fake.set_state("command/x", InstanceState::Active);
     bench.advance(Span::from_secs(60));
@@ -263,4 +265,88 @@ async fn a_stop_waits_for_calls_in_flight() {
     release.send_replace(true);
     tasks.join(DEADLINE).await;
     assert_eq!(bench.events(&["effect.done"]).len(), 1);
+}
+
+#[tokio::test]
+async fn an_attempt_counts_however_much_its_plugin_has_to_say_and_each_names_its_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _tasks, _) = bench(folder.path(), &fake(), START).await;
+    bench.fake.with(|fake| {
+        fake.act = Some(Box::new(|_| Err(CallError::Retry { message: "\u{e4}".repeat(1 << 20), after: None })));
+    });
+    let mut wanted = effect(&bench, "run_1", DeliveryClass::AtLeastOnce);
+    wanted.backoff = Backoff { first: Span::from_secs(1), cap: Span::from_secs(1), attempts: 3 };
+    commit(&bench, &[&wanted]).await;
+    for attempts in 1..=2 {
+        let pending = || bench.context.read::<Pending>(OUTBOX, wanted.id.as_str()).unwrap().unwrap();
+        until("an attempt", || pending().attempts == attempts).await;
+        assert_eq!(pending().plugin, Some(crate::testing::plugin()));
+        assert!(pending().last_error.unwrap().ends_with("... (2097152 bytes)"));
+        bench.advance(Span::from_secs(1));
+    }
+    let failed = bench.event("effect.failed", Some("run_1"), Offset(0)).await;
+    assert_eq!(failed.event.plugin, Some(crate::testing::plugin()));
+    assert!(result(&failed).error.unwrap().starts_with("gave up after 3 attempts, the last: \u{e4}"));
+    let letter = bench.context.store.get(DEAD_LETTERS, wanted.id.as_str()).unwrap().unwrap().value;
+    assert_eq!(letter["plugin"]["digest"], "sha256:00");
+    assert_eq!(bench.fake.calls().len(), 3);
+}
+
+#[tokio::test]
+async fn an_effect_that_expires_names_the_version_of_its_last_attempt() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _tasks, _) = bench(folder.path(), &fake(), START).await;
+    bench.fake.with(|fake| {
+        fake.act = Some(Box::new(|_| Err(CallError::Retry { message: "busy".into(), after: None })));
+    });
+    let wanted = effect(&bench, "run_1", DeliveryClass::AtLeastOnce);
+    commit(&bench, &[&wanted]).await;
+    let pending = || bench.context.read::<Pending>(OUTBOX, wanted.id.as_str()).unwrap().unwrap();
+    until("an attempt", || pending().attempts == 1).await;
+    bench.advance(Span::from_secs(3600));
+    let failed = bench.event("effect.failed", Some("run_1"), Offset(0)).await;
+    assert_eq!(failed.event.plugin, Some(crate::testing::plugin()));
+}
+
+#[tokio::test]
+async fn an_effect_that_fills_its_document_counts_its_attempts_and_ends_in_a_letter_that_fits() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _tasks, _) = bench(folder.path(), &fake(), START).await;
+    bench.fake.with(|fake| {
+        fake.act = Some(Box::new(|_| Err(CallError::Retry { message: "y".repeat(4_000), after: None })));
+    });
+    let mut wanted = effect(&bench, "run_1", DeliveryClass::AtLeastOnce);
+    wanted.backoff = Backoff { first: Span::from_secs(1), cap: Span::from_secs(1), attempts: 2 };
+    // Room for the document as it is, with the version that tried it, and for no message.
+    wanted.action = Action::RunStep { inputs: json!({"text": "x".repeat((1 << 20) - 1_500)}) };
+    commit(&bench, &[&wanted]).await;
+    let pending = || bench.context.read::<Pending>(OUTBOX, wanted.id.as_str()).unwrap().unwrap();
+    until("an attempt", || pending().attempts == 1).await;
+    assert_eq!(pending().last_error, None);
+    bench.advance(Span::from_secs(1));
+    bench.event("effect.failed", Some("run_1"), Offset(0)).await;
+    let letter = bench.context.store.get(DEAD_LETTERS, wanted.id.as_str()).unwrap().unwrap().value;
+    assert!(letter["effect"]["action-begins"].as_str().unwrap().contains("xxx"), "{}", letter["effect"]);
+    assert_eq!(letter["effect"]["id"], wanted.id.0);
+}
+
+#[tokio::test]
+async fn nothing_is_carried_out_any_more_once_the_store_has_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _tasks, handle) = bench(folder.path(), &fake(), START).await;
+    bench.fake.with(|fake| {
+        fake.act = Some(Box::new(|_| Err(CallError::Retry { message: "busy".into(), after: None })));
+    });
+    let wanted = effect(&bench, "run_1", DeliveryClass::AtLeastOnce);
+    commit(&bench, &[&wanted]).await;
+    let pending = || bench.context.read::<Pending>(OUTBOX, wanted.id.as_str()).unwrap().unwrap();
+    until("an attempt", || pending().attempts == 1 && handle.in_flight() == 0).await;
+    bench.faults.fail_next_sync();
+    let other = effect(&bench, "run_2", DeliveryClass::AtLeastOnce);
+    bench.context.commit(Transition::new().effect(other)).await.unwrap_err();
+    assert!(bench.context.store.failure().is_some());
+    assert_eq!(carry::carry(bench.context.clone(), Entry::from(&wanted)).await, Verdict::Over);
+    bench.advance(Span::from_secs(60));
+    until("the end", || handle.is_over()).await;
+    assert_eq!(bench.fake.calls().len(), 1);
 }

@@ -1,6 +1,6 @@
 //! Carry out this move; what do you see?
 
-use crate::plugin::{CallResult, InstanceName, Outcome};
+use crate::plugin::{ActResult, CallResult, InstanceName, Outcome};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -45,5 +45,5 @@ pub enum Step {
 pub trait DeploymentTarget: Send + Sync + 'static {
     async fn observe(&self, instance: &InstanceName, service: &str) -> CallResult<Observation>;
 
-    async fn apply(&self, instance: &InstanceName, service: &str, step: &Step, key: &str) -> CallResult<Outcome>;
+    async fn apply(&self, instance: &InstanceName, service: &str, step: &Step, key: &str) -> ActResult<Outcome>;
 }

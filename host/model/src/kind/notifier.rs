@@ -1,7 +1,7 @@
 //! Tell this recipient.
 
 use crate::label::Labels;
-use crate::plugin::{CallResult, InstanceName, Outcome};
+use crate::plugin::{ActResult, InstanceName, Outcome};
 use crate::severity::Severity;
 use crate::time::Timestamp;
 use async_trait::async_trait;
@@ -23,7 +23,7 @@ pub struct Message {
 
 #[async_trait]
 pub trait Notifier: Send + Sync + 'static {
-    async fn notify(&self, instance: &InstanceName, message: &Message, key: &str) -> CallResult<Outcome>;
+    async fn notify(&self, instance: &InstanceName, message: &Message, key: &str) -> ActResult<Outcome>;
 
-    async fn poll(&self, instance: &InstanceName, token: &str) -> CallResult<Outcome>;
+    async fn poll(&self, instance: &InstanceName, token: &str) -> ActResult<Outcome>;
 }

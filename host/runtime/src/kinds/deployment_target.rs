@@ -6,7 +6,7 @@ use crate::call::words;
 use crate::runtime::{Request, Runtime};
 use async_trait::async_trait;
 use quarterdeck_model::kind::deployment_target::{DeploymentTarget, Observation, Replica, ReplicaPhase, Step};
-use quarterdeck_model::plugin::{CallError, CallResult, InstanceName, Kind, Outcome};
+use quarterdeck_model::plugin::{ActResult, CallError, CallResult, InstanceName, Kind, Outcome};
 
 #[async_trait]
 impl DeploymentTarget for Runtime {
@@ -29,9 +29,9 @@ impl DeploymentTarget for Runtime {
         .await
     }
 
-    async fn apply(&self, instance: &InstanceName, service: &str, step: &Step, key: &str) -> CallResult<Outcome> {
+    async fn apply(&self, instance: &InstanceName, service: &str, step: &Step, key: &str) -> ActResult<Outcome> {
         let (service, step, key) = (service.to_owned(), wit::Step::from(step), key.to_owned());
-        self.call(Request::new(Kind::DeploymentTarget, instance), move |guest, version, config| {
+        self.act(Request::new(Kind::DeploymentTarget, instance), move |guest, version, config| {
             Box::pin(async move {
                 let export = export(&version, |version| &version.exports.deployment_target, Kind::DeploymentTarget);
                 let target = match export {

@@ -5,14 +5,14 @@ use crate::bindings::notifier::exports::quarterdeck::notifier::notifier as wit;
 use crate::runtime::{Request, Runtime};
 use async_trait::async_trait;
 use quarterdeck_model::kind::notifier::{Message, Notifier};
-use quarterdeck_model::plugin::{CallError, CallResult, InstanceName, Kind, Outcome};
+use quarterdeck_model::plugin::{ActResult, CallError, InstanceName, Kind, Outcome};
 
 #[async_trait]
 impl Notifier for Runtime {
-    async fn notify(&self, instance: &InstanceName, message: &Message, key: &str) -> CallResult<Outcome> {
+    async fn notify(&self, instance: &InstanceName, message: &Message, key: &str) -> ActResult<Outcome> {
         let message = wit::Message::from(message);
         let key = key.to_owned();
-        self.call(Request::new(Kind::Notifier, instance), move |guest, version, config| {
+        self.act(Request::new(Kind::Notifier, instance), move |guest, version, config| {
             Box::pin(async move {
                 let notifier = match export(&version, |version| &version.exports.notifier, Kind::Notifier) {
                     Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
@@ -26,9 +26,9 @@ impl Notifier for Runtime {
         .await
     }
 
-    async fn poll(&self, instance: &InstanceName, token: &str) -> CallResult<Outcome> {
+    async fn poll(&self, instance: &InstanceName, token: &str) -> ActResult<Outcome> {
         let token = token.to_owned();
-        self.call(Request::new(Kind::Notifier, instance), move |guest, version, config| {
+        self.act(Request::new(Kind::Notifier, instance), move |guest, version, config| {
             Box::pin(async move {
                 let notifier = match export(&version, |version| &version.exports.notifier, Kind::Notifier) {
                     Ok(pre) => pre.instantiate_async(&mut guest.store).await?,

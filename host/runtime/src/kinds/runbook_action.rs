@@ -4,7 +4,7 @@ use super::{convert, export};
 use crate::runtime::{Request, Runtime};
 use async_trait::async_trait;
 use quarterdeck_model::kind::runbook_action::RunbookAction;
-use quarterdeck_model::plugin::{CallError, CallResult, InstanceName, Kind, Outcome};
+use quarterdeck_model::plugin::{ActResult, CallError, CallResult, InstanceName, Kind, Outcome};
 use serde_json::Value;
 
 #[async_trait]
@@ -24,9 +24,9 @@ impl RunbookAction for Runtime {
         .await
     }
 
-    async fn run(&self, instance: &InstanceName, inputs: &Value, key: &str) -> CallResult<Outcome> {
+    async fn run(&self, instance: &InstanceName, inputs: &Value, key: &str) -> ActResult<Outcome> {
         let (inputs, key) = (convert::json(inputs), key.to_owned());
-        self.call(Request::new(Kind::RunbookAction, instance), move |guest, version, config| {
+        self.act(Request::new(Kind::RunbookAction, instance), move |guest, version, config| {
             Box::pin(async move {
                 let action = match export(&version, |version| &version.exports.runbook_action, Kind::RunbookAction) {
                     Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
@@ -40,9 +40,9 @@ impl RunbookAction for Runtime {
         .await
     }
 
-    async fn poll(&self, instance: &InstanceName, token: &str) -> CallResult<Outcome> {
+    async fn poll(&self, instance: &InstanceName, token: &str) -> ActResult<Outcome> {
         let token = token.to_owned();
-        self.call(Request::new(Kind::RunbookAction, instance), move |guest, version, config| {
+        self.act(Request::new(Kind::RunbookAction, instance), move |guest, version, config| {
             Box::pin(async move {
                 let action = match export(&version, |version| &version.exports.runbook_action, Kind::RunbookAction) {
                     Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
@@ -56,9 +56,9 @@ impl RunbookAction for Runtime {
         .await
     }
 
-    async fn cancel(&self, instance: &InstanceName, token: &str) -> CallResult<()> {
+    async fn cancel(&self, instance: &InstanceName, token: &str) -> ActResult<()> {
         let token = token.to_owned();
-        self.call(Request::new(Kind::RunbookAction, instance), move |guest, version, config| {
+        self.act(Request::new(Kind::RunbookAction, instance), move |guest, version, config| {
             Box::pin(async move {
                 let action = match export(&version, |version| &version.exports.runbook_action, Kind::RunbookAction) {
                     Ok(pre) => pre.instantiate_async(&mut guest.store).await?,

@@ -9,7 +9,9 @@ use crate::plugin::{Use, Verdict, Version};
 use crate::sandbox::Setting;
 use futures::future::BoxFuture;
 use quarterdeck_model::Timestamp;
-use quarterdeck_model::plugin::{CallError, CallResult, Called, Grants, InstanceName, InstanceState, Kind};
+use quarterdeck_model::plugin::{
+    ActResult, CallError, CallFailed, CallResult, Called, Grants, InstanceName, InstanceState, Kind,
+};
 use serde_json::{Map, Value, json};
 use std::sync::{Arc, LazyLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -57,24 +59,50 @@ impl Runtime {
         T: Send + 'static,
         B: for<'a> FnOnce(&'a mut Guest, Arc<Version>, Arc<str>) -> BoxFuture<'a, Reply<T>> + Send + 'static,
     {
-        if self.stopping.is_cancelled() {
-            return Err(CallError::Cancelled);
-        }
-        let instance = self.named(request.instance)?;
-        let result = self.attempt(&instance, request, body).await;
-        if let Err(error) = &result {
-            instance.meter.count_failure(error);
-        }
-        result
+        self.act(request, body).await.map_err(|failed| failed.error)
     }
 
-    async fn attempt<T, B>(&self, instance: &Arc<Instance>, request: Request<'_>, body: B) -> CallResult<T>
+    /// The same; a failure says which version it is of.
+    pub(crate) async fn act<T, B>(&self, request: Request<'_>, body: B) -> ActResult<T>
     where
         T: Send + 'static,
         B: for<'a> FnOnce(&'a mut Guest, Arc<Version>, Arc<str>) -> BoxFuture<'a, Reply<T>> + Send + 'static,
     {
+        if self.stopping.is_cancelled() {
+            return Err(CallError::Cancelled.into());
+        }
+        let instance = self.named(request.instance)?;
         let (binding, used) = instance.enter();
-        let used = usable(instance, &binding, used, request.kind)?;
+        let result = match usable(&instance, &binding, used, request.kind) {
+            // Held from here on, it is the version of this call whatever is loaded meanwhile.
+            Ok(used) => {
+                let version = Arc::clone(used.version());
+                let result = self.attempt(&instance, &binding, used, request, body).await;
+                result.map_err(|error| {
+                    let began = !matches!(error, CallError::Unavailable { .. });
+                    CallFailed { error, plugin: began.then(|| version.reference.clone()) }
+                })
+            }
+            Err(error) => Err(error.into()),
+        };
+        if let Err(failed) = &result {
+            instance.meter.count_failure(&failed.error);
+        }
+        result
+    }
+
+    async fn attempt<T, B>(
+        &self,
+        instance: &Arc<Instance>,
+        binding: &Binding,
+        used: Use,
+        request: Request<'_>,
+        body: B,
+    ) -> CallResult<T>
+    where
+        T: Send + 'static,
+        B: for<'a> FnOnce(&'a mut Guest, Arc<Version>, Arc<str>) -> BoxFuture<'a, Reply<T>> + Send + 'static,
+    {
         if u64::try_from(request.bytes).is_ok_and(|bytes| bytes > binding.limits.io_bytes) {
             let limit = binding.limits.io_bytes;
             let message = format!("the input has more than {limit} bytes; hint: raise `limits.io-bytes`");
@@ -85,7 +113,7 @@ impl Runtime {
         let mut attempt = Attempt { runtime: self, instance, admission, over: false };
         instance.meter.begin();
 
-        let places = self.places(&binding, request.kind).await?;
+        let places = self.places(binding, request.kind).await?;
         let version = Arc::clone(used.version());
         let config = match request.overlay {
             None => Arc::clone(&binding.config),

@@ -1,10 +1,13 @@
 //! The plugins folder while the host runs: nothing here calls `reload`, the watcher has to notice.
 
+use crate::call::{Guest, Reply};
+use crate::runtime::Request;
 use crate::testing::guests::{Does, collector};
-use crate::testing::{Bench, eventually};
+use crate::testing::{Bench, eventually, one, spec};
+use futures::future::BoxFuture;
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::kind::collector::Collector;
-use quarterdeck_model::plugin::{InstanceName, InstanceState, PluginState, Registry};
+use quarterdeck_model::plugin::{CallError, InstanceName, InstanceState, Kind, PluginState, Registry};
 use std::fs;
 use std::io::Write;
 use std::sync::Arc;
@@ -196,4 +199,43 @@ async fn calls_in_flight_end_on_the_version_they_began_with() {
     let retired = bench.event("plugin.retired").await.event;
     assert_eq!(retired.data["version"], "1.0.0");
     assert!(bench.status("guest").is_some_and(|status| status.state != PluginState::Draining));
+}
+
+#[tokio::test]
+async fn a_failure_names_the_version_that_it_ran_on_though_another_is_in_use_by_then() {
+    let bench = Bench::with(Vec::new()).await;
+    bench.drop_in("guest.wasm", &collector("guest", "1.0.0", Does::Well));
+    in_use(&bench, "1.0.0").await;
+    let name = InstanceName::from("guest/one");
+    bench.use_plugin(&[name.as_str()], "guest").await;
+    let mut limits = spec("guest");
+    limits.limits.deadline = quarterdeck_model::Span::from_secs(20);
+    bench.configure(one(name.as_str(), limits)).await;
+    let (began, begun) = tokio::sync::oneshot::channel();
+    let (release, released) = tokio::sync::oneshot::channel();
+    let call = tokio::spawn({
+        let (runtime, name) = (Arc::clone(&bench.runtime), name.clone());
+        async move {
+            let request = Request::new(Kind::Collector, &name);
+            let failing = move |_: &mut Guest, _, _| -> BoxFuture<'_, Reply<()>> {
+                Box::pin(async move {
+                    let _ = began.send(());
+                    let _ = released.await;
+                    Ok(Err(CallError::Other { message: "no".to_owned() }))
+                })
+            };
+            runtime.act(request, failing).await
+        }
+    });
+    begun.await.unwrap();
+    bench.drop_in("guest.wasm", &collector("guest", "2.0.0", Does::Well));
+    in_use(&bench, "2.0.0").await;
+    let newer = || bench.instance(&name)?.plugin.filter(|plugin| plugin.version == "2.0.0");
+    eventually("the instance on the new version", newer).await;
+    release.send(()).unwrap();
+    let failed = call.await.unwrap().unwrap_err();
+    assert_eq!(failed.error, CallError::Other { message: "no".to_owned() });
+    assert_eq!(failed.plugin.unwrap().version, "1.0.0");
+    let nobody = bench.act(Request::new(Kind::Notifier, &name), |_, _, _| Box::pin(async { Ok(Ok(())) })).await;
+    assert_eq!(nobody.unwrap_err().plugin, None, "it never came to a plugin");
 }

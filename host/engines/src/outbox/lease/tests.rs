@@ -11,7 +11,7 @@ fn pending(class: DeliveryClass) -> Pending {
     let mut effect = Effect::new(&IdSource::seeded(1), NOW, "run_1", InstanceName::from("command/x"), action);
     effect.class = class;
     effect.backoff = Backoff { first: Span::from_secs(1), cap: Span::from_secs(4), attempts: 5 };
-    Pending { effect, attempts: 0, due: NOW, token: None, last_error: None }
+    Pending { effect, attempts: 0, due: NOW, token: None, last_error: None, plugin: None }
 }
 
 fn retry(after: Option<Span>) -> CallError {
