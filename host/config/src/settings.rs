@@ -121,8 +121,10 @@ pub struct StorageSettings {
     pub keep_events: Span,
     /// How long samples are kept.
     pub keep_samples: Span,
-    /// How large the event log may grow.
+    /// How large the event log may grow; twice as large where a consumer in the host has not read it.
     pub keep_log_bytes: u64,
+    /// How many series there may be. Samples of new ones beyond it are refused.
+    pub max_series: u64,
 }
 
 impl Default for StorageSettings {
@@ -132,6 +134,7 @@ impl Default for StorageSettings {
             keep_events: Span::from_secs(7 * 86_400),
             keep_samples: Span::from_secs(15 * 86_400),
             keep_log_bytes: 1 << 30,
+            max_series: 1_000_000,
         }
     }
 }

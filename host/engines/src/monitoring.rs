@@ -7,6 +7,7 @@
 //! Both sets of jobs follow the catalog and the registry while the host runs.
 
 pub mod alerts;
+mod cardinality;
 mod collect;
 mod rules;
 

@@ -1,5 +1,6 @@
 //! A job per instance of a collector: call it, append its samples, note how its target is.
 
+use super::cardinality::Seen;
 use super::{DEFAULT_INTERVAL, HEALTH, TargetHealth, unknown_health};
 use crate::{Context, Error, belongings, to_value};
 use async_trait::async_trait;
@@ -8,7 +9,7 @@ use quarterdeck_model::kind::collector::{Collection, Health};
 use quarterdeck_model::label::Labels;
 use quarterdeck_model::plugin::{InstanceName, InstanceState, InstanceStatus, Kind, PluginRef};
 use quarterdeck_model::series::Sample;
-use quarterdeck_model::store::Page;
+use quarterdeck_model::store::{Page, StoreError};
 use quarterdeck_model::transition::{Expected, Transition};
 use quarterdeck_model::{Span, Timestamp};
 use quarterdeck_scheduler::Job;
@@ -26,6 +27,7 @@ struct State {
     /// The jobs that are set, and their intervals.
     jobs: BTreeMap<InstanceName, Span>,
     health: BTreeMap<InstanceName, TargetHealth>,
+    seen: BTreeMap<InstanceName, Seen>,
 }
 
 impl Collectors {
@@ -55,7 +57,10 @@ impl Collectors {
         let current = self.with(|state| state.jobs.clone());
         for name in current.keys().filter(|name| !wanted.contains_key(*name)) {
             self.context.scheduler.remove(&job_name(name));
-            self.with(|state| state.jobs.remove(name));
+            self.with(|state| {
+                state.seen.remove(name);
+                state.jobs.remove(name)
+            });
         }
         for (name, every) in wanted.into_iter().filter(|(name, every)| current.get(name) != Some(every)) {
             let job = Collect { collectors: self.clone(), instance: name.clone() };
@@ -89,16 +94,26 @@ impl Collectors {
         let (health, plugin, rest, outcome) = match called {
             Ok(mut called) => {
                 let rest = belongings(&mut called);
-                let (samples, refused) = samples(instance, called.value.clone(), now);
+                let (mut samples, refused) = samples(instance, called.value.clone(), now);
+                let too_many = self.limit(instance, &mut samples, now);
                 batch.extend(samples);
-                let outcome = refused.map_or(Ok(()), |reason| Err(Error::invalid(reason)));
+                let outcome = refused.or(too_many).map_or(Ok(()), |reason| Err(Error::invalid(reason)));
                 (called.value.health, Some(called.plugin), rest, outcome)
             }
             Err(error) => (unknown_health(error.to_string()), None, Transition::new(), Err(error.into())),
         };
-        self.context.series.append(batch).await?;
+        let appended = match self.context.series.append(batch).await {
+            // Some samples are missing then, and the rest of the answer is as good as ever.
+            Err(refused @ (StoreError::TooManySeries { .. } | StoreError::Busy { .. })) => Err(refused.into()),
+            appended => Ok(appended?),
+        };
         self.note(instance, health, plugin, rest, now).await?;
-        outcome
+        outcome.and(appended)
+    }
+
+    fn limit(&self, instance: &InstanceName, samples: &mut Vec<Sample>, now: Timestamp) -> Option<String> {
+        let limit = self.context.registry.instance(instance)?.spec.limits.series;
+        self.with(|state| state.seen.entry(instance.clone()).or_default().limit(samples, limit, now))
     }
 
     /// Commits what the call wrote and published, and the health if its state changed. A message alone is kept in memory.
