@@ -2,7 +2,7 @@
 
 use crate::harness::{Daemon, Setup, eventually};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[tokio::test]
 async fn after_a_start_with_an_empty_cache_real_figures_are_there_with_no_set_up() {
@@ -168,4 +168,35 @@ async fn a_failed_probe_becomes_an_alert_an_incident_and_a_webhook_and_ends_by_i
     events("alert.resolved").await;
     events("incident.resolved").await;
     assert_eq!(daemon.get(&format!("/api/v1/incidents/{id}")).await["state"], "resolved");
+}
+
+#[test]
+fn a_stop_that_comes_while_plugins_are_still_being_compiled_is_a_stop_in_order() {
+    let setup = Setup::new();
+    let cache = setup.folder.path().join("empty-cache");
+    let setup = setup.variable("QUARTERDECK_CACHE_DIR", cache.to_str().unwrap());
+    let log = setup.folder.path().join("log");
+    let file = std::fs::File::create(&log).unwrap();
+    let mut command = setup.command(&["run", "--listen", "127.0.0.1:0"]);
+    let mut child = command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
+    let read = || std::fs::read_to_string(&log).unwrap();
+    let end = Instant::now() + Duration::from_secs(60);
+    // Before the first plugin.
+    while !read().contains("opened the store") {
+        assert!(Instant::now() < end, "{}", read());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() > end {
+            let _ = child.kill();
+            panic!("it goes on:\n{}", read());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    assert!(status.success(), "{status}:\n{}", read());
 }

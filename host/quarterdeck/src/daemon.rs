@@ -29,7 +29,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -154,6 +154,8 @@ fn check_address(listen: SocketAddr) -> Result<()> {
 
 async fn run(global: &Global, loaded: Loaded) -> Result<()> {
     let begin = std::time::Instant::now();
+    // Before anything that takes long: a stop that comes early is a stop in order all the same.
+    let mut signals = Signals::install()?;
     let settings = loaded.settings.clone();
     check_address(settings.listen)?;
     let folders = Folders::prepare(&settings.data_dir)?;
@@ -197,7 +199,7 @@ async fn run(global: &Global, loaded: Loaded) -> Result<()> {
     std::fs::create_dir_all(&plugins_dir)
         .with_context(|| format!("failed to make the plugins folder {}", plugins_dir.display()))?;
     let signs = vitals::Signs::new(store.clone());
-    let runtime = start_runtime(Parts {
+    let starting = start_runtime(Parts {
         settings: &settings,
         folders: &folders,
         plugins_dir: &plugins_dir,
@@ -209,8 +211,22 @@ async fn run(global: &Global, loaded: Loaded) -> Result<()> {
         secrets: secrets.clone(),
         address,
         shutdown: running.clone(),
-    })
-    .await?;
+    });
+    // All plugins may have to be compiled. What is done of that stays in the cache.
+    let runtime = tokio::select! {
+        runtime = starting => runtime?,
+        () = signals.stop() => {
+            info!("asked to stop during the start");
+            scheduling.cancel();
+            running.cancel();
+            let stop = async {
+                scheduler.drained().await;
+                database.close().await;
+            };
+            let _ = tokio::time::timeout(STOP_WITHIN, stop).await;
+            return Ok(());
+        }
+    };
     let registry: Arc<dyn Registry> = runtime.clone();
     let loaded = Arc::new(loaded);
     let configuration = Arc::new(Configuration {
@@ -275,7 +291,7 @@ async fn run(global: &Global, loaded: Loaded) -> Result<()> {
     info!(%host_url, ready_after = ?begin.elapsed(), "ready");
     greet(&host_url, &folders, &config_dir, &plugins_dir);
 
-    let reason = until_the_end(&database, &engines, &configuration).await?;
+    let reason = until_the_end(signals, &database, &engines, &configuration).await?;
     info!(reason = reason.as_deref().unwrap_or("asked to"), "stopping");
     folders.withdraw();
     let stop = async {
@@ -303,6 +319,7 @@ fn open_database(settings: &Settings, folders: &Folders, clock: &Arc<dyn Clock>)
         samples: settings.storage.keep_samples,
         log_bytes: settings.storage.keep_log_bytes,
     };
+    options.max_series = settings.storage.max_series;
     Database::open(options).with_context(|| format!("failed to open the store in {}", folders.data.display()))
 }
 
@@ -378,15 +395,38 @@ fn greet(url: &str, folders: &Folders, config_dir: &Path, plugins_dir: &Path) {
     print_line(&format!("  data, token    {}", folders.data.display()));
 }
 
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// From here on a signal is kept until somebody waits for it.
+    fn install() -> Result<Self> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Returns when the daemon is asked to end.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
 /// Waits for a signal (no reason) or for a defect that ends the daemon (the reason).
 async fn until_the_end(
+    mut signals: Signals,
     database: &Database,
     engines: &Engines,
     configuration: &Configuration,
 ) -> Result<Option<String>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
     let mut failed = database.failed();
     loop {
         tokio::select! {
@@ -400,9 +440,9 @@ async fn until_the_end(
                 let reason = reason.unwrap_or_else(|| "it ended by itself".to_owned());
                 return Ok(Some(format!("the store has failed: {reason}; what was acknowledged is safe")));
             }
-            _ = interrupt.recv() => return Ok(None),
-            _ = terminate.recv() => return Ok(None),
-            _ = hangup.recv() => {
+            _ = signals.interrupt.recv() => return Ok(None),
+            _ = signals.terminate.recv() => return Ok(None),
+            _ = signals.hangup.recv() => {
                 for problem in configuration.reload_files("operator").await.err().into_iter().flatten() {
                     error!("{problem}");
                 }
