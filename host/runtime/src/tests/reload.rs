@@ -1,10 +1,8 @@
 //! The plugins folder while the host runs: nothing here calls `reload`, the watcher has to notice.
 
-use crate::call::{Guest, Reply};
 use crate::runtime::Request;
 use crate::testing::guests::{Does, collector};
 use crate::testing::{Bench, eventually, one, spec};
-use futures::future::BoxFuture;
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::kind::collector::Collector;
 use quarterdeck_model::plugin::{CallError, InstanceName, InstanceState, Kind, PluginState, Registry};
@@ -217,14 +215,16 @@ async fn a_failure_names_the_version_that_it_ran_on_though_another_is_in_use_by_
         let (runtime, name) = (Arc::clone(&bench.runtime), name.clone());
         async move {
             let request = Request::new(Kind::Collector, &name);
-            let failing = move |_: &mut Guest, _, _| -> BoxFuture<'_, Reply<()>> {
-                Box::pin(async move {
-                    let _ = began.send(());
-                    let _ = released.await;
-                    Ok(Err(CallError::Other { message: "no".to_owned() }))
+            // Written in the call: only there is it inferred to take a guest of any lifetime.
+            runtime
+                .act::<(), _>(request, |_, _, _| {
+                    Box::pin(async move {
+                        let _ = began.send(());
+                        let _ = released.await;
+                        Ok(Err(CallError::Other { message: "no".to_owned() }))
+                    })
                 })
-            };
-            runtime.act(request, failing).await
+                .await
         }
     });
     begun.await.unwrap();
