@@ -11,6 +11,10 @@ use quarterdeck_model::store::Store;
 use quarterdeck_model::transition::Transition;
 use std::sync::Arc;
 
+/// Events that a consumer passes over before it is handed an empty batch. Its place would stay behind for ever otherwise, and
+/// retention waits for it.
+const PATIENCE: u64 = 4_096;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Events per second that one producer may publish in the long run. 0 refuses nothing.
@@ -68,6 +72,7 @@ impl Bus {
         let cursor = self.store.cursor(name)?;
         // One that is new has missed nothing.
         let subscription = self.subscribe(if known { cursor } else { cursor.max(self.store.tail()) }, filter);
+        let subscription = subscription.patience(PATIENCE);
         let (store, clock, ids) = (Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.ids));
         Ok(Consumer::new(name.to_owned(), store, clock, ids, subscription, known))
     }

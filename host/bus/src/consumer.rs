@@ -57,8 +57,8 @@ impl Consumer {
         self.subscription.position()
     }
 
-    /// The next 1 to `limit` events; waits for them. Hands each out once until `seek` or a restart. A batch with a gap may hold
-    /// no events.
+    /// The next 1 to `limit` events; waits for them. Hands each out once until `seek` or a restart. A batch may be empty: where
+    /// something is missing, and after thousands of events that did not match. Its `next` is to be acknowledged all the same.
     ///
     /// # Errors
     /// The store's.

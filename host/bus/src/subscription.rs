@@ -14,6 +14,10 @@ pub struct Subscription {
     filter: EventFilter,
     /// Everything up to here was handed out or did not match.
     position: Offset,
+    /// Where the last batch ended.
+    told: Offset,
+    /// After so many events that did not match a batch comes without any.
+    patience: Option<u64>,
     /// `None` while this reader is behind and reads the log. So one that lags holds no memory.
     live: Option<broadcast::Receiver<Arc<Vec<StoredEvent>>>>,
     /// The group that came last, until all of it is handed out.
@@ -22,7 +26,13 @@ pub struct Subscription {
 
 impl Subscription {
     pub(crate) fn new(store: Arc<dyn Store>, after: Offset, filter: EventFilter) -> Self {
-        Subscription { store, filter, position: after, live: None, group: None }
+        Subscription { store, filter, position: after, told: after, patience: None, live: None, group: None }
+    }
+
+    /// Hands out an empty batch after so many events that did not match, so that there is something to acknowledge.
+    pub(crate) fn patience(mut self, events: u64) -> Self {
+        self.patience = Some(events);
+        self
     }
 
     /// Where this reader stands: handed to `subscribe`, it goes on from there without a gap.
@@ -33,6 +43,7 @@ impl Subscription {
     /// Goes on behind `after` instead: backwards for a replay.
     pub fn seek(&mut self, after: Offset) {
         self.position = after;
+        self.told = after;
         self.live = None;
         self.group = None;
     }
@@ -57,7 +68,10 @@ impl Subscription {
             } else {
                 self.read_log(limit).await?
             };
-            if gap.is_some() || !events.is_empty() {
+            let skipped = self.position.0.saturating_sub(self.told.0);
+            let enough = self.patience.is_some_and(|patience| skipped >= patience);
+            if gap.is_some() || !events.is_empty() || enough {
+                self.told = self.position;
                 return Ok(EventBatch { gap, events, next: self.position });
             }
         }

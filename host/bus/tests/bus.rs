@@ -301,3 +301,26 @@ async fn a_consumer_that_has_acknowledged_nothing_yet_is_waited_for_and_a_new_on
     let batch = within(bus.consumer("engine", EventFilter::types(["fat"])).unwrap().next(1)).await.unwrap();
     assert_eq!(batch.gap.map(|gap| gap.from), Some(Offset(0)));
 }
+
+#[tokio::test]
+async fn a_consumer_that_nothing_matches_gets_on_and_does_not_hold_the_log_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bus, _) = open(folder.path(), LIMITLESS);
+    let mut consumer = bus.consumer("engine", EventFilter::types(["never"])).unwrap();
+    // Half of them before it reads the log, half of them live.
+    bus.publish("a", (0..3_000).map(|n| event("other.n", "x", n)).collect()).await.unwrap();
+    let publisher = tokio::spawn({
+        let bus = bus.clone();
+        async move {
+            for round in 0..30 {
+                bus.publish("a", (0..100).map(|n| event("other.n", "x", round * 100 + n)).collect()).await.unwrap();
+            }
+        }
+    });
+    let batch = within(consumer.next(10)).await.unwrap();
+    assert!(batch.events.is_empty() && batch.gap.is_none());
+    assert!(batch.next >= Offset(4_096), "{}", batch.next);
+    consumer.ack(batch.next).await.unwrap();
+    assert_eq!(bus.store().cursor("engine").unwrap(), batch.next);
+    publisher.await.unwrap();
+}

@@ -172,6 +172,7 @@ impl<'a> Check<'a> {
             ("/runtime/compile-memory-bytes", 64 << 20),
             ("/runtime/quarantine-after", 1),
             ("/events/stream-buffer", 1),
+            ("/storage/max-series", 1),
             ("/api/body-limit-bytes", 1024),
         ] {
             let Some(node) = self.root.at(pointer) else { continue };

@@ -35,7 +35,7 @@ const STORE_AGAIN: Duration = Duration::from_secs(1);
 pub(super) async fn carry(context: Context, entry: Entry) -> Verdict {
     match attempt(&context, &entry).await {
         Ok(verdict) => verdict,
-        Err(error @ (StoreError::Io(_) | StoreError::Closed)) => {
+        Err(error) if context.store.failure().is_some() || matches!(error, StoreError::Io(_) | StoreError::Closed) => {
             error!(effect = %entry.id, %error, "an effect could not be carried on, nor will others be");
             Verdict::Over
         }
