@@ -23,7 +23,9 @@ pub(crate) struct Row {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counters {
     pub(crate) responses: u64,
-    /// With a status of 500 or above; of a TCP backend, connections that failed.
+    /// With a status of 500 or above, HAProxy's own among them: the 502, 503 or 504 that a client gets where the server refuses,
+    /// drops or does not answer counts as an error of the server (`econ`, `eresp`), not among its responses. Of a TCP backend,
+    /// connections that failed.
     pub(crate) failures: u64,
 }
 
@@ -56,7 +58,10 @@ pub(crate) fn parse(text: &str) -> Option<Vec<Row>> {
         let number = |at: Option<usize>| text(at).parse::<u64>().ok();
         let sum = |columns: &[Option<usize>]| columns.iter().filter_map(|at| number(*at)).sum();
         let counters = match number(failed) {
-            Some(failures) => Counters { responses: sum(&responses), failures },
+            Some(answered) => {
+                let unanswered: u64 = sum(&errors);
+                Counters { responses: sum(&responses) + unanswered, failures: answered + unanswered }
+            }
             // Empty in a TCP backend.
             None => Counters { responses: number(sessions).unwrap_or(0), failures: sum(&errors) },
         };
@@ -129,6 +134,14 @@ mod tests {
         assert_eq!((rows[0].in_flight, rows[0].queued, rows[0].is_up()), (3, 1, false));
         assert!(rows[1].is_idle());
         assert_eq!(rows[1].address, None);
+    }
+
+    /// As HAProxy 2.6 shows a server that answered 16 of 20 requests and dropped the connection of the others.
+    #[test]
+    fn what_clients_got_a_502_or_503_for_is_a_failure_of_the_server() {
+        let rows = parse("# svname,econ,eresp,status,hrsp_2xx,hrsp_5xx\ns1,0,4,UP,16,0\ns2,20,0,UP,0,0\n").unwrap();
+        assert_eq!(rows[0].counters, Counters { responses: 20, failures: 4 });
+        assert_eq!(rows[1].counters, Counters { responses: 20, failures: 20 });
     }
 
     #[test]
