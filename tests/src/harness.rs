@@ -1,10 +1,12 @@
 //! Starts the daemon on a free port with a folder of its own, and ends it.
 
+pub(crate) mod at_rest;
 pub(crate) mod counterpart;
 pub(crate) mod daemon;
 pub(crate) mod guest;
 pub(crate) mod receiver;
 pub(crate) mod schema;
+pub(crate) mod trace;
 
 pub(crate) use daemon::{Daemon, Setup};
 

@@ -16,12 +16,16 @@
 mod harness;
 
 mod architecture;
+mod build_script;
 mod canary;
 mod command_line;
 mod configuration;
 mod disk;
+mod durability;
 mod events;
 mod first_run;
 mod hostile;
 mod hot_reload;
+mod kills;
 mod outside;
+mod stop;

@@ -41,6 +41,16 @@ impl Setup {
         std::fs::write(path, text).unwrap();
     }
 
+    /// What daemons over these folders have logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// The file in which the store keeps everything.
+    pub(crate) fn store_file(&self) -> PathBuf {
+        self.data_dir().join("store/store/db")
+    }
+
     pub(crate) fn config_dir(&self) -> PathBuf {
         self.folder.path().join("config")
     }
@@ -134,7 +144,7 @@ impl Daemon {
     }
 
     pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(self.setup.folder.path().join("log")).unwrap()
+        self.setup.log()
     }
 
     /// An answer that has to fit the OpenAPI document; its status and JSON (null for other content).
@@ -211,6 +221,19 @@ impl Daemon {
         let status = self.child.wait().unwrap();
         let took = begin.elapsed();
         (self.into_setup(), took, status.success())
+    }
+
+    /// Waits until it has ended by itself; gives its exit code, and how long that took.
+    pub(crate) async fn ended(mut self, within: Duration) -> (Setup, Option<i32>, Duration) {
+        let begin = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(begin.elapsed() < within, "it goes on after {within:?}:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        (self.into_setup(), status.code(), begin.elapsed())
     }
 
     fn into_setup(mut self) -> Setup {

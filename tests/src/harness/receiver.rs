@@ -3,13 +3,15 @@
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
+use tokio::sync::watch;
 
 #[derive(Clone)]
 pub(crate) struct Received {
+    pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -22,22 +24,30 @@ impl Received {
 
 pub(crate) struct Receiver {
     pub(crate) address: SocketAddr,
-    received: Arc<Mutex<Vec<Received>>>,
-    status: Arc<AtomicU16>,
+    shared: Shared,
     server: tokio::task::JoinHandle<()>,
 }
 
-type Shared = (Arc<Mutex<Vec<Received>>>, Arc<AtomicU16>);
+#[derive(Clone)]
+struct Shared {
+    received: Arc<Mutex<Vec<Received>>>,
+    status: Arc<AtomicU16>,
+    /// Paths that begin so are answered only when it is empty again.
+    held: watch::Sender<String>,
+}
 
 impl Receiver {
     pub(crate) async fn start() -> Self {
-        let received = Arc::new(Mutex::new(Vec::new()));
-        let status = Arc::new(AtomicU16::new(200));
+        let shared = Shared {
+            received: Arc::default(),
+            status: Arc::new(AtomicU16::new(200)),
+            held: watch::Sender::new(String::new()),
+        };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = Router::new().fallback(keep).with_state((received.clone(), status.clone()));
+        let router = Router::new().fallback(keep).with_state(shared.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Receiver { address, received, status, server }
+        Receiver { address, shared, server }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -46,11 +56,20 @@ impl Receiver {
 
     /// What every request is answered with from now on.
     pub(crate) fn answer(&self, status: u16) {
-        self.status.store(status, Ordering::SeqCst);
+        self.shared.status.store(status, Ordering::SeqCst);
+    }
+
+    /// Keeps those waiting that ask for a path that begins so, until `release`. What they send is kept at once.
+    pub(crate) fn hold(&self, path: &str) {
+        self.shared.held.send_replace(path.to_owned());
+    }
+
+    pub(crate) fn release(&self) {
+        self.shared.held.send_replace(String::new());
     }
 
     pub(crate) fn received(&self) -> Vec<Received> {
-        self.received.lock().unwrap().clone()
+        self.shared.received.lock().unwrap().clone()
     }
 }
 
@@ -60,7 +79,10 @@ impl Drop for Receiver {
     }
 }
 
-async fn keep(State((received, status)): State<Shared>, headers: HeaderMap, body: Bytes) -> (StatusCode, &'static str) {
-    received.lock().unwrap().push(Received { headers, body });
-    (StatusCode::from_u16(status.load(Ordering::SeqCst)).unwrap(), "ok")
+async fn keep(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body: Bytes) -> (StatusCode, &'static str) {
+    let path = uri.path().to_owned();
+    shared.received.lock().unwrap().push(Received { path: path.clone(), headers, body });
+    let mut held = shared.held.subscribe();
+    let _ = held.wait_for(|held| held.is_empty() || !path.starts_with(held.as_str())).await;
+    (StatusCode::from_u16(shared.status.load(Ordering::SeqCst)).unwrap(), "ok")
 }

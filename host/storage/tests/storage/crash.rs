@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 const FOLDER: &str = "QUARTERDECK_STORAGE_TEST_FOLDER";
 const WRITERS: u64 = 16;
-const ROUNDS: u64 = 10;
+const ROUNDS: u64 = 50;
 
 /// Not a test of its own: the process that is killed. Prints what was acknowledged.
 #[test]
@@ -65,7 +65,7 @@ fn a_kill_loses_nothing_acknowledged_and_leaves_nothing_half_applied() {
             seen += 1;
             Some(())
         };
-        let deadline = Instant::now() + Duration::from_millis(60 + round * 37);
+        let deadline = Instant::now() + Duration::from_millis(20 + (round * 37) % 400);
         for line in lines.by_ref() {
             if note(line).is_some() && Instant::now() > deadline {
                 break;
