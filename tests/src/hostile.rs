@@ -5,44 +5,59 @@ use crate::harness::{Setup, eventually};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
+
+/// What each does, the code of its failure, and what its state's reason says.
+const MISBEHAVIOURS: [(&str, &str, &str); 7] = [
+    ("trap", "trapped", "the plugin trapped"),
+    ("loop", "deadline", "longer than its budget of 300ms"),
+    ("allocate", "out-of-memory", "more than its 33554432 bytes of memory"),
+    ("recurse", "trapped", "the plugin trapped: wasm trap"),
+    ("giant-result", "limited", "io-bytes"),
+    ("log-flood", "limited", "host-calls"),
+    ("event-flood", "deadline", "longer than its budget of 300ms"),
+];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_misbehaviour_gives_a_clear_state_and_reason_while_the_host_serves() {
     let mut text = String::new();
-    for behaviour in ["trap", "loop", "allocate", "recurse", "giant-result", "ok"] {
+    for behaviour in MISBEHAVIOURS.map(|(behaviour, ..)| behaviour).into_iter().chain(["trap-in-validation", "ok"]) {
         text.push_str(&format!(
             "[instances.\"hostile/{behaviour}\"]\nplugin = \"hostile\"\nevery = \"200ms\"\nconfig = {{ behaviour = \"{behaviour}\" }}\n\
-             limits = {{ deadline = \"300ms\", memory-bytes = 33554432 }}\n"
+             limits = {{ deadline = \"300ms\", memory-bytes = 33554432 }}\ngrants = {{ events = [\"custom.\"] }}\n"
         ));
     }
     let setup = Setup::new().config(&text);
     install(&setup.plugins_dir(), "hostile.wasm", &build("hostile"));
     let daemon = setup.start().await;
-    for (behaviour, code) in [
-        ("trap", "trapped"),
-        ("loop", "deadline"),
-        ("allocate", "out-of-memory"),
-        ("recurse", "trapped"),
-        ("giant-result", "limited"),
-    ] {
+    for (behaviour, code, reason) in MISBEHAVIOURS {
         let instance = eventually(behaviour, SOON, async || {
             let instance = daemon.get(&format!("/api/v1/instances/hostile/{behaviour}")).await;
-            let failures = instance["usage"]["failures"].as_object().unwrap().clone();
-            failures.keys().any(|key| code.is_empty() || key == code).then_some(instance)
+            (instance["state"] == "quarantined").then_some(instance)
         })
         .await;
-        assert!(!instance["usage"]["last_error"].as_str().unwrap().is_empty(), "{instance:#}");
+        let told = instance["reason"].as_str().unwrap();
+        assert!(told.contains(reason), "{behaviour}: {told}");
+        // In quarantine there is nothing to call, which is counted too.
+        let failures = instance["usage"]["failures"].as_object().unwrap();
+        let codes: Vec<&String> = failures.keys().filter(|code| *code != "unavailable").collect();
+        assert_eq!(codes, [code], "{behaviour}: {instance:#}");
+        assert!(instance["usage"]["last_error"].as_str().unwrap().contains(reason), "{instance:#}");
     }
-    let quarantined = eventually("quarantine", SOON, async || {
-        let instance = daemon.get("/api/v1/instances/hostile/trap").await;
-        (instance["state"] == "quarantined").then_some(instance)
-    })
-    .await;
-    assert!(quarantined["reason"].as_str().unwrap().contains("trap"), "{quarantined:#}");
+    let unfit = daemon.get("/api/v1/instances/hostile/trap-in-validation").await;
+    assert_eq!(unfit["state"], "misconfigured", "{unfit:#}");
+    assert!(unfit["reason"].as_str().unwrap().contains("could not check it: the plugin trapped"), "{unfit:#}");
+    assert_eq!(unfit["usage"]["calls"], 0, "it is not called: {unfit:#}");
+
     let good = daemon.get("/api/v1/instances/hostile/ok").await;
     assert_eq!(good["state"], "active", "{good:#}");
-    assert!(good["usage"]["calls"].as_u64().unwrap() > 0);
+    assert!(good["usage"]["calls"].as_u64().unwrap() >= 5, "{good:#}");
+    assert_eq!(good["usage"]["failures"].as_object().unwrap().len(), 0, "{good:#}");
+    // What a call that failed has published is dropped with it; of what it logged, a hundred lines were taken.
+    assert_eq!(daemon.items("/api/v1/events?type=custom").await, [] as [Value; 0]);
+    let calls = daemon.get("/api/v1/instances/hostile/log-flood").await["usage"]["calls"].as_u64().unwrap();
+    let lines = daemon.log().lines().filter(|line| line.contains("again and again")).count() as u64;
+    assert!(lines > 0 && lines <= 100 * calls, "{lines} lines in {calls} calls");
     let mut slowest = Duration::ZERO;
     for _ in 0..50 {
         let begin = Instant::now();
@@ -52,24 +67,74 @@ async fn each_misbehaviour_gives_a_clear_state_and_reason_while_the_host_serves(
     assert!(slowest < Duration::from_secs(1), "the host serves meanwhile: {slowest:?}");
 }
 
+/// The same component with another text, of the same length, wherever the first one stands.
+fn replaced(component: &[u8], text: &str, by: &str) -> Vec<u8> {
+    assert_eq!(text.len(), by.len());
+    let mut bytes = component.to_vec();
+    let mut places = 0;
+    for at in 0..bytes.len() - text.len() {
+        if bytes[at..].starts_with(text.as_bytes()) {
+            bytes[at..at + by.len()].copy_from_slice(by.as_bytes());
+            places += 1;
+        }
+    }
+    assert!(places > 0, "the component does not hold `{text}`");
+    bytes
+}
+
+/// A component of one core module with one memory, instantiated so often.
+fn with_memories(count: u8) -> Vec<u8> {
+    let module = b"\0asm\x01\0\0\0\x05\x03\x01\0\x01";
+    let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
+    bytes.extend([1, module.len() as u8]);
+    bytes.extend(module);
+    // Core instances: of module 0, without arguments.
+    let instances: Vec<u8> = std::iter::once(count).chain((0..count).flat_map(|_| [0, 0, 0])).collect();
+    // The section's length, as LEB128.
+    bytes.extend([2, instances.len() as u8 & 0x7f | 0x80, (instances.len() >> 7) as u8]);
+    bytes.extend(instances);
+    bytes
+}
+
 #[tokio::test]
 async fn what_is_no_plugin_is_refused_with_the_reason() {
     let setup = Setup::new();
     let folder = setup.plugins_dir();
-    install(&folder, "text.wasm", b"hello");
-    install(&folder, "core-module.wasm", b"\0asm\x01\0\0\0");
-    install(&folder, "empty.wasm", b"");
-    install(&folder, "empty-component.wasm", b"\0asm\x0d\0\x01\0");
-    install(&folder, "cut.wasm", &bundled("system")[..30_000]);
+    let good = bundled("system");
+    let collector = "quarterdeck:collector/collector@0.1.0";
+    let files: [(&str, Vec<u8>, &str); 9] = [
+        ("text", b"hello".to_vec(), "it is not a WebAssembly component"),
+        ("empty", Vec::new(), "it is not a whole component"),
+        ("core-module", b"\0asm\x01\0\0\0".to_vec(), "it is a core module, not a component"),
+        ("empty-component", b"\0asm\x0d\0\x01\0".to_vec(), "does not export `quarterdeck:plugin/plugin@0.1`"),
+        ("cut", good[..30_000].to_vec(), "it ends in the middle of a section"),
+        (
+            "other-version",
+            replaced(&good, collector, "quarterdeck:collector/collector@0.7.0"),
+            "it exports `quarterdeck:collector/collector@0.7.0`, and this host speaks",
+        ),
+        (
+            "other-world",
+            replaced(&good, "quarterdeck:plugin/plugin@", "quarterdork:plugin/plugin@"),
+            "does not export `quarterdeck:plugin/plugin@0.1`",
+        ),
+        ("memories", with_memories(64), "memories"),
+        ("endless", build("endless"), "`describe` failed: the call took longer than its budget of 1s"),
+    ];
+    for (name, bytes, _) in &files {
+        install(&folder, &format!("{name}.wasm"), bytes);
+    }
     let daemon = setup.start().await;
-    for name in ["text", "core-module", "empty-component", "cut"] {
+    for (name, _, reason) in &files {
         let plugin = eventually(name, SOON, async || {
-            daemon.items("/api/v1/plugins").await.into_iter().find(|plugin| plugin["name"] == name)
+            daemon.items("/api/v1/plugins").await.into_iter().find(|plugin| plugin["name"] == *name)
         })
         .await;
         assert_eq!(plugin["state"], "refused", "{plugin}");
-        assert!(plugin["reason"].as_str().unwrap().len() > 10, "{plugin}");
+        assert!(plugin["reason"].as_str().unwrap().contains(reason), "{name}: {plugin}");
+        assert_eq!(plugin["source"], format!("{name}.wasm"));
     }
-    let core: Value = daemon.get("/api/v1/plugins/core-module").await;
-    assert!(core["reason"].as_str().unwrap().contains("component"), "{core}");
+    // None of them kept the good ones from coming up.
+    let system = daemon.get("/api/v1/plugins/system").await;
+    assert_eq!((&system["state"], &system["source"]), (&"active".into(), &"bundled".into()), "{system}");
 }

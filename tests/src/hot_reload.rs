@@ -1,10 +1,12 @@
 //! Plugins change while the host runs.
 
-use crate::harness::guest::{bundled, install, variant};
+use crate::harness::guest::{bundled, install, renumbered, sha256, variant};
 use crate::harness::receiver::Receiver;
 use crate::harness::{Daemon, Setup, eventually};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -13,150 +15,282 @@ async fn plugin(daemon: &Daemon, name: &str) -> Option<Value> {
     daemon.items("/api/v1/plugins").await.into_iter().find(|plugin| plugin["name"] == name)
 }
 
-async fn digest(daemon: &Daemon, name: &str) -> String {
-    plugin(daemon, name).await.unwrap()["digest"].as_str().unwrap().to_owned()
-}
-
-async fn changed_from(daemon: &Daemon, name: &str, old: &str) -> String {
-    eventually("another digest", SOON, async || {
-        plugin(daemon, name).await.map(|p| p["digest"].as_str().unwrap().to_owned()).filter(|digest| digest != old)
+/// Waits until the version with these bytes is in use, and no other is loaded in its place.
+async fn in_use(daemon: &Daemon, name: &str, bytes: &[u8]) -> Value {
+    let expected = sha256(bytes);
+    eventually(&format!("{name} {expected}"), SOON, async || {
+        plugin(daemon, name).await.filter(|plugin| plugin["digest"] == expected)
     })
     .await
+}
+
+/// Its first calls may still be watched.
+fn runs(plugin: &Value) -> bool {
+    plugin["state"] == "active" || plugin["state"] == "probation"
+}
+
+async fn events(daemon: &Daemon, event_type: &str) -> Vec<Value> {
+    let (mut all, mut after) = (Vec::new(), 0);
+    loop {
+        let page = daemon.get(&format!("/api/v1/events?type={event_type}&limit=500&after={after}")).await;
+        let items = page["items"].as_array().unwrap();
+        all.extend(items.iter().cloned());
+        match items.last() {
+            Some(last) => after = last["offset"].as_u64().unwrap(),
+            None => return all,
+        }
+    }
 }
 
 #[tokio::test]
 async fn a_file_replaces_the_bundled_version_and_its_removal_brings_that_back() {
     let daemon = Setup::new().start().await;
     let folder = daemon.setup.plugins_dir();
-    let original = digest(&daemon, "threshold").await;
-    install(&folder, "threshold.wasm", &variant(&bundled("threshold"), 1));
-    let first = changed_from(&daemon, "threshold", &original).await;
-    install(&folder, "threshold.wasm", &variant(&bundled("threshold"), 2));
-    let second = changed_from(&daemon, "threshold", &first).await;
-    assert_ne!(second, original);
+    let original = bundled("threshold");
+    in_use(&daemon, "threshold", &original).await;
+    for number in [1, 2] {
+        let bytes = variant(&original, number);
+        install(&folder, "threshold.wasm", &bytes);
+        in_use(&daemon, "threshold", &bytes).await;
+    }
     std::fs::remove_file(folder.join("threshold.wasm")).unwrap();
-    assert_eq!(changed_from(&daemon, "threshold", &second).await, original);
+    in_use(&daemon, "threshold", &original).await;
 }
 
 #[tokio::test]
 async fn a_broken_file_leaves_the_old_version_running_and_says_why() {
     let daemon = Setup::new().start().await;
     let folder = daemon.setup.plugins_dir();
-    let original = digest(&daemon, "threshold").await;
-    install(&folder, "threshold.wasm", &variant(&bundled("threshold"), 1));
-    let good = changed_from(&daemon, "threshold", &original).await;
-    let truncated = &bundled("threshold")[..20_000];
-    for (bytes, reason) in
-        [(truncated, ""), (b"not wasm at all".as_slice(), ""), (b"\0asm\x01\0\0\0".as_slice(), "component")]
-    {
-        install(&folder, "threshold.wasm", bytes);
-        let status = eventually("a reason", SOON, async || {
-            let answer = daemon.post("/api/v1/plugins/reload", &json!({})).await;
-            let all = answer["items"].as_array().unwrap().clone();
-            all.into_iter()
-                .find(|p| p["name"] == "threshold" && p["reason"].as_str().is_some_and(|text| text.contains(reason)))
+    let original = bundled("threshold");
+    let (mut garbled, middle) = (original.clone(), original.len() / 2);
+    garbled[middle..middle + 64].fill(0xff);
+    let broken: [(&[u8], &str); 5] = [
+        (&original[..20_000], "it ends in the middle of a section"),
+        (b"not wasm at all", "it is not a WebAssembly component"),
+        (b"\0asm\x01\0\0\0", "it is a core module"),
+        (b"", "it is not a whole component"),
+        (&garbled, "it can't be compiled"),
+    ];
+    for (number, (bytes, reason)) in (1..).zip(broken) {
+        // A good one in between, without a reason: what stands there afterwards is of the file at hand.
+        let good = variant(&original, number);
+        install(&folder, "threshold.wasm", &good);
+        let status = eventually("a good version", SOON, async || {
+            plugin(&daemon, "threshold").await.filter(|p| p["digest"] == sha256(&good) && p["reason"].is_null())
         })
         .await;
-        assert_eq!(status["digest"].as_str().unwrap(), good, "the old version goes on: {status}");
-        assert_ne!(status["state"], "refused", "{status}");
+        assert!(runs(&status), "{status}");
+        install(&folder, "threshold.wasm", bytes);
+        let status = eventually(reason, SOON, async || {
+            plugin(&daemon, "threshold").await.filter(|plugin| plugin["reason"].is_string())
+        })
+        .await;
+        assert!(status["reason"].as_str().unwrap().contains(reason), "{status}");
+        assert!(status["digest"] == sha256(&good) && runs(&status), "the old version goes on: {status}");
+        let instance = daemon.get("/api/v1/instances/threshold/default").await;
+        assert_eq!((&instance["plugin"]["digest"], &instance["state"]), (&json!(sha256(&good)), &json!("active")));
     }
+    let refusals = events(&daemon, "plugin.refused").await;
+    assert_eq!(refusals.len(), 5, "{refusals:#?}");
 }
 
 #[tokio::test]
 async fn half_written_temporary_and_linked_files_are_handled() {
     let daemon = Setup::new().start().await;
     let folder = daemon.setup.plugins_dir();
-    let original = digest(&daemon, "threshold").await;
     let bytes = variant(&bundled("threshold"), 7);
     for name in ["threshold.wasm~", ".threshold.wasm.swp", "#threshold.wasm#", "threshold.wasm.tmp", "4913"] {
         std::fs::write(folder.join(name), &bytes).unwrap();
     }
+    // Answers when everything that is there is in use, or refused.
     daemon.post("/api/v1/plugins/reload", &json!({})).await;
-    assert_eq!(digest(&daemon, "threshold").await, original, "editors' files are not plugins");
-    // Half of it, a pause, the rest: the whole is what gets loaded.
+    let status = plugin(&daemon, "threshold").await.unwrap();
+    assert_eq!(status["digest"], sha256(&bundled("threshold")), "editors' files are not plugins");
+    // Half of it, a pause in which the watcher looks more than once, the rest: the whole is what gets loaded.
     std::fs::write(folder.join("threshold.wasm"), &bytes[..bytes.len() / 2]).unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
     std::fs::write(folder.join("threshold.wasm"), &bytes).unwrap();
-    let written = changed_from(&daemon, "threshold", &original).await;
+    in_use(&daemon, "threshold", &bytes).await;
     // A link, and a link that points elsewhere later.
     let releases = daemon.setup.folder.path().join("releases");
     std::fs::create_dir(&releases).unwrap();
-    std::fs::write(releases.join("one"), variant(&bundled("threshold"), 8)).unwrap();
-    std::fs::write(releases.join("two"), variant(&bundled("threshold"), 9)).unwrap();
-    let link = |target: &str| {
-        std::os::unix::fs::symlink(releases.join(target), folder.join(".link")).unwrap();
+    for (name, number) in [("one", 8), ("two", 9)] {
+        let bytes = variant(&bundled("threshold"), number);
+        std::fs::write(releases.join(name), &bytes).unwrap();
+        std::os::unix::fs::symlink(releases.join(name), folder.join(".link")).unwrap();
         std::fs::rename(folder.join(".link"), folder.join("threshold.wasm")).unwrap();
+        in_use(&daemon, "threshold", &bytes).await;
+    }
+    let refusals = events(&daemon, "plugin.refused").await;
+    assert!(refusals.is_empty(), "none of them was ever refused: {refusals:#?}");
+}
+
+/// A detector and a notifier of the test's own, with every alert told over a webhook to `hook`.
+fn told_by_webhook(hook: &Receiver) -> Setup {
+    Setup::new().config(&format!(
+        "[instances.\"webhook/test\"]\nplugin = \"webhook\"\n\
+         config = {{ url = \"{0}/hook\", timeout-ms = 20000 }}\ngrants = {{ http = [\"{0}\"] }}\nlimits = {{ deadline = \"25s\" }}\n\
+         [instances.\"threshold/load\"]\nplugin = \"threshold\"\nconfig = {{ raise = 10.0 }}\n\
+         [rules.load]\ndetector = \"threshold/load\"\nselect = {{ metric = \"load_test\" }}\nevery = \"100ms\"\nfor = \"0s\"\nwindow = \"1m\"\n\
+         [routes.test]\nevents = [\"alert.firing\"]\nlabels = {{ alertname = \"load\" }}\nnotify = [\"webhook/test\"]\n",
+        hook.url()
+    ))
+}
+
+fn sample(series: usize, value: f64) -> Value {
+    json!({"name": "load_test", "labels": {"series": series.to_string()}, "value": value})
+}
+
+/// Twenty versions, of two plugins by turns: `(plugin, version, bytes)`.
+fn versions() -> Vec<(&'static str, String, Vec<u8>)> {
+    let make = |number: usize| {
+        let name = if number.is_multiple_of(2) { "threshold" } else { "webhook" };
+        let version = format!("{}.{}.7", 1 + number / 10, number % 10);
+        (name, version.clone(), renumbered(&bundled(name), &version))
     };
-    link("one");
-    let linked = changed_from(&daemon, "threshold", &written).await;
-    link("two");
-    changed_from(&daemon, "threshold", &linked).await;
+    (0..20).map(make).collect()
+}
+
+/// A thousand samples a second until `stop`; two more series rise above the limit with each post. Gives how many rose.
+async fn a_thousand_samples_a_second(daemon: &Daemon, stop: &AtomicBool, risen: &AtomicUsize) {
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    for post in 0.. {
+        tick.tick().await;
+        // A window of a hundred that moves on: each series is low for a while, and then high to its end.
+        let rising = 2 * (post + 1);
+        let (from, to) = (rising.max(50) - 50, rising.max(50) + 50);
+        let batch = (from..to).map(|series| sample(series, if series < rising { 20.0 } else { 1.0 })).collect();
+        daemon.post("/api/v1/metrics", &Value::Array(batch)).await;
+        risen.store(rising, Ordering::SeqCst);
+        if stop.load(Ordering::SeqCst) {
+            return;
+        }
+    }
+}
+
+/// Swaps both plugins ten times each; each version is waited for until it has done something.
+async fn swap(daemon: &Daemon, folder: &Path, hook: &Receiver, versions: &[(&'static str, String, Vec<u8>)]) {
+    for (name, version, bytes) in versions {
+        install(folder, &format!("{name}.wasm"), bytes);
+        in_use(daemon, name, bytes).await;
+        eventually(&format!("work of {name} {version}"), SOON, async || match *name {
+            "webhook" => {
+                hook.received().iter().any(|r| r.header("quarterdeck-plugin-version") == version).then_some(())
+            }
+            _ => {
+                let page = daemon.get("/api/v1/events?type=alert.firing&newest=true&limit=20").await;
+                let digest = sha256(bytes);
+                page["items"].as_array().unwrap().iter().any(|e| e["plugin"]["digest"] == digest).then_some(())
+            }
+        })
+        .await;
+    }
 }
 
 /// 1,000 samples a second through threshold to webhook, while both plugins are swapped ten times each.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_keys_received_are_the_keys_expected_while_versions_are_swapped_twenty_times_under_load() {
-    const SERIES: usize = 200;
     let hook = Receiver::start().await;
-    let setup = Setup::new().config(&format!(
-        "[instances.\"webhook/test\"]\nplugin = \"webhook\"\nconfig = {{ url = \"{0}/hook\" }}\ngrants = {{ http = [\"{0}\"] }}\n\
-         [instances.\"threshold/load\"]\nplugin = \"threshold\"\nconfig = {{ raise = 10.0 }}\n\
-         [rules.load]\ndetector = \"threshold/load\"\nselect = {{ metric = \"load_test\" }}\nevery = \"100ms\"\nfor = \"0s\"\nwindow = \"1m\"\n\
-         [routes.test]\nevents = [\"alert.firing\"]\nlabels = {{ alertname = \"load\" }}\nnotify = [\"webhook/test\"]\n",
-        hook.url()
-    ));
-    let daemon = setup.start().await;
+    let daemon = told_by_webhook(&hook).start().await;
     let folder = daemon.setup.plugins_dir();
+    let versions = versions();
+    let (stop, risen) = (AtomicBool::new(false), AtomicUsize::new(0));
     let swaps = async {
-        for number in 0..20 {
-            let name = if number % 2 == 0 { "threshold" } else { "webhook" };
-            install(&folder, &format!("{name}.wasm"), &variant(&bundled(name), number));
-            tokio::time::sleep(Duration::from_millis(480)).await;
-        }
+        swap(&daemon, &folder, &hook, &versions).await;
+        stop.store(true, Ordering::SeqCst);
     };
-    // Ten seconds, ten posts of 100 samples each second; series n rises above the limit in post n / 2.
-    let samples = async {
-        let begin = tokio::time::Instant::now();
-        for post in 0..100_usize {
-            let batch: Vec<Value> = (0..100)
-                .map(|n| {
-                    let series = (post % 2) * 100 + n;
-                    let value = if post >= series / 2 { 20.0 } else { 1.0 };
-                    json!({"name": "load_test", "labels": {"series": series.to_string()}, "value": value})
-                })
-                .collect();
-            daemon.post("/api/v1/metrics", &Value::Array(batch)).await;
-            tokio::time::sleep_until(begin + Duration::from_millis(100) * u32::try_from(post + 1).unwrap()).await;
-        }
-    };
-    tokio::join!(swaps, samples);
-    let keys = || {
-        hook.received().iter().map(|received| received.header("idempotency-key").to_owned()).collect::<BTreeSet<_>>()
-    };
-    eventually("a webhook for every series", Duration::from_secs(40), async || (keys().len() >= SERIES).then_some(()))
-        .await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let expected: BTreeSet<String> = daemon
-        .all("/api/v1/notifications")
-        .await
-        .iter()
-        .filter(|notification| notification["instance"] == "webhook/test")
-        .map(|notification| notification["id"].as_str().unwrap().to_owned())
-        .collect();
-    assert_eq!(expected.len(), SERIES, "one notification per series that rose");
-    assert_eq!(keys(), expected);
-    let mut digests = BTreeSet::new();
-    let mut after = 0;
-    loop {
-        let page = daemon.get(&format!("/api/v1/events?type=effect.done&limit=500&after={after}")).await;
-        let items = page["items"].as_array().unwrap();
-        for event in items {
-            digests.insert(event["plugin"]["digest"].as_str().expect("every attempt names one digest").to_owned());
-        }
-        match items.last() {
-            Some(last) => after = last["offset"].as_u64().unwrap(),
-            None => break,
+    tokio::join!(swaps, a_thousand_samples_a_second(&daemon, &stop, &risen));
+    let risen = risen.load(Ordering::SeqCst);
+
+    // Every series that rose became one alert, every alert one notification, and every notification arrived under its key.
+    let fired = eventually("an alert for every series", SOON, async || {
+        let fired = events(&daemon, "alert.firing").await;
+        (fired.len() >= risen).then_some(fired)
+    })
+    .await;
+    let series: BTreeSet<usize> =
+        fired.iter().map(|event| event["data"]["labels"]["series"].as_str().unwrap().parse().unwrap()).collect();
+    assert_eq!((series, fired.len()), ((0..risen).collect(), risen));
+    let notifications = eventually("the end of every delivery", SOON, async || {
+        let all = daemon.all("/api/v1/notifications").await;
+        let own: Vec<Value> = all.into_iter().filter(|told| told["instance"] == "webhook/test").collect();
+        (own.len() >= risen && own.iter().all(|told| told["state"] != "pending")).then_some(own)
+    })
+    .await;
+    let of_instance = |told: &Value| told["instance"] == "webhook/test";
+    let ids: BTreeSet<&str> = notifications.iter().map(|told| told["id"].as_str().unwrap()).collect();
+    assert_eq!((notifications.len(), ids.len()), (risen, risen), "one notification per series that rose");
+    assert!(notifications.iter().all(|told| told["state"] == "delivered"));
+    let received = hook.received();
+    let keys: BTreeSet<&str> = received.iter().map(|received| received.header("idempotency-key")).collect();
+    assert_eq!(keys, ids);
+
+    // Each attempt names one digest, and that is the one of the version that the receiver saw.
+    let version_of = |digest: &Value| versions.iter().find(|(_, _, bytes)| *digest == sha256(bytes));
+    let mut seen: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for received in &received {
+        let version = received.header("quarterdeck-plugin-version");
+        seen.entry(received.header("idempotency-key")).or_default().push(version);
+    }
+    let (done, failed) = (events(&daemon, "effect.done").await, events(&daemon, "effect.failed").await);
+    let done: Vec<&Value> = done.iter().filter(|done| of_instance(&done["data"])).collect();
+    assert_eq!((done.len(), failed.len()), (risen, 0));
+    for done in &done {
+        let digest = &done["plugin"]["digest"];
+        let versions = &seen[done["data"]["effect"].as_str().unwrap()];
+        let named = version_of(digest).map_or(done["plugin"]["version"].as_str().unwrap(), |(_, version, _)| version);
+        assert_eq!(*versions.last().unwrap(), named, "the digest is another version's: {done:#}");
+        assert!(digest.as_str().unwrap().starts_with("sha256:"));
+    }
+    // All twenty were really used: webhook's by what the receiver saw, threshold's by who judged the alerts.
+    let used_at_receiver: BTreeSet<&str> = seen.values().flatten().copied().collect();
+    let judged: BTreeSet<&str> = fired.iter().map(|event| event["plugin"]["digest"].as_str().unwrap()).collect();
+    for (name, version, bytes) in &versions {
+        match *name {
+            "webhook" => assert!(used_at_receiver.contains(version.as_str()), "{version} of {used_at_receiver:?}"),
+            _ => assert!(judged.contains(sha256(bytes).as_str()), "{version} judged nothing"),
         }
     }
-    assert!(digests.len() > 3, "the attempts ran on several versions: {digests:?}");
+}
+
+/// The receiver holds a delivery while the version is swapped: it ends on the version that it began with, and says so; what begins
+/// meanwhile runs on the new one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_in_flight_ends_on_the_version_that_it_began_with() {
+    let hook = Receiver::start().await;
+    let daemon = told_by_webhook(&hook).start().await;
+    let folder = daemon.setup.plugins_dir();
+    let [old, new] = ["1.0.7", "2.0.7"].map(|version| (version, renumbered(&bundled("webhook"), version)));
+    install(&folder, "webhook.wasm", &old.1);
+    in_use(&daemon, "webhook", &old.1).await;
+    hook.hold("/hook");
+    let received = async |count: usize| {
+        eventually("a delivery", SOON, async || (hook.received().len() == count).then(|| hook.received())).await
+    };
+    daemon.post("/api/v1/metrics", &json!([sample(1, 20.0)])).await;
+    received(1).await;
+    install(&folder, "webhook.wasm", &new.1);
+    in_use(&daemon, "webhook", &new.1).await;
+    daemon.post("/api/v1/metrics", &json!([sample(2, 20.0)])).await;
+    let received = received(2).await;
+    let versions = received.iter().map(|received| received.header("quarterdeck-plugin-version").to_owned());
+    assert_eq!(versions.collect::<Vec<_>>(), [old.0, new.0]);
+    hook.release();
+    let done = eventually("both ends", SOON, async || {
+        let done = events(&daemon, "effect.done").await;
+        let done: Vec<Value> = done.into_iter().filter(|done| done["data"]["instance"] == "webhook/test").collect();
+        (done.len() == 2).then_some(done)
+    })
+    .await;
+    for (received, bytes) in received.iter().zip([&old.1, &new.1]) {
+        let own = done.iter().find(|done| done["data"]["effect"] == received.header("idempotency-key")).unwrap();
+        assert_eq!(own["plugin"]["digest"], sha256(bytes), "{own:#}");
+        assert_eq!(own["data"]["attempts"], 1, "{own:#}");
+    }
+    assert_eq!(hook.received().len(), 2, "nothing was sent twice");
+    eventually("the old version retired", SOON, async || {
+        let retired = events(&daemon, "plugin.retired").await;
+        retired.iter().any(|event| event["data"]["digest"] == sha256(&old.1)).then_some(())
+    })
+    .await;
 }

@@ -23,6 +23,27 @@ pub(crate) fn variant(component: &[u8], number: u32) -> Vec<u8> {
     bytes
 }
 
+/// What the plugin is known by.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    quarterdeck_runtime::Bundled::new("test", bytes.to_vec()).digest.0
+}
+
+/// The same component under another version of five characters, which it tells others too. The version's text is replaced where it
+/// stands in the data; in the names of interfaces it follows an `@`.
+pub(crate) fn renumbered(component: &[u8], version: &str) -> Vec<u8> {
+    let current = env!("CARGO_PKG_VERSION").as_bytes();
+    assert_eq!(current.len(), version.len());
+    let mut bytes = component.to_vec();
+    let places: Vec<usize> = (1..bytes.len() - current.len())
+        .filter(|at| bytes[at - 1] != b'@' && bytes[*at..].starts_with(current))
+        .collect();
+    assert!(!places.is_empty(), "the component does not hold its version");
+    for at in places {
+        bytes[at..at + version.len()].copy_from_slice(version.as_bytes());
+    }
+    bytes
+}
+
 /// Writes a file the way that package managers do: beside its place, then a rename.
 pub(crate) fn install(folder: &Path, file: &str, bytes: &[u8]) {
     let temporary = folder.join(format!(".{file}.new"));

@@ -1,8 +1,9 @@
 //! A collector that misbehaves in the way its configuration names.
 
 use quarterdeck_sdk::collector::{Collection, Collector, Family, Health};
+use quarterdeck_sdk::host::events;
 use quarterdeck_sdk::host::log::{self, Level};
-use quarterdeck_sdk::{Failure, Plugin};
+use quarterdeck_sdk::{Failure, Plugin, Problem, serde_json};
 use std::hint::black_box;
 
 quarterdeck_sdk::config! {
@@ -29,6 +30,10 @@ quarterdeck_sdk::config! {
         GiantResult,
         /// Logs without end.
         LogFlood,
+        /// Publishes without end, whatever the host answers.
+        EventFlood,
+        /// Executes `unreachable` when it is asked whether its configuration is right.
+        TrapInValidation,
     }
 }
 
@@ -40,6 +45,11 @@ impl Plugin for Hostile {
     const NAME: &'static str = "hostile";
     const VERSION: &'static str = "0.1.0";
     const SUMMARY: &'static str = "Misbehaves on purpose";
+
+    fn validate(config: &Config) -> Vec<Problem> {
+        assert!(!matches!(config.behaviour, Behaviour::TrapInValidation), "on purpose");
+        Vec::new()
+    }
 }
 
 #[allow(unconditional_recursion, reason = "that is the point")]
@@ -51,7 +61,7 @@ fn recurse(depth: u64) -> u64 {
 impl Collector for Hostile {
     fn collect(config: &Config, _: i64) -> Result<Collection, Failure> {
         match config.behaviour {
-            Behaviour::Ok => {}
+            Behaviour::Ok | Behaviour::TrapInValidation => {}
             Behaviour::Trap => panic!("on purpose"),
             Behaviour::Loop => loop {
                 black_box(());
@@ -66,11 +76,12 @@ impl Collector for Hostile {
                 black_box(recurse(0));
             }
             Behaviour::GiantResult => return Err(Failure::other("x".repeat(24 << 20))),
-            Behaviour::LogFlood => {
-                for _ in 0..1_000_000 {
-                    log::write(Level::Info, "again and again");
-                }
-            }
+            Behaviour::LogFlood => loop {
+                log::write(Level::Info, "again and again");
+            },
+            Behaviour::EventFlood => loop {
+                let _ = events::publish("custom.flood", "again", &serde_json::Map::new());
+            },
         }
         Ok(Collection::new(Health::ok("behaves")).with(Family::gauge("hostile_value", "A constant").value(1.0)))
     }

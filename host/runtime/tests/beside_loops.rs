@@ -1,0 +1,138 @@
+//! What two plugins that loop all the time cost a third one: of its p99, no more than as much again. A program of its own, so that
+//! no other test runs beside it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::allow_attributes,
+    unreachable_pub,
+    reason = "a test may panic"
+)]
+
+#[path = "../src/testing/guests.rs"]
+#[expect(dead_code, reason = "the test needs one of the guests")]
+mod guests;
+#[path = "support/ports.rs"]
+mod ports;
+
+use guests::{Does, collector};
+use quarterdeck_model::kind::collector::Collector;
+use quarterdeck_model::plugin::{CallError, Grants, InstanceName, InstanceSpec, Limits, Registry};
+use quarterdeck_model::{Span, Timestamp};
+use quarterdeck_runtime::{Bundled, Runtime};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+use tokio::time::MissedTickBehavior;
+
+const NOW: Timestamp = Timestamp::from_millis(5_000);
+const PHASES: usize = 6;
+const CALLS: usize = 250;
+const PACE: Duration = Duration::from_millis(2);
+/// The p99 beside the loops, to the one alone.
+const BOUND: f64 = 2.0;
+/// A p99 alone below this counts as this. A call takes some 10 microseconds; one interrupt of a timer or a thread that is woken on
+/// another core costs one call in a hundred up to about this much, and whether it does is the machine's mood and not the loops'.
+const NOISE: Duration = Duration::from_micros(100);
+
+/// One measurement at a time.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+fn spec(plugin: &str, deadline: Span) -> InstanceSpec {
+    InstanceSpec {
+        plugin: plugin.to_owned(),
+        config: serde_json::Map::new(),
+        grants: Grants::default(),
+        limits: Limits { deadline, ..Limits::default() },
+        every: None,
+        enabled: true,
+    }
+}
+
+async fn paced(runtime: &Runtime, probe: &InstanceName, calls: usize) -> Vec<Duration> {
+    let mut latencies = Vec::with_capacity(calls);
+    let mut tick = tokio::time::interval(PACE);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for _ in 0..calls {
+        tick.tick().await;
+        let begin = Instant::now();
+        runtime.collect(probe, NOW).await.unwrap();
+        latencies.push(begin.elapsed());
+    }
+    latencies
+}
+
+/// Waits until each of them has so many calls in flight.
+async fn in_flight(runtime: &Runtime, loopers: &[InstanceName], calls: u32) {
+    let until = Instant::now() + Duration::from_secs(20);
+    while loopers.iter().any(|name| runtime.instance(name).unwrap().usage.in_flight != calls) {
+        assert!(Instant::now() < until, "not {calls} calls in flight");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn p99(mut latencies: Vec<Duration>) -> Duration {
+    latencies.sort_unstable();
+    latencies[latencies.len() * 99 / 100]
+}
+
+/// A paced probe alone and beside two loops. The two take turns within one run, so that what else the machine does falls on both.
+async fn check(inline: bool, budget: Span) {
+    let _turn = TURN.lock().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = ports::options(folder.path());
+    options.bundled = [("looper", Does::Loop), ("guest", Does::Well)]
+        .map(|(name, does)| Bundled::new(name, collector(name, "1.0.0", does)))
+        .to_vec();
+    // The loops are to go on all the time, and not to be left alone after five calls.
+    options.quarantine_after = u32::MAX;
+    options.quick_calls_inline = inline;
+    let runtime = Runtime::start(options).await.unwrap();
+    let (probe, loopers) = (InstanceName::from("guest/probe"), ["looper/one", "looper/two"].map(InstanceName::from));
+    let mut specs = BTreeMap::from([(probe.clone(), spec("guest", Limits::default().deadline))]);
+    specs.extend(loopers.iter().map(|name| (name.clone(), spec("looper", budget))));
+    runtime.configure(specs).await;
+    // The first calls are other ones: memory is new, and the instance is not known to be quick.
+    paced(&runtime, &probe, 50).await;
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for _ in 0..PHASES {
+        alone.extend(paced(&runtime, &probe, CALLS).await);
+        let looping = loopers.clone().map(|name| {
+            let runtime = Arc::clone(&runtime);
+            tokio::spawn(async move {
+                loop {
+                    let error = runtime.collect(&name, NOW).await.unwrap_err();
+                    assert!(matches!(error, CallError::Deadline { .. }), "{error}");
+                }
+            })
+        });
+        in_flight(&runtime, &loopers, 1).await;
+        // A loop spends its first milliseconds among the quick calls, before it is known for what it is. With the default budget that
+        // is every ten seconds, far below one call in a hundred; here it would be every half second.
+        paced(&runtime, &probe, 10).await;
+        beside.extend(paced(&runtime, &probe, CALLS).await);
+        for task in looping {
+            assert!(!task.is_finished(), "it loops on all the time");
+            task.abort();
+        }
+        in_flight(&runtime, &loopers, 0).await;
+    }
+    runtime.shutdown(Duration::from_secs(5)).await;
+    let (alone, beside) = (p99(alone), p99(beside));
+    let ratio = beside.as_secs_f64() / alone.max(NOISE).as_secs_f64();
+    assert!(ratio <= BOUND, "p99 beside two loops {beside:?}, alone {alone:?}: {ratio:.2} times as much");
+}
+
+/// As the daemon runs them. The loops begin anew ten times a second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_p99_of_a_quick_probe_stays_within_twice_its_own_beside_two_loops() {
+    check(true, Span::from_millis(100)).await;
+}
+
+/// As those of plugins whose calls are not quick. The loops have the budget that they have by default.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_p99_of_a_probe_on_the_threads_of_guests_stays_within_twice_its_own_beside_two_loops() {
+    check(false, Limits::default().deadline).await;
+}
