@@ -201,7 +201,7 @@ async fn when_the_disk_fails_the_daemon_stops_at_once_and_says_so_and_nothing_ac
     let last = log.lines().rfind(|line| line.starts_with("error: ")).unwrap_or_default();
     assert!(last.contains("the disk failed") && last.contains("Input/output error"), "the last word:\n{log}");
     assert!(!log.contains("panicked"), "{log}");
-    // Of each thread the first that failed was the last that was tried: nothing goes on over a disk that is broken.
+    // The first that failed was the last, or the one before it at the end: nothing goes on over a disk that is broken.
     let trace = Trace::read(&output);
     assert!(
         (1..=2).contains(&trace.failed("fdatasync")),

@@ -14,7 +14,7 @@ const MISBEHAVIOURS: [(&str, &str, &str); 7] = [
     ("allocate", "out-of-memory", "more than its 33554432 bytes of memory"),
     ("recurse", "trapped", "the plugin trapped: wasm trap"),
     ("giant-result", "limited", "io-bytes"),
-    ("log-flood", "limited", "host-calls"),
+    ("log-flood", "trapped", "more than 10000 host calls in one call"),
     ("event-flood", "deadline", "longer than its budget of 300ms"),
 ];
 

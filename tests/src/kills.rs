@@ -102,7 +102,7 @@ fn load(daemon: &Daemon, round: usize, acknowledged: &Acknowledged, stop: &Arc<A
         for n in 0.. {
             tick.tick().await;
             let sample = |series: usize| {
-                let value = if (n / (series + 2)) % 2 == 0 { 20.0 } else { 1.0 };
+                let value = if (n / (series + 2)).is_multiple_of(2) { 20.0 } else { 1.0 };
                 json!({"name": "load_test", "labels": {"series": series.to_string()}, "value": value})
             };
             let batch: Vec<Value> = (0..SERIES).map(sample).collect();
