@@ -2,7 +2,7 @@
 
 mod objects;
 
-use crate::place::Place;
+use crate::place::{Place, push};
 use crate::problem::{Problem, Problems, nearest};
 use crate::settings::Settings;
 use crate::tree::{Kind, Node, Places};
@@ -28,6 +28,24 @@ pub struct Source {
     pub flags: Vec<Flag>,
 }
 
+/// The API's word about one object: it lies over the files and the overlay, and replaces the whole object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Word {
+    /// `instances`, `rules` ...: see [`sections`].
+    pub section: String,
+    /// `http-probe/shop`.
+    pub name: String,
+    /// The object as a file would hold it. `None`: there is none of that name, whatever the files say.
+    pub value: Option<Value>,
+}
+
+impl Word {
+    /// JSON Pointer of the object.
+    pub fn pointer(&self) -> String {
+        push(&push("", &self.section), &self.name)
+    }
+}
+
 /// A setting from the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flag {
@@ -46,6 +64,8 @@ pub struct Loaded {
     pub places: Places,
     /// Every file that was read.
     pub files: Vec<PathBuf>,
+    /// What was passed over, for whoever wonders why it has no effect.
+    pub warnings: Vec<String>,
     /// All settings, defaults too, as JSON: what is shown, kept and compared.
     pub value: Value,
     /// `sha256:<64 hex>` of the value.
@@ -71,51 +91,93 @@ impl Loaded {
 /// # Errors
 /// Everything that is wrong with any of them, at once.
 pub fn load(source: Source) -> Result<Loaded, Problems> {
-    let strict = schema::strict();
-    let mut problems = Vec::new();
-    let mut files = Vec::new();
-    let mut written = Node::table(Place::Default);
-    if let Some(path) = main_file(&source) {
-        if let Some(node) = read::file(&path, &mut problems) {
-            written.merge(anchored(node, &path));
+    Base::read(source).with(&[])
+}
+
+/// What the files hold, read once: the API's words can be laid over it again and again, whatever becomes of the files.
+#[derive(Clone, Debug)]
+pub struct Base {
+    source: Source,
+    written: Node,
+    files: Vec<PathBuf>,
+    main: Option<PathBuf>,
+    /// What can't be read.
+    unreadable: Vec<Problem>,
+}
+
+impl Base {
+    /// Reads the files. What is wrong with them is said by [`Base::with`]. Blocks on the disk.
+    pub fn read(source: Source) -> Self {
+        let mut problems = Vec::new();
+        let mut files = Vec::new();
+        let mut written = Node::table(Place::Default);
+        let main = main_file(&source);
+        if let Some(path) = &main {
+            if let Some(node) = read::file(path, &mut problems) {
+                written.merge(anchored(node, folder_of(path)));
+            }
+            files.push(path.clone());
         }
-        files.push(path);
-    }
-    if let Some(dir) = &source.dir {
-        objects::read(dir, &mut written, &mut files, &mut problems);
-    }
-    if let Some(path) = overlay(&source, &mut problems) {
-        if let Some(node) = read::file(&path, &mut problems) {
-            written.merge(anchored(node, &path));
+        if let Some(dir) = &source.dir {
+            objects::read(dir, &mut written, &mut files, &mut problems);
         }
-        files.push(path);
+        if let Some(path) = overlay(&source, &mut problems) {
+            if let Some(node) = read::file(&path, &mut problems) {
+                written.merge(anchored(node, folder_of(&path)));
+            }
+            files.push(path);
+        }
+        Base { source, written, files, main, unreadable: problems }
     }
-    // What can't be read makes other things look wrong: names that are missed, keys in the wrong table.
-    let unreadable = problems.clone();
-    let mut root =
-        if wants_built_ins(&written, &source) { built_ins(&mut problems) } else { Node::table(Place::Default) };
-    root.merge(written);
-    for (name, value) in &source.variables {
-        variables::variable(&mut root, &strict, name, value);
+
+    /// A configuration that holds what it is given, and stands in no file.
+    pub(crate) fn of(written: Node) -> Self {
+        Base { source: Source::default(), written, files: Vec::new(), main: None, unreadable: Vec::new() }
     }
-    for flag in &source.flags {
-        variables::flag(&mut root, &strict, &flag.path, &flag.value, &flag.name);
+
+    /// The main file, where there was one.
+    pub fn main_file(&self) -> Option<&Path> {
+        self.main.as_deref()
     }
-    let mut shape = Vec::new();
-    shape::check(&root, &strict, &mut shape);
-    problems.extend(shape.into_iter().filter(|problem| !unreadable.iter().any(|broken| same_file(broken, problem))));
-    if unreadable.is_empty() {
-        meaning::check(&root, &mut problems);
+
+    /// Lays the API's words over the files, and variables and flags over those.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any layer, at once.
+    pub fn with(&self, words: &[Word]) -> Result<Loaded, Problems> {
+        let source = &self.source;
+        let strict = schema::strict();
+        // What can't be read makes other things look wrong: names that are missed, keys in the wrong table.
+        let mut problems = self.unreadable.clone();
+        let built_in = wants_built_ins(&self.written, source);
+        let mut root = if built_in { built_ins(&mut problems) } else { Node::table(Place::Default) };
+        root.merge(self.written.clone());
+        objects::lay(&mut root, words, source.dir.as_deref());
+        let mut warnings = Vec::new();
+        for (name, value) in &source.variables {
+            warnings.extend(variables::variable(&mut root, &strict, name, value));
+        }
+        for flag in &source.flags {
+            variables::flag(&mut root, &strict, &flag.path, &flag.value, &flag.name);
+        }
+        let mut shape = Vec::new();
+        shape::check(&root, &strict, &mut shape);
+        let said = |problem: &Problem| self.unreadable.iter().any(|broken| same_file(broken, problem));
+        problems.extend(shape.into_iter().filter(|problem| !said(problem)));
+        if self.unreadable.is_empty() {
+            meaning::check(&root, &mut problems);
+        }
+        if !problems.is_empty() {
+            return Err(Problems::sorted(problems));
+        }
+        let other =
+            |message: String| Problems(vec![Problem { place: None, pointer: String::new(), message, hint: None }]);
+        let settings: Settings = serde_json::from_value(root.to_value()).map_err(|error| other(error.to_string()))?;
+        let value = serde_json::to_value(&settings).map_err(|error| other(error.to_string()))?;
+        let hash = Sha256::digest(value.to_string().as_bytes());
+        let digest = hash.iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"));
+        Ok(Loaded { settings, places: Places(root), files: self.files.clone(), warnings, value, digest })
     }
-    if !problems.is_empty() {
-        return Err(Problems::sorted(problems));
-    }
-    let other = |message: String| Problems(vec![Problem { place: None, pointer: String::new(), message, hint: None }]);
-    let settings: Settings = serde_json::from_value(root.to_value()).map_err(|error| other(error.to_string()))?;
-    let value = serde_json::to_value(&settings).map_err(|error| other(error.to_string()))?;
-    let hash = Sha256::digest(value.to_string().as_bytes());
-    let digest = hash.iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"));
-    Ok(Loaded { settings, places: Places(root), files, value, digest })
 }
 
 fn same_file(one: &Problem, other: &Problem) -> bool {
@@ -178,12 +240,15 @@ fn built_ins(problems: &mut Vec<Problem>) -> Node {
     Node::from_value(&Place::Default, node.to_value())
 }
 
-/// Relative paths in a file are relative to its folder (of an overlay, to the folder above `environments`), and `~/` is the home.
-fn anchored(mut node: Node, path: &Path) -> Node {
-    let mut folder = path.parent().unwrap_or(Path::new(""));
-    if folder.file_name().is_some_and(|name| name == "environments") {
-        folder = folder.parent().unwrap_or(folder);
-    }
+/// The folder that paths in a file are relative to: its own; of an overlay, the one above `environments`.
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let above = folder.parent().filter(|_| folder.file_name().is_some_and(|name| name == "environments"));
+    above.unwrap_or(folder)
+}
+
+/// Makes relative paths absolute; `~/` is the home.
+fn anchored(mut node: Node, folder: &Path) -> Node {
     let anchor = |node: &mut Node| {
         let Kind::Scalar(Value::String(text)) = &mut node.kind else { return };
         let at_home = text.strip_prefix("~/").and_then(|rest| Some(std::env::home_dir()?.join(rest)));

@@ -1,8 +1,8 @@
 //! From files, variables and flags to one validated [`Settings`].
 //!
 //! Layers, each laid over the one before: built-in defaults and objects < `quarterdeck.toml` with the folders of objects beside
-//! it < `environments/<name>.toml` < `QUARTERDECK_*` variables < flags. Maps merge by key; scalars and lists replace. Every
-//! value knows where it came from, so that everything that is wrong can be reported at once, with file, line, column, key path
+//! it < `environments/<name>.toml` < objects that were set over the API < `QUARTERDECK_*` variables < flags. Maps merge by key;
+//! scalars and lists replace; an object of the API replaces the whole object of its name. Every value knows where it came from, so that everything that is wrong can be reported at once, with file, line, column, key path
 //! and what was expected.
 //!
 //! Not here: watching files, applying what was loaded, keeping its history, and whether an instance's `config` suits its plugin
@@ -15,6 +15,7 @@
 //! - `variables`: `QUARTERDECK_STORAGE__KEEP_EVENTS=3d` and flags as a layer
 //! - `shape`: the tree against the schema; `meaning`: what a schema can't say (names that must exist)
 //! - `resolve`: `{{host.url}}` and its like
+//! - `compare`: what is different between two versions; `export`: the effective configuration as files again
 //!
 //! ```
 //! let loaded = quarterdeck_config::load(quarterdeck_config::Source::default()).expect("the built-in configuration is valid");
@@ -33,6 +34,8 @@
     )
 )]
 
+mod compare;
+mod export;
 mod layers;
 mod meaning;
 mod place;
@@ -45,14 +48,37 @@ mod shape;
 mod tree;
 mod variables;
 
-pub use layers::{Flag, Loaded, Source, load};
-pub use place::Place;
+pub use compare::{Change, Difference, compare};
+pub use export::{File, export};
+pub use layers::{Base, Flag, Loaded, Source, Word, load};
+pub use place::{Place, key_path, push};
 pub use problem::{Problem, Problems};
 pub use schema::json_schema;
 pub use settings::{
     ApiSettings, EventSettings, LogFormat, LogSettings, RuntimeSettings, SecretSource, Settings, StorageSettings,
 };
 pub use tree::Places;
+
+use serde_json::Value;
+use std::path::Path;
+
+/// Sections that hold objects by name: what the API can set.
+pub fn sections() -> impl Iterator<Item = &'static str> {
+    meaning::object_sections().into_iter()
+}
+
+/// A text as a file of that name would be read: TOML, or YAML (which JSON is) where the name ends so.
+///
+/// # Errors
+/// What is wrong with it, with line and column.
+pub fn parse(path: &Path, text: &str) -> Result<Value, Problems> {
+    let mut problems = Vec::new();
+    let node = read::text_as(&path.into(), text, &mut problems);
+    match node {
+        Some(node) if problems.is_empty() => Ok(node.to_value()),
+        _ => Err(Problems(problems)),
+    }
+}
 
 /// The annotated `quarterdeck.toml`, with every setting at its default: what `quarterdeck init` writes.
 pub fn default_text() -> &'static str {

@@ -23,6 +23,7 @@ pub(crate) fn check(root: &Node, problems: &mut Vec<Problem>) {
     check.grants();
     check.exclusions();
     check.minimums();
+    check.log_filter();
 }
 
 struct Check<'a> {
@@ -181,6 +182,30 @@ impl<'a> Check<'a> {
                 let message = format!("expected {least} or more, found {value}");
                 self.problems.push(Problem::at(&node.place, pointer, message));
             }
+        }
+    }
+
+    /// The common mistakes: a level that is none, a part without its level. What is between brackets is left to the log itself.
+    fn log_filter(&mut self) {
+        const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+        const POINTER: &str = "/log/filter";
+        let Some((node, text)) = self.root.at(POINTER).and_then(|node| Some((node, node.text()?))) else { return };
+        if text.contains(['[', '{']) {
+            return;
+        }
+        for directive in text.split(',').map(str::trim) {
+            let (part, level) = directive.rsplit_once('=').unwrap_or(("", directive));
+            let known = LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level.trim()));
+            if known && !part.contains(['=', ' ']) {
+                continue;
+            }
+            let message =
+                format!("expected levels such as `info` or `info,quarterdeck_runtime=debug`, found {directive:?}");
+            let problem = Problem::at(&node.place, POINTER, message);
+            self.problems.push(match nearest(level, LEVELS) {
+                Some(meant) if !known => problem.hint(format!("did you mean `{meant}`?")),
+                _ => problem.hint(format!("levels are {}", LEVELS.join(", "))),
+            });
         }
     }
 

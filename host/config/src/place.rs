@@ -9,6 +9,8 @@ use std::sync::Arc;
 pub enum Place {
     /// Lines and columns count from 1; columns count characters.
     File { path: Arc<Path>, line: usize, column: usize },
+    /// An object that was set over the API.
+    Api,
     /// An environment variable.
     Variable(Arc<str>),
     /// A flag of the command line.
@@ -22,13 +24,14 @@ impl fmt::Display for Place {
         match self {
             Place::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
             Place::Variable(name) | Place::Flag(name) => f.write_str(name),
+            Place::Api => f.write_str("the API"),
             Place::Default => f.write_str("built in"),
         }
     }
 }
 
 /// One step of a path, as JSON Pointer (RFC 6901) writes it.
-pub(crate) fn push(pointer: &str, key: &str) -> String {
+pub fn push(pointer: &str, key: &str) -> String {
     format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
@@ -38,7 +41,7 @@ pub(crate) fn steps(pointer: &str) -> impl Iterator<Item = String> {
 }
 
 /// A JSON Pointer as people write it in TOML: `instances."http-probe/api".every`, `runbooks.check.steps[2]`.
-pub(crate) fn key_path(pointer: &str) -> String {
+pub fn key_path(pointer: &str) -> String {
     let mut path = String::new();
     for step in steps(pointer) {
         if step.parse::<usize>().is_ok() && !path.is_empty() {

@@ -53,6 +53,7 @@ impl Problems {
         problems.sort_by_key(|problem| match &problem.place {
             Some(Place::File { path, line, column }) => (0, path.display().to_string(), *line, *column),
             Some(Place::Default) | None => (1, String::new(), 0, 0),
+            Some(Place::Api) => (1, problem.pointer.clone(), 0, 0),
             Some(Place::Variable(name)) => (2, name.to_string(), 0, 0),
             Some(Place::Flag(name)) => (3, name.to_string(), 0, 0),
         });

@@ -114,4 +114,12 @@ impl Places {
     pub fn of(&self, pointer: &str) -> Option<&Place> {
         self.0.at(pointer).map(|node| &node.place)
     }
+
+    /// Whether everything at this JSON Pointer is built in, or defaults.
+    pub fn is_built_in(&self, pointer: &str) -> bool {
+        fn all(node: &Node) -> bool {
+            node.place == Place::Default && node.entries().all(|(_, inner)| all(inner)) && node.items().all(all)
+        }
+        self.0.at(pointer).is_none_or(all)
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! `QUARTERDECK_STORAGE__KEEP_EVENTS=3d`: two underscores separate levels, one stands for whatever a name has there
 //! (`keep-events`, `http-probe/self`). A value is read as the setting's type wants it; a list is separated by
-//! commas, or written as in TOML.
+//! commas, or written as in TOML. What a container is told about services of a like name is passed over.
 
 use crate::place::{Place, push, steps};
 use crate::schema;
@@ -27,10 +27,18 @@ const NOT_SETTINGS: [&str; 11] = [
 ];
 
 /// Lays the variable on the tree. Names that are not settings of ours are passed over; unknown settings become unknown keys.
-pub(crate) fn variable(root: &mut Node, strict: &Value, name: &str, value: &str) {
-    let Some(path) = name.strip_prefix(PREFIX) else { return };
+/// Returns a warning about one that looks like a setting and isn't.
+pub(crate) fn variable(root: &mut Node, strict: &Value, name: &str, value: &str) -> Option<String> {
+    let path = name.strip_prefix(PREFIX)?;
     if NOT_SETTINGS.contains(&path) || path.starts_with("TESTS_") {
-        return;
+        return None;
+    }
+    let is_setting = |known: &&str| same(known, path);
+    if is_service_link(path, value) && !schema::known_keys(strict, strict).iter().any(is_setting) {
+        return Some(format!(
+            "{name} is passed over: it looks like a service link of Kubernetes or Docker, not like a setting; \
+             hint: `enableServiceLinks: false` in the pod's specification keeps such variables away"
+        ));
     }
     let mut pointer = String::new();
     for segment in path.split("__") {
@@ -41,6 +49,32 @@ pub(crate) fn variable(root: &mut Node, strict: &Value, name: &str, value: &str)
         pointer = push(&pointer, &key);
     }
     set(root, strict, &pointer, value, &Place::Variable(name.into()));
+    None
+}
+
+/// Whether it is one of the variables by which Kubernetes (and Docker's links) tell containers of a service named `quarterdeck`
+/// or `quarterdeck-<more>`: `SERVICE_HOST`, `SERVICE_PORT`, `SERVICE_PORT_HTTP`, `PORT=tcp://...`, `PORT_7700_TCP`,
+/// `PORT_7700_TCP_ADDR`.
+fn is_service_link(path: &str, value: &str) -> bool {
+    const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
+    if path.contains("__") {
+        return false;
+    }
+    let words: Vec<&str> = path.split('_').collect();
+    let is_number = |word: &&str| word.parse::<u16>().is_ok();
+    let is_address = |text: &str| {
+        let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_uppercase());
+        scheme.is_some_and(|scheme| PROTOCOLS.contains(&scheme.as_str()))
+    };
+    let is_tail = |tail: &[&str]| match tail {
+        ["SERVICE", "HOST"] => true,
+        ["SERVICE", "PORT", ..] => value.parse::<u16>().is_ok(),
+        ["PORT"] => is_address(value),
+        ["PORT", number, protocol] => is_number(number) && PROTOCOLS.contains(protocol) && is_address(value),
+        ["PORT", number, protocol, "PROTO" | "PORT" | "ADDR"] => is_number(number) && PROTOCOLS.contains(protocol),
+        _ => false,
+    };
+    (0..words.len()).any(|start| words.get(start..).is_some_and(is_tail))
 }
 
 /// Lays a flag on the tree; `path` is dotted.

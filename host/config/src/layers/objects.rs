@@ -3,6 +3,7 @@
 //! A file holds many objects under their section (`[rules.cpu-high]`), or one, which is then named as the file is:
 //! `runbooks/restart.yaml`, `instances/http-probe/api.toml`. Only `.toml`, `.yaml` and `.yml` count, and no hidden file.
 
+use crate::layers::{Word, anchored};
 use crate::meaning::object_sections;
 use crate::place::{Place, push};
 use crate::problem::Problem;
@@ -20,6 +21,30 @@ pub(super) fn read(dir: &Path, written: &mut Node, files: &mut Vec<PathBuf>, pro
                 add(section, objects(section, &folder, &path, node, problems), written, problems);
             }
             files.push(path);
+        }
+    }
+}
+
+/// Lays the API's words on what the files hold: each replaces the object of its name, or takes it away.
+pub(super) fn lay(root: &mut Node, words: &[Word], dir: Option<&Path>) {
+    for word in words {
+        let Kind::Table(sections) = &mut root.kind else { return };
+        let Some(value) = &word.value else {
+            if let Some(Node { kind: Kind::Table(objects), .. }) = sections.get_mut(&word.section) {
+                objects.remove(&word.name);
+            }
+            continue;
+        };
+        let mut object = Node::table(Place::Api);
+        object.kind = Kind::Table([(word.name.clone(), Node::from_value(&Place::Api, value.clone()))].into());
+        let mut layer = Node::table(Place::Api);
+        layer.kind = Kind::Table([(word.section.clone(), object)].into());
+        let layer = anchored(layer, dir.unwrap_or(Path::new("")));
+        let laid = sections.entry(word.section.clone()).or_insert_with(|| Node::table(Place::Api));
+        if let (Kind::Table(below), Some(Node { kind: Kind::Table(objects), .. })) =
+            (&mut laid.kind, layer.get(&word.section).cloned())
+        {
+            below.extend(objects);
         }
     }
 }
