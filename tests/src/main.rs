@@ -27,5 +27,6 @@ mod first_run;
 mod hostile;
 mod hot_reload;
 mod kills;
+mod monitoring;
 mod outside;
 mod stop;

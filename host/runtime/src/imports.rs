@@ -36,6 +36,7 @@ use quarterdeck_model::series::Series;
 use quarterdeck_model::store::Store;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use wasmtime::component::{HasSelf, Linker};
@@ -159,6 +160,8 @@ pub(crate) struct Caller {
     plugin: PluginRef,
     grants: Arc<Grants>,
     doors: Arc<Doors>,
+    /// See [`Sandbox::patience`].
+    patience: Instant,
 }
 
 impl Caller {
@@ -180,6 +183,7 @@ impl Sandbox {
             plugin: self.plugin.clone(),
             grants: self.grants.clone(),
             doors: self.doors.clone(),
+            patience: self.patience,
         }
     }
 

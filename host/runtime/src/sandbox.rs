@@ -13,7 +13,7 @@ use quarterdeck_model::event::Event;
 use quarterdeck_model::plugin::{Grants, InstanceName, Limits, PluginRef};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use stdio::LogStream;
 use tokio::sync::Semaphore;
 use wasmtime::component::ResourceTable;
@@ -23,6 +23,10 @@ use wasmtime_wasi_http::WasiHttpCtx;
 
 /// Handles that one call may hold open at once.
 const TABLE_CAPACITY: usize = 1024;
+
+/// Of a call's time, at most this much (and at most a tenth) is kept back for what the plugin makes of an outside that does not
+/// answer.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A door of the host; each is granted and metered by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -111,6 +115,9 @@ pub(crate) struct Sandbox {
     pub(crate) now: Timestamp,
     /// When the call is over, whatever it does: no host call may wait longer.
     pub(crate) deadline: Instant,
+    /// How long doors wait for the world, whatever the plugin asks for: a target that hangs is something that the plugin can
+    /// still say, and no misbehaviour of its own.
+    pub(crate) patience: Instant,
     pub(crate) doors: Arc<Doors>,
     pub(crate) usage: Counters,
     pub(crate) buffer: CallBuffer,
@@ -147,6 +154,8 @@ impl Sandbox {
         let mut table = ResourceTable::new();
         table.set_max_capacity(TABLE_CAPACITY);
         let memory = Memory::new(setting.limits.memory_bytes);
+        let kept_back = (setting.deadline.saturating_duration_since(Instant::now()) / 10).min(LAST_WORDS);
+        let patience = setting.deadline.checked_sub(kept_back).unwrap_or(setting.deadline);
         Sandbox {
             instance: setting.instance,
             plugin: setting.plugin,
@@ -155,6 +164,7 @@ impl Sandbox {
             pure: setting.pure,
             now: setting.now,
             deadline: setting.deadline,
+            patience,
             doors: setting.doors,
             usage: Counters::default(),
             buffer: CallBuffer::default(),

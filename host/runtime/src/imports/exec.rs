@@ -15,7 +15,6 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// Of stdout and stderr, each; the end is kept.
 const OUTPUT_BYTES: usize = 64 << 10;
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// How long output is still read once the program has ended: what it left behind may hold the pipes open.
 const DRAIN: Duration = Duration::from_millis(500);
 
@@ -43,7 +42,7 @@ async fn run(sandbox: &mut Sandbox, command: Command) -> Result<Finished, Error>
         caller.doors.programs.clone().acquire_owned().await.map_err(|error| Error::Failed(error.to_string()))?;
     // In a task of the host's runtime, which knows about children; dropping this future ends it, and the group with it.
     let mut record = Record { caller, target, outcome: "interrupted".to_owned() };
-    let finished = AbortOnDropHandle::new(sandbox.doors.runtime.spawn(execute(command))).await;
+    let finished = AbortOnDropHandle::new(sandbox.doors.runtime.spawn(execute(command, sandbox.patience))).await;
     let finished = finished.unwrap_or_else(|error| Err(error.to_string()));
     record.outcome = match &finished {
         Ok(Finished { exit_code: Some(code), .. }) => format!("exit {code}"),
@@ -82,8 +81,9 @@ impl Drop for Group {
     }
 }
 
-async fn execute(command: Command) -> Result<Finished, String> {
+async fn execute(command: Command, patience: Instant) -> Result<Finished, String> {
     let began = Instant::now();
+    let time = Duration::from_millis(command.timeout_ms).min(patience.saturating_duration_since(began));
     let mut child = tokio::process::Command::new(&command.program)
         .args(&command.arguments)
         .current_dir("/")
@@ -114,7 +114,7 @@ async fn execute(command: Command) -> Result<Finished, String> {
         let reading = async { tokio::join!(stdout.read(output), stderr.read(errors)) };
         let ending = end(&mut child, &mut group);
         tokio::pin!(feed, reading, ending);
-        let timeout = tokio::time::sleep(Duration::from_millis(command.timeout_ms).min(LONGEST));
+        let timeout = tokio::time::sleep(time);
         tokio::pin!(timeout);
         let mut all_read = false;
         let status = loop {
@@ -123,7 +123,7 @@ async fn execute(command: Command) -> Result<Finished, String> {
                 _ = &mut reading, if !all_read => all_read = true,
                 () = &mut feed => {}
                 () = &mut timeout => return Err(format!(
-                    "`{}` took longer than its {} ms and was killed", command.program, command.timeout_ms
+                    "`{}` took longer than its {} ms and was killed", command.program, time.as_millis()
                 )),
             }
         };

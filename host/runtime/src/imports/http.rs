@@ -17,7 +17,7 @@ use quarterdeck_model::plugin::Limits;
 use reqwest::Url;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
@@ -116,6 +116,7 @@ impl WasiHttpView for Sandbox {
                 plugin: self.plugin.clone(),
                 grants: self.grants.clone(),
                 doors: self.doors.clone(),
+                patience: self.patience,
             },
             pure: self.pure,
             meter: Arc::new(Meter::new(&self.usage, &self.limits)),
@@ -151,7 +152,10 @@ impl WasiHttpHooks for Hooks {
             let url = Url::parse(&request.uri().to_string()).map_err(|_| Error::HttpRequestUriInvalid)?;
             let target = show(request.method(), &url);
             let mut record = Record { caller: caller.clone(), target, outcome: "interrupted".to_owned() };
-            let answer = carry_out(&caller, &meter, sockets, request, url, options.as_ref()).await;
+            let carried_out = carry_out(&caller, &meter, sockets, request, url, options.as_ref());
+            let answer = tokio::time::timeout_at(caller.patience.into(), carried_out)
+                .await
+                .unwrap_or(Err(Error::HttpResponseTimeout));
             record.outcome = match &answer {
                 Ok((response, _)) => response.status().as_u16().to_string(),
                 Err(Error::HttpRequestDenied | Error::DestinationIpProhibited) => "denied".to_owned(),
@@ -210,7 +214,7 @@ async fn carry_out(
     let mut answer = ::http::Response::new(());
     *answer.status_mut() = response.status();
     *answer.headers_mut() = response.headers().clone();
-    let body = StreamBody::new(bounded(response.bytes_stream(), between, meter.clone(), permits));
+    let body = StreamBody::new(bounded(response.bytes_stream(), between, caller.patience, meter.clone(), permits));
     let processed: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(async { Ok(()) });
     Ok((answer.map(|()| body.boxed_unsync()), processed))
 }
@@ -249,16 +253,19 @@ async fn receive_body(meter: &Meter, mut body: WasiBody) -> Result<Bytes, Error>
     Ok(whole.into())
 }
 
-/// A response's body within the call's bytes, with a limit on silence.
+/// A response's body within the call's bytes and its patience, with a limit on silence.
 fn bounded(
     stream: impl Stream<Item = reqwest::Result<Bytes>> + Send + 'static,
     between: Duration,
+    patience: Instant,
     meter: Arc<Meter>,
     permits: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 ) -> impl Stream<Item = Result<Frame<Bytes>, Error>> + Send {
     futures::stream::unfold(Some((Box::pin(stream), meter, permits)), move |state| async move {
         let (mut stream, meter, permits) = state?;
-        let piece = match tokio::time::timeout(between, stream.next()).await {
+        let now = Instant::now();
+        let until = now.checked_add(between).map_or(patience, |until| until.min(patience));
+        let piece = match tokio::time::timeout_at(until.into(), stream.next()).await {
             Err(_) => Err(Error::ConnectionReadTimeout),
             Ok(None) => return None,
             Ok(Some(Err(_))) => Err(Error::HttpResponseIncomplete),

@@ -12,16 +12,15 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::Resource;
 
-/// Name look-up, connection and handshake together.
+/// Name look-up, connection and handshake together; less where the call has less left.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_BYTES: u32 = 1 << 20;
 
@@ -55,13 +54,15 @@ impl HostConnection for Sandbox {
         if let Err(reason) = self.count(Capability::Tcp) {
             return Ok(Err(Error::Limited(reason)));
         }
+        let patience = self.patience;
         let connection = self.table.get_mut(&handle)?;
         let mut bytes = vec![0; usize::try_from(max.min(READ_BYTES))?];
-        let read = match connection.stream.read(&mut bytes).await {
-            Ok(read) => read,
+        let read = match tokio::time::timeout_at(patience.into(), connection.stream.read(&mut bytes)).await {
+            Ok(Ok(read)) => read,
             // TLS peers that just hang up are the rule.
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => 0,
-            Err(error) => return Ok(Err(failed(error))),
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => 0,
+            Ok(Err(error)) => return Ok(Err(failed(error))),
+            Err(_) => return Ok(Err(out_of_time())),
         };
         bytes.truncate(read);
         Ok(self.count_bytes(read as u64, 0).map(|()| bytes).map_err(Error::Limited))
@@ -71,18 +72,24 @@ impl HostConnection for Sandbox {
         if let Err(reason) = self.count(Capability::Tcp).and_then(|()| self.count_bytes(0, bytes.len() as u64)) {
             return Ok(Err(Error::Limited(reason)));
         }
+        let patience = self.patience;
         let connection = self.table.get_mut(&handle)?;
         let written = async {
             connection.stream.write_all(&bytes).await?;
             connection.stream.flush().await
         };
-        Ok(written.await.map_err(failed))
+        let written = tokio::time::timeout_at(patience.into(), written).await;
+        Ok(written.map_or_else(|_| Err(out_of_time()), |written| written.map_err(failed)))
     }
 
     async fn drop(&mut self, handle: Resource<Connection>) -> wasmtime::Result<()> {
         self.table.delete(handle)?;
         Ok(())
     }
+}
+
+fn out_of_time() -> Error {
+    Error::Failed("no answer within the time of the call".to_owned())
 }
 
 fn failed(error: impl std::fmt::Display) -> Error {
@@ -108,22 +115,23 @@ async fn connect(sandbox: &mut Sandbox, address: Address) -> Result<Connection, 
         .try_acquire_owned()
         .map_err(|_| Error::Limited(format!("one call has at most {SOCKETS_PER_CALL} connections open")))?;
     let of_host = caller.doors.sockets.clone().acquire_owned().await.map_err(failed)?;
-    let opened = within(&caller.doors.runtime, open(caller.clone(), address)).await;
+    let opened = within(&caller, open(caller.clone(), address)).await;
     caller.audit(Capability::Tcp, target, outcome(&opened));
     opened.map(|stream| Connection { stream, _permits: (of_call, of_host) })
 }
 
 /// On the host's runtime: a connection belongs to the runtime that it was made in.
 async fn within<T: Send + 'static>(
-    runtime: &Handle,
+    caller: &Caller,
     future: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
-    let future = async {
-        tokio::time::timeout(CONNECT_TIMEOUT, future)
+    let time = CONNECT_TIMEOUT.min(caller.patience.saturating_duration_since(Instant::now()));
+    let future = async move {
+        tokio::time::timeout(time, future)
             .await
-            .unwrap_or_else(|_| Err(Error::Failed(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))))
+            .unwrap_or_else(|_| Err(Error::Failed(format!("no answer within {} ms", time.as_millis()))))
     };
-    AbortOnDropHandle::new(runtime.spawn(future)).await.unwrap_or_else(|error| Err(failed(error)))
+    AbortOnDropHandle::new(caller.doors.runtime.spawn(future)).await.unwrap_or_else(|error| Err(failed(error)))
 }
 
 fn outcome<T>(result: &Result<T, Error>) -> &'static str {
@@ -222,7 +230,7 @@ async fn peer_certificate(sandbox: &mut Sandbox, host: String, port: u16) -> Res
         let presented = presented.ok_or_else(|| Error::Failed("no certificate was presented".to_owned()))?;
         certificate::read(&presented).map_err(Error::Failed)
     };
-    let looked = within(&caller.doors.runtime, look).await;
+    let looked = within(&caller, look).await;
     caller.audit(Capability::Tcp, target, outcome(&looked));
     looked
 }

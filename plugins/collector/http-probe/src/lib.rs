@@ -21,7 +21,8 @@ quarterdeck_sdk::config! {
         /// How to ask.
         #[serde(default = "get")]
         pub method: String,
-        /// For the whole exchange.
+        /// For the whole exchange. The host gives up shortly before the call's own time (`limits.deadline`) is over, whatever
+        /// this says: a target that hangs is a measurement in any case.
         #[serde(default = "five_seconds")]
         pub timeout_ms: u64,
         /// The status, or one of several, that is right. Unless given, 200 to 299.
@@ -55,6 +56,9 @@ fn get() -> String {
     "GET".to_owned()
 }
 
+/// No target is worth a longer wait.
+const LONGEST_MS: u64 = 600_000;
+
 fn five_seconds() -> u64 {
     5000
 }
@@ -84,8 +88,9 @@ impl Plugin for HttpProbe {
         if http::host_and_port(&config.url).is_none() {
             problems.push(Problem::at("/url", format!("`{}` is not an http or https URL", config.url)));
         }
-        if config.timeout_ms == 0 {
-            problems.push(Problem::at("/timeout-ms", "is 0, expected at least 1"));
+        if !(1..=LONGEST_MS).contains(&config.timeout_ms) {
+            let message = format!("is {}, expected 1 to {LONGEST_MS}", config.timeout_ms);
+            problems.push(Problem::at("/timeout-ms", message));
         }
         problems
     }
@@ -119,15 +124,20 @@ impl Collector for HttpProbe {
         if let Err(http::Error::Denied(message) | http::Error::Invalid(message)) = answer {
             return Err(Failure::Rejected(message));
         }
-        // Not granted, not reachable, no TLS at all: the days left are then not known, which the answer explains.
-        let certificate = config
-            .url
-            .starts_with("https:")
-            .then(|| http::host_and_port(&config.url))
-            .flatten()
-            .and_then(|(host, port)| tcp::peer_certificate(host, port).ok());
+        let time_left = start.elapsed().as_millis() < u128::from(config.timeout_ms);
+        let certificate = if time_left { certificate(config, &answer) } else { None };
         Ok(judge(config, &Measurement { answer, seconds, certificate }, now_ms))
     }
+}
+
+/// What a target presented that did answer, be it with a certificate that nobody trusts: a target that hangs would hang again.
+/// Without the grant, the days left are not known.
+fn certificate(config: &Config, answer: &Result<Response, http::Error>) -> Option<Certificate> {
+    if !config.url.starts_with("https:") || !matches!(answer, Ok(_) | Err(http::Error::Tls(_))) {
+        return None;
+    }
+    let (host, port) = http::host_and_port(&config.url)?;
+    tcp::peer_certificate(host, port).ok()
 }
 
 /// The measurement as families and health.

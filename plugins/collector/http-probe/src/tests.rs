@@ -83,3 +83,24 @@ fn a_url_that_is_none_is_named_before_the_first_call() {
     let problems = HttpProbe::validate(&config(r#"{"url":"example.com","timeout-ms":0}"#));
     assert_eq!(problems.iter().map(|p| p.pointer.as_str()).collect::<Vec<_>>(), ["/url", "/timeout-ms"]);
 }
+
+#[test]
+fn a_target_that_hangs_is_a_measurement_and_is_not_asked_for_its_certificate() {
+    let ends = Certificate { not_after_s: 10 * 86_400, ..Certificate::default() };
+    let host = |error: http::Error| {
+        let mut host = FakeHost { http: Some(Box::new(move |_| Err(error.clone()))), ..FakeHost::default() };
+        host.certificates.insert(("a".into(), 443), ends.clone());
+        host
+    };
+    let config = config(r#"{"url":"https://a/"}"#);
+    let hangs = host(http::Error::Timeout("no answer in time".into()));
+    let collected = hangs.run(|| HttpProbe::collect(&config, 0)).0.unwrap();
+    assert_eq!(value(&collected, "probe_success"), Some(0.0));
+    assert!(value(&collected, "probe_duration_seconds").is_some());
+    assert_eq!(value(&collected, "probe_tls_days_left"), None);
+    // One that is not trusted is what one most wants to know the end of.
+    let untrusted = host(http::Error::Tls("the certificate is not trusted".into()));
+    let collected = untrusted.run(|| HttpProbe::collect(&config, 0)).0.unwrap();
+    assert_eq!(value(&collected, "probe_success"), Some(0.0));
+    assert_eq!(value(&collected, "probe_tls_days_left"), Some(10.0));
+}

@@ -21,8 +21,9 @@ quarterdeck_sdk::config! {
     pub struct Config {
         /// The page, `http://127.0.0.1:9100/metrics`. Redirects are not followed.
         pub url: String,
-        /// For the whole exchange.
-        #[serde(default = "ten_seconds")]
+        /// For the whole exchange. The host gives up shortly before the call's own time (`limits.deadline`) is over, whatever
+        /// this says: a page that hangs is `up` 0 in any case.
+        #[serde(default = "five_seconds")]
         pub timeout_ms: u64,
         /// Sent with the request.
         #[serde(default)]
@@ -39,8 +40,11 @@ quarterdeck_sdk::config! {
     }
 }
 
-fn ten_seconds() -> u64 {
-    10_000
+/// No page is worth a longer wait.
+const LONGEST_MS: u64 = 600_000;
+
+fn five_seconds() -> u64 {
+    5000
 }
 
 fn fifty_thousand() -> usize {
@@ -69,10 +73,15 @@ impl Plugin for PrometheusScrape {
     }
 
     fn validate(config: &Config) -> Vec<Problem> {
+        let mut problems = Vec::new();
         if http::host_and_port(&config.url).is_none() {
-            return vec![Problem::at("/url", format!("`{}` is not an http or https URL", config.url))];
+            problems.push(Problem::at("/url", format!("`{}` is not an http or https URL", config.url)));
         }
-        Vec::new()
+        if !(1..=LONGEST_MS).contains(&config.timeout_ms) {
+            let message = format!("is {}, expected 1 to {LONGEST_MS}", config.timeout_ms);
+            problems.push(Problem::at("/timeout-ms", message));
+        }
+        problems
     }
 }
 

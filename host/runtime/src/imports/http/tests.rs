@@ -32,6 +32,7 @@ impl Server {
                                 "HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n".to_owned()
                             }
                             "/large" => format!("HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n{}", "x".repeat(5000)),
+                            "/halfway" => "HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\nx".to_owned(),
                             "/silent" => std::future::pending().await,
                             _ => "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_owned(),
                         };
@@ -203,6 +204,20 @@ async fn a_silent_server_is_given_up_on() {
     let silent = send_with(&mut sandbox, get(&format!("{}/silent", server.origin())), Some(options)).await;
     assert!(matches!(silent, Err(Error::HttpResponseTimeout)), "{silent:?}");
     assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_silent_server_is_given_up_on_before_the_call_is_over_however_long_the_plugin_would_wait() {
+    let server = Server::start().await;
+    let fixture = Fixture::new();
+    let mut sandbox = fixture.sandbox(grants(|grants| grants.http = vec![server.origin()]));
+    sandbox.patience = std::time::Instant::now() + Duration::from_millis(200);
+    let silent = send(&mut sandbox, get(&format!("{}/silent", server.origin()))).await;
+    assert!(matches!(silent, Err(Error::HttpResponseTimeout)), "{silent:?}");
+    let mut halfway = fixture.sandbox(grants(|grants| grants.http = vec![server.origin()]));
+    halfway.patience = std::time::Instant::now() + Duration::from_millis(500);
+    let broken = send(&mut halfway, get(&format!("{}/halfway", server.origin()))).await;
+    assert!(matches!(broken, Err(Error::ConnectionReadTimeout | Error::HttpResponseTimeout)), "{broken:?}");
 }
 
 #[tokio::test]

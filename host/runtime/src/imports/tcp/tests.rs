@@ -94,6 +94,21 @@ async fn tls_is_verified_and_a_certificate_is_read_without() {
 }
 
 #[tokio::test]
+async fn a_peer_that_says_nothing_is_given_up_on_before_the_call_is_over() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let fixture = Fixture::new();
+    let mut sandbox = fixture.sandbox(grants(|grants| grants.tcp = vec![format!("127.0.0.1:{port}")]));
+    sandbox.patience = std::time::Instant::now() + Duration::from_millis(200);
+    let began = std::time::Instant::now();
+    let read = exchange(&mut sandbox, Address::Tcp(("127.0.0.1".to_owned(), port))).await;
+    assert!(matches!(&read, Err(Error::Failed(reason)) if reason.contains("time")), "{read:?}");
+    let certificate = sandbox.peer_certificate("127.0.0.1".to_owned(), port).await.unwrap();
+    assert!(matches!(&certificate, Err(Error::Failed(reason)) if reason.contains("within")), "{certificate:?}");
+    assert!(began.elapsed() < CONNECT_TIMEOUT);
+}
+
+#[tokio::test]
 async fn one_call_has_a_bounded_number_of_connections() {
     let (port, server) = echo().await;
     let fixture = Fixture::new();
