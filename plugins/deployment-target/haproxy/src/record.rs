@@ -7,6 +7,9 @@ use quarterdeck_sdk::serde::de::DeserializeOwned;
 use quarterdeck_sdk::serde::{Deserialize, Serialize};
 use quarterdeck_sdk::{Failure, serde_json};
 
+/// Requests that HAProxy's counters may disagree about.
+const A_MOMENT: u64 = 16;
+
 /// A replica.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(crate = "quarterdeck_sdk::serde")]
@@ -52,11 +55,14 @@ impl Place {
         (self.responses_before, self.failures_before) = (counters.responses, counters.failures);
     }
 
-    /// What the replica did; `None` if HAProxy counts from zero again.
+    /// What the replica did; `None` if HAProxy counts from zero again. Requests under way are counted a moment apart by HAProxy's
+    /// threads, so that a few less than before say nothing.
     pub(crate) fn since(&self, now: Counters) -> Option<Counters> {
-        let responses = now.responses.checked_sub(self.responses_before)?;
-        let failures = now.failures.checked_sub(self.failures_before)?;
-        Some(Counters { responses, failures })
+        if now.responses.saturating_add(A_MOMENT) < self.responses_before {
+            return None;
+        }
+        let responses = now.responses.saturating_sub(self.responses_before);
+        Some(Counters { responses, failures: now.failures.saturating_sub(self.failures_before).min(responses) })
     }
 }
 

@@ -23,13 +23,15 @@ pub(crate) fn observe(config: &Config, service: &str) -> Result<Vec<Replica>, Fa
         let Some(row) = rows.iter_mut().find(|row| row.server == *slot) else {
             return Err(admin::no_such_slot(config, slot));
         };
-        if let Some(weight) = place.weight.filter(|_| has_forgotten(&place, row)) {
+        let forgotten = has_forgotten(&place, row);
+        if let Some(weight) = place.weight.filter(|_| forgotten) {
             log::warn(&format!("HAProxy has forgotten {}, and is told again", record.replica));
             let state = if place.draining_since_ms.is_some() { State::Drain } else { State::Ready };
             admin::arrange(config, slot, place.port, weight, state)?;
             *row = admin::stat_of(config, slot)?;
         }
-        if place.weight.is_some() && place.since(row.counters).is_none() {
+        let anew = forgotten && row.counters.responses < place.responses_before;
+        if place.weight.is_some() && (anew || place.since(row.counters).is_none()) {
             // HAProxy was started anew.
             place.begin(Counters::default());
             record.place = Some(place.clone());

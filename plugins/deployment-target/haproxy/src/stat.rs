@@ -24,8 +24,10 @@ pub(crate) struct Row {
 pub(crate) struct Counters {
     pub(crate) responses: u64,
     /// With a status of 500 or above, HAProxy's own among them: the 502, 503 or 504 that a client gets where the server refuses,
-    /// drops or does not answer counts as an error of the server (`econ`, `eresp`), not among its responses. Of a TCP backend,
-    /// connections that failed.
+    /// drops or does not answer counts as an error of the server (`econ`, `eresp`), not among its responses. Where the client's
+    /// connection has had an answer before, it gets none of these: HAProxy closes it and counts nothing, so that what was given to the
+    /// server (`stot`), is not under way, was not given up by its client, and was not answered, is a failure too. Of a TCP
+    /// backend, connections that failed.
     pub(crate) failures: u64,
 }
 
@@ -51,6 +53,7 @@ pub(crate) fn parse(text: &str) -> Option<Vec<Row>> {
     let weight = column("uweight").or_else(|| column("weight"));
     let (in_flight, queued, failed) = (column("scur"), column("qcur"), column("hrsp_5xx"));
     let (sessions, errors) = (column("stot"), [column("econ"), column("eresp")]);
+    let given_up = column("cli_abrt");
     let address = column("addr");
     let rows = lines.filter(|line| !line.trim().is_empty()).map(|line| {
         let fields = fields(line);
@@ -59,8 +62,10 @@ pub(crate) fn parse(text: &str) -> Option<Vec<Row>> {
         let sum = |columns: &[Option<usize>]| columns.iter().filter_map(|at| number(*at)).sum();
         let counters = match number(failed) {
             Some(answered) => {
-                let unanswered: u64 = sum(&errors);
-                Counters { responses: sum(&responses) + unanswered, failures: answered + unanswered }
+                let with_status: u64 = sum(&responses);
+                let ended = number(sessions).unwrap_or(0).saturating_sub(sum(&[in_flight, given_up]));
+                let unanswered = ended.saturating_sub(with_status).max(sum(&errors));
+                Counters { responses: with_status + unanswered, failures: answered + unanswered }
             }
             // Empty in a TCP backend.
             None => Counters { responses: number(sessions).unwrap_or(0), failures: sum(&errors) },
@@ -142,6 +147,19 @@ mod tests {
         let rows = parse("# svname,econ,eresp,status,hrsp_2xx,hrsp_5xx\ns1,0,4,UP,16,0\ns2,20,0,UP,0,0\n").unwrap();
         assert_eq!(rows[0].counters, Counters { responses: 20, failures: 4 });
         assert_eq!(rows[1].counters, Counters { responses: 20, failures: 20 });
+    }
+
+    /// As HAProxy 2.6 shows one that dropped a fifth, under a client that keeps its connections: it saw 1355 closed without an answer.
+    #[test]
+    fn what_clients_got_no_answer_at_all_for_is_a_failure_of_the_server() {
+        let rows = parse(
+            "# svname,scur,stot,econ,eresp,cli_abrt,status,hrsp_2xx,hrsp_5xx\n\
+             s1,3,1823,0,0,0,UP,1820,0\ns2,0,6867,0,18,0,UP,5494,0\ns3,2,10,0,0,1,UP,7,0\n",
+        )
+        .unwrap();
+        assert_eq!(rows[0].counters, Counters { responses: 1820, failures: 0 });
+        assert_eq!(rows[1].counters, Counters { responses: 6867, failures: 1373 });
+        assert_eq!(rows[2].counters, Counters { responses: 7, failures: 0 });
     }
 
     #[test]
