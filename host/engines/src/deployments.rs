@@ -95,14 +95,14 @@ impl Handle {
         }
     }
 
-    /// Lets a deployment go on that waits for a person, or tells its strategy to hurry.
+    /// Lets a deployment go on that waits for a person; `full`: without any of the steps that are left, whether it waits or not.
     ///
     /// # Errors
-    /// There is no such deployment, or it is not under way.
-    pub async fn promote(&self, id: &str, principal: &str) -> Result<Deployment, Error> {
-        let promoted = self
-            .0
-            .change(id, Vec::new(), |deployment, now, ids| machine::promote(deployment, principal, now, ids).map(Some));
+    /// There is no such deployment, it is not under way, or it waits for nobody and is not to be promoted in full.
+    pub async fn promote(&self, id: &str, principal: &str, full: bool) -> Result<Deployment, Error> {
+        let promoted = self.0.change(id, Vec::new(), |deployment, now, ids| {
+            machine::promote(deployment, principal, full, now, ids).map(Some)
+        });
         promoted.await?.ok_or_else(|| Error::not_found(format!("deployment `{id}`")))
     }
 
@@ -285,7 +285,7 @@ impl Shell {
             plan: &plan,
             replicas: &deployment.replicas,
             analysis: &analysis,
-            promoted: deployment.promoted,
+            promoted: deployment.promoted || deployment.in_full,
             state: deployment.strategy_state.as_deref(),
             now: clock.now(),
         };

@@ -238,6 +238,9 @@ pub(crate) enum Deployment {
     /// Go on where it waits for a person
     Promote {
         id: String,
+        /// Skip all steps that are left, also where it does not wait
+        #[arg(long)]
+        full: bool,
     },
     /// Stop it and go back to the stable revision
     Abort {

@@ -72,8 +72,19 @@ async fn start_deployment(State(api): State<Arc<Api>>, Body(new): Body<NewDeploy
     precondition::created(&api, Deployment::COLLECTION, deployment.id.as_str(), &deployment)
 }
 
-/// Lets a paused deployment go on.
+/// How far a deployment is promoted.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Promote {
+    /// Skips every step, hold and pause that is left, whether the deployment is paused or progressing. A candidate that is found
+    /// to be bad is rolled back all the same.
+    full: bool,
+}
+
+/// Lets a paused deployment go on; with `full`, past all the steps that are left. One that is progressing is refused without it: it waits
+/// for nobody. The body may be left out.
 #[utoipa::path(post, path = "/deployments/{id}/promote", tag = "deployments",
+    request_body(content = ref(taken::<Promote>()), content_type = "application/json"),
     params(("id" = String, Path, description = "`dep_...`"),
         ("If-Match" = Option<String>, Header, description = "ETag of the deployment as it was seen.")),
     responses((status = 200, description = "The deployment as it is now.", body = ref(of::<Deployment>()))))]
@@ -81,9 +92,10 @@ async fn promote_deployment(
     State(api): State<Arc<Api>>,
     At(id): At<String>,
     headers: HeaderMap,
+    Optional(promote): Optional<Promote>,
 ) -> Result<Response, Problem> {
     precondition::check(&api, &headers, Deployment::COLLECTION, &id)?;
-    api.options.engines.deployments.promote(&id, PRINCIPAL).await?;
+    api.options.engines.deployments.promote(&id, PRINCIPAL, promote.full).await?;
     precondition::changed::<Deployment>(&api, Deployment::COLLECTION, &id)
 }
 

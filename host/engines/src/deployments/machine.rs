@@ -2,7 +2,10 @@
 //!
 //! - The strategy is asked whenever nothing is under way and the time of the next look has come. Its move becomes batches of
 //!   steps (see `steps`); each step is an effect. When the last batch is done, and started replicas are healthy, it is asked again.
-//! - While it is paused the strategy is asked on, but only its wish to go back is heeded, until a person promotes.
+//! - While it is paused the strategy is asked on, but only its wish to go back is heeded, until a person promotes. What it has seen
+//!   meanwhile it may remember: its state is kept unless a move goes with it that is not carried out.
+//! - Traffic is given to replicas of the candidate that are healthy, and to nobody else: a move that would do otherwise waits. One that
+//!   stays unhealthy for as long as a start may take ends the deployment.
 //! - Whatever goes wrong - a step that fails, a replica that does not come up, a move that makes no sense, the deadline, a
 //!   person's word - leads to one place: rolling back.
 //! - Rolling back starts what was retired of the stable revision, gives it all traffic, and only then takes the candidate away. It
@@ -26,7 +29,7 @@ use quarterdeck_model::effect::{Action, Backoff, Effect};
 use quarterdeck_model::event::Event;
 use quarterdeck_model::id::{DeploymentId, EffectId, IdSource};
 use quarterdeck_model::kind::deployment_strategy::{Analysis, Decision, Move, Plan};
-use quarterdeck_model::kind::deployment_target::{Observation, Step};
+use quarterdeck_model::kind::deployment_target::{Observation, Replica, Step};
 use quarterdeck_model::plugin::{CallError, PluginRef};
 use quarterdeck_model::{Span, Timestamp};
 use serde_json::{Value, json};
@@ -113,6 +116,8 @@ pub(super) fn begin(
         moves: Vec::new(),
         in_flight: Vec::new(),
         promoted: false,
+        in_full: false,
+        unwell_since: None,
         strategy_state: None,
         next_look: now,
         started_replicas: 0,
@@ -217,26 +222,36 @@ pub(super) fn ended(
     Some(turn.change())
 }
 
-/// A person lets it go on.
+/// A person lets it go on; `full`: past all steps that are left.
 ///
 /// # Errors
-/// [`Error::Conflict`] if it has ended or is going back.
+/// [`Error::Conflict`] if it has ended or is going back, or if it waits for nobody and is not to be promoted in full: the word would be
+/// lost, or skip what nobody meant to skip.
 pub(super) fn promote(
     deployment: Deployment,
     principal: &str,
+    full: bool,
     now: Timestamp,
     ids: &IdSource,
 ) -> Result<Change, Error> {
     if !matches!(deployment.state, DeploymentState::Progressing | DeploymentState::Paused) {
         return Err(not_under_way(&deployment));
     }
+    if deployment.state == DeploymentState::Progressing && !full {
+        return Err(Error::conflict(format!(
+            "deployment `{}` is progressing and waits for nobody; hint: promote it in full to skip the steps that are left, \
+             `quarterdeck deployment promote --full {}`",
+            deployment.id, deployment.id
+        )));
+    }
     let mut turn = Turn::new(deployment, now, ids);
     turn.d.promoted = true;
+    turn.d.in_full |= full;
     turn.d.state = DeploymentState::Progressing;
     if turn.d.in_flight.is_empty() {
         turn.d.next_look = now;
     }
-    turn.tell(PROMOTED, json!({"by": principal}));
+    turn.tell(PROMOTED, json!({"by": principal, "in_full": full}));
     Ok(turn.change())
 }
 
@@ -384,9 +399,32 @@ impl<'a> Turn<'a> {
         }
         if going_back || !self.d.in_flight.is_empty() {
             self.proceed();
+        } else if self.unwell_for_too_long() {
+            let (unwell, within) = (self.unwell(None).unwrap_or_default(), self.d.spec.start_timeout);
+            self.go_back(format!("replica {unwell} has not been healthy for {within}"));
         } else {
             self.ask = true;
         }
+    }
+
+    fn unwell_for_too_long(&mut self) -> bool {
+        if self.unwell(None).is_none() {
+            self.d.unwell_since = None;
+            return false;
+        }
+        let since = *self.d.unwell_since.get_or_insert(self.now);
+        since.plus(self.d.spec.start_timeout) <= self.now
+    }
+
+    /// A replica of the candidate that is not healthy, and why; of those that `goal` gives traffic to, if there is one.
+    fn unwell(&self, goal: Option<&Goal>) -> Option<String> {
+        let weights = goal.map(|goal| goal.weights(&self.d));
+        let counts = |replica: &&Replica| {
+            is_live(replica)
+                && !is_healthy(replica)
+                && weights.as_ref().is_none_or(|weights| weights.get(&replica.name).is_some_and(|weight| *weight > 0))
+        };
+        of_side(&self.d, Side::Candidate).find(counts).map(described)
     }
 
     /// Something that is asked again later, but not for ever.
@@ -403,13 +441,27 @@ impl<'a> Turn<'a> {
     fn decide(&mut self, decision: Decision, plugin: PluginRef) {
         self.d.errors = 0;
         if self.d.state == DeploymentState::Paused && !matches!(decision.next, Move::RollBack { .. }) {
-            self.d.next_look = self.now.plus(PAUSED_LOOK);
+            // One that wants to look again sooner has a reason, and may remember what it has seen. What goes with a move that
+            // is not carried out would say that it was.
+            let again = match decision.next {
+                Move::Hold { span } => span.max(SHORTEST_HOLD).min(PAUSED_LOOK),
+                _ => PAUSED_LOOK,
+            };
+            if matches!(decision.next, Move::Hold { .. } | Move::Pause { .. }) {
+                self.d.strategy_state = decision.state;
+            }
+            self.d.next_look = self.now.plus(again);
+            return;
+        }
+        let refusal = self.refusal(&decision.next);
+        if refusal.is_none() && self.goal_of(&decision.next).is_some_and(|goal| self.unwell(Some(&goal)).is_some()) {
+            // As if it had not been asked: it is asked again, and may go back instead.
+            self.d.next_look = self.now.plus(LOOK);
             return;
         }
         self.d.promoted = false;
         self.d.strategy_state = decision.state;
         self.d.state = DeploymentState::Progressing;
-        let refusal = self.refusal(&decision.next);
         self.record(decision.next.clone(), decision.reason, Some(plugin));
         if let Some(refusal) = refusal {
             return self.go_back(format!("the strategy's move can't be carried out: {refusal}"));
@@ -422,6 +474,8 @@ impl<'a> Turn<'a> {
             Move::Start { count } => self.start_candidates(count),
             Move::Weight { .. } | Move::Retire { .. } | Move::Complete => self.proceed(),
             Move::Hold { span } => self.d.next_look = self.now.plus(span.max(SHORTEST_HOLD)),
+            // Whoever promotes it in full has said already what would be asked.
+            Move::Pause { .. } if self.d.in_full => {}
             Move::Pause { reason } => {
                 self.d.state = DeploymentState::Paused;
                 self.d.next_look = self.now.plus(PAUSED_LOOK);
@@ -634,8 +688,7 @@ impl<'a> Turn<'a> {
             let replica = self.d.replicas.iter().find(|replica| replica.name == replica_of(&step.step));
             match replica {
                 Some(replica) if is_healthy(replica) => None,
-                Some(replica) if replica.message.is_empty() => Some(format!("`{}`", replica.name)),
-                Some(replica) => Some(format!("`{}` ({})", replica.name, replica.message)),
+                Some(replica) => Some(described(replica)),
                 None => Some(format!("`{}`", replica_of(&step.step))),
             }
         });
@@ -653,6 +706,13 @@ impl<'a> Turn<'a> {
         let error = self.d.error.clone();
         self.tell(Deployment::FINISHED, json!({"error": error}));
     }
+}
+
+fn described(replica: &Replica) -> String {
+    if replica.message.is_empty() {
+        return format!("`{}`", replica.name);
+    }
+    format!("`{}` ({})", replica.name, replica.message)
 }
 
 /// What a step does, for people.

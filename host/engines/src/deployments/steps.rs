@@ -59,12 +59,13 @@ impl Goal {
         Goal { percent, retire: BTreeSet::new() }
     }
 
-    /// Replicas of one side that stay and may take traffic, by name.
+    /// Replicas of one side that stay and may take traffic, by name. Of the stable side those that are well, unless nobody is;
+    /// that the candidate's are well is waited for before a move begins.
     fn members<'a>(&'a self, deployment: &'a Deployment, side: Side) -> BTreeSet<&'a str> {
-        of_side(deployment, side)
-            .filter(|replica| is_live(replica) && !self.retire.contains(&replica.name))
-            .map(|replica| replica.name.as_str())
-            .collect()
+        let stay =
+            || of_side(deployment, side).filter(|replica| is_live(replica) && !self.retire.contains(&replica.name));
+        let only_healthy = side == Side::Stable && stay().any(is_healthy);
+        stay().filter(|replica| !only_healthy || is_healthy(replica)).map(|replica| replica.name.as_str()).collect()
     }
 
     /// The share that the candidate will really have: all where nothing else is left, none where it is gone itself.

@@ -146,7 +146,7 @@ async fn a_person_promotes_or_takes_it_back_and_a_kill_in_between_changes_nothin
     until("the pause", || paused(&first, &deployment.id)).await;
     first.kill().await;
     let second = host(data.path(), &target, true).await;
-    second.handle.promote(deployment.id.as_str(), "ben").await.unwrap();
+    second.handle.promote(deployment.id.as_str(), "ben", false).await.unwrap();
     assert_eq!(second.finished(&deployment.id).await.state, DeploymentState::Succeeded);
 
     let deployment = second.start("v2").await.unwrap();
@@ -159,6 +159,6 @@ async fn a_person_promotes_or_takes_it_back_and_a_kill_in_between_changes_nothin
     assert_eq!(deployment.error.as_deref(), Some("aborted by ben: not today"));
     assert_eq!(revisions(&target), [("v1".to_owned(), 128), ("v1".to_owned(), 128)]);
     assert_eq!((third.service().stable.as_str(), third.service().deployment), ("v1", None));
-    assert!(matches!(third.handle.promote(deployment.id.as_str(), "ben").await, Err(Error::Conflict { .. })));
-    assert!(matches!(third.handle.promote("dep_0", "ben").await, Err(Error::NotFound { .. })));
+    assert!(matches!(third.handle.promote(deployment.id.as_str(), "ben", false).await, Err(Error::Conflict { .. })));
+    assert!(matches!(third.handle.promote("dep_0", "ben", false).await, Err(Error::NotFound { .. })));
 }

@@ -103,6 +103,12 @@ pub struct Deployment {
     pub in_flight: Vec<StepInFlight>,
     /// A person promoted it; consumed by the next decision.
     pub promoted: bool,
+    /// A person wants no more steps: every decision from here on is told that it is promoted.
+    #[serde(default)]
+    pub in_full: bool,
+    /// Since when a replica of the candidate has not been healthy, while nothing is under way.
+    #[serde(default)]
+    pub unwell_since: Option<Timestamp>,
     /// The strategy's, handed back unread.
     pub strategy_state: Option<Vec<u8>>,
     /// Looked at again not before this time.

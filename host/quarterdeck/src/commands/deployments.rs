@@ -47,8 +47,9 @@ pub(super) async fn deployment(session: &Session, command: &Deployment) -> Resul
         Deployment::Show { id } => {
             session.output.one(&session.client.get(&format!("/api/v1/deployments/{id}"), &[]).await?)
         }
-        Deployment::Promote { id } => {
-            let answer = session.client.post(&format!("/api/v1/deployments/{id}/promote"), &json!({})).await?;
+        Deployment::Promote { id, full } => {
+            let path = format!("/api/v1/deployments/{id}/promote");
+            let answer = session.client.post(&path, &json!({"full": full})).await?;
             session.output.say(&format!("{id} goes on"), &answer);
         }
         Deployment::Abort { id, reason } => {

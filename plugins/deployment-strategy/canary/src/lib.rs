@@ -1,5 +1,8 @@
 //! Canary: a few replicas of the candidate take a growing share of the traffic. After each step its failures are judged, by
 //! themselves and, if asked for, against the stable revision's; too many, and it rolls back with the figures as the reason.
+//!
+//! A person's promotion of one that waits lets it go on to the next step; of one that does not wait, it skips the steps that are left.
+//! Neither outweighs figures that are bad.
 
 #![cfg_attr(
     test,
@@ -128,7 +131,7 @@ impl Plugin for Canary {
 
 /// Between two calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(crate = "quarterdeck_sdk::serde")]
+#[serde(crate = "quarterdeck_sdk::serde", default)]
 struct State {
     /// Steps whose weight has been set.
     step: usize,
@@ -136,6 +139,8 @@ struct State {
     promoted: bool,
     /// Waits for a person.
     waiting: bool,
+    /// The person has spoken, but the last look was bad.
+    released: bool,
     bad_looks: u32,
     inconclusive_looks: u32,
 }
@@ -178,6 +183,10 @@ impl DeploymentStrategy for Canary {
             state.promoted = true;
             return decision(Move::Weight(100), "there is no stable revision to shift traffic from", &state);
         }
+        if question.promoted && !state.waiting {
+            return skip_steps(config, question, state);
+        }
+        state.released |= question.promoted;
         if state.step == 0 {
             return advance(config, state, "all replicas are healthy");
         }
@@ -187,7 +196,7 @@ impl DeploymentStrategy for Canary {
 
 /// The next larger share, a person's word, or everything.
 fn advance(config: &Config, mut state: State, why: &str) -> Result<Decision, Failure> {
-    (state.bad_looks, state.inconclusive_looks, state.waiting) = (0, 0, false);
+    (state.bad_looks, state.inconclusive_looks, state.waiting, state.released) = (0, 0, false, false);
     let Some(step) = config.steps.get(state.step) else {
         state.promoted = true;
         return decision(Move::Weight(100), why, &state);
@@ -196,8 +205,17 @@ fn advance(config: &Config, mut state: State, why: &str) -> Result<Decision, Fai
     decision(Move::Weight(step.weight), why, &state)
 }
 
+/// Everything at once, unless the figures forbid it.
+fn skip_steps(config: &Config, question: &Question, mut state: State) -> Result<Decision, Failure> {
+    if let Judgement::Bad(reason) = judge::judge(&config.analysis, &question.analysis) {
+        return decision(Move::RollBack(reason.clone()), reason, &state);
+    }
+    state.promoted = true;
+    decision(Move::Weight(100), "promoted by a person past the steps that were left", &state)
+}
+
 fn judge_step(config: &Config, question: &Question, mut state: State) -> Result<Decision, Failure> {
-    let Some(step) = config.steps.get(state.step - 1) else {
+    let Some(step) = state.step.checked_sub(1).and_then(|index| config.steps.get(index)) else {
         return advance(config, state, "the configuration has no such step any more");
     };
     // Failures are looked at before the hold is over: nobody should wait for a bad end.
@@ -220,7 +238,7 @@ fn judge_step(config: &Config, question: &Question, mut state: State) -> Result<
         );
     }
     match judgement {
-        Judgement::Good(_) | Judgement::Inconclusive(_) if question.promoted && state.waiting => {
+        Judgement::Good(_) | Judgement::Inconclusive(_) if state.released => {
             advance(config, state, "promoted by a person")
         }
         Judgement::Good(reason) if config.manual_promotion && state.step >= config.steps.len() => {

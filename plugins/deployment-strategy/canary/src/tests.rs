@@ -111,6 +111,40 @@ fn with_manual_promotion_it_waits_for_a_person_before_it_takes_everything() {
 }
 
 #[test]
+fn a_promotion_is_remembered_over_a_bad_look_that_is_forgiven() {
+    let analysis = Rules { failure_limit: 2, ..default_analysis() };
+    let config = Config { manual_promotion: true, analysis, ..config() };
+    let mut question = question(&["a-0", "a-1"]);
+    play(&config, &mut question, 0);
+    let mut decide = |promoted: bool, failures: u64| {
+        question.promoted = promoted;
+        question.analysis.failures = failures;
+        let decision = Canary::decide(&config, &question).unwrap();
+        question.state = decision.state;
+        decision.next
+    };
+    assert_eq!(decide(true, 900), Move::Hold(LOOK_AGAIN_MS));
+    assert_eq!(decide(false, 0), Move::Weight(100));
+}
+
+#[test]
+fn a_promotion_of_one_that_does_not_wait_skips_the_steps_that_are_left() {
+    let config = config();
+    let mut question = question(&["a-0", "a-1"]);
+    question.replicas.extend([replica("b-0", "b"), replica("b-1", "b")]);
+    question.promoted = true;
+    assert_eq!(Canary::decide(&config, &question).unwrap().next, Move::Weight(100), "before the first step");
+    question.state = Some(serde_json::to_vec(&State { step: 1, ..State::default() }).unwrap());
+    question.analysis = Analysis { responses: 100, failures: 50, ..Analysis::default() };
+    assert!(matches!(Canary::decide(&config, &question).unwrap().next, Move::RollBack(_)), "not against the figures");
+    question.analysis.failures = 0;
+    let decision = Canary::decide(&config, &question).unwrap();
+    assert_eq!(decision.next, Move::Weight(100));
+    question.state = decision.state;
+    assert!(matches!(Canary::decide(&config, &question).unwrap().next, Move::Retire(_)));
+}
+
+#[test]
 fn without_traffic_it_pauses_instead_of_guessing() {
     let mut question = question(&["a-0", "a-1"]);
     let config = config();

@@ -1,5 +1,5 @@
 //! Rolling: starts a batch of the candidate, gives it its share of the traffic, retires as many of the stable replicas, and
-//! so on. There are never fewer replicas than the service asks for.
+//! so on. There are never fewer replicas than the service asks for. Promoted by a person, it does not wait for a batch to prove itself.
 
 #![cfg_attr(
     test,
@@ -125,7 +125,7 @@ impl DeploymentStrategy for Rolling {
             Stage::Proving => {
                 let held = u64::try_from(question.now_ms.saturating_sub(question.analysis.since_ms)).unwrap_or(0);
                 let left = (config.hold_seconds * 1000).saturating_sub(held);
-                if left > 0 {
+                if left > 0 && !question.promoted {
                     return Ok(decision(Move::Hold(left), "the batch proves itself".to_owned(), Stage::Proving));
                 }
                 // As many stable replicas go as are not needed any more; all of them when the candidate is complete.
@@ -247,6 +247,16 @@ mod tests {
             moves.push(decision.next);
         }
         panic!("no end: {moves:?}");
+    }
+
+    #[test]
+    fn a_promoted_batch_need_not_prove_itself() {
+        let mut question = question("a", 2);
+        question.replicas = vec![replica("a-1", "a"), replica("a-2", "a"), replica("b-1", "b")];
+        question.state = Stage::Proving.write();
+        assert!(matches!(Rolling::decide(&config(), &question).unwrap().next, Move::Hold(_)));
+        question.promoted = true;
+        assert_eq!(Rolling::decide(&config(), &question).unwrap().next, Move::Retire(vec!["a-1".into()]));
     }
 
     #[test]

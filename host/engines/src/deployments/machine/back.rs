@@ -89,10 +89,21 @@ impl Turn<'_> {
         let retire = self.d.replicas.iter().filter(|replica| !stays(replica)).map(|replica| replica.name.clone());
         let batch = Goal { percent: 0, retire: retire.collect() }.next_batch(&self.d);
         self.d.weight = 0;
-        if batch.is_empty() {
-            return self.finish(DeploymentState::RolledBack);
+        if !batch.is_empty() {
+            return self.emit(batch);
         }
-        self.emit(batch);
+        // The candidate is gone; there is time for those that were unwell to come back to their share.
+        let idle = of_side(&self.d, Side::Stable).filter(|replica| is_live(replica) && replica.weight == 0);
+        let idle: Vec<_> = idle.map(|replica| format!("`{}`", replica.name)).collect();
+        if !idle.is_empty() && self.now < patience {
+            self.d.next_look = self.now.plus(LOOK);
+            return;
+        }
+        if !idle.is_empty() {
+            let reason = self.d.error.take().unwrap_or_default();
+            self.d.error = Some(format!("{reason}; not healthy and without traffic: {}", idle.join(", ")));
+        }
+        self.finish(DeploymentState::RolledBack);
     }
 
     /// Not even going back works.

@@ -42,6 +42,8 @@ struct World {
     replicas: Vec<Replica>,
     up_at: BTreeMap<String, Timestamp>,
     never_up: Vec<String>,
+    /// Names of replicas that are unhealthy now.
+    ill: Vec<String>,
     /// Of each revision, in percent of responses.
     failing: BTreeMap<String, u64>,
     /// Seconds in which nobody was served although somebody was well.
@@ -75,6 +77,11 @@ impl World {
             let up = self.up_at.get(&replica.name).is_some_and(|up| *up <= now);
             if replica.phase == ReplicaPhase::Starting && up && !self.never_up.contains(&replica.revision) {
                 replica.phase = ReplicaPhase::Healthy;
+            }
+            match (replica.phase, self.ill.contains(&replica.name)) {
+                (ReplicaPhase::Healthy, true) => replica.phase = ReplicaPhase::Unhealthy,
+                (ReplicaPhase::Unhealthy, false) => replica.phase = ReplicaPhase::Healthy,
+                _ => {}
             }
         }
         let takes = |replica: &Replica| is_healthy(replica) && replica.weight > 0;
@@ -357,7 +364,7 @@ fn a_paused_deployment_waits_for_a_person_and_heeds_only_a_wish_to_go_back() {
     story.look();
     assert_eq!(story.d.state, DeploymentState::Paused, "the strategy's `weight 100` counts for nothing");
     assert_eq!(story.d.weight, 10);
-    let change = promote(story.d.clone(), "ann", story.now, &story.ids).unwrap();
+    let change = promote(story.d.clone(), "ann", false, story.now, &story.ids).unwrap();
     story.take(change);
     assert!(story.d.promoted);
     story.look();
@@ -371,6 +378,133 @@ fn a_paused_deployment_waits_for_a_person_and_heeds_only_a_wish_to_go_back() {
     let mut story = Story::begin("v1", 2, script(moves), 1);
     story.run();
     assert_eq!(story.d.error.as_deref(), Some("I see trouble"));
+}
+
+/// Forgives two bad looks, and waits for a person before the candidate takes everything.
+fn forgiving() -> Strategy {
+    Box::new(|d, analysis| {
+        let (stage, bad) = d.strategy_state.as_ref().map_or((0, 0), |state| (state[0], state[1]));
+        let next = |stage: u8, bad: u8, next: Move| {
+            Ok(Decision { next, reason: format!("stage {stage}"), state: Some(vec![stage, bad]) })
+        };
+        match stage {
+            0 => next(1, 0, Move::Start { count: 2 }),
+            1 => next(2, 0, Move::Weight { percent: 10 }),
+            2 => next(3, 0, Move::Pause { reason: "look at it".to_owned() }),
+            _ if analysis.failures == 0 => next(4, 0, Move::Weight { percent: 100 }),
+            _ if bad == 2 => next(4, bad, Move::RollBack { reason: "three bad looks".to_owned() }),
+            _ => next(3, bad + 1, Move::Hold { span: Span::from_secs(1) }),
+        }
+    })
+}
+
+#[test]
+fn what_a_strategy_saw_while_paused_counts_when_it_goes_on() {
+    let mut story = Story::begin("v1", 2, forgiving(), 1);
+    story.world.failing.insert("v2".to_owned(), 20);
+    story.run_while(|story| story.d.state != DeploymentState::Paused);
+    let paused_at = story.now;
+    story.look();
+    story.look();
+    assert_eq!(story.d.strategy_state, Some(vec![3, 2]), "two bad looks");
+    assert!(
+        story.now <= paused_at.plus(Span::from_secs(17)),
+        "the second look comes as soon as the strategy asked for it"
+    );
+    let change = promote(story.d.clone(), "ann", false, story.now, &story.ids).unwrap();
+    story.take(change);
+    story.look();
+    assert_eq!(story.d.error.as_deref(), Some("three bad looks"));
+}
+
+#[test]
+fn a_progressing_deployment_is_promoted_in_full_or_not_at_all() {
+    let asked = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let seen = asked.clone();
+    let mut scripted = script(vec![
+        Move::Start { count: 2 },
+        Move::Weight { percent: 10 },
+        Move::Hold { span: Span::from_secs(600) },
+        Move::Pause { reason: "look at it".to_owned() },
+        Move::Weight { percent: 100 },
+    ]);
+    let strategy: Strategy = Box::new(move |d, analysis| {
+        seen.borrow_mut().push(d.promoted || d.in_full);
+        scripted(d, analysis)
+    });
+    let mut story = Story::begin("v1", 2, strategy, 1);
+    story.run_while(|story| story.d.moves.len() < 3);
+    let refused = promote(story.d.clone(), "ann", false, story.now, &story.ids).unwrap_err();
+    assert!(matches!(&refused, Error::Conflict { .. }));
+    assert!(refused.to_string().contains("waits for nobody; hint: promote it in full"), "{refused}");
+    let change = promote(story.d.clone(), "ann", true, story.now, &story.ids).unwrap();
+    story.take(change);
+    let promoted_at = story.now;
+    story.run_while(|story| story.d.weight < 100);
+    assert!(story.now <= promoted_at.plus(Span::from_secs(2)), "neither the hold nor the pause is waited for");
+    assert_eq!(*asked.borrow(), [false, false, false, true, true]);
+}
+
+#[test]
+fn traffic_is_given_only_to_replicas_that_are_healthy() {
+    let moves = || {
+        vec![
+            Move::Start { count: 2 },
+            Move::Weight { percent: 10 },
+            Move::Hold { span: Span::from_secs(1) },
+            Move::Weight { percent: 50 },
+        ]
+    };
+    // Says the same until it is heeded.
+    let steady = || -> Strategy {
+        let moves = moves();
+        Box::new(move |d, _| {
+            Ok(said(moves.get(d.moves.len()).cloned().unwrap_or(Move::Hold { span: Span::from_secs(5) })))
+        })
+    };
+    let mut story = Story::begin("v1", 2, steady(), 1);
+    story.run_while(|story| story.d.moves.len() < 3);
+    story.world.ill.push("web-v2-2".to_owned());
+    story.run_while(|story| story.now < at(20));
+    assert_eq!((story.d.weight, story.d.moves.len()), (10, 3), "it waits");
+    story.world.ill.clear();
+    story.run_while(|story| story.now < at(25));
+    assert_eq!(story.d.weight, 50);
+
+    story.world.ill.push("web-v2-1".to_owned());
+    story.run();
+    assert_eq!(story.d.state, DeploymentState::RolledBack);
+    assert_eq!(story.d.error.as_deref(), Some("replica `web-v2-1` has not been healthy for 1m"));
+    assert_eq!(story.world.weights(), [("web-v1-0", 128), ("web-v1-1", 128)].into());
+
+    let mut story = Story::begin("v1", 2, steady(), 1);
+    story.world.ill.push("web-v1-1".to_owned());
+    story.run_while(|story| story.d.weight < 50);
+    story.run_while(|story| waits_for_steps(&story.d));
+    let weights = story.world.weights();
+    assert_eq!((weights["web-v1-0"], weights["web-v1-1"]), (128, 0), "the stable replica that is well takes it all");
+    let change = abort(story.d.clone(), "ben", "", story.now, &story.ids).unwrap();
+    story.take(change);
+    story.run();
+    let error = "aborted by ben; not healthy and without traffic: `web-v1-1`";
+    assert_eq!((story.d.state, story.d.error.as_deref()), (DeploymentState::RolledBack, Some(error)));
+    assert_eq!(story.world.weights()["web-v1-0"], 256);
+}
+
+#[test]
+fn a_stable_replica_that_recovers_on_the_way_back_gets_its_share_again() {
+    let mut story = Story::begin("v1", 2, script(vec![Move::Start { count: 2 }, Move::Weight { percent: 50 }]), 1);
+    story.world.ill.push("web-v1-1".to_owned());
+    story.run_while(|story| story.d.weight < 50 || waits_for_steps(&story.d));
+    let change = abort(story.d.clone(), "ben", "", story.now, &story.ids).unwrap();
+    story.take(change);
+    let from = story.now;
+    story.run_while(|story| story.now < from.plus(Span::from_secs(10)));
+    assert_eq!(story.world.replicas.len(), 2, "the candidate is not kept for it");
+    story.world.ill.clear();
+    story.run();
+    assert_eq!((story.d.state, story.d.error.as_deref()), (DeploymentState::RolledBack, Some("aborted by ben")));
+    assert_eq!(story.world.weights(), [("web-v1-0", 128), ("web-v1-1", 128)].into());
 }
 
 #[test]
@@ -555,7 +689,9 @@ fn chaos(seed: u64, bad_steps: u32, bad_looks: u32) -> Story {
                 }
             }
             1..6 => {
-                if let Ok(change) = promote(story.d.clone(), "ben", story.now, &story.ids) {
+                if let Ok(change) =
+                    promote(story.d.clone(), "ben", random.random_range(0..4) == 0, story.now, &story.ids)
+                {
                     story.take(change);
                 }
             }
