@@ -16,6 +16,7 @@ use quarterdeck_model::{Span, Timestamp};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, RwLock};
 use std::time::{Duration, Instant};
 use tokio::sync::broadcast;
@@ -201,11 +202,19 @@ impl Processes for NoProcesses {
 pub(crate) struct MemoryStore {
     documents: Mutex<BTreeMap<(String, String), Value>>,
     events: Mutex<Vec<StoredEvent>>,
+    /// It refuses what is to be committed.
+    pub(crate) is_full: AtomicBool,
+    /// So often.
+    pub(crate) refusals: AtomicU32,
 }
 
 #[async_trait]
 impl Store for MemoryStore {
     async fn commit(&self, transition: Transition) -> Result<Committed, StoreError> {
+        if self.is_full.load(Ordering::SeqCst) {
+            self.refusals.fetch_add(1, Ordering::SeqCst);
+            return Err(StoreError::DiskFull { free_bytes: 0, floor_bytes: 1 });
+        }
         let mut documents = self.documents.lock().unwrap();
         for write in transition.writes {
             let key = (write.collection, write.id);
