@@ -16,6 +16,7 @@ pub mod queue;
 use crate::{Context, Error, Tasks};
 use carry::Verdict;
 use quarterdeck_model::effect::{Effect, OUTBOX, Pending};
+use quarterdeck_model::id::EffectId;
 use quarterdeck_model::store::{Page, StoreError};
 use queue::{Entry, Queue};
 use std::collections::{HashMap, HashSet};
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::task::{Id, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, warn};
 
@@ -74,10 +75,16 @@ impl Handle {
 
 /// Where durable effects are handed to the outbox.
 #[derive(Clone)]
-pub struct Outlet(mpsc::UnboundedSender<Vec<Effect>>);
+pub struct Outlet(mpsc::UnboundedSender<Told>);
 
 /// The outbox's end of [`Outlet`].
-pub struct Inlet(mpsc::UnboundedReceiver<Vec<Effect>>);
+pub struct Inlet(mpsc::UnboundedReceiver<Told>);
+
+/// What flows tell the outbox.
+enum Told {
+    Wanted(Vec<Effect>),
+    Withdrawn(EffectId),
+}
 
 pub(crate) fn channel() -> (Outlet, Inlet) {
     let (sender, receiver) = mpsc::unbounded_channel();
@@ -89,8 +96,15 @@ impl Outlet {
     pub(crate) fn offer(&self, effects: Vec<Effect>) {
         if !effects.is_empty() {
             // An outbox that has ended reads them at its next start.
-            let _ = self.0.send(effects);
+            let _ = self.0.send(Told::Wanted(effects));
         }
+    }
+
+    /// Drops the call that is under way for an effect. What its document says then decides what becomes of it: where that is
+    /// gone, nothing; one that must not run twice ends as `unknown`.
+    pub(crate) fn withdraw(&self, effect: EffectId) {
+        // An outbox that has ended has dropped its calls.
+        let _ = self.0.send(Told::Withdrawn(effect));
     }
 }
 
@@ -122,7 +136,7 @@ struct Worker {
     context: Context,
     queue: Queue,
     running: JoinSet<Verdict>,
-    entries: HashMap<Id, Entry>,
+    entries: HashMap<Id, (Entry, AbortHandle)>,
     /// Found by the last comparison; nobody had told of them.
     suspects: HashSet<String>,
     concurrency: usize,
@@ -139,11 +153,7 @@ impl Worker {
             let sleep = self.sleep();
             tokio::select! {
                 () = self.context.shutdown.cancelled() => break,
-                Some(effects) = inlet.0.recv() => {
-                    for effect in &effects {
-                        self.queue.add(Entry::from(effect), self.context.now());
-                    }
-                }
+                Some(told) = inlet.0.recv() => self.hear(&told),
                 Some(ended) = self.running.join_next_with_id() => self.landed(ended),
                 _ = compare.tick() => if let Err(error) = self.compare() {
                     warn!(%error, "can't read the outbox");
@@ -152,6 +162,22 @@ impl Worker {
             }
         }
         self.drain().await;
+    }
+
+    fn hear(&mut self, told: &Told) {
+        match told {
+            Told::Wanted(effects) => {
+                for effect in effects {
+                    self.queue.add(Entry::from(effect), self.context.now());
+                }
+            }
+            Told::Withdrawn(effect) => {
+                let call = self.entries.values().find(|(entry, _)| entry.id == *effect);
+                if let Some((_, call)) = call {
+                    call.abort();
+                }
+            }
+        }
     }
 
     /// Learns of effects that nobody told it of.
@@ -177,8 +203,8 @@ impl Worker {
     fn dispatch(&mut self) {
         while !self.handle.is_over() && self.running.len() < self.concurrency {
             let Some(entry) = self.queue.take(self.context.now()) else { break };
-            let id = self.running.spawn(carry::carry(self.context.clone(), entry.clone())).id();
-            self.entries.insert(id, entry);
+            let call = self.running.spawn(carry::carry(self.context.clone(), entry.clone()));
+            self.entries.insert(call.id(), (entry, call));
         }
         self.publish();
     }
@@ -196,12 +222,14 @@ impl Worker {
         let now = self.context.now();
         let (id, verdict) = match ended {
             Ok(ended) => ended,
+            // Withdrawn: its document says what is to become of it.
+            Err(failure) if failure.is_cancelled() => (failure.id(), Verdict::Again { absences: 0, due: now }),
             Err(failure) => {
                 error!(error = %failure, "carrying out an effect failed in the host");
                 (failure.id(), Verdict::Again { absences: 0, due: now.plus(lease::absence(8)) })
             }
         };
-        let Some(entry) = self.entries.remove(&id) else { return };
+        let Some((entry, _)) = self.entries.remove(&id) else { return };
         match verdict {
             Verdict::Finished => self.queue.finished(&entry, now),
             Verdict::Again { absences, due } => self.queue.again(&entry, absences, due),

@@ -20,7 +20,7 @@ use quarterdeck_model::Span;
 use quarterdeck_model::domain::runbook::Run;
 use quarterdeck_model::effect::{DeliveryClass, EffectResult, OUTBOX, Pending};
 use quarterdeck_model::event::StoredEvent;
-use quarterdeck_model::id::RunId;
+use quarterdeck_model::id::{EffectId, RunId};
 use quarterdeck_model::store::{Document, Page, StoreError};
 use quarterdeck_model::transition::{Ack, Expected, Transition};
 use quarterdeck_scheduler::{TimerQueue, Timers};
@@ -72,14 +72,17 @@ impl Handle {
     /// There is no such run, or it has ended.
     pub async fn cancel(&self, id: &str, principal: &str) -> Result<Run, Error> {
         let context = &self.0.context;
+        let mut effect = None;
         let cancelled = context.update(Run::COLLECTION, id, |run: Option<Run>| {
             let Some(run) = run else { return Ok(None) };
+            effect = machine::in_flight(&run).cloned();
             let pending = self.0.pending(&run)?;
             let token = pending.as_ref().and_then(|(_, pending)| pending.token.clone());
             let change = machine::cancel(run, token, principal, context.now(), &context.ids)?;
             Ok(Some(parts(change, withdrawn(pending))))
         });
         let run = cancelled.await?.ok_or_else(|| Error::not_found(format!("run `{id}`")))?;
+        self.0.withdraw(effect);
         self.0.set_timer(&run);
         Ok(run)
     }
@@ -132,15 +135,31 @@ impl Shell {
 
     async fn tick(&self, id: &str) -> Result<(), Error> {
         let context = &self.context;
+        let mut effect = None;
         let ticked = context.update(Run::COLLECTION, id, |run: Option<Run>| {
             let Some(run) = run else { return Ok(None) };
-            let token = self.pending(&run)?.and_then(|(_, pending)| pending.token);
-            Ok(machine::tick(run, token, context.now(), &context.ids).map(|change| parts(change, Transition::new())))
+            effect = machine::in_flight(&run).cloned();
+            let pending = self.pending(&run)?;
+            let token = pending.as_ref().and_then(|(_, pending)| pending.token.clone());
+            let change = machine::tick(run, token, context.now(), &context.ids);
+            if change.is_none() {
+                effect = None;
+            }
+            // Whatever was in flight when the time came was given up on.
+            Ok(change.map(|change| parts(change, withdrawn(pending))))
         });
         if let Some(run) = ticked.await? {
+            self.withdraw(effect);
             self.set_timer(&run);
         }
         Ok(())
+    }
+
+    /// Ends the call that is under way for a step that nobody waits for any more.
+    fn withdraw(&self, effect: Option<EffectId>) {
+        if let Some(effect) = effect {
+            self.context.outlet.withdraw(effect);
+        }
     }
 
     /// How far the outbox has come with the effect that the run waits for.
@@ -215,13 +234,13 @@ fn parts(change: Change, mut rest: Transition) -> (Run, Transition) {
     (change.run, rest)
 }
 
-/// Takes back an effect that has not begun: nobody shall do later what was cancelled now.
+/// Takes back an effect that has not begun, or that may be repeated: nobody shall do later what was cancelled now. What must not
+/// run twice and has begun is left to the outbox, which says that it is not known whether it was done.
 fn withdrawn(pending: Option<(Document, Pending)>) -> Transition {
     match pending {
         Some((document, pending))
-            if pending.effect.class == DeliveryClass::AtMostOnce
-                && pending.attempts == 0
-                && pending.token.is_none() =>
+            if pending.token.is_none()
+                && (pending.attempts == 0 || pending.effect.class == DeliveryClass::AtLeastOnce) =>
         {
             Transition::new().delete(OUTBOX, &document.id, Expected::Revision(document.revision))
         }

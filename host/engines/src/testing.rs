@@ -57,6 +57,10 @@ pub(crate) struct Behaviour {
     /// `(instance, key)` of each call of a kind that acts.
     pub(crate) calls: Vec<(String, String)>,
     pub(crate) messages: Vec<Message>,
+    /// What each step was given to run.
+    pub(crate) withins: Vec<Span>,
+    /// Calls that hung and were dropped.
+    pub(crate) dropped: usize,
     pub(crate) instances: BTreeMap<InstanceName, InstanceStatus>,
     /// How often somebody has looked for one instance.
     pub(crate) looks: usize,
@@ -98,6 +102,7 @@ impl Fake {
             fake.hang
         });
         if hang {
+            let _counted = Dropped(self.clone());
             std::future::pending::<()>().await;
         }
         let outcome = self.with(|fake| fake.act.as_mut().map_or(Ok(Outcome::Done(json!({}))), |act| act(key)));
@@ -122,6 +127,15 @@ impl Fake {
             runbook_action: fake.clone(),
             sla_calculator: fake,
         }
+    }
+}
+
+/// Counts a call that hangs when it is dropped.
+struct Dropped(Fake);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.with(|fake| fake.dropped += 1);
     }
 }
 
@@ -223,7 +237,8 @@ impl RunbookAction for Fake {
         Ok(called(None))
     }
 
-    async fn run(&self, instance: &InstanceName, _: &Value, key: &str) -> ActResult<Outcome> {
+    async fn run(&self, instance: &InstanceName, _: &Value, key: &str, within: Span) -> ActResult<Outcome> {
+        self.with(|fake| fake.withins.push(within));
         self.act(instance, key).await
     }
 

@@ -174,7 +174,8 @@ pub struct ProgramGrant {
 pub struct Limits {
     /// Linear memory of one sandbox.
     pub memory_bytes: u64,
-    /// Wall time of one call, host calls included.
+    /// Wall time of one call, host calls included. The world is waited for a little less (half a second, or a tenth), so that what
+    /// hangs can still be told. A runbook action gets its step's `timeout` (at most 10 minutes) where that is more.
     pub deadline: Span,
     /// Calls at once.
     pub concurrency: u32,

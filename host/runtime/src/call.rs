@@ -125,6 +125,7 @@ impl Ground {
             limits: Arc::new(Limits { deadline: GROUND_DEADLINE, ..Limits::default() }),
             pure: true,
             now,
+            budget: GROUND_DEADLINE,
             deadline,
             doors: Arc::clone(&self.doors),
         };

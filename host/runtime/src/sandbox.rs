@@ -8,9 +8,9 @@ pub(crate) use wasi::add_to_linker as add_wasi_to_linker;
 
 use crate::imports::http::Hooks;
 use crate::imports::{Doors, SOCKETS_PER_CALL, Space};
-use quarterdeck_model::Timestamp;
 use quarterdeck_model::event::Event;
 use quarterdeck_model::plugin::{Grants, InstanceName, Limits, PluginRef};
+use quarterdeck_model::{Span, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -113,6 +113,8 @@ pub(crate) struct Sandbox {
     pub(crate) pure: bool,
     /// The time that the call was handed.
     pub(crate) now: Timestamp,
+    /// The time that the call was given.
+    pub(crate) budget: Span,
     /// When the call is over, whatever it does: no host call may wait longer.
     pub(crate) deadline: Instant,
     /// How long doors wait for the world, whatever the plugin asks for: a target that hangs is something that the plugin can
@@ -145,6 +147,7 @@ pub(crate) struct Setting {
     pub(crate) limits: Arc<Limits>,
     pub(crate) pure: bool,
     pub(crate) now: Timestamp,
+    pub(crate) budget: Span,
     pub(crate) deadline: Instant,
     pub(crate) doors: Arc<Doors>,
 }
@@ -163,6 +166,7 @@ impl Sandbox {
             limits: setting.limits,
             pure: setting.pure,
             now: setting.now,
+            budget: setting.budget,
             deadline: setting.deadline,
             patience,
             doors: setting.doors,

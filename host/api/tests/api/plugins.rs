@@ -118,7 +118,7 @@ impl RunbookAction for Absent {
         absent()
     }
 
-    async fn run(&self, _: &InstanceName, _: &Value, _: &str) -> ActResult<Outcome> {
+    async fn run(&self, _: &InstanceName, _: &Value, _: &str, _: Span) -> ActResult<Outcome> {
         absent()
     }
 

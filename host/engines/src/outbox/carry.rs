@@ -111,7 +111,10 @@ async fn act(context: &Context, effect: &Effect) -> ActResult<Outcome> {
     let (plugins, instance, key) = (&context.plugins, &effect.instance, effect.id.as_str());
     match &effect.action {
         Action::Notify { message } => plugins.notifier.notify(instance, message, key).await,
-        Action::RunStep { inputs } => plugins.runbook_action.run(instance, inputs, key).await,
+        Action::RunStep { inputs } => {
+            let within = effect.expires.since(context.now());
+            plugins.runbook_action.run(instance, inputs, key, within).await
+        }
         Action::ApplyStep { service, step } => plugins.deployment_target.apply(instance, service, step, key).await,
         Action::CancelStep { token } => {
             let called = plugins.runbook_action.cancel(instance, token).await?;
@@ -232,6 +235,12 @@ impl Ended<'_> {
         transition.absorb(belongings);
         match patiently(context, transition).await {
             Ok(()) => Ok(Verdict::Finished),
+            // Whoever withdrew it took the document away: nobody waits for what came of it.
+            Err(StoreError::Conflict { .. })
+                if context.store.get(OUTBOX, self.pending.effect.id.as_str())?.is_none() =>
+            {
+                Ok(Verdict::Finished)
+            }
             Err(StoreError::Conflict { .. }) => {
                 error!(effect = %self.pending.effect.id, "an effect was changed by someone else while it was carried out");
                 Ok(Verdict::Again { absences: 0, due: context.now() })

@@ -210,3 +210,26 @@ async fn a_failure_is_tried_again_when_its_time_has_come() {
     host.bench.advance(Span::from_secs(1));
     assert_eq!(host.finished(run.id.as_str()).await.state, RunState::Succeeded);
 }
+
+#[tokio::test]
+async fn a_step_is_given_the_time_that_it_may_take_and_a_cancelled_run_ends_its_call() {
+    for idempotent in [false, true] {
+        let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::default());
+        fake.with(|fake| fake.hang = true);
+        let mut book = two_steps();
+        book["steps"][0]["timeout"] = json!("5m");
+        book["steps"][0]["idempotent"] = json!(idempotent);
+        let host = host(folder.path(), &fake, catalog(book), true).await;
+        let run = host.handle.start("book", ann()).await.unwrap();
+        until("the step's beginning", || fake.calls().len() == 1).await;
+        assert_eq!(fake.with(|fake| fake.withins.clone()), [Span::from_secs(300)]);
+        let run = host.handle.cancel(run.id.as_str(), "ben").await.unwrap();
+        assert_eq!((run.state, run.steps[0].state), (RunState::Cancelled, StepState::Cancelled));
+        until("the end of the call", || fake.with(|fake| fake.dropped) == 1).await;
+        let outbox = || host.bench.context.store.list(OUTBOX, &Page::all()).unwrap();
+        until("an empty outbox", || outbox().is_empty()).await;
+        // What may have been done is not said to be undone; and nothing is done again.
+        assert_eq!(host.bench.events(&["effect.unknown"]).len(), usize::from(!idempotent));
+        assert_eq!(fake.calls().len(), 1);
+    }
+}

@@ -42,7 +42,8 @@ pub struct StepSpec {
     /// Attempts in all.
     #[serde(default = "one")]
     pub attempts: u32,
-    /// One attempt.
+    /// One attempt. Its call may take so long, up to 10 minutes; what goes on for longer answers that it is pending, or runs on an
+    /// instance whose `limits.deadline` says so.
     #[serde(default = "one_minute")]
     pub timeout: Span,
     /// Doing it twice does no harm: it is tried again after a crash instead of ending as `unknown`.

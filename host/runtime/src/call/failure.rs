@@ -53,7 +53,7 @@ impl Misfit {
 /// What ended a call that did not return.
 pub(crate) fn call_error(error: &wasmtime::Error, sandbox: &mut Sandbox) -> CallError {
     if error.is::<Overdue>() {
-        return CallError::Deadline { budget: sandbox.limits.deadline };
+        return CallError::Deadline { budget: sandbox.budget };
     }
     if let Some(LimitReached(message)) = error.downcast_ref::<LimitReached>() {
         return CallError::Limited { message: message.clone() };

@@ -61,6 +61,7 @@ impl Fixture {
             limits: Arc::new(Limits::default()),
             pure: false,
             now: Timestamp::from_millis(1_000),
+            budget: Span::from_secs(60),
             deadline: Instant::now() + Duration::from_secs(60),
             doors: self.doors.clone(),
         })

@@ -3,7 +3,8 @@
 use super::{convert, export};
 use crate::runtime::{Request, Runtime};
 use async_trait::async_trait;
-use quarterdeck_model::kind::runbook_action::RunbookAction;
+use quarterdeck_model::Span;
+use quarterdeck_model::kind::runbook_action::{LONGEST_RUN, RunbookAction};
 use quarterdeck_model::plugin::{ActResult, CallError, CallResult, InstanceName, Kind, Outcome};
 use serde_json::Value;
 
@@ -24,9 +25,10 @@ impl RunbookAction for Runtime {
         .await
     }
 
-    async fn run(&self, instance: &InstanceName, inputs: &Value, key: &str) -> ActResult<Outcome> {
+    async fn run(&self, instance: &InstanceName, inputs: &Value, key: &str, within: Span) -> ActResult<Outcome> {
         let (inputs, key) = (convert::json(inputs), key.to_owned());
-        self.act(Request::new(Kind::RunbookAction, instance), move |guest, version, config| {
+        let request = Request::new(Kind::RunbookAction, instance).within(within.min(LONGEST_RUN));
+        self.act(request, move |guest, version, config| {
             Box::pin(async move {
                 let action = match export(&version, |version| &version.exports.runbook_action, Kind::RunbookAction) {
                     Ok(pre) => pre.instantiate_async(&mut guest.store).await?,

@@ -8,10 +8,10 @@ use crate::instance::{Admission, Binding, Change, Instance};
 use crate::plugin::{Use, Verdict, Version};
 use crate::sandbox::Setting;
 use futures::future::BoxFuture;
-use quarterdeck_model::Timestamp;
 use quarterdeck_model::plugin::{
     ActResult, CallError, CallFailed, CallResult, Called, Grants, InstanceName, InstanceState, Kind,
 };
+use quarterdeck_model::{Span, Timestamp};
 use serde_json::{Map, Value, json};
 use std::sync::{Arc, LazyLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,11 +27,12 @@ pub(crate) struct Request<'a> {
     now: Option<Timestamp>,
     overlay: Option<&'a Map<String, Value>>,
     bytes: usize,
+    within: Span,
 }
 
 impl<'a> Request<'a> {
     pub(crate) fn new(kind: Kind, instance: &'a InstanceName) -> Self {
-        Request { kind, instance, now: None, overlay: None, bytes: 0 }
+        Request { kind, instance, now: None, overlay: None, bytes: 0, within: Span::ZERO }
     }
 
     /// The time that is handed in. Without one the clock is asked.
@@ -49,6 +50,12 @@ impl<'a> Request<'a> {
     /// About how many bytes the input has, where that may be many.
     pub(crate) fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
+        self
+    }
+
+    /// The call may take so long, if that is more than what its instance is given.
+    pub(crate) fn within(mut self, within: Span) -> Self {
+        self.within = within;
         self
     }
 }
@@ -120,7 +127,7 @@ impl Runtime {
             Some(overlay) => overlaid(&binding.spec.config, overlay)?,
         };
         let started = Instant::now();
-        let budget = binding.limits.deadline;
+        let budget = binding.limits.deadline.max(request.within);
         let deadline = started + budget.as_duration();
         let pure = request.kind.is_pure();
         let setting = Setting {
@@ -130,6 +137,7 @@ impl Runtime {
             limits: Arc::clone(&binding.limits),
             pure,
             now: request.now.unwrap_or(now),
+            budget,
             deadline,
             doors: Arc::clone(&self.doors),
         };
