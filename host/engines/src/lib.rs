@@ -34,6 +34,7 @@ pub mod incidents;
 pub mod monitoring;
 pub mod notifications;
 pub mod outbox;
+mod place;
 mod results;
 pub mod runbooks;
 pub mod scans;

@@ -10,6 +10,7 @@
 pub mod render;
 pub mod route;
 
+use crate::place::Place;
 use crate::{Context, Error, Tasks, to_value};
 use quarterdeck_bus::Consumer;
 use quarterdeck_model::domain::notification::{DeliveryState, Notification, RouteSpec};
@@ -30,8 +31,6 @@ pub const CONSUMER: &str = "notifications";
 /// [`Effect::purpose`] of what is made here.
 const PURPOSE: &str = "notification";
 const BATCH: usize = 256;
-/// At most this many events are looked at again after a restart.
-const LOOK_AGAIN: u64 = 1000;
 const AGAIN: Duration = Duration::from_secs(1);
 /// A page is tried for an hour: a recipient that is restarted must not cost one.
 const BACKOFF: Backoff = Backoff { first: Span::from_secs(1), cap: Span::from_secs(300), attempts: 40 };
@@ -75,10 +74,14 @@ pub(crate) async fn start(context: &Context, tasks: &mut Tasks) -> Result<Handle
 }
 
 async fn run(context: Context, mut consumer: Consumer) {
-    let mut acknowledged = consumer.position();
+    let mut place = Place::new(CONSUMER, consumer.position());
     loop {
         let batch = tokio::select! {
-            () = context.shutdown.cancelled() => return,
+            () = context.shutdown.cancelled() => return place.write(&context).await,
+            () = place.due() => {
+                place.write(&context).await;
+                continue;
+            }
             batch = consumer.next(BATCH) => batch,
         };
         let batch = match batch {
@@ -91,11 +94,11 @@ async fn run(context: Context, mut consumer: Consumer) {
         loop {
             let handled = async {
                 let transition = handle(&context, &batch.events)?;
-                // Batches that lead to nothing are looked at again after a restart: cheaper than an fsync for each.
-                let behind = batch.next.0.saturating_sub(acknowledged.0) >= LOOK_AGAIN;
-                if !transition.is_empty() || behind {
+                if transition.is_empty() {
+                    place.handled(batch.next);
+                } else {
                     context.commit(transition.ack(CONSUMER, batch.next)).await?;
-                    acknowledged = batch.next;
+                    place.acknowledged(batch.next);
                 }
                 Ok::<_, StoreError>(())
             };
@@ -106,6 +109,7 @@ async fn run(context: Context, mut consumer: Consumer) {
                     if one_by_one(&context, &consumer, &batch.events, &error).await.is_err() {
                         return;
                     }
+                    place.handled(batch.next);
                     break;
                 }
                 Err(error) => {
@@ -114,6 +118,9 @@ async fn run(context: Context, mut consumer: Consumer) {
                     }
                 }
             }
+        }
+        if place.is_due() {
+            place.write(&context).await;
         }
     }
 }

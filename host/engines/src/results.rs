@@ -1,10 +1,11 @@
 //! Listening for the results of effects: what the flows that own effects share.
 
+use crate::place::Place;
 use crate::{Context, Error};
 use async_trait::async_trait;
 use quarterdeck_bus::Consumer;
 use quarterdeck_model::effect::EffectResult;
-use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
+use quarterdeck_model::event::{EventFilter, StoredEvent};
 use quarterdeck_model::store::StoreError;
 use quarterdeck_model::transition::Ack;
 use std::time::Duration;
@@ -12,8 +13,6 @@ use tracing::{error, warn};
 
 /// A store that refuses for now (a full disk) is asked again after this long.
 pub(crate) const STORE_AGAIN: Duration = Duration::from_secs(1);
-/// Events between two acknowledgements, where none of them was ours.
-const LAZY: u64 = 4096;
 const BATCH: usize = 64;
 
 /// How an effect ended, as its owner needs it.
@@ -37,10 +36,14 @@ pub(crate) async fn listen(context: Context, name: &'static str, prefix: &'stati
         Ok(consumer) => consumer,
         Err(error) => return error!(consumer = name, %error, "can't read the log"),
     };
-    let mut acknowledged = consumer.position();
+    let mut place = Place::new(name, consumer.position());
     loop {
         let batch = tokio::select! {
-            () = context.shutdown.cancelled() => return,
+            () = context.shutdown.cancelled() => return place.write(&context).await,
+            () = place.due() => {
+                place.write(&context).await;
+                continue;
+            }
             batch = consumer.next(BATCH) => match batch {
                 Ok(batch) => batch,
                 Err(error) => return error!(consumer = name, %error, "can't read the log"),
@@ -51,7 +54,7 @@ pub(crate) async fn listen(context: Context, name: &'static str, prefix: &'stati
             let ack = Ack { consumer: name.to_owned(), up_to: event.offset };
             let handled = patiently(&context, || owner.ended(event, result.clone(), end, ack.clone())).await;
             match handled {
-                Ok(()) => acknowledged = event.offset,
+                Ok(()) => {}
                 Err(Error::Store(failure @ (StoreError::Closed | StoreError::Io(_) | StoreError::DiskFull { .. }))) => {
                     return error!(consumer = name, error = %failure, "can't go on");
                 }
@@ -63,11 +66,9 @@ pub(crate) async fn listen(context: Context, name: &'static str, prefix: &'stati
                 }
             }
         }
-        if lazily(&mut acknowledged, batch.next)
-            && let Err(error) = consumer.ack(batch.next).await
-        {
-            // It is only about how much is read again after a restart.
-            warn!(consumer = name, %error, "can't acknowledge");
+        place.handled(batch.next);
+        if place.is_due() {
+            place.write(&context).await;
         }
     }
 }
@@ -91,15 +92,6 @@ pub(crate) async fn put_aside(
         }
         Ok(()) => Ok(()),
     }
-}
-
-/// Whether an acknowledgement of events that did not matter is due.
-pub(crate) fn lazily(acknowledged: &mut Offset, next: Offset) -> bool {
-    let due = next.0.saturating_sub(acknowledged.0) >= LAZY;
-    if due {
-        *acknowledged = next;
-    }
-    due
 }
 
 /// Tries again as long as the disk is full, up to the shutdown.

@@ -156,9 +156,11 @@ async fn an_event_starts_its_runbook_once_even_if_it_is_read_twice() {
     assert_eq!(fake.calls().len(), 4);
     let started = first.bench.events(&[Run::STARTED]);
     assert!(started.iter().all(|event| event.causation.is_some()));
-    // Its place was never acknowledged, so another start reads both events again.
+    // Its place is acknowledged. Moved back by hand, another start reads both events again.
+    until("the place", || context.store.cursor(triggers::CONSUMER).unwrap() >= Offset(2)).await;
     let Host { bench, handle, _tasks } = first;
     drop((_tasks, handle));
+    bench.context.store.commit(Transition::new().ack(triggers::CONSUMER, Offset(0))).await.unwrap();
     bench.kill().await;
     let second = host(folder.path(), &fake, catalog(book), true).await;
     let context = &second.bench.context;
@@ -167,6 +169,28 @@ async fn an_event_starts_its_runbook_once_even_if_it_is_read_twice() {
     until("the third run", || context.store.list(Run::COLLECTION, &Page::all()).unwrap().len() == 3).await;
     until("its steps", || fake.calls().len() == 6).await;
     assert_eq!(second.bench.events(&[Run::STARTED]).len(), 3);
+}
+
+#[tokio::test]
+async fn events_that_led_to_nothing_are_acknowledged_in_time_and_start_nothing_later() {
+    let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::default());
+    let first = host(folder.path(), &fake, catalog(two_steps()), true).await;
+    let context = first.bench.context.clone();
+    let fired = |subject: &str| Event::new(&context.ids, START, "alert.firing", subject);
+    context.bus.publish("test", vec![fired("a1")]).await.unwrap();
+    until("an acknowledgement", || context.store.cursor(triggers::CONSUMER).unwrap() >= Offset(1)).await;
+    let Host { bench, handle, _tasks } = first;
+    drop((_tasks, handle, context));
+    bench.kill().await;
+    let mut book = two_steps();
+    book["on"] = json!(["alert.firing"]);
+    let second = host(folder.path(), &fake, catalog(book), true).await;
+    let context = &second.bench.context;
+    let fired = Event::new(&context.ids, START, "alert.firing", "a3");
+    context.bus.publish("test", vec![fired]).await.unwrap();
+    until("a run", || !context.store.list(Run::COLLECTION, &Page::all()).unwrap().is_empty()).await;
+    let runs: Vec<Run> = context.read_all(Run::COLLECTION, &Page::all()).unwrap();
+    assert_eq!(runs.iter().map(|run| run.cause.as_deref()).collect::<Vec<_>>(), [Some("a3")]);
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@
 
 use super::{Shell, StartRun, machine};
 use crate::Error;
-use crate::results::{lazily, patiently, put_aside};
+use crate::place::Place;
+use crate::results::{patiently, put_aside};
 use quarterdeck_model::domain::runbook::RunbookSpec;
 use quarterdeck_model::event::{Event, EventFilter, StoredEvent};
 use quarterdeck_model::id::RunId;
@@ -15,7 +16,7 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use tracing::{error, info, warn};
 
-const CONSUMER: &str = "runbooks-on";
+pub(super) const CONSUMER: &str = "runbooks-on";
 const BATCH: usize = 256;
 
 pub(super) async fn run(shell: Arc<Shell>) {
@@ -26,11 +27,15 @@ pub(super) async fn run(shell: Arc<Shell>) {
         Ok(consumer) => consumer,
         Err(error) => return error!(consumer = CONSUMER, %error, "can't read the log"),
     };
-    let mut acknowledged = consumer.position();
+    let mut place = Place::new(CONSUMER, consumer.position());
     let mut catalog = context.catalog.clone();
     loop {
         let batch = tokio::select! {
-            () = context.shutdown.cancelled() => return,
+            () = context.shutdown.cancelled() => return place.write(context).await,
+            () = place.due() => {
+                place.write(context).await;
+                continue;
+            }
             batch = consumer.next(BATCH) => match batch {
                 Ok(batch) => batch,
                 Err(error) => return error!(consumer = CONSUMER, %error, "can't read the log"),
@@ -38,10 +43,11 @@ pub(super) async fn run(shell: Arc<Shell>) {
         };
         let changed = catalog.has_changed().unwrap_or(false);
         let current = catalog.borrow_and_update().clone();
+        let mut started = false;
         for event in &batch.events {
             for (slug, spec) in current.runbooks.iter().filter(|(slug, spec)| wants(slug, spec, &event.event)) {
                 match patiently(context, || shell.trigger(slug, spec, event)).await {
-                    Ok(()) => acknowledged = event.offset,
+                    Ok(()) => started = true,
                     Err(
                         failure @ Error::Store(StoreError::Closed | StoreError::Io(_) | StoreError::DiskFull { .. }),
                     ) => {
@@ -57,10 +63,9 @@ pub(super) async fn run(shell: Arc<Shell>) {
                 }
             }
         }
-        if (lazily(&mut acknowledged, batch.next) || changed)
-            && let Err(error) = consumer.ack(batch.next).await
-        {
-            warn!(consumer = CONSUMER, %error, "can't acknowledge");
+        place.handled(batch.next);
+        if started || changed || place.is_due() {
+            place.write(context).await;
         }
     }
 }
