@@ -68,8 +68,13 @@ async fn get_run(State(api): State<Arc<Api>>, At(id): At<String>, headers: Heade
     request_body(content = ref(taken::<NewRun>()), content_type = "application/json"),
     responses((status = 201, description = "The run.", body = ref(of::<Run>()))))]
 async fn start_run(State(api): State<Arc<Api>>, Body(new): Body<NewRun>) -> Result<Response, Problem> {
-    let request =
-        StartRun { inputs: new.inputs, dry_run: new.dry_run, principal: PRINCIPAL.to_owned(), cause: new.cause };
+    let request = StartRun {
+        inputs: new.inputs,
+        dry_run: new.dry_run,
+        principal: PRINCIPAL.to_owned(),
+        cause: new.cause,
+        ancestors: Vec::new(),
+    };
     let run = api.options.engines.runbooks.start(&new.runbook, request).await?;
     precondition::created(&api, Run::COLLECTION, run.id.as_str(), &run)
 }

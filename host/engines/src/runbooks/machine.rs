@@ -35,8 +35,10 @@ pub struct StartRun {
     /// Ask each step what it would do, and do nothing.
     pub dry_run: bool,
     pub principal: String,
-    /// An incident's or alert's id.
+    /// An incident's, alert's or run's id.
     pub cause: Option<String>,
+    /// See [`Run::ancestors`].
+    pub ancestors: Vec<String>,
 }
 
 /// How an attempt ended.
@@ -118,6 +120,7 @@ pub(super) fn prepare(
         inputs,
         principal: request.principal,
         cause: request.cause,
+        ancestors: request.ancestors,
         started_at: now,
         finished_at: None,
         deadline: now.plus(spec.timeout),
@@ -146,7 +149,7 @@ fn inputs(slug: &str, spec: &RunbookSpec, given: BTreeMap<String, Value>) -> Res
 /// Begins the first step.
 pub(super) fn begin(run: Run, now: Timestamp, ids: &IdSource) -> Change {
     let mut turn = Turn::new(run, now, ids);
-    let data = json!({"runbook": turn.run.runbook, "cause": turn.run.cause, "dry_run": turn.run.dry_run});
+    let data = json!({"dry_run": turn.run.dry_run});
     turn.tell(Run::STARTED, data);
     turn.enter(0);
     turn.change()
@@ -161,7 +164,7 @@ pub(super) fn dry_inputs(run: &Run, index: usize) -> Result<Value, String> {
 /// What the steps said that they would do, in their order.
 pub(super) fn planned(run: Run, plans: Vec<(Value, Plan)>, now: Timestamp, ids: &IdSource) -> Change {
     let mut turn = Turn::new(run, now, ids);
-    let data = json!({"runbook": turn.run.runbook, "cause": turn.run.cause, "dry_run": true});
+    let data = json!({"dry_run": true});
     turn.tell(Run::STARTED, data);
     let mut error = None;
     for (record, (inputs, plan)) in turn.run.steps.iter_mut().zip(plans) {
@@ -310,7 +313,13 @@ impl<'a> Turn<'a> {
         Change { run: self.run, events: self.events, effects: self.effects }
     }
 
-    fn tell(&mut self, event_type: &str, data: Value) {
+    /// Each event says of which runbook it is, and what led to the run.
+    fn tell(&mut self, event_type: &str, mut data: Value) {
+        if let Some(data) = data.as_object_mut() {
+            data.insert("runbook".to_owned(), json!(self.run.runbook));
+            data.insert("cause".to_owned(), json!(self.run.cause));
+            data.insert("ancestors".to_owned(), json!(self.run.ancestors));
+        }
         let event = Event::new(self.ids, self.now, event_type, self.run.id.as_str());
         self.events.push(event.data(data).principal(&self.run.principal));
     }
@@ -318,7 +327,6 @@ impl<'a> Turn<'a> {
     fn tell_step(&mut self, index: usize) {
         let Some(record) = self.run.steps.get(index) else { return };
         let data = json!({
-            "runbook": self.run.runbook,
             "step": record.name,
             "state": record.state,
             "attempts": record.attempts,
@@ -469,9 +477,7 @@ impl<'a> Turn<'a> {
         self.run.finished_at = Some(self.now);
         self.run.error = error;
         let data = json!({
-            "runbook": self.run.runbook,
             "state": state,
-            "cause": self.run.cause,
             "dry_run": self.run.dry_run,
             "error": self.run.error,
         });

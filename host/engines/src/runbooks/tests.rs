@@ -257,3 +257,30 @@ async fn a_step_is_given_the_time_that_it_may_take_and_a_cancelled_run_ends_its_
         assert_eq!(fake.calls().len(), 1);
     }
 }
+
+#[tokio::test]
+async fn runbooks_that_would_start_each_other_for_ever_are_told_to_end() {
+    let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::default());
+    let step = json!([{"name": "only", "action": "command/a"}]);
+    let catalog: Catalog = serde_json::from_value(json!({"runbooks": {
+        "ping": {"title": "ping", "steps": step, "on": ["custom.go", "run."]},
+        "pong": {"title": "pong", "steps": step, "on": ["run.finished"]},
+    }}))
+    .unwrap();
+    let host = host(folder.path(), &fake, catalog, true).await;
+    let context = &host.bench.context;
+    let go = Event::new(&context.ids, START, "custom.go", "s");
+    context.bus.publish("test", vec![go]).await.unwrap();
+    // Of the second one: its beginning, its step's beginning and end, and its end.
+    until("the refusals", || host.bench.events(&[Run::REFUSED]).len() == 4).await;
+    let refused = host.bench.events(&[Run::REFUSED]).remove(0);
+    assert_eq!(refused.subject, "ping");
+    assert_eq!(refused.data["reason"], json!("its own run led to this one: ping -> pong -> ping"));
+    let runs: Vec<Run> = context.read_all(Run::COLLECTION, &Page::all()).unwrap();
+    let mut chains: Vec<_> = runs.iter().map(|run| (run.runbook.as_str(), run.ancestors.join(" "))).collect();
+    chains.sort_unstable();
+    assert_eq!(chains, [("ping", String::new()), ("pong", "ping".to_owned())]);
+    let finished = host.bench.events(&[Run::FINISHED]);
+    assert!(finished.iter().any(|event| event.data["ancestors"] == json!(["ping"])));
+    assert!(host.bench.events(&["run."]).iter().all(|event| event.data.get("cause").is_some()));
+}

@@ -1,23 +1,28 @@
 //! Runs that events start: for each event that a runbook names in `on`, once.
 //!
-//! The id of such a run follows from the event and the runbook, so an event that is read twice starts nothing twice. What a
-//! runbook's own runs publish does not start it again.
+//! The id of such a run follows from the event and the runbook, so an event that is read twice starts nothing twice.
+//!
+//! Runs may be started by what other runs publish, but not for ever: a runbook's own runs don't start it, nor do runs that it led to;
+//! and a chain has at most [`DEEPEST`] runs behind its first. What is refused for that is told by an event, which starts nothing.
 
 use super::{Shell, StartRun, machine};
 use crate::Error;
 use crate::place::Place;
 use crate::results::{patiently, put_aside};
-use quarterdeck_model::domain::runbook::RunbookSpec;
+use quarterdeck_model::domain::runbook::{Run, RunbookSpec};
 use quarterdeck_model::event::{Event, EventFilter, StoredEvent};
 use quarterdeck_model::id::RunId;
 use quarterdeck_model::store::StoreError;
 use quarterdeck_model::transition::Transition;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use tracing::{error, info, warn};
 
 pub(super) const CONSUMER: &str = "runbooks-on";
 const BATCH: usize = 256;
+/// Runs that may stand behind the first one of a chain.
+const DEEPEST: usize = 5;
 
 pub(super) async fn run(shell: Arc<Shell>) {
     let context = &shell.context;
@@ -73,8 +78,13 @@ pub(super) async fn run(shell: Arc<Shell>) {
 impl Shell {
     async fn trigger(&self, slug: &str, spec: &RunbookSpec, event: &StoredEvent) -> Result<(), Error> {
         let now = self.context.now();
+        let ancestors = self.ancestors(&event.event)?;
+        if let Some(reason) = endless(slug, &ancestors) {
+            return self.refuse(slug, &event.event, &ancestors, &reason).await;
+        }
         let request = StartRun {
             cause: Some(event.event.subject.clone()),
+            ancestors,
             principal: event.event.principal.clone(),
             ..StartRun::default()
         };
@@ -94,14 +104,45 @@ impl Shell {
     }
 }
 
+impl Shell {
+    /// The runbooks that led to the event, if it is one of a run. Read from the run itself: it can't be made up by who publishes.
+    fn ancestors(&self, event: &Event) -> Result<Vec<String>, Error> {
+        if event.topic() != "run" {
+            return Ok(Vec::new());
+        }
+        let run = self.context.read::<Run>(Run::COLLECTION, &event.subject)?;
+        Ok(run.map_or_else(Vec::new, |run| run.ancestors.into_iter().chain([run.runbook]).collect()))
+    }
+
+    async fn refuse(&self, slug: &str, event: &Event, ancestors: &[String], reason: &str) -> Result<(), Error> {
+        warn!(runbook = slug, event = event.event_type, cause = event.subject, reason, "a run is refused");
+        let data = json!({
+            "severity": "medium",
+            "title": format!("runbook `{slug}` was not started: {reason}"),
+            "runbook": slug, "cause": event.subject, "ancestors": ancestors, "reason": reason,
+        });
+        let refused = self.context.event(Run::REFUSED, slug).data(data).caused_by(event);
+        self.context.commit(Transition::new().event(refused)).await?;
+        Ok(())
+    }
+}
+
+/// Why a run of this runbook might lead to one more of itself, and so on.
+fn endless(slug: &str, ancestors: &[String]) -> Option<String> {
+    let chain = || ancestors.iter().map(String::as_str).chain([slug]).collect::<Vec<_>>().join(" -> ");
+    if ancestors.iter().any(|ancestor| ancestor == slug) {
+        return Some(format!("its own run led to this one: {}", chain()));
+    }
+    (ancestors.len() > DEEPEST).then(|| format!("{} runs have started each other: {}", ancestors.len(), chain()))
+}
+
 fn wants(slug: &str, spec: &RunbookSpec, event: &Event) -> bool {
     if spec.on.is_empty() || !EventFilter::types(spec.on.iter().cloned()).matches(event) {
         return false;
     }
     let field = |name: &str| event.data.get(name).and_then(|value| value.as_str());
     let own = match event.topic() {
-        // Its own runs, and runs that were started by a run: two runbooks must not start each other for ever.
-        "run" => field("runbook") == Some(slug) || field("cause").is_some_and(|cause| cause.starts_with(RunId::PREFIX)),
+        "run" => event.event_type == Run::REFUSED || field("runbook") == Some(slug),
         // What every step leaves behind: a runbook that listens to it would feed itself.
         "effect" | "audit" | "notification" => true,
         _ => false,
@@ -133,7 +174,6 @@ mod tests {
     use super::*;
     use quarterdeck_model::Timestamp;
     use quarterdeck_model::id::IdSource;
-    use serde_json::json;
 
     fn event(event_type: &str, subject: &str) -> Event {
         Event::new(&IdSource::seeded(4), Timestamp::from_millis(1_700_000_000_000), event_type, subject)
@@ -167,5 +207,17 @@ mod tests {
         assert!(!wants("r", &runbook(&["run.finished"]), &finished));
         assert!(wants("other", &runbook(&["run.finished"]), &finished));
         assert!(!wants("r", &runbook(&["effect."]), &event("effect.done", "run_1")));
+        let refused = event("run.refused", "x").data(json!({"runbook": "x"}));
+        assert!(!wants("r", &runbook(&["run"]), &refused), "what is refused starts nothing");
+    }
+
+    #[test]
+    fn a_chain_ends_where_a_runbook_comes_again_and_at_its_length() {
+        let chain = |slugs: &[&str]| slugs.iter().map(|slug| (*slug).to_owned()).collect::<Vec<_>>();
+        assert_eq!(endless("b", &chain(&["a"])), None);
+        let reason = endless("a", &chain(&["a", "b"])).unwrap();
+        assert_eq!(reason, "its own run led to this one: a -> b -> a");
+        assert_eq!(endless("f", &chain(&["a", "b", "c", "d", "e"])), None);
+        assert!(endless("g", &chain(&["a", "b", "c", "d", "e", "f"])).unwrap().starts_with("6 runs"));
     }
 }

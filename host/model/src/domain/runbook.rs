@@ -126,8 +126,11 @@ pub struct Run {
     pub dry_run: bool,
     pub inputs: BTreeMap<String, Value>,
     pub principal: String,
-    /// What it was started for: an incident's or alert's id.
+    /// What it was started for: an incident's, alert's or run's id.
     pub cause: Option<String>,
+    /// Slugs of the runbooks whose runs led to this one, the first one in front: each started the next by its events.
+    #[serde(default)]
+    pub ancestors: Vec<String>,
     pub started_at: Timestamp,
     pub finished_at: Option<Timestamp>,
     pub deadline: Timestamp,
@@ -140,4 +143,6 @@ impl Run {
     pub const STARTED: &'static str = "run.started";
     pub const STEP: &'static str = "run.step";
     pub const FINISHED: &'static str = "run.finished";
+    /// An event would have started it, but runs that start each other have to end. Its subject is the runbook.
+    pub const REFUSED: &'static str = "run.refused";
 }
