@@ -103,6 +103,7 @@ impl<'a> Check<'a> {
 
     fn runbooks(&mut self) {
         for (pointer, _, runbook) in self.objects("runbooks") {
+            self.triggers(&pointer, runbook);
             let Some(steps) = runbook.get("steps") else { continue };
             let base = push(&pointer, "steps");
             if steps.items().next().is_none() {
@@ -132,6 +133,25 @@ impl<'a> Check<'a> {
                 self.problems.push(match nearest(name, seen.keys().copied()) {
                     Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
                     None => problem,
+                });
+            }
+        }
+    }
+
+    /// What a trigger hands over, the runbook has to take.
+    fn triggers(&mut self, pointer: &str, runbook: &Node) {
+        let known: Vec<&str> =
+            runbook.get("inputs").into_iter().flat_map(Node::entries).map(|(name, _)| name).collect();
+        for (index, trigger) in runbook.get("on").into_iter().flat_map(Node::items).enumerate() {
+            for (name, input) in trigger.get("inputs").into_iter().flat_map(Node::entries) {
+                if known.contains(&name) {
+                    continue;
+                }
+                let at = format!("{pointer}/on/{index}/inputs/{name}");
+                let problem = Problem::at(&input.key, &at, format!("the runbook has no input `{name}`"));
+                self.problems.push(match nearest(name, known.iter().copied()) {
+                    Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
+                    None => problem.hint(format!("declare it: `inputs = {{ {name} = \"a default\" }}`")),
                 });
             }
         }

@@ -1,6 +1,7 @@
 //! Texts that are only known when the daemon stands: `{{host.url}}`, `{{config.dir}}`, `{{data.dir}}`.
 
 use crate::settings::Settings;
+use quarterdeck_model::domain::runbook::Trigger;
 use quarterdeck_model::plugin::InstanceSpec;
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -19,8 +20,13 @@ impl Settings {
         for scan in settings.scans.values_mut() {
             scan.paths.iter_mut().chain(&mut scan.urls).for_each(|text| texts.fill(text));
         }
-        for step in settings.runbooks.values_mut().flat_map(|runbook| &mut runbook.steps) {
-            texts.map(&mut step.with);
+        for runbook in settings.runbooks.values_mut() {
+            runbook.steps.iter_mut().for_each(|step| texts.map(&mut step.with));
+            for trigger in &mut runbook.on {
+                if let Trigger::Chosen(chosen) = trigger {
+                    texts.map(&mut chosen.inputs);
+                }
+            }
         }
         for service in settings.services.values_mut() {
             texts.map(&mut service.config);

@@ -110,7 +110,8 @@ pub(crate) fn expected(root: &Value, schema: &Value) -> String {
     }
     let tables = tables(schema);
     if !tables.is_empty() {
-        return tables.join(" or ");
+        let text = is_text(schema).then(|| "text".to_owned());
+        return text.into_iter().chain(tables).collect::<Vec<_>>().join(" or ");
     }
     match schema.get("format").and_then(Value::as_str) {
         Some(ADDRESS) => return "an address and a port such as `127.0.0.1:7700`".to_owned(),
@@ -152,6 +153,12 @@ fn tables(schema: &Value) -> Vec<String> {
     let choices = schema.get("oneOf").and_then(Value::as_array).into_iter().flatten();
     let key = |choice: &Value| Some(format!("`{{ {} = ... }}`", choice.get("required")?.get(0)?.as_str()?));
     choices.filter_map(key).collect()
+}
+
+/// Whether one of the choices is any text.
+fn is_text(schema: &Value) -> bool {
+    let choices = schema.get("oneOf").and_then(Value::as_array);
+    choices.into_iter().flatten().any(|choice| *choice == json!({"type": "string"}))
 }
 
 /// A value as it is shown in a message: short.

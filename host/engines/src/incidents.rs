@@ -93,8 +93,13 @@ impl Incidents {
         changed.await?.ok_or_else(absent)
     }
 
+    /// The incident, and the labels that all of its members have: what routes and triggers look at.
     fn event(&self, told: &str, incident: &Incident) -> Result<Event, StoreError> {
-        Ok(self.context.event(told, incident.id.as_str()).data(to_value(incident)?))
+        let mut data = to_value(incident)?;
+        if let Some(data) = data.as_object_mut() {
+            data.insert("labels".to_owned(), to_value(&incident::labels(incident))?);
+        }
+        Ok(self.context.event(told, incident.id.as_str()).data(data))
     }
 
     fn read_open(&self) -> Result<Vec<Incident>, StoreError> {

@@ -7,6 +7,7 @@ use crate::Error;
 use quarterdeck_model::domain::incident::{Incident, IncidentState, Member, TimelineEntry};
 use quarterdeck_model::id::IncidentId;
 use quarterdeck_model::kind::correlator::{AlertSummary, OpenIncident};
+use quarterdeck_model::label::Labels;
 use quarterdeck_model::{Severity, Timestamp};
 
 pub const HOST: &str = "host";
@@ -36,6 +37,17 @@ pub fn open(id: IncidentId, key: String, title: String, severity: Severity, note
         timeline: vec![TimelineEntry { at: now, principal: HOST.to_owned(), text: note.to_owned() }],
         runbooks: Vec::new(),
     }
+}
+
+/// What all of its members have in common.
+pub fn labels(incident: &Incident) -> Labels {
+    let mut members = incident.members.iter().map(|member| &member.alert.labels);
+    let Some(first) = members.next() else { return Labels::new() };
+    let mut common = first.clone();
+    for labels in members {
+        common.0.retain(|name, value| labels.get(name) == Some(value.as_str()));
+    }
+    common
 }
 
 pub fn is_open(incident: &Incident) -> bool {

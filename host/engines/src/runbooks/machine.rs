@@ -8,7 +8,7 @@
 //! - A run that holds a failed step when it ends has failed, whatever was done about it.
 //! - The run's own timeout and a cancellation end it at once. What its step is doing is told to stop if it goes on elsewhere.
 
-use super::template::{Missing, fill};
+use super::template::{Missing, Scope, fill};
 use crate::Error;
 use quarterdeck_model::domain::runbook::{OnFailure, Run, RunState, RunbookSpec, StepRecord, StepState};
 use quarterdeck_model::effect::{Action, Backoff, DeliveryClass, Effect};
@@ -158,7 +158,7 @@ pub(super) fn begin(run: Run, now: Timestamp, ids: &IdSource) -> Change {
 /// The inputs with which a dry run asks what the step of that index would do.
 pub(super) fn dry_inputs(run: &Run, index: usize) -> Result<Value, String> {
     let step = run.spec.steps.get(index).ok_or("there is no such step")?;
-    fill(&step.with, run, Missing::Keep)
+    fill(&step.with, Scope::Run(run), Missing::Keep)
 }
 
 /// What the steps said that they would do, in their order.
@@ -361,7 +361,7 @@ impl<'a> Turn<'a> {
 
     fn attempt(&mut self, index: usize) {
         let Some(spec) = self.run.spec.steps.get(index) else { return };
-        let filled = fill(&spec.with, &self.run, Missing::Refuse);
+        let filled = fill(&spec.with, Scope::Run(&self.run), Missing::Refuse);
         let (class, timeout) = match spec.idempotent {
             true => (DeliveryClass::AtLeastOnce, spec.timeout),
             false => (DeliveryClass::AtMostOnce, spec.timeout),

@@ -5,17 +5,19 @@
 //! Runs may be started by what other runs publish, but not for ever: a runbook's own runs don't start it, nor do runs that it led to;
 //! and a chain has at most [`DEEPEST`] runs behind its first. What is refused for that is told by an event, which starts nothing.
 
+use super::template::{Missing, Scope, descend, fill};
 use super::{Shell, StartRun, machine};
 use crate::Error;
 use crate::place::Place;
 use crate::results::{patiently, put_aside};
-use quarterdeck_model::domain::runbook::{Run, RunbookSpec};
+use quarterdeck_model::domain::runbook::{Run, RunbookSpec, Trigger};
 use quarterdeck_model::event::{Event, EventFilter, StoredEvent};
 use quarterdeck_model::id::RunId;
 use quarterdeck_model::store::StoreError;
 use quarterdeck_model::transition::Transition;
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tracing::{error, info, warn};
 
@@ -50,8 +52,9 @@ pub(super) async fn run(shell: Arc<Shell>) {
         let current = catalog.borrow_and_update().clone();
         let mut started = false;
         for event in &batch.events {
-            for (slug, spec) in current.runbooks.iter().filter(|(slug, spec)| wants(slug, spec, &event.event)) {
-                match patiently(context, || shell.trigger(slug, spec, event)).await {
+            for (slug, spec) in &current.runbooks {
+                let Some(trigger) = wanting(slug, spec, &event.event) else { continue };
+                match patiently(context, || shell.trigger(slug, spec, trigger, event)).await {
                     Ok(()) => started = true,
                     Err(
                         failure @ Error::Store(StoreError::Closed | StoreError::Io(_) | StoreError::DiskFull { .. }),
@@ -76,13 +79,20 @@ pub(super) async fn run(shell: Arc<Shell>) {
 }
 
 impl Shell {
-    async fn trigger(&self, slug: &str, spec: &RunbookSpec, event: &StoredEvent) -> Result<(), Error> {
+    async fn trigger(
+        &self,
+        slug: &str,
+        spec: &RunbookSpec,
+        trigger: &Trigger,
+        event: &StoredEvent,
+    ) -> Result<(), Error> {
         let now = self.context.now();
         let ancestors = self.ancestors(&event.event)?;
         if let Some(reason) = endless(slug, &ancestors) {
             return self.refuse(slug, &event.event, &ancestors, &reason).await;
         }
         let request = StartRun {
+            inputs: inputs(trigger, &event.event).map_err(Error::invalid)?,
             cause: Some(event.event.subject.clone()),
             ancestors,
             principal: event.event.principal.clone(),
@@ -136,10 +146,9 @@ fn endless(slug: &str, ancestors: &[String]) -> Option<String> {
     (ancestors.len() > DEEPEST).then(|| format!("{} runs have started each other: {}", ancestors.len(), chain()))
 }
 
-fn wants(slug: &str, spec: &RunbookSpec, event: &Event) -> bool {
-    if spec.on.is_empty() || !EventFilter::types(spec.on.iter().cloned()).matches(event) {
-        return false;
-    }
+/// The trigger of the runbook that wants the event: the first one that does.
+fn wanting<'a>(slug: &str, spec: &'a RunbookSpec, event: &Event) -> Option<&'a Trigger> {
+    let trigger = spec.on.iter().find(|trigger| fits(trigger, event))?;
     let field = |name: &str| event.data.get(name).and_then(|value| value.as_str());
     let own = match event.topic() {
         "run" => event.event_type == Run::REFUSED || field("runbook") == Some(slug),
@@ -147,7 +156,46 @@ fn wants(slug: &str, spec: &RunbookSpec, event: &Event) -> bool {
         "effect" | "audit" | "notification" => true,
         _ => false,
     };
-    !own
+    (!own).then_some(trigger)
+}
+
+fn fits(trigger: &Trigger, event: &Event) -> bool {
+    if !EventFilter::types([trigger.event()]).matches(event) {
+        return false;
+    }
+    match trigger {
+        Trigger::Plain(_) => true,
+        Trigger::Chosen(chosen) => chosen.conditions.iter().all(|(path, wanted)| {
+            let found = descend(&event.data, Some(path)).unwrap_or_default();
+            match wanted {
+                Value::Array(any) => any.iter().any(|wanted| is(&found, wanted)),
+                wanted => is(&found, wanted),
+            }
+        }),
+    }
+}
+
+/// Compared as text where one of them is one: labels are texts, whatever they count.
+fn is(found: &Value, wanted: &Value) -> bool {
+    let text = |value: &Value| match value {
+        Value::Null => Some(String::new()),
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+        Value::Array(_) | Value::Object(_) => None,
+    };
+    match (text(found), text(wanted)) {
+        (Some(found), Some(wanted)) => found == wanted,
+        _ => found == wanted,
+    }
+}
+
+/// What the trigger hands to the run.
+fn inputs(trigger: &Trigger, event: &Event) -> Result<BTreeMap<String, Value>, String> {
+    let Trigger::Chosen(chosen) = trigger else { return Ok(BTreeMap::new()) };
+    match fill(&chosen.inputs, Scope::Event(event), Missing::Refuse)? {
+        Value::Object(inputs) => Ok(inputs.into_iter().collect()),
+        _ => Ok(BTreeMap::new()),
+    }
 }
 
 /// The event's moment, and a hash of what starts what: sorts like other runs, and is the same each time.
@@ -180,7 +228,15 @@ mod tests {
     }
 
     fn runbook(on: &[&str]) -> RunbookSpec {
+        triggered(json!(on))
+    }
+
+    fn triggered(on: Value) -> RunbookSpec {
         serde_json::from_value(json!({"title": "t", "steps": [{"name": "a", "action": "x/y"}], "on": on})).unwrap()
+    }
+
+    fn wants(slug: &str, spec: &RunbookSpec, event: &Event) -> bool {
+        wanting(slug, spec, event).is_some()
     }
 
     #[test]
@@ -209,6 +265,34 @@ mod tests {
         assert!(!wants("r", &runbook(&["effect."]), &event("effect.done", "run_1")));
         let refused = event("run.refused", "x").data(json!({"runbook": "x"}));
         assert!(!wants("r", &runbook(&["run"]), &refused), "what is refused starts nothing");
+    }
+
+    #[test]
+    fn a_trigger_looks_into_the_event_and_hands_over_what_it_holds() {
+        let spec = triggered(json!([
+            {"event": "incident.opened", "where": {"severity": ["high", "critical"], "labels.instance": "http-probe/shop", "labels.zone": ""},
+                "inputs": {"target": "{{ data.labels.instance }}", "count": "{{data.members}}",
+                    "what": "{{event.type}} of {{event.subject}}"}},
+            "incident.resolved",
+        ]));
+        let opened = |severity: &str, instance: &str| {
+            let data = json!({"severity": severity, "labels": {"instance": instance}, "members": 2});
+            event("incident.opened", "inc_1").data(data)
+        };
+        let wanted = opened("high", "http-probe/shop");
+        let trigger = wanting("r", &spec, &wanted).unwrap();
+        let given = inputs(trigger, &wanted).unwrap();
+        assert_eq!(json!(given), json!({"target": "http-probe/shop", "count": 2, "what": "incident.opened of inc_1"}));
+        assert!(!wants("r", &spec, &opened("low", "http-probe/shop")));
+        assert!(!wants("r", &spec, &opened("high", "http-probe/other")));
+        assert!(!wants("r", &spec, &event("incident.opened", "inc_1")));
+        let resolved = event("incident.resolved", "inc_1");
+        assert!(inputs(wanting("r", &spec, &resolved).unwrap(), &resolved).unwrap().is_empty());
+        let number = triggered(json!([{"event": "custom", "where": {"code": "7"}}]));
+        assert!(wants("r", &number, &event("custom.x", "s").data(json!({"code": 7}))));
+        let lacking = triggered(json!([{"event": "custom", "inputs": {"x": "{{data.x.y}}"}}]));
+        let error = inputs(&lacking.on[0], &event("custom.x", "s")).unwrap_err();
+        assert!(error.starts_with("`{{data.x.y}}` has no value"), "{error}");
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use crate::id::{EffectId, RunId};
 use crate::plugin::{InstanceName, PluginRef};
 use crate::time::{Span, Timestamp};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,9 +23,55 @@ pub struct RunbookSpec {
     /// The whole run ends here.
     #[serde(default = "one_hour")]
     pub timeout: Span,
-    /// Started by itself for each event of these types (as in an event filter) whose labels match.
+    /// Started by itself for each event that one of these wants; once, however many of them do.
     #[serde(default)]
-    pub on: Vec<String>,
+    pub on: Vec<Trigger>,
+}
+
+/// What starts a runbook by itself: `"alert.firing"`, or a table with conditions and inputs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Trigger {
+    /// Type of the event, as in an event filter: `alert.firing`, `incident.`, `alert`.
+    Plain(String),
+    Chosen(TriggerSpec),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TriggerSpec {
+    /// Type of the event, as in an event filter: `incident.opened`.
+    pub event: String,
+    /// Paths into the event's data (`labels.instance`, `members.0.name`) and the values that have to be there, or a list of them; what is
+    /// missing equals an empty text.
+    #[serde(default, rename = "where")]
+    pub conditions: BTreeMap<String, Value>,
+    /// Inputs of the run. `{{data.<path>}}` and `{{event.id}}`, `.type`, `.subject`, `.time` and `.principal` are filled in.
+    #[serde(default)]
+    pub inputs: Map<String, Value>,
+}
+
+impl Trigger {
+    pub fn event(&self) -> &str {
+        match self {
+            Trigger::Plain(event) | Trigger::Chosen(TriggerSpec { event, .. }) => event,
+        }
+    }
+}
+
+/// One of two shapes, so that a mistake can say which there are.
+impl JsonSchema for Trigger {
+    fn schema_name() -> Cow<'static, str> {
+        "Trigger".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let chosen = TriggerSpec::json_schema(generator);
+        json_schema!({
+            "description": "What starts a runbook by itself: a type of event, or a table with conditions and inputs.",
+            "oneOf": [{"type": "string"}, chosen],
+        })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
