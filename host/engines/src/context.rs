@@ -1,7 +1,7 @@
 //! What every shell holds: the ports, the catalog in force, and the loop of reading, deciding and committing.
 
-use crate::Error;
 use crate::outbox::Outlet;
+use crate::{Asked, Error};
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::clock::Clock;
 use quarterdeck_model::domain::Catalog;
@@ -80,7 +80,25 @@ impl Context {
     ///
     /// # Errors
     /// What `decide` or the store says.
-    pub async fn update<T, F>(&self, collection: &str, id: &str, mut decide: F) -> Result<Option<T>, Error>
+    pub async fn update<T, F>(&self, collection: &str, id: &str, decide: F) -> Result<Option<T>, Error>
+    where
+        T: Serialize + DeserializeOwned + Clone,
+        F: FnMut(Option<T>) -> Result<Option<(T, Transition)>, Error>,
+    {
+        self.update_as(Asked::from("host"), collection, id, decide).await
+    }
+
+    /// The same for someone who may have said what they saw of the document.
+    ///
+    /// # Errors
+    /// As [`Context::update`], and [`Error::Changed`] where the document is at another revision.
+    pub async fn update_as<T, F>(
+        &self,
+        asked: Asked<'_>,
+        collection: &str,
+        id: &str,
+        mut decide: F,
+    ) -> Result<Option<T>, Error>
     where
         T: Serialize + DeserializeOwned + Clone,
         F: FnMut(Option<T>) -> Result<Option<(T, Transition)>, Error>,
@@ -88,6 +106,9 @@ impl Context {
         let mut conflicts = 0;
         loop {
             let document = self.store.get(collection, id)?;
+            if let Some(document) = &document {
+                asked.check(id, document.revision)?;
+            }
             let current = document.as_ref().map(|document| document.decode::<T>()).transpose()?;
             let Some((value, rest)) = decide(current.clone())? else {
                 self.store.settled().await?;
@@ -156,6 +177,32 @@ mod tests {
     use super::*;
     use crate::testing::{Bench, Fake, START, until};
     use serde_json::json;
+
+    #[tokio::test]
+    async fn a_change_to_what_was_seen_is_refused_once_somebody_else_has_written_even_in_the_middle_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let bench = Bench::open(folder.path(), &Fake::default(), Catalog::default(), START);
+        let context = &bench.context;
+        let put = |value: u32| context.commit(Transition::new().put("c", "x", Expected::Any, json!(value)));
+        put(1).await.unwrap();
+        let asked = Asked { principal: "ann", seen: Some(&[1]) };
+        // Somebody else writes between the look at the revision and the commit.
+        let mut looked = 0;
+        let changed = context
+            .update_as::<u32, _>(asked, "c", "x", |found| {
+                looked += 1;
+                let other = Transition::new().put("c", "x", Expected::Any, json!(7));
+                let store = context.store.clone();
+                std::thread::spawn(move || futures::executor::block_on(store.commit(other))).join().unwrap().unwrap();
+                Ok(found.map(|found| (found + 1, Transition::new())))
+            })
+            .await;
+        assert!(matches!(changed, Err(Error::Changed { revision: 2, .. })), "{changed:?}");
+        assert_eq!((looked, context.read::<u32>("c", "x").unwrap()), (1, Some(7)));
+        let asked = Asked { principal: "ann", seen: Some(&[9, 2]) };
+        let changed = context.update_as::<u32, _>(asked, "c", "x", |_| Ok(Some((3, Transition::new()))));
+        assert_eq!(changed.await.unwrap(), Some(3));
+    }
 
     #[tokio::test]
     async fn an_answer_that_changes_nothing_waits_until_what_it_follows_from_is_on_the_disk() {

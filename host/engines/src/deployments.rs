@@ -13,7 +13,7 @@ mod steps;
 pub use machine::{PROMOTED, StartDeployment};
 
 use crate::results::{End, Owner, listen};
-use crate::{Context, Error, Tasks, belongings, to_value};
+use crate::{Asked, Context, Error, Tasks, belongings, to_value};
 use async_trait::async_trait;
 use machine::Change;
 use quarterdeck_model::Span;
@@ -98,10 +98,12 @@ impl Handle {
     /// Lets a deployment go on that waits for a person; `full`: without any of the steps that are left, whether it waits or not.
     ///
     /// # Errors
-    /// There is no such deployment, it is not under way, or it waits for nobody and is not to be promoted in full.
-    pub async fn promote(&self, id: &str, principal: &str, full: bool) -> Result<Deployment, Error> {
-        let promoted = self.0.change(id, Vec::new(), |deployment, now, ids| {
-            machine::promote(deployment, principal, full, now, ids).map(Some)
+    /// There is no such deployment, it is at another revision, it is not under way, or it waits for nobody and is not to be promoted
+    /// in full.
+    pub async fn promote(&self, id: &str, asked: impl Into<Asked<'_>>, full: bool) -> Result<Deployment, Error> {
+        let asked = asked.into();
+        let promoted = self.0.change(id, asked, Vec::new(), |deployment, now, ids| {
+            machine::promote(deployment, asked.principal, full, now, ids).map(Some)
         });
         promoted.await?.ok_or_else(|| Error::not_found(format!("deployment `{id}`")))
     }
@@ -109,10 +111,11 @@ impl Handle {
     /// Rolls a deployment back.
     ///
     /// # Errors
-    /// There is no such deployment, or it is not under way.
-    pub async fn abort(&self, id: &str, principal: &str, reason: &str) -> Result<Deployment, Error> {
-        let aborted = self.0.change(id, Vec::new(), |deployment, now, ids| {
-            machine::abort(deployment, principal, reason, now, ids).map(Some)
+    /// There is no such deployment, it is at another revision, or it is not under way.
+    pub async fn abort(&self, id: &str, asked: impl Into<Asked<'_>>, reason: &str) -> Result<Deployment, Error> {
+        let asked = asked.into();
+        let aborted = self.0.change(id, asked, Vec::new(), |deployment, now, ids| {
+            machine::abort(deployment, asked.principal, reason, now, ids).map(Some)
         });
         aborted.await?.ok_or_else(|| Error::not_found(format!("deployment `{id}`")))
     }
@@ -148,7 +151,13 @@ impl Shell {
     }
 
     /// Decides on the newest document, and again if someone else wrote first. `None`: there is no such deployment.
-    async fn change<F>(&self, id: &str, acks: Vec<Ack>, decide: F) -> Result<Option<Deployment>, Error>
+    async fn change<F>(
+        &self,
+        id: &str,
+        asked: Asked<'_>,
+        acks: Vec<Ack>,
+        decide: F,
+    ) -> Result<Option<Deployment>, Error>
     where
         F: Fn(Deployment, Timestamp, &IdSource) -> Result<Option<Change>, Error>,
     {
@@ -156,6 +165,7 @@ impl Shell {
         let mut conflicts = 0;
         loop {
             let Some(document) = context.store.get(Deployment::COLLECTION, id)? else { return Ok(None) };
+            asked.check(id, document.revision)?;
             let deployment: Deployment = document.decode()?;
             let Some(change) = decide(deployment.clone(), context.now(), &context.ids)? else {
                 context.store.settled().await?;
@@ -311,7 +321,7 @@ struct Results(Arc<Shell>);
 impl Owner for Results {
     async fn ended(&self, event: &StoredEvent, result: EffectResult, end: End, ack: Ack) -> Result<(), Error> {
         let reason = result.error.as_deref().unwrap_or("no reason given");
-        let ended = self.0.change(&event.event.subject, vec![ack], |deployment, now, ids| {
+        let ended = self.0.change(&event.event.subject, Asked::from("host"), vec![ack], |deployment, now, ids| {
             Ok(machine::ended(deployment, &result.effect, end, reason, now, ids))
         });
         ended.await.map(|_| ())

@@ -9,6 +9,9 @@ pub enum Error {
     /// What is asked for doesn't fit the state that the thing is in.
     #[error("{message}")]
     Conflict { message: String },
+    /// Whoever asked has seen another revision than the one that is there now.
+    #[error("`{id}` is at revision {revision} by now; hint: read it again and decide again")]
+    Changed { id: String, revision: u64 },
     /// What is asked for makes no sense, whatever the state.
     #[error("{message}")]
     Invalid { message: String },

@@ -11,7 +11,7 @@ mod gather;
 pub mod incident;
 pub mod trigger;
 
-use crate::{Context, Error, Tasks, to_value};
+use crate::{Asked, Context, Error, Tasks, to_value};
 use quarterdeck_model::domain::incident::Incident;
 use quarterdeck_model::event::{Event, EventFilter};
 use quarterdeck_model::store::{Page, StoreError};
@@ -29,20 +29,20 @@ impl Handle {
     /// Someone works on it. A second time changes nothing.
     ///
     /// # Errors
-    /// [`Error::NotFound`], and [`Error::Conflict`] if it is resolved.
-    pub async fn acknowledge(&self, id: &str, principal: &str) -> Result<Incident, Error> {
-        let now = self.0.context.now();
-        self.0.change(id, principal, |incident| incident::acknowledge(incident, principal, now)).await
+    /// [`Error::NotFound`], [`Error::Changed`], and [`Error::Conflict`] if it is resolved.
+    pub async fn acknowledge(&self, id: &str, asked: impl Into<Asked<'_>>) -> Result<Incident, Error> {
+        let (asked, now) = (asked.into(), self.0.context.now());
+        self.0.change(id, asked, |incident| incident::acknowledge(incident, asked.principal, now)).await
     }
 
     /// Someone says that it is over. A second time changes nothing. An alert that goes on firing opens another one only when it
     /// starts to fire anew.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
-    pub async fn resolve(&self, id: &str, principal: &str, note: Option<&str>) -> Result<Incident, Error> {
-        let now = self.0.context.now();
-        self.0.change(id, principal, |incident| Ok(incident::resolve(incident, principal, note, now))).await
+    /// [`Error::NotFound`], [`Error::Changed`].
+    pub async fn resolve(&self, id: &str, asked: impl Into<Asked<'_>>, note: Option<&str>) -> Result<Incident, Error> {
+        let (asked, now) = (asked.into(), self.0.context.now());
+        self.0.change(id, asked, |incident| Ok(incident::resolve(incident, asked.principal, note, now))).await
     }
 
     /// Adds an entry to the time line.
@@ -51,7 +51,7 @@ impl Handle {
     /// [`Error::NotFound`].
     pub async fn note(&self, id: &str, principal: &str, text: &str) -> Result<Incident, Error> {
         let now = self.0.context.now();
-        self.0.change(id, principal, |incident| Ok(Some(incident::remark(incident, principal, text, now)))).await
+        self.0.change(id, principal.into(), |incident| Ok(Some(incident::remark(incident, principal, text, now)))).await
     }
 
     /// Those that are not resolved, oldest first.
@@ -79,15 +79,15 @@ pub(crate) async fn start(context: &Context, tasks: &mut Tasks) -> Result<Handle
 }
 
 impl Incidents {
-    async fn change<F>(&self, id: &str, principal: &str, mut act: F) -> Result<Incident, Error>
+    async fn change<F>(&self, id: &str, asked: Asked<'_>, mut act: F) -> Result<Incident, Error>
     where
         F: FnMut(&mut Incident) -> Result<Option<incident::Told>, Error>,
     {
         let absent = || Error::not_found(format!("incident `{id}`"));
-        let changed = self.context.update::<Incident, _>(Incident::COLLECTION, id, |incident| {
+        let changed = self.context.update_as::<Incident, _>(asked, Incident::COLLECTION, id, |incident| {
             let mut incident = incident.ok_or_else(absent)?;
             let Some(told) = act(&mut incident)? else { return Ok(None) };
-            let event = self.event(told, &incident)?.principal(principal);
+            let event = self.event(told, &incident)?.principal(asked.principal);
             Ok(Some((incident, Transition::new().event(event))))
         });
         changed.await?.ok_or_else(absent)

@@ -7,7 +7,7 @@
 //! Not here: plugins (seen only through the ports in `quarterdeck_model::kind`), storage, HTTP.
 //!
 //! Layout
-//! - `context`: the ports, and the loop of reading, deciding and committing that all shells share
+//! - `context`: the ports, and the loop of reading, deciding and committing that all shells share; `asked`: who asks for a change
 //! - `outbox`: carries out effects under the contract of `quarterdeck_model::effect`
 //! - `monitoring`: collectors, rules, alerts
 //! - `slos`: objectives
@@ -27,6 +27,7 @@
     )
 )]
 
+mod asked;
 mod context;
 pub mod deployments;
 mod error;
@@ -45,6 +46,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use asked::Asked;
 pub use context::{Context, belongings, to_value, write};
 pub use error::Error;
 pub use tasks::Tasks;

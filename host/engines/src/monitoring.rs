@@ -11,7 +11,7 @@ mod cardinality;
 mod collect;
 mod rules;
 
-use crate::{Context, Error, Tasks};
+use crate::{Asked, Context, Error, Tasks};
 use quarterdeck_bus::Subscription;
 use quarterdeck_model::domain::Catalog;
 use quarterdeck_model::domain::alert::Alert;
@@ -66,9 +66,9 @@ impl Handle {
     /// Someone has seen it. Doing it again changes nothing.
     ///
     /// # Errors
-    /// [`Error::NotFound`], and [`Error::Conflict`] for an alert that doesn't fire.
-    pub async fn acknowledge(&self, fingerprint: &str, principal: &str) -> Result<Alert, Error> {
-        self.rules.acknowledge(fingerprint, principal).await
+    /// [`Error::NotFound`], [`Error::Changed`], and [`Error::Conflict`] for an alert that doesn't fire.
+    pub async fn acknowledge(&self, fingerprint: &str, asked: impl Into<Asked<'_>>) -> Result<Alert, Error> {
+        self.rules.acknowledge(fingerprint, asked.into()).await
     }
 
     /// Takes in samples that were sent to the host. Visible to readers on return, durable within a second.

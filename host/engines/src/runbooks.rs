@@ -13,7 +13,7 @@ mod triggers;
 pub use machine::{StartRun, check};
 
 use crate::results::{End, Owner, STORE_AGAIN, listen};
-use crate::{Context, Error, Tasks, to_value};
+use crate::{Asked, Context, Error, Tasks, to_value};
 use async_trait::async_trait;
 use machine::{Change, Ending};
 use quarterdeck_model::Span;
@@ -69,16 +69,16 @@ impl Handle {
     /// Ends a run, and gives it as it is then. What its step is doing is told to stop where it can be told.
     ///
     /// # Errors
-    /// There is no such run, or it has ended.
-    pub async fn cancel(&self, id: &str, principal: &str) -> Result<Run, Error> {
-        let context = &self.0.context;
+    /// There is no such run, it is at another revision, or it has ended.
+    pub async fn cancel(&self, id: &str, asked: impl Into<Asked<'_>>) -> Result<Run, Error> {
+        let (asked, context) = (asked.into(), &self.0.context);
         let mut effect = None;
-        let cancelled = context.update(Run::COLLECTION, id, |run: Option<Run>| {
+        let cancelled = context.update_as(asked, Run::COLLECTION, id, |run: Option<Run>| {
             let Some(run) = run else { return Ok(None) };
             effect = machine::in_flight(&run).cloned();
             let pending = self.0.pending(&run)?;
             let token = pending.as_ref().and_then(|(_, pending)| pending.token.clone());
-            let change = machine::cancel(run, token, principal, context.now(), &context.ids)?;
+            let change = machine::cancel(run, token, asked.principal, context.now(), &context.ids)?;
             Ok(Some(parts(change, withdrawn(pending))))
         });
         let run = cancelled.await?.ok_or_else(|| Error::not_found(format!("run `{id}`")))?;

@@ -5,7 +5,7 @@
 //! evaluation is made again on what they wrote.
 
 use super::alerts::{self, Alerts, Change, Evaluated, Seen};
-use crate::{Context, Error, belongings, to_value};
+use crate::{Asked, Context, Error, belongings, to_value};
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -247,12 +247,12 @@ impl Rules {
         Ok(())
     }
 
-    pub(super) async fn acknowledge(&self, fingerprint: &str, principal: &str) -> Result<Alert, Error> {
+    pub(super) async fn acknowledge(&self, fingerprint: &str, asked: Asked<'_>) -> Result<Alert, Error> {
         let absent = || Error::not_found(format!("alert `{fingerprint}`"));
         let known = self.alerts().into_iter().find(|alert| alert.fingerprint == fingerprint).ok_or_else(absent)?;
         let alert = self
             .context
-            .update::<Alert, _>(Alert::COLLECTION, fingerprint, |alert| {
+            .update_as::<Alert, _>(asked, Alert::COLLECTION, fingerprint, |alert| {
                 let mut alert = alert.ok_or_else(absent)?;
                 if alert.state == AlertState::Resolved {
                     return Err(Error::conflict("the alert is resolved already"));
@@ -260,9 +260,9 @@ impl Rules {
                 if alert.acknowledged_by.is_some() {
                     return Ok(None);
                 }
-                alert.acknowledged_by = Some(principal.to_owned());
+                alert.acknowledged_by = Some(asked.principal.to_owned());
                 let event = self.context.event("alert.acknowledged", fingerprint).data(to_value(&alert)?);
-                Ok(Some((alert, Transition::new().event(event.principal(principal)))))
+                Ok(Some((alert, Transition::new().event(event.principal(asked.principal)))))
             })
             .await?
             .ok_or_else(absent)?;
