@@ -33,7 +33,7 @@ pub(crate) fn head() -> OpenApi {
         .title("Quarterdeck")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(
-            "Reading is free on a loopback address; what changes anything needs the token. Every error is a problem document \
+            "Reading is free at this machine, by a loopback name; what changes anything needs the token, and so does reading from elsewhere. Every error is a problem document \
              (RFC 9457). Lists are asked for with `limit` and `cursor`. Names with slashes in a path are percent-encoded.",
         ))
         .license(Some(utoipa::openapi::License::new("Apache-2.0")))
@@ -53,7 +53,7 @@ fn build() -> Document {
     let mut parameters = HashMap::new();
     for (path, method, operation) in operations(&mut paths) {
         let names = query_parameters(operation);
-        complete(&method, operation);
+        complete(&method, operation, &schemas);
         parameters.insert((method, path), names);
     }
     paths.insert(
@@ -89,16 +89,40 @@ fn query_parameters(operation: &Map<String, Value>) -> BTreeSet<String> {
         .collect()
 }
 
-/// Adds what every operation has: errors, and the token and the idempotency key of what changes anything.
-fn complete(method: &Method, operation: &mut Map<String, Value>) {
+/// Adds what operations have in common, so that no handler has to say it: problems, the token, idempotency keys, and the headers and
+/// statuses that go with ETags.
+fn complete(method: &Method, operation: &mut Map<String, Value>, schemas: &Map<String, Value>) {
+    let given = |name: &str| header_parameter(operation, name).is_some();
+    let shown = given("If-None-Match");
+    let (changed, must) = (given("If-Match"), header_parameter(operation, "If-Match") == Some(true));
     if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {
-        responses.insert(
-            "default".to_owned(),
-            json!({
-                "description": "What went wrong.",
-                "content": {PROBLEM_JSON: {"schema": {"$ref": Problem::reference()}}}
-            }),
-        );
+        let refuse = |responses: &mut Map<String, Value>, status: &str, why: &str| {
+            responses.entry(status).or_insert_with(|| json!({"description": why}));
+        };
+        responses.insert("default".to_owned(), json!({"description": "What went wrong."}));
+        refuse(responses, "401", "The token is needed, or is not this host's.");
+        if !method.is_safe() {
+            refuse(
+                responses,
+                "409",
+                "It does not fit the present state, or the key's first request is still under way.",
+            );
+        }
+        if changed {
+            refuse(responses, "412", "The document has changed since it was seen.");
+        }
+        if must {
+            refuse(responses, "428", "It must be said which revision was seen.");
+        }
+        if shown {
+            responses.insert("304".to_owned(), json!({"description": "The client has it already."}));
+        }
+        for (status, response) in responses.iter_mut() {
+            describe(method, status, response, shown || changed);
+        }
+    }
+    if let Some(body) = operation.get_mut("requestBody").and_then(Value::as_object_mut) {
+        body.insert("required".to_owned(), json!(!may_be_left_out(body, schemas)));
     }
     if method.is_safe() {
         return;
@@ -111,5 +135,71 @@ fn complete(method: &Method, operation: &mut Map<String, Value>) {
             "description": "Sent again with the same key within a day, the request gives the same answer and does nothing.",
             "schema": {"type": "string", "minLength": 1, "maxLength": 255}
         }));
+    }
+}
+
+/// Whether the header must be sent; `None` where the operation does not know it.
+fn header_parameter(operation: &Map<String, Value>, name: &str) -> Option<bool> {
+    let parameters = operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
+    parameters
+        .filter(|parameter| {
+            parameter.get("in") == Some(&json!("header")) && parameter.get("name") == Some(&json!(name))
+        })
+        .map(|parameter| parameter.get("required") == Some(&json!(true)))
+        .next()
+}
+
+/// A body may be left out if nothing in it is needed.
+fn may_be_left_out(body: &Map<String, Value>, schemas: &Map<String, Value>) -> bool {
+    let reference = body.get("content").and_then(|content| content.pointer("/application~1json/schema/$ref"));
+    let name = reference.and_then(Value::as_str).and_then(|reference| reference.rsplit('/').next());
+    let schema = name.and_then(|name| schemas.get(name));
+    schema.is_some_and(|schema| {
+        schema.get("type") == Some(&json!("object"))
+            && schema.get("required").and_then(Value::as_array).is_none_or(Vec::is_empty)
+    })
+}
+
+/// The headers of a response, and the body of a refusal.
+fn describe(method: &Method, status: &str, response: &mut Value, tagged: bool) {
+    let Some(response) = response.as_object_mut() else { return };
+    let mut headers = match response.remove("headers") {
+        Some(Value::Object(headers)) => headers,
+        _ => Map::new(),
+    };
+    // What a handler declares it always sends.
+    headers.values_mut().filter_map(Value::as_object_mut).for_each(|header| {
+        header.insert("required".to_owned(), json!(true));
+    });
+    let located = headers.contains_key("Location");
+    let mut add = |name: &str, required: bool, description: &str, schema: Value| {
+        headers.insert(name.to_owned(), json!({"description": description, "required": required, "schema": schema}));
+    };
+    let text = || json!({"type": "string", "minLength": 1});
+    let succeeds = status.starts_with('2');
+    if status == "304" || (succeeds && (tagged || located) && response.contains_key("content")) {
+        let tag = json!({"type": "string", "pattern": "^\"[0-9]+\"$"});
+        add("ETag", true, "The document's revision: for `If-Match` and `If-None-Match`.", tag);
+    }
+    if succeeds && !method.is_safe() {
+        add(
+            "Idempotency-Replayed",
+            false,
+            "It is the answer to the first request with this key.",
+            json!({"const": "true"}),
+        );
+    }
+    if status == "401" {
+        add("WWW-Authenticate", true, "The scheme, `Bearer`.", text());
+    }
+    if matches!(status, "409" | "429" | "default") {
+        let seconds = json!({"type": "integer", "minimum": 1});
+        add("Retry-After", status == "429", "Seconds until it is worth another try.", seconds);
+    }
+    if !headers.is_empty() {
+        response.insert("headers".to_owned(), Value::Object(headers));
+    }
+    if status == "default" || status.starts_with('4') {
+        response.entry("content").or_insert_with(|| json!({PROBLEM_JSON: {"schema": {"$ref": Problem::reference()}}}));
     }
 }

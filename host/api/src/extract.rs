@@ -138,6 +138,12 @@ impl Params {
         }
     }
 
+    /// Words of an enumeration, as many as there are.
+    pub(crate) fn words<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<T>, Problem> {
+        let word = |text: &str| serde_json::from_value(serde_json::Value::String(text.to_owned()));
+        self.many(name).map(|text| word(text).map_err(|error| bad(name, &error.to_string()))).collect()
+    }
+
     /// One of the words of an enumeration.
     pub(crate) fn word<T: DeserializeOwned + Serialize>(&self, name: &str) -> Result<Option<T>, Problem> {
         match self.text(name)? {

@@ -33,7 +33,9 @@ fn admit(api: &Api, request: &Request, route: Option<&str>) -> Result<(), Proble
     let headers = request.headers();
     let host = security::check_host(headers, request.uri(), &api.options.allowed_hosts)?;
     security::check_origin(headers, &host)?;
-    security::check_token(request.method(), headers, api.options.token.as_deref())?;
+    if security::needs_token(request.method(), request.uri(), headers, &host) {
+        security::check_token(headers, api.options.token.as_deref())?;
+    }
     check_parameters(request, route)
 }
 

@@ -113,6 +113,8 @@ where
     if let Some(found) = store.get(COLLECTION, &id)? {
         let record: Record = found.decode()?;
         if now.since(record.at) < KEPT {
+            // A reader sees what a power cut may still take back, and so what would be told twice need not be true.
+            store.settled().await?;
             return replay(record, &hash);
         }
         expected = Expected::Revision(found.revision);

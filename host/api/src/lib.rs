@@ -16,8 +16,8 @@
 //!    the token need not be mentioned: `document` adds them.
 //! 2. List it in that file's `routes()`, and a new file in `resources::api`. A route that is not listed does not exist, and
 //!    a parameter that is not declared is refused.
-//! 3. `tests/` asks every GET route on an empty store and checks the answers against the document: add a request there
-//!    where the path has parameters.
+//! 3. `tests/` checks every answer against the document, its headers too. A test there fails as long as an operation was never
+//!    asked: what only reads is asked by itself, add a request where it changes something.
 
 #![cfg_attr(
     test,

@@ -2,25 +2,81 @@
 
 use crate::Api;
 use crate::problem::Problem;
+use crate::resources::PRINCIPAL;
 use axum::Json;
+use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+use http::header::{CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+use http::request::Parts;
+use quarterdeck_engines::Asked;
 use quarterdeck_model::store::Document;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 
 fn tag(revision: u64) -> String {
     format!("\"{revision}\"")
 }
 
-/// Whether the header names this revision; `None` where there is no such header.
-fn names(headers: &HeaderMap, name: &HeaderName, revision: u64) -> Option<bool> {
-    let mut values = headers.get_all(name).iter().peekable();
-    values.peek()?;
+/// Parameter of what shows a document, for the document of the API.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "read by the derive")]
+pub(crate) struct IfNoneMatch {
+    /// ETag of what the client has already.
+    #[param(rename = "If-None-Match")]
+    if_none_match: Option<String>,
+}
+
+/// What a client saw of the document that it wants to change, if it says so. It goes with the order to the engine, which makes
+/// the change to that revision or not at all.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(crate) struct IfMatch {
+    /// ETag of the document as it was seen. If it has changed since, nothing is done.
+    #[param(rename = "If-Match", value_type = Option<String>)]
+    seen: Option<Vec<u64>>,
+}
+
+impl IfMatch {
+    pub(crate) fn asked(&self) -> Asked<'_> {
+        Asked { principal: PRINCIPAL, seen: self.seen.as_deref() }
+    }
+
+    /// Tags are compared strongly here: a weak one is never the document's.
+    fn read(headers: &HeaderMap) -> Self {
+        let mut values = headers.get_all(IF_MATCH).iter().peekable();
+        if values.peek().is_none() {
+            return IfMatch { seen: None };
+        }
+        let mut seen = Vec::new();
+        for given in values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim) {
+            if given == "*" {
+                return IfMatch { seen: None };
+            }
+            let revision = given.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+            seen.extend(revision.and_then(|revision| revision.parse::<u64>().ok()));
+        }
+        IfMatch { seen: Some(seen) }
+    }
+}
+
+impl FromRequestParts<Arc<Api>> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Api>) -> Result<Self, Problem> {
+        Ok(IfMatch::read(&parts.headers))
+    }
+}
+
+/// Whether the client has this revision already.
+fn has(headers: &HeaderMap, revision: u64) -> bool {
     let tag = tag(revision);
-    let tags = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    Some(tags.map(str::trim).any(|given| given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag))
+    let tags = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    tags.flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|given| given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag)
 }
 
 /// A document as the answer to a GET, with its ETag; 304 if the client has it already.
@@ -31,7 +87,7 @@ pub(crate) fn show<T: Serialize + DeserializeOwned>(
     id: &str,
 ) -> Result<Response, Problem> {
     let document = find(api, collection, id)?;
-    let mut response = if names(headers, &IF_NONE_MATCH, document.revision) == Some(true) {
+    let mut response = if has(headers, document.revision) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         Json(document.decode::<T>()?).into_response()
@@ -61,19 +117,8 @@ pub(crate) fn created<T: Serialize>(api: &Api, collection: &str, id: &str, value
     Ok(response)
 }
 
-/// What a client wants to change must be what it saw, if it says what it saw.
-pub(crate) fn check(api: &Api, headers: &HeaderMap, collection: &str, id: &str) -> Result<(), Problem> {
-    let document = find(api, collection, id)?;
-    match names(headers, &IF_MATCH, document.revision) {
-        Some(false) => Err(Problem::precondition_failed(format!(
-            "`{id}` is at revision {} by now; hint: read it again and decide again",
-            document.revision
-        ))),
-        _ => Ok(()),
-    }
-}
-
-fn find(api: &Api, collection: &str, id: &str) -> Result<Document, Problem> {
+/// The document as it is; a problem where there is none.
+pub(crate) fn find(api: &Api, collection: &str, id: &str) -> Result<Document, Problem> {
     // A store refuses malformed ids; here they are merely unknown.
     let found = if id.is_empty() || id.contains('\0') { None } else { api.options.store.get(collection, id)? };
     found.ok_or_else(|| Problem::no_document(collection, id))
@@ -84,4 +129,24 @@ fn label(response: &mut Response, revision: u64) {
         response.headers_mut().insert(ETAG, tag);
     }
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_is_read_from_tags_and_only_strong_ones_count() {
+        let read = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.append(IF_MATCH, HeaderValue::from_static(value));
+            IfMatch::read(&headers).seen
+        };
+        assert_eq!(IfMatch::read(&HeaderMap::new()).seen, None);
+        assert_eq!(read("*"), None);
+        assert_eq!(read("\"3\", \"4\""), Some(vec![3, 4]));
+        for nothing in ["W/\"3\"", "3", "\"x\"", ""] {
+            assert_eq!(read(nothing), Some(Vec::new()), "{nothing}");
+        }
+    }
 }

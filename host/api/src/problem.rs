@@ -141,6 +141,7 @@ impl From<quarterdeck_engines::Error> for Problem {
         match error {
             Error::NotFound { .. } => Problem::not_found(detail),
             Error::Conflict { .. } => Problem::conflict(detail),
+            Error::Changed { .. } => Problem::precondition_failed(detail),
             Error::Invalid { .. } => Problem::invalid(detail),
             Error::Store(error) => error.into(),
             Error::Call(error) => error.into(),

@@ -47,9 +47,18 @@ pub(crate) fn check_origin(headers: &HeaderMap, host: &Authority) -> Result<(), 
     if same { Ok(()) } else { Err(Problem::forbidden(format!("pages of `{origin}` may not use this host"))) }
 }
 
-/// What changes anything needs the token.
-pub(crate) fn check_token(method: &Method, headers: &HeaderMap, token: Option<&str>) -> Result<(), Problem> {
-    let Some(token) = token.filter(|_| !method.is_safe()) else { return Ok(()) };
+/// What a proxy adds to a request that came to it from elsewhere.
+const FORWARDED: [&str; 5] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"];
+
+/// What changes anything needs the token. Reading is free to those who sit at this machine; under any other name, or through a
+/// proxy, it needs the token as well. `/healthz` says no more than that there is a host.
+pub(crate) fn needs_token(method: &Method, uri: &Uri, headers: &HeaderMap, host: &Authority) -> bool {
+    let here = is_loopback(host.host()) && !FORWARDED.iter().any(|name| headers.contains_key(*name));
+    !method.is_safe() || !(here || uri.path() == "/healthz")
+}
+
+pub(crate) fn check_token(headers: &HeaderMap, token: Option<&str>) -> Result<(), Problem> {
+    let Some(token) = token else { return Ok(()) };
     let given = one(headers, header::AUTHORIZATION)?.and_then(|value| value.split_once(' '));
     match given {
         Some((scheme, given)) if scheme.eq_ignore_ascii_case("bearer") && same(given.trim(), token) => Ok(()),
@@ -57,7 +66,8 @@ pub(crate) fn check_token(method: &Method, headers: &HeaderMap, token: Option<&s
             "the token is not this host's; hint: read it anew from the file that the daemon named at its start",
         )),
         None => Err(Problem::unauthorized(
-            "what changes anything needs the token; hint: send `Authorization: Bearer <token>`, the daemon names its file at its start",
+            "what changes anything needs the token, and so does reading from elsewhere; hint: send `Authorization: Bearer <token>`, \
+             the daemon names its file at its start",
         )),
     }
 }
@@ -136,16 +146,37 @@ mod tests {
     }
 
     #[test]
-    fn a_change_needs_the_right_token() {
-        let check = |method: Method, given: &str| {
-            check_token(&method, &headers(&[(header::AUTHORIZATION, given)]), Some("secret")).is_ok()
+    fn only_the_right_token_is_accepted() {
+        let check = |given: &str| check_token(&headers(&[(header::AUTHORIZATION, given)]), Some("secret")).is_ok();
+        for (given, accepted) in [
+            ("Bearer secret", true),
+            ("bearer secret", true),
+            ("Bearer secres", false),
+            ("Bearer secret2", false),
+            ("Basic secret", false),
+            ("secret", false),
+        ] {
+            assert_eq!(check(given), accepted, "{given}");
+        }
+        assert_eq!(check_token(&HeaderMap::new(), Some("x")).unwrap_err().status, 401);
+    }
+
+    #[test]
+    fn reading_is_free_at_this_machine_only() {
+        let needs = |method: Method, path: &'static str, name: &str, more: &[(HeaderName, &str)]| {
+            needs_token(&method, &Uri::from_static(path), &headers(more), &host(name).unwrap())
         };
-        assert!(check(Method::POST, "Bearer secret"));
-        assert!(check(Method::POST, "bearer secret"));
-        assert!(!check(Method::POST, "Bearer secres"));
-        assert!(!check(Method::DELETE, "Bearer secret2"));
-        assert!(!check(Method::PUT, "Basic secret"));
-        assert!(check(Method::GET, "Bearer wrong"));
-        assert_eq!(check_token(&Method::POST, &HeaderMap::new(), Some("x")).unwrap_err().status, 401);
+        for method in [Method::POST, Method::DELETE, Method::PUT, Method::PATCH] {
+            assert!(needs(method, "/healthz", "localhost", &[]));
+        }
+        for name in ["localhost:7700", "127.0.0.1", "[::1]:7700"] {
+            assert!(!needs(Method::GET, "/api/v1/status", name, &[]), "{name}");
+        }
+        assert!(needs(Method::GET, "/api/v1/status", "deck.example", &[]));
+        assert!(needs(Method::HEAD, "/metrics", "deck.example:443", &[]));
+        assert!(!needs(Method::GET, "/healthz", "deck.example", &[]));
+        for name in FORWARDED.map(HeaderName::from_static) {
+            assert!(needs(Method::GET, "/readyz", "127.0.0.1:7700", &[(name.clone(), "10.0.0.9")]), "{name}");
+        }
     }
 }

@@ -193,7 +193,7 @@ impl Default for EventSettings {
 pub struct ApiSettings {
     /// Larger bodies of requests are refused.
     pub body_limit_bytes: u64,
-    /// Names by which browsers may reach the API, beside the loopback names.
+    /// Names by which the API may be reached, beside the loopback names. By these, reading needs the token as well.
     pub allowed_hosts: Vec<String>,
 }
 

@@ -156,10 +156,10 @@ impl Daemon {
         let response =
             request.send().await.unwrap_or_else(|error| panic!("{method} {path}: {error:?}\n{}", self.log()));
         let status = response.status();
-        let content_type =
-            response.headers().get("content-type").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+        let headers = response.headers().clone();
+        let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
         let bytes = response.bytes().await.unwrap();
-        self.contract.check(method.as_str(), path, status.as_u16(), &content_type, &bytes);
+        self.contract.check(method.as_str(), path, status.as_u16(), header, Some(&bytes));
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
 

@@ -1,8 +1,9 @@
 //! Alerts: series that are abnormal, or were until lately.
 
-use super::{PRINCIPAL, Routes};
+use super::Routes;
 use crate::extract::{At, Params};
 use crate::paging::{List, Order, Slice, Slicing, stored};
+use crate::precondition::{IfMatch, IfNoneMatch};
 use crate::problem::Problem;
 use crate::schema::of;
 use crate::{Api, precondition};
@@ -22,16 +23,16 @@ pub(crate) fn routes() -> Routes {
 /// Alerts, by fingerprint.
 #[utoipa::path(get, path = "/alerts", tag = "alerts",
     params(Slicing,
-        ("state" = Option<String>, Query, description = "`pending`, `firing` or `resolved`."),
+        ("state" = Option<Vec<String>>, Query, description = "`pending`, `firing` or `resolved`. Repeatable."),
         ("severity" = Option<String>, Query, description = "`critical`, `high`, `medium`, `low` or `info`."),
         ("rule" = Option<String>, Query, description = "Name of the rule.")),
     responses((status = 200, description = "Alerts.", body = ref(of::<List<Alert>>()))))]
 async fn list_alerts(State(api): State<Arc<Api>>, params: Params) -> Result<Json<List<Alert>>, Problem> {
-    let state = params.word::<AlertState>("state")?;
+    let states = params.words::<AlertState>("state")?;
     let severity = params.word::<Severity>("severity")?;
     let rule = params.text("rule")?.map(str::to_owned);
     stored(&api, Alert::COLLECTION, Order::Id, Slice::of(&params)?, move |alert: &Alert| {
-        state.is_none_or(|state| alert.state == state)
+        (states.is_empty() || states.contains(&alert.state))
             && severity.is_none_or(|severity| alert.severity == severity)
             && rule.as_ref().is_none_or(|rule| alert.rule == *rule)
     })
@@ -40,7 +41,7 @@ async fn list_alerts(State(api): State<Arc<Api>>, params: Params) -> Result<Json
 
 /// One alert.
 #[utoipa::path(get, path = "/alerts/{fingerprint}", tag = "alerts",
-    params(("fingerprint" = String, Path, description = "Identity of rule and series.")),
+    params(IfNoneMatch, ("fingerprint" = String, Path, description = "Identity of rule and series.")),
     responses((status = 200, description = "The alert.", body = ref(of::<Alert>()))))]
 async fn get_alert(State(api): State<Arc<Api>>, At(id): At<String>, headers: HeaderMap) -> Result<Response, Problem> {
     precondition::show::<Alert>(&api, &headers, Alert::COLLECTION, &id)
@@ -48,15 +49,13 @@ async fn get_alert(State(api): State<Arc<Api>>, At(id): At<String>, headers: Hea
 
 /// Says that a person has seen it. It goes on as it is, and ends by itself.
 #[utoipa::path(post, path = "/alerts/{fingerprint}/acknowledge", tag = "alerts",
-    params(("fingerprint" = String, Path, description = "Identity of rule and series."),
-        ("If-Match" = Option<String>, Header, description = "ETag of the alert as it was seen.")),
+    params(IfMatch, ("fingerprint" = String, Path, description = "Identity of rule and series.")),
     responses((status = 200, description = "The alert as it is now.", body = ref(of::<Alert>()))))]
 async fn acknowledge_alert(
     State(api): State<Arc<Api>>,
     At(id): At<String>,
-    headers: HeaderMap,
+    seen: IfMatch,
 ) -> Result<Response, Problem> {
-    precondition::check(&api, &headers, Alert::COLLECTION, &id)?;
-    api.options.engines.monitoring.acknowledge(&id, PRINCIPAL).await?;
+    api.options.engines.monitoring.acknowledge(&id, seen.asked()).await?;
     precondition::changed::<Alert>(&api, Alert::COLLECTION, &id)
 }

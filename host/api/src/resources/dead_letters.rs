@@ -1,11 +1,11 @@
 //! Dead letters: effects and events that were given up on.
 
 use super::Routes;
-use crate::Api;
-use crate::extract::Params;
+use crate::extract::{At, Params};
 use crate::paging::{List, Order, Slice, Slicing, blocking, read};
 use crate::problem::Problem;
 use crate::schema::of;
+use crate::{Api, precondition};
 use axum::Json;
 use axum::extract::State;
 use quarterdeck_model::effect::DEAD_LETTERS;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use utoipa_axum::routes;
 
 pub(crate) fn routes() -> Routes {
-    Routes::new().routes(routes!(list_dead_letters))
+    Routes::new().routes(routes!(list_dead_letters)).routes(routes!(get_dead_letter))
 }
 
 /// What was given up on, with the reason.
@@ -40,4 +40,13 @@ async fn list_dead_letters(State(api): State<Arc<Api>>, params: Params) -> Resul
         read(&*store, DEAD_LETTERS, Order::Id, slice, show, |_| true)
     })
     .await
+}
+
+/// One dead letter.
+#[utoipa::path(get, path = "/dead-letters/{id}", tag = "events",
+    params(("id" = String, Path, description = "As the list has it.")),
+    responses((status = 200, description = "The dead letter.", body = ref(of::<DeadLetter>()))))]
+async fn get_dead_letter(State(api): State<Arc<Api>>, At(id): At<String>) -> Result<Json<DeadLetter>, Problem> {
+    let document = precondition::find(&api, DEAD_LETTERS, &id)?;
+    Ok(Json(DeadLetter { id: document.id, letter: document.value }))
 }

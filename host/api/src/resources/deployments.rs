@@ -3,6 +3,7 @@
 use super::{PRINCIPAL, Routes};
 use crate::extract::{At, Body, Optional, Params};
 use crate::paging::{List, Order, Slice, Slicing, stored};
+use crate::precondition::{IfMatch, IfNoneMatch};
 use crate::problem::Problem;
 use crate::schema::{of, taken};
 use crate::{Api, precondition};
@@ -52,7 +53,7 @@ async fn list_deployments(State(api): State<Arc<Api>>, params: Params) -> Result
 
 /// One deployment with its moves.
 #[utoipa::path(get, path = "/deployments/{id}", tag = "deployments",
-    params(("id" = String, Path, description = "`dep_...`")),
+    params(IfNoneMatch, ("id" = String, Path, description = "`dep_...`")),
     responses((status = 200, description = "The deployment.", body = ref(of::<Deployment>()))))]
 async fn get_deployment(
     State(api): State<Arc<Api>>,
@@ -65,7 +66,8 @@ async fn get_deployment(
 /// Starts a deployment. Answers when it is under way; a service has one at a time.
 #[utoipa::path(post, path = "/deployments", tag = "deployments",
     request_body(content = ref(taken::<NewDeployment>()), content_type = "application/json"),
-    responses((status = 201, description = "The deployment.", body = ref(of::<Deployment>()))))]
+    responses((status = 201, description = "The deployment.", body = ref(of::<Deployment>()),
+        headers(("Location" = String, description = "Where it is found.")))))]
 async fn start_deployment(State(api): State<Arc<Api>>, Body(new): Body<NewDeployment>) -> Result<Response, Problem> {
     let request = StartDeployment { revision: new.revision, principal: PRINCIPAL.to_owned() };
     let deployment = api.options.engines.deployments.start(&new.service, request).await?;
@@ -85,17 +87,15 @@ struct Promote {
 /// for nobody. The body may be left out.
 #[utoipa::path(post, path = "/deployments/{id}/promote", tag = "deployments",
     request_body(content = ref(taken::<Promote>()), content_type = "application/json"),
-    params(("id" = String, Path, description = "`dep_...`"),
-        ("If-Match" = Option<String>, Header, description = "ETag of the deployment as it was seen.")),
+    params(IfMatch, ("id" = String, Path, description = "`dep_...`")),
     responses((status = 200, description = "The deployment as it is now.", body = ref(of::<Deployment>()))))]
 async fn promote_deployment(
     State(api): State<Arc<Api>>,
     At(id): At<String>,
-    headers: HeaderMap,
+    seen: IfMatch,
     Optional(promote): Optional<Promote>,
 ) -> Result<Response, Problem> {
-    precondition::check(&api, &headers, Deployment::COLLECTION, &id)?;
-    api.options.engines.deployments.promote(&id, PRINCIPAL, promote.full).await?;
+    api.options.engines.deployments.promote(&id, seen.asked(), promote.full).await?;
     precondition::changed::<Deployment>(&api, Deployment::COLLECTION, &id)
 }
 
@@ -109,17 +109,15 @@ struct Abort {
 /// Rolls a deployment back. The body may be left out.
 #[utoipa::path(post, path = "/deployments/{id}/abort", tag = "deployments",
     request_body(content = ref(taken::<Abort>()), content_type = "application/json"),
-    params(("id" = String, Path, description = "`dep_...`"),
-        ("If-Match" = Option<String>, Header, description = "ETag of the deployment as it was seen.")),
+    params(IfMatch, ("id" = String, Path, description = "`dep_...`")),
     responses((status = 200, description = "The deployment as it is now.", body = ref(of::<Deployment>()))))]
 async fn abort_deployment(
     State(api): State<Arc<Api>>,
     At(id): At<String>,
-    headers: HeaderMap,
+    seen: IfMatch,
     Optional(abort): Optional<Abort>,
 ) -> Result<Response, Problem> {
-    precondition::check(&api, &headers, Deployment::COLLECTION, &id)?;
     let reason = abort.reason.as_deref().unwrap_or("a person asked for it");
-    api.options.engines.deployments.abort(&id, PRINCIPAL, reason).await?;
+    api.options.engines.deployments.abort(&id, seen.asked(), reason).await?;
     precondition::changed::<Deployment>(&api, Deployment::COLLECTION, &id)
 }

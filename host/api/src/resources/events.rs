@@ -150,7 +150,8 @@ fn backwards(
 /// Publishes an event of one's own. Answers when it is on the disk.
 #[utoipa::path(post, path = "/events", tag = "events",
     request_body(content = ref(taken::<NewEvent>()), content_type = "application/json"),
-    responses((status = 201, description = "The event with its place in the log.", body = ref(of::<StoredEvent>()))))]
+    responses((status = 201, description = "The event with its place in the log.", body = ref(of::<StoredEvent>())),
+        (status = 429, description = "This client publishes too fast.")))]
 async fn publish_event(
     State(api): State<Arc<Api>>,
     Body(new): Body<NewEvent>,

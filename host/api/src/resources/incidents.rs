@@ -1,8 +1,9 @@
 //! Incidents: what people work on.
 
-use super::{PRINCIPAL, Routes};
+use super::Routes;
 use crate::extract::{At, Optional, Params};
 use crate::paging::{List, Order, Slice, Slicing, stored};
+use crate::precondition::{IfMatch, IfNoneMatch};
 use crate::problem::Problem;
 use crate::schema::{of, taken};
 use crate::{Api, precondition};
@@ -28,14 +29,14 @@ pub(crate) fn routes() -> Routes {
 /// Incidents, newest first.
 #[utoipa::path(get, path = "/incidents", tag = "incidents",
     params(Slicing,
-        ("state" = Option<String>, Query, description = "`open`, `acknowledged` or `resolved`."),
+        ("state" = Option<Vec<String>>, Query, description = "`open`, `acknowledged` or `resolved`. Repeatable."),
         ("severity" = Option<String>, Query, description = "`critical`, `high`, `medium`, `low` or `info`.")),
     responses((status = 200, description = "Incidents.", body = ref(of::<List<Incident>>()))))]
 async fn list_incidents(State(api): State<Arc<Api>>, params: Params) -> Result<Json<List<Incident>>, Problem> {
-    let state = params.word::<IncidentState>("state")?;
+    let states = params.words::<IncidentState>("state")?;
     let severity = params.word::<Severity>("severity")?;
     stored(&api, Incident::COLLECTION, Order::Newest, Slice::of(&params)?, move |incident: &Incident| {
-        state.is_none_or(|state| incident.state == state)
+        (states.is_empty() || states.contains(&incident.state))
             && severity.is_none_or(|severity| incident.severity == severity)
     })
     .await
@@ -43,7 +44,7 @@ async fn list_incidents(State(api): State<Arc<Api>>, params: Params) -> Result<J
 
 /// One incident with its time line.
 #[utoipa::path(get, path = "/incidents/{id}", tag = "incidents",
-    params(("id" = String, Path, description = "`inc_...`")),
+    params(IfNoneMatch, ("id" = String, Path, description = "`inc_...`")),
     responses((status = 200, description = "The incident.", body = ref(of::<Incident>()))))]
 async fn get_incident(
     State(api): State<Arc<Api>>,
@@ -55,16 +56,14 @@ async fn get_incident(
 
 /// Says that a person works on it.
 #[utoipa::path(post, path = "/incidents/{id}/acknowledge", tag = "incidents",
-    params(("id" = String, Path, description = "`inc_...`"),
-        ("If-Match" = Option<String>, Header, description = "ETag of the incident as it was seen.")),
+    params(IfMatch, ("id" = String, Path, description = "`inc_...`")),
     responses((status = 200, description = "The incident as it is now.", body = ref(of::<Incident>()))))]
 async fn acknowledge_incident(
     State(api): State<Arc<Api>>,
     At(id): At<String>,
-    headers: HeaderMap,
+    seen: IfMatch,
 ) -> Result<Response, Problem> {
-    precondition::check(&api, &headers, Incident::COLLECTION, &id)?;
-    api.options.engines.incidents.acknowledge(&id, PRINCIPAL).await?;
+    api.options.engines.incidents.acknowledge(&id, seen.asked()).await?;
     precondition::changed::<Incident>(&api, Incident::COLLECTION, &id)
 }
 
@@ -79,16 +78,14 @@ struct Resolution {
 /// Ends it. The body may be left out.
 #[utoipa::path(post, path = "/incidents/{id}/resolve", tag = "incidents",
     request_body(content = ref(taken::<Resolution>()), content_type = "application/json"),
-    params(("id" = String, Path, description = "`inc_...`"),
-        ("If-Match" = Option<String>, Header, description = "ETag of the incident as it was seen.")),
+    params(IfMatch, ("id" = String, Path, description = "`inc_...`")),
     responses((status = 200, description = "The incident as it is now.", body = ref(of::<Incident>()))))]
 async fn resolve_incident(
     State(api): State<Arc<Api>>,
     At(id): At<String>,
-    headers: HeaderMap,
+    seen: IfMatch,
     Optional(resolution): Optional<Resolution>,
 ) -> Result<Response, Problem> {
-    precondition::check(&api, &headers, Incident::COLLECTION, &id)?;
-    api.options.engines.incidents.resolve(&id, PRINCIPAL, resolution.note.as_deref()).await?;
+    api.options.engines.incidents.resolve(&id, seen.asked(), resolution.note.as_deref()).await?;
     precondition::changed::<Incident>(&api, Incident::COLLECTION, &id)
 }

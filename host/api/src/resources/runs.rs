@@ -3,6 +3,7 @@
 use super::{PRINCIPAL, Routes};
 use crate::extract::{At, Body, Params};
 use crate::paging::{List, Order, Slice, Slicing, stored};
+use crate::precondition::{IfMatch, IfNoneMatch};
 use crate::problem::Problem;
 use crate::schema::{of, taken};
 use crate::{Api, precondition};
@@ -57,7 +58,7 @@ async fn list_runs(State(api): State<Arc<Api>>, params: Params) -> Result<Json<L
 
 /// One run with its steps.
 #[utoipa::path(get, path = "/runs/{id}", tag = "runbooks",
-    params(("id" = String, Path, description = "`run_...`")),
+    params(IfNoneMatch, ("id" = String, Path, description = "`run_...`")),
     responses((status = 200, description = "The run.", body = ref(of::<Run>()))))]
 async fn get_run(State(api): State<Arc<Api>>, At(id): At<String>, headers: HeaderMap) -> Result<Response, Problem> {
     precondition::show::<Run>(&api, &headers, Run::COLLECTION, &id)
@@ -66,7 +67,8 @@ async fn get_run(State(api): State<Arc<Api>>, At(id): At<String>, headers: Heade
 /// Starts a run. Answers when it is under way.
 #[utoipa::path(post, path = "/runs", tag = "runbooks",
     request_body(content = ref(taken::<NewRun>()), content_type = "application/json"),
-    responses((status = 201, description = "The run.", body = ref(of::<Run>()))))]
+    responses((status = 201, description = "The run.", body = ref(of::<Run>()),
+        headers(("Location" = String, description = "Where it is found.")))))]
 async fn start_run(State(api): State<Arc<Api>>, Body(new): Body<NewRun>) -> Result<Response, Problem> {
     let request = StartRun {
         inputs: new.inputs,
@@ -81,11 +83,9 @@ async fn start_run(State(api): State<Arc<Api>>, Body(new): Body<NewRun>) -> Resu
 
 /// Ends a run early. What a step has done stays done.
 #[utoipa::path(post, path = "/runs/{id}/cancel", tag = "runbooks",
-    params(("id" = String, Path, description = "`run_...`"),
-        ("If-Match" = Option<String>, Header, description = "ETag of the run as it was seen.")),
+    params(IfMatch, ("id" = String, Path, description = "`run_...`")),
     responses((status = 200, description = "The run as it is now.", body = ref(of::<Run>()))))]
-async fn cancel_run(State(api): State<Arc<Api>>, At(id): At<String>, headers: HeaderMap) -> Result<Response, Problem> {
-    precondition::check(&api, &headers, Run::COLLECTION, &id)?;
-    api.options.engines.runbooks.cancel(&id, PRINCIPAL).await?;
+async fn cancel_run(State(api): State<Arc<Api>>, At(id): At<String>, seen: IfMatch) -> Result<Response, Problem> {
+    api.options.engines.runbooks.cancel(&id, seen.asked()).await?;
     precondition::changed::<Run>(&api, Run::COLLECTION, &id)
 }

@@ -3,6 +3,7 @@
 use super::{PRINCIPAL, Routes};
 use crate::extract::{At, Body, Params};
 use crate::paging::{List, Order, Slice, Slicing, stored};
+use crate::precondition::IfNoneMatch;
 use crate::problem::Problem;
 use crate::schema::{of, taken};
 use crate::{Api, precondition};
@@ -45,7 +46,7 @@ async fn list_scans(State(api): State<Arc<Api>>, params: Params) -> Result<Json<
 
 /// One scan.
 #[utoipa::path(get, path = "/scans/{id}", tag = "scans",
-    params(("id" = String, Path, description = "`scan_...`")),
+    params(IfNoneMatch, ("id" = String, Path, description = "`scan_...`")),
     responses((status = 200, description = "The scan.", body = ref(of::<Scan>()))))]
 async fn get_scan(State(api): State<Arc<Api>>, At(id): At<String>, headers: HeaderMap) -> Result<Response, Problem> {
     precondition::show::<Scan>(&api, &headers, Scan::COLLECTION, &id)
@@ -54,7 +55,8 @@ async fn get_scan(State(api): State<Arc<Api>>, At(id): At<String>, headers: Head
 /// Starts a scan that the configuration names. Answers when it is under way.
 #[utoipa::path(post, path = "/scans", tag = "scans",
     request_body(content = ref(taken::<NewScan>()), content_type = "application/json"),
-    responses((status = 201, description = "The scan.", body = ref(of::<Scan>()))))]
+    responses((status = 201, description = "The scan.", body = ref(of::<Scan>()),
+        headers(("Location" = String, description = "Where it is found.")))))]
 async fn start_scan(State(api): State<Arc<Api>>, Body(new): Body<NewScan>) -> Result<Response, Problem> {
     let scan = api.options.engines.scans.start(&new.name, PRINCIPAL).await?;
     precondition::created(&api, Scan::COLLECTION, scan.id.as_str(), &scan)

@@ -2,7 +2,7 @@
 
 use super::Routes;
 use crate::Api;
-use crate::extract::Params;
+use crate::extract::{At, Params};
 use crate::paging::{List, Slice, Slicing, part};
 use crate::problem::Problem;
 use crate::schema::of;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use utoipa_axum::routes;
 
 pub(crate) fn routes() -> Routes {
-    Routes::new().routes(routes!(list_services))
+    Routes::new().routes(routes!(list_services)).routes(routes!(get_service))
 }
 
 /// A service, as configured and as it is.
@@ -34,9 +34,24 @@ async fn list_services(State(api): State<Arc<Api>>, params: Params) -> Result<Js
     let catalog = api.options.engines.catalog();
     let mut services = Vec::new();
     for (name, spec) in &catalog.services {
-        let found = api.options.store.get(ServiceRecord::COLLECTION, name)?;
-        let current = found.map(|document| document.decode()).transpose()?;
-        services.push(Service { name: name.clone(), spec: spec.clone(), current });
+        services.push(service(&api, name, spec)?);
     }
     Ok(part(services, &Slice::of(&params)?, |service| &service.name))
+}
+
+/// One service.
+#[utoipa::path(get, path = "/services/{name}", tag = "deployments",
+    params(("name" = String, Path, description = "Name in the configuration.")),
+    responses((status = 200, description = "The service.", body = ref(of::<Service>()))))]
+async fn get_service(State(api): State<Arc<Api>>, At(name): At<String>) -> Result<Json<Service>, Problem> {
+    match api.options.engines.catalog().services.get(&name) {
+        Some(spec) => service(&api, &name, spec).map(Json),
+        None => Err(Problem::no_document("services", &name)),
+    }
+}
+
+fn service(api: &Api, name: &str, spec: &ServiceSpec) -> Result<Service, Problem> {
+    let found = api.options.store.get(ServiceRecord::COLLECTION, name)?;
+    let current = found.map(|document| document.decode()).transpose()?;
+    Ok(Service { name: name.to_owned(), spec: spec.clone(), current })
 }

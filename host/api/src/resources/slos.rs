@@ -3,6 +3,7 @@
 use super::Routes;
 use crate::extract::{At, Params};
 use crate::paging::{List, Order, Slice, Slicing, stored};
+use crate::precondition::IfNoneMatch;
 use crate::problem::Problem;
 use crate::schema::of;
 use crate::{Api, precondition};
@@ -32,7 +33,7 @@ async fn list_slos(State(api): State<Arc<Api>>, params: Params) -> Result<Json<L
 
 /// One objective.
 #[utoipa::path(get, path = "/slos/{name}", tag = "slos",
-    params(("name" = String, Path, description = "Name in the configuration.")),
+    params(IfNoneMatch, ("name" = String, Path, description = "Name in the configuration.")),
     responses((status = 200, description = "The objective.", body = ref(of::<SloStatus>()))))]
 async fn get_slo(State(api): State<Arc<Api>>, At(name): At<String>, headers: HeaderMap) -> Result<Response, Problem> {
     precondition::show::<SloStatus>(&api, &headers, SloStatus::COLLECTION, &name)

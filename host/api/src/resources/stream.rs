@@ -45,7 +45,8 @@ pub(crate) fn routes() -> Routes {
         ("type" = Option<Vec<String>>, Query, description = "`incident.opened`, all of `incident.`, or the topic `incident`. Repeatable."),
         ("subject" = Option<String>, Query, description = "What the event is about: an id or a name."),
         ("Last-Event-ID" = Option<String>, Header, description = "The offset that was seen last; goes before `after`.")),
-    responses((status = 200, description = "The stream.", body = String, content_type = "text/event-stream")))]
+    responses((status = 200, description = "The stream.", body = String, content_type = "text/event-stream"),
+        (status = 429, description = "There are too many streams.")))]
 async fn stream_events(State(api): State<Arc<Api>>, params: Params, headers: HeaderMap) -> Result<Response, Problem> {
     let filter = filter(&params)?;
     let last = match headers.get("last-event-id") {

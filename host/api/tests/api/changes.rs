@@ -1,11 +1,13 @@
 //! What changes something: once per key, and only what the client saw.
 
 use crate::support::{START, deck, request};
+use crate::world::{like, world};
 use axum::body::Body;
 use http::Method;
 use quarterdeck_model::Span;
 use quarterdeck_model::event::EventFilter;
 use quarterdeck_model::store::Store;
+use quarterdeck_model::transition::{Expected, Transition};
 use serde_json::{Value, json};
 
 fn custom(subject: &str) -> Value {
@@ -124,9 +126,77 @@ async fn a_document_is_known_by_its_revision() {
     let again = deck.send(again).await;
     assert_eq!((again.status.as_u16(), again.body.len()), (304, 0));
     deck.put("alerts", "one", &alert()).await;
-    let stale = deck.post_with("/api/v1/alerts/one/acknowledge", &json!({}), &[("If-Match", "\"1\"")]).await;
-    assert_eq!(stale.status, 412);
     assert_eq!(deck.get("/api/v1/alerts/one").await.header("etag"), "\"2\"");
+}
+
+/// Every command on a document: the revision that the client saw goes with it. That it is one step with the commit is shown beside
+/// the engines' loop.
+#[tokio::test]
+async fn a_command_for_what_was_seen_is_refused_once_the_document_has_changed() {
+    let deck = world().await;
+    for (id, state) in [("dep_paused", "paused"), ("dep_going", "progressing")] {
+        let changes = json!({"state": state, "finished_at": null, "in_flight": []});
+        deck.put("deployments", id, &like("deployments", id, &changes)).await;
+    }
+    deck.put("runs", "run_going", &like("runs", "run_going", &json!({"state": "running", "finished_at": null}))).await;
+    for (document, command) in [
+        ("alerts/one", "acknowledge"),
+        ("incidents/one", "acknowledge"),
+        ("incidents/one", "resolve"),
+        ("deployments/dep_paused", "promote"),
+        ("deployments/dep_going", "abort"),
+        ("runs/run_going", "cancel"),
+    ] {
+        let path = format!("/api/v1/{document}");
+        let tag = deck.get(&path).await.header("etag").to_owned();
+        for stale in ["\"77\"", &format!("W/{tag}"), "\"x\""] {
+            let answer = deck.post_with(&format!("{path}/{command}"), &json!({}), &[("If-Match", stale)]).await;
+            assert_eq!(answer.status, 412, "{path} {stale}");
+            assert!(answer.json()["detail"].as_str().unwrap().contains("hint: read it again"));
+        }
+        assert_eq!(deck.get(&path).await.header("etag"), tag, "{path}: nothing was done");
+        let seen = format!("\"77\", {tag}");
+        let answer = deck.post_with(&format!("{path}/{command}"), &json!({}), &[("If-Match", &seen)]).await;
+        assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
+        assert_ne!(answer.header("etag"), tag);
+    }
+}
+
+#[tokio::test]
+async fn a_kept_answer_that_is_not_on_the_disk_is_not_given_again() {
+    let deck = deck().await;
+    let key = [("Idempotency-Key", "k1")];
+    let first = deck.post_with("/api/v1/events", &custom("a"), &key).await;
+    let mut record = deck.store.get("idempotency", "operator/k1").unwrap().unwrap();
+    record.value["answer"]["headers"]["content-type"] = json!("application/json; charset=utf-8");
+    let held = deck.faults.hold_syncs();
+    let kept = record.value.clone();
+    let rewrite = Transition::new().put("idempotency", "operator/k1", Expected::Any, record.value);
+    let mut rewritten = Box::pin(deck.store.commit(rewrite));
+    assert!(futures::poll!(&mut rewritten).is_pending());
+    while deck.store.get("idempotency", "operator/k1").unwrap().unwrap().revision == record.revision {
+        tokio::task::yield_now().await;
+    }
+    let event = custom("a");
+    let mut second = Box::pin(deck.post_with("/api/v1/events", &event, &key));
+    for _ in 0..1_000 {
+        assert!(futures::poll!(&mut second).is_pending(), "a power cut would take it back");
+        tokio::task::yield_now().await;
+    }
+    drop(held);
+    let second = second.await;
+    assert_eq!((second.status.as_u16(), &second.body), (201, &first.body));
+    assert_eq!(second.header("idempotency-replayed"), "true");
+    rewritten.await.unwrap();
+    // And if it never gets there, nobody is told of it.
+    let held = deck.faults.hold_syncs();
+    let again = Transition::new().put("idempotency", "operator/k1", Expected::Any, kept);
+    let mut lost = Box::pin(deck.store.commit(again));
+    assert!(futures::poll!(&mut lost).is_pending());
+    deck.faults.fail_next_sync();
+    drop(held);
+    assert!(lost.await.is_err());
+    assert_eq!(deck.post_with("/api/v1/events", &event, &key).await.status, 503);
 }
 
 #[tokio::test]

@@ -14,6 +14,9 @@ mod changes;
 mod contract;
 mod plugins;
 mod problems;
+#[path = "../../../../tests/src/harness/schema.rs"]
+mod schema;
 mod server;
 mod stream;
 mod support;
+mod world;

@@ -2,7 +2,7 @@
 
 use crate::support::{Answer, Deck, TOKEN, deck, deck_with, request};
 use axum::body::Body;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, ORIGIN};
 use http::{Method, Request};
 use quarterdeck_model::domain::Catalog;
 use serde_json::{Value, json};
@@ -120,6 +120,28 @@ async fn a_change_without_the_token_is_refused() {
         assert!(answer.header("www-authenticate").starts_with("Bearer"));
     }
     assert_eq!(deck.post("/api/v1/plugins/reload", &json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn who_reads_from_elsewhere_needs_the_token() {
+    let deck = deck().await;
+    let ask = async |path: &str, host: &str, more: &[(HeaderName, &str)]| {
+        let builder = Request::get(path).header(HOST, host);
+        let builder = more.iter().fold(builder, |builder, (name, value)| builder.header(name, *value));
+        deck.send(builder.body(Body::empty()).unwrap()).await
+    };
+    let bearer = format!("Bearer {TOKEN}");
+    let forwarded = HeaderName::from_static("x-forwarded-for");
+    for path in
+        ["/", "/readyz", "/metrics", "/api/v1/status", "/api/v1/incidents/none", "/api/v1/openapi.json", "/nothing"]
+    {
+        is(&ask(path, "deck.example", &[]).await, 401, "unauthorized");
+        is(&ask(path, "deck.example", &[(AUTHORIZATION, "Bearer wrong")]).await, 401, "unauthorized");
+        is(&ask(path, "127.0.0.1:7700", &[(forwarded.clone(), "10.0.0.9")]).await, 401, "unauthorized");
+        assert_ne!(ask(path, "deck.example", &[(AUTHORIZATION, &bearer)]).await.status, 401, "{path}");
+        assert_ne!(ask(path, "127.0.0.1:7700", &[]).await.status, 401, "{path}");
+    }
+    assert_eq!(ask("/healthz", "deck.example", &[]).await.status, 200);
 }
 
 #[tokio::test]

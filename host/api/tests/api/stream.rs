@@ -8,7 +8,6 @@ use quarterdeck_model::domain::Catalog;
 use quarterdeck_model::store::Store;
 use std::time::Duration;
 use tokio::time::timeout;
-use tower::ServiceExt;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -29,7 +28,7 @@ async fn open(deck: &Deck, query: &str, last: Option<&str>) -> Reader {
     if let Some(last) = last {
         builder = builder.header("Last-Event-ID", last);
     }
-    let response = deck.router.clone().oneshot(builder.body(Body::empty()).unwrap()).await.unwrap();
+    let response = deck.open(builder.body(Body::empty()).unwrap()).await;
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     Reader { body: response.into_body().into_data_stream(), buffer: String::new() }

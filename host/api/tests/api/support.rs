@@ -1,14 +1,14 @@
 //! A deck to ask, and the check of each answer.
 
-use crate::contract;
 use crate::plugins::{Absent, Listed, none};
+use crate::schema::Contract;
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use quarterdeck_api::{Api, BODY_LIMIT, Configuration, Options, router};
+use quarterdeck_api::{Api, BODY_LIMIT, Configuration, Options, openapi, router};
 use quarterdeck_bus::Bus;
 use quarterdeck_engines::Engines;
 use quarterdeck_model::clock::ManualClock;
@@ -19,7 +19,7 @@ use quarterdeck_model::store::Store;
 use quarterdeck_model::transition::{Expected, Transition};
 use quarterdeck_model::{Span, Timestamp};
 use quarterdeck_scheduler::{Scheduler, SystemClock};
-use quarterdeck_storage::Database;
+use quarterdeck_storage::{Database, Faults};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -36,6 +36,8 @@ pub(crate) struct Deck {
     pub(crate) bus: Bus,
     pub(crate) ids: Arc<IdSource>,
     pub(crate) shutdown: CancellationToken,
+    pub(crate) faults: Faults,
+    pub(crate) contract: Contract,
     _folder: TempDir,
 }
 
@@ -55,7 +57,10 @@ impl Answer {
     }
 }
 
-struct Fixed;
+/// A configuration whose files are `sound` or not.
+pub(crate) struct Fixed {
+    pub(crate) sound: bool,
+}
 
 #[async_trait]
 impl Configuration for Fixed {
@@ -68,7 +73,8 @@ impl Configuration for Fixed {
     }
 
     async fn reload(&self) -> Result<Value, Vec<String>> {
-        Err(vec!["quarterdeck.toml:3:10: expected an address".to_owned()])
+        let mistake = || vec!["quarterdeck.toml:3:10: expected an address".to_owned()];
+        self.sound.then(|| json!({"changed": false})).ok_or_else(mistake)
     }
 }
 
@@ -80,11 +86,22 @@ pub(crate) async fn deck() -> Deck {
 }
 
 pub(crate) async fn deck_with(catalog: Catalog, change: impl FnOnce(&mut Options)) -> Deck {
+    deck_over(Vec::new(), catalog, change).await
+}
+
+/// A document that was there before the host was started.
+pub(crate) type Kept = (&'static str, &'static str, Value);
+
+pub(crate) async fn deck_over(kept: Vec<Kept>, catalog: Catalog, change: impl FnOnce(&mut Options)) -> Deck {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::at(START));
     let mut options = quarterdeck_storage::Options::new(folder.path(), clock.clone());
     options.free_space_floor_bytes = 0;
+    let faults = options.faults.clone();
     let store = Database::open(options).unwrap();
+    for (collection, id, value) in kept {
+        store.commit(Transition::new().put(collection, id, Expected::Any, value)).await.unwrap();
+    }
     let shutdown = CancellationToken::new();
     let ids = Arc::new(IdSource::seeded(1));
     let limits = quarterdeck_bus::Options { producer_rate: 100, producer_burst: 2_000 };
@@ -124,12 +141,14 @@ pub(crate) async fn deck_with(catalog: Catalog, change: impl FnOnce(&mut Options
         body_limit: BODY_LIMIT,
         stream_buffer: 16,
         stall: Span::from_millis(200),
-        configuration: Arc::new(Fixed),
+        configuration: Arc::new(Fixed { sound: false }),
         metrics_page: Arc::new(|| "further 1\n".to_owned()),
         shutdown: shutdown.clone(),
     };
     change(&mut options);
-    Deck { router: router(Arc::new(Api::new(options))), store, clock, bus, ids, shutdown, _folder: folder }
+    let contract = Contract::new(serde_json::from_str(&openapi()).unwrap());
+    let router = router(Arc::new(Api::new(options)));
+    Deck { router, store, clock, bus, ids, shutdown, faults, contract, _folder: folder }
 }
 
 impl Drop for Deck {
@@ -151,8 +170,24 @@ impl Deck {
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes().to_vec();
         let answer = Answer { status: parts.status, headers: parts.headers, body };
-        contract::check(&method, &path, &answer);
+        self.check(&method, &path, &answer);
         answer
+    }
+
+    /// Panics unless the answer is as the document says.
+    fn check(&self, method: &Method, path: &str, answer: &Answer) {
+        let header = |name: &str| answer.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+        let body = (*method != Method::HEAD).then_some(answer.body.as_slice());
+        self.contract.check(method.as_str(), path, answer.status.as_u16(), header, body);
+    }
+
+    /// Asks for something that goes on for ever, and checks the head of the answer.
+    pub(crate) async fn open(&self, request: Request<Body>) -> Response<Body> {
+        let path = request.uri().path().to_owned();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        self.contract.check("GET", &path, response.status().as_u16(), header, None);
+        response
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
