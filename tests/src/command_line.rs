@@ -1,16 +1,27 @@
 //! The command line, as people and scripts use it.
 
-use crate::harness::Setup;
-use serde_json::Value;
+use crate::harness::daemon::BINARY;
+use crate::harness::{Daemon, Setup, eventually};
+use serde_json::{Value, json};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[tokio::test]
-async fn every_noun_can_be_listed_as_a_table_and_as_json() {
+async fn every_noun_can_be_listed_and_shown_as_a_table_and_as_json() {
     let daemon = Setup::new().start().await;
-    let lists: [&[&str]; 12] = [
+    let run = daemon.command_line(&["runbook", "run", "system-health-check", "--dry-run", "--detach"]);
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    let run = text(&run.stdout).trim().to_owned();
+    let scan = daemon.command_line(&["scan", "default", "--json"]);
+    let scan: Value = serde_json::from_slice(&scan.stdout).unwrap();
+    let lists: [&[&str]; 16] = [
         &["plugin", "list"],
         &["instance", "list"],
         &["job", "list"],
@@ -19,23 +30,241 @@ async fn every_noun_can_be_listed_as_a_table_and_as_json() {
         &["alert", "list"],
         &["incident", "list"],
         &["findings"],
+        &["scan", "list"],
         &["deployment", "list"],
+        &["service", "list"],
+        &["notification", "list"],
+        &["dead-letter", "list"],
         &["runbook", "list"],
         &["runbook", "runs"],
         &["slo", "list"],
     ];
-    for arguments in lists {
+    let shown: [&[&str]; 8] = [
+        &["status"],
+        &["plugin", "show", "http-probe"],
+        &["instance", "show", "http-probe/self"],
+        &["job", "show", "collect/system/local"],
+        &["scan", "show", scan["scan"]["id"].as_str().unwrap()],
+        &["runbook", "show", "system-health-check"],
+        &["runbook", "show-run", &run],
+        &["metric", "push", "from_a_script", "4.5", "--label", "job=backup"],
+    ];
+    for (arguments, array) in lists.iter().map(|list| (list, true)).chain(shown.iter().map(|one| (one, false))) {
         let table = daemon.command_line(arguments);
         assert!(table.status.success(), "{arguments:?}: {}", text(&table.stderr));
         assert!(!table.stdout.is_empty(), "{arguments:?}");
-        let json = daemon.command_line(&[arguments, &["--json"]].concat());
+        let people = text(&table.stdout);
+        assert!(
+            !people.contains("{\"") && !people.contains("[{") && !people.contains("\":"),
+            "{arguments:?}: {people}"
+        );
+        let json = daemon.command_line(&[arguments, &["--json"][..]].concat());
         let value: Value =
             serde_json::from_slice(&json.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
-        assert!(value.is_array(), "{arguments:?}: {value}");
+        assert_eq!(value.is_array(), array, "{arguments:?}: {value}");
+        assert!(array || value.is_object(), "{arguments:?}: {value}");
     }
-    let status = daemon.command_line(&["status", "--json"]);
-    assert!(status.status.success(), "{}", text(&status.stderr));
-    assert!(serde_json::from_slice::<Value>(&status.stdout).unwrap().is_object());
+    let runbooks = text(&daemon.command_line(&["runbook", "list"]).stdout);
+    assert!(runbooks.contains("System health check"), "its title: {runbooks}");
+    let latest = daemon.command_line(&["metric", "latest", "from_a_script", "--json"]);
+    let latest: Value = serde_json::from_slice(&latest.stdout).unwrap();
+    assert_eq!((&latest[0]["value"], &latest[0]["labels"]["job"]), (&json!(4.5), &json!("backup")));
+    assert!(text(&daemon.command_line(&["metric", "range", "from_a_script"]).stdout).contains("4.5"));
+    for nothing in [["alert", "show"], ["slo", "show"], ["service", "show"], ["dead-letter", "show"], ["job", "show"]] {
+        let output = daemon.command_line(&[nothing[0], nothing[1], "nothing/here"]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains("there is no `nothing/here`"), "{nothing:?}: {}", text(&output.stderr));
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_is_cut_says_how_much_is_left() {
+    let daemon = Setup::new().start().await;
+    for _ in 0..3 {
+        let run = daemon.command_line(&["runbook", "run", "system-health-check", "--dry-run"]);
+        assert!(run.status.success(), "{}", text(&run.stderr));
+    }
+    let all = daemon.command_line(&["runbook", "runs"]);
+    assert!(!text(&all.stderr).contains("more"), "{}", text(&all.stderr));
+    let cut = daemon.command_line(&["runbook", "runs", "--limit", "1", "--json"]);
+    assert_eq!(serde_json::from_slice::<Value>(&cut.stdout).unwrap().as_array().unwrap().len(), 1);
+    assert_eq!(text(&cut.stderr), "... and 2 more; hint: --limit\n");
+}
+
+#[tokio::test]
+async fn what_a_terminal_would_obey_is_shown_instead() {
+    let daemon = Setup::new().start().await;
+    let event = json!({"type": "custom.a", "subject": "\u{1b}[2J\u{7}\nx", "data": {}});
+    daemon.post("/api/v1/events", &event).await;
+    let listed = text(&daemon.command_line(&["events", "list", "--type", "custom"]).stdout);
+    assert!(listed.contains("\\u{1b}[2J\\u{7}\\nx"), "{listed}");
+    assert!(!listed.contains('\u{1b}') && !listed.contains('\u{7}'), "{listed:?}");
+}
+
+#[tokio::test]
+async fn errors_and_mistakes_in_the_configuration_come_as_json_for_tools() {
+    let daemon = Setup::new().start().await;
+    let output = daemon.command_line(&["incident", "show", "inc_none", "--json"]);
+    let error: Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!((output.status.code(), &error["problem"]["status"]), (Some(1), &json!(404)), "{error:#}");
+    let output = daemon.command_line(&["status", "--json", "--url", "http://127.0.0.1:1"]);
+    let error: Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert!(error["error"].as_str().unwrap().contains("failed to reach") && error["problem"].is_null(), "{error:#}");
+    let setup = Setup::new();
+    let good = setup.run(&["config", "check", "--json"]);
+    assert_eq!(serde_json::from_slice::<Value>(&good.stdout).unwrap()["valid"], true);
+    setup.write("quarterdeck.toml", "[storage]\nkeep-events = 5\nkep-samples = \"1d\"\n");
+    let bad = setup.run(&["config", "check", "--json"]);
+    let mistakes: Value = serde_json::from_slice(&bad.stdout).unwrap();
+    assert_eq!((bad.status.code(), &mistakes["valid"]), (Some(1), &json!(false)));
+    assert_eq!(mistakes["problems"][0]["place"]["line"], 2, "{mistakes:#}");
+    assert!(mistakes["problems"][0]["place"]["file"].as_str().unwrap().ends_with("quarterdeck.toml"));
+}
+
+/// Lines as they come, until nobody wants them any more: then the pipe is closed.
+fn lines(child: &mut Child) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    let output = BufReader::new(child.stdout.take().unwrap());
+    std::thread::spawn(move || {
+        for line in output.lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Ended with the test, however that ends.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_tail_goes_on_without_a_gap_when_the_daemon_is_started_anew_and_ends_when_nobody_reads() {
+    const SOON: Duration = Duration::from_secs(60);
+    let daemon = Setup::new().start().await;
+    let told = daemon.setup.folder.path().join("tail-stderr");
+    let mut command = daemon.setup.command(&["events", "tail", "--type", "custom", "--json"]);
+    let mut tail = Ended(command.stdout(Stdio::piped()).stderr(File::create(&told).unwrap()).spawn().unwrap());
+    let lines = lines(&mut tail.0);
+    let publish = async |daemon: &Daemon, subject: &str| {
+        daemon.post("/api/v1/events", &json!({"type": "custom.test", "subject": subject})).await;
+    };
+    let subject = |line: &str| serde_json::from_str::<Value>(line).unwrap()["subject"].as_str().unwrap().to_owned();
+    // It is there once it shows something.
+    eventually("the tail's first line", SOON, async || {
+        publish(&daemon, "before").await;
+        lines.try_recv().ok()
+    })
+    .await;
+    publish(&daemon, "last").await;
+    while subject(&lines.recv_timeout(SOON).unwrap()) != "last" {}
+    // Killed, and at another port afterwards. What is published before the tail is back must not be missed.
+    let daemon = daemon.kill().start().await;
+    for number in 0..5 {
+        publish(&daemon, &number.to_string()).await;
+    }
+    let seen: Vec<String> = (0..5).map(|_| subject(&lines.recv_timeout(SOON).unwrap())).collect();
+    assert_eq!(seen, ["0", "1", "2", "3", "4"]);
+    let said = std::fs::read_to_string(&told).unwrap();
+    assert!(said.contains("the stream ended; connecting again") && said.contains("connected again, behind"), "{said}");
+    drop(lines);
+    let status = eventually("the tail's end", SOON, async || {
+        publish(&daemon, "nobody reads").await;
+        tail.0.try_wait().unwrap()
+    })
+    .await;
+    assert!(status.success(), "{status}: {}", std::fs::read_to_string(&told).unwrap());
+    assert!(!std::fs::read_to_string(&told).unwrap().contains("panicked"));
+}
+
+#[test]
+fn completions_into_a_closed_pipe_are_no_defect() {
+    let mut command = Setup::new().command(&["completions", "bash"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_is_kept_back_from_reads_and_sent_with_changes() {
+    let other = crate::harness::receiver::Receiver::start().await;
+    let setup = Setup::new();
+    std::fs::create_dir_all(setup.data_dir()).unwrap();
+    std::fs::write(setup.data_dir().join("token"), "the-token").unwrap();
+    let url = other.url();
+    setup.run(&["status", "--url", &url]);
+    setup.run(&["events", "tail", "--url", &url]);
+    setup.run(&["plugin", "reload", "--url", &url]);
+    let received = other.received();
+    let given: Vec<_> =
+        received.iter().map(|request| (request.path.as_str(), request.header("authorization"))).collect();
+    let expected = [("/api/v1/status", ""), ("/api/v1/events", ""), ("/api/v1/plugins/reload", "Bearer the-token")];
+    assert_eq!(given, expected);
+}
+
+/// The lines of code blocks, and what stands between single ticks, that call this program.
+fn commands_of_the_readme() -> Vec<String> {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).unwrap();
+    let lines = readme.lines().filter(|line| line.starts_with("target/release/quarterdeck ")).map(str::to_owned);
+    let inline =
+        readme.split('`').skip(1).step_by(2).filter(|code| code.starts_with("quarterdeck ")).map(str::to_owned);
+    lines.chain(inline).collect()
+}
+
+#[tokio::test]
+async fn the_commands_of_the_readme_work_as_they_stand_there() {
+    let daemon = Setup::new().start().await;
+    for metric in ["cpu_usage_percent", "probe_success", "disk_used_percent"] {
+        eventually(metric, Duration::from_secs(60), async || daemon.latest(&format!("metric={metric}")).await).await;
+    }
+    // As in the repository, and as installed; with a home folder of its own.
+    let place = daemon.setup.folder.path().join("repository");
+    std::fs::create_dir_all(place.join("target/release")).unwrap();
+    std::os::unix::fs::symlink(BINARY, place.join("target/release/quarterdeck")).unwrap();
+    let path = std::env::join_paths([place.join("target/release"), "/usr/bin".into(), "/bin".into()]).unwrap();
+    let commands = commands_of_the_readme();
+    assert!(commands.len() >= 9, "{commands:#?}");
+    for written in commands {
+        let (said, fails_with) = match written.as_str() {
+            "target/release/quarterdeck events tail" => {
+                ("timeout 5 target/release/quarterdeck events tail --after 0", None)
+            }
+            "quarterdeck deploy <name> <revision>" => {
+                ("quarterdeck deploy shop r2", Some("there is no service `shop`"))
+            }
+            whole => (whole, None),
+        };
+        assert!(!said.contains('<'), "nobody can run `{said}`");
+        let mut command = daemon.setup.command(&[]);
+        let mut shell = Command::new("sh");
+        for (name, value) in command.get_envs() {
+            if let Some(value) = value {
+                shell.env(name, value);
+            }
+        }
+        shell.env("PATH", &path).env("HOME", daemon.setup.folder.path()).current_dir(&place);
+        command = shell;
+        let output = command.args(["-c", said]).stdin(Stdio::null()).output().unwrap();
+        let (printed, errors) = (text(&output.stdout), text(&output.stderr));
+        match (fails_with, output.status.code()) {
+            (Some(reason), code) => assert!(code == Some(1) && errors.contains(reason), "{written}: {errors}"),
+            // Ended by `timeout`, which is what it takes.
+            (None, Some(124)) if said.starts_with("timeout ") => assert!(printed.lines().count() > 3, "{printed}"),
+            // A machine that is busy is not well, and the check says with which figure.
+            (None, Some(1)) if said.contains("runbook run") => {
+                assert!(printed.contains("run_") && printed.contains("usage"), "{printed} {errors}");
+            }
+            (None, code) => assert!(code == Some(0) && !printed.is_empty(), "{written}: {code:?} {printed} {errors}"),
+        }
+    }
 }
 
 #[test]

@@ -75,6 +75,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Incident(Incident),
     /// Scan now, and print what was found
+    #[command(args_conflicts_with_subcommands = true)]
     Scan {
         /// Name of the scan
         #[arg(default_value = "default")]
@@ -82,12 +83,16 @@ pub(crate) enum Command {
         /// Exit with 1 if there are open findings at least this severe
         #[arg(long, value_name = "SEVERITY")]
         fail_on: Option<String>,
+        #[command(subcommand)]
+        past: Option<Scan>,
     },
     /// What scans found
     Findings {
         /// Also those that were fixed
         #[arg(long)]
         all: bool,
+        #[command(flatten)]
+        limit: Limit,
     },
     /// Deploy a revision of a service, and watch it
     Deploy {
@@ -103,6 +108,15 @@ pub(crate) enum Command {
     /// Runbooks and their runs
     #[command(subcommand)]
     Runbook(Runbook),
+    /// What can be deployed
+    #[command(subcommand)]
+    Service(Service),
+    /// Messages to people, and whether they arrived
+    #[command(subcommand)]
+    Notification(Notification),
+    /// What was given up on, with the reason
+    #[command(subcommand)]
+    DeadLetter(DeadLetter),
     /// Service level objectives
     #[command(subcommand)]
     Slo(Slo),
@@ -118,6 +132,14 @@ pub(crate) enum Command {
 
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct RunDaemon {}
+
+/// How much of a list is fetched.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Limit {
+    /// At most so many; how many are left is said
+    #[arg(long, default_value_t = 100, value_name = "NUMBER")]
+    pub(crate) limit: usize,
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Plugin {
@@ -141,6 +163,8 @@ pub(crate) enum Instance {
 pub(crate) enum Job {
     /// All jobs
     List,
+    /// One job: `collect/system/local`
+    Show { name: String },
     /// Run one now
     Run { name: String },
 }
@@ -164,6 +188,14 @@ pub(crate) enum Metric {
         /// How far back
         #[arg(long, default_value = "15m", value_parser = humantime::parse_duration)]
         since: std::time::Duration,
+    },
+    /// Hand in a sample
+    Push {
+        metric: String,
+        value: f64,
+        /// Labels of its series
+        #[arg(long = "label", value_name = "NAME=VALUE")]
+        labels: Vec<String>,
     },
 }
 
@@ -204,7 +236,11 @@ pub(crate) enum Alert {
         /// Also those that were resolved
         #[arg(long)]
         all: bool,
+        #[command(flatten)]
+        limit: Limit,
     },
+    /// One alert
+    Show { fingerprint: String },
     /// Say that someone looks at it
     Ack { fingerprint: String },
 }
@@ -213,8 +249,11 @@ pub(crate) enum Alert {
 pub(crate) enum Incident {
     /// Incidents that are not resolved
     List {
+        /// Also those that were resolved
         #[arg(long)]
         all: bool,
+        #[command(flatten)]
+        limit: Limit,
     },
     /// One incident with its time line
     Show { id: String },
@@ -231,10 +270,10 @@ pub(crate) enum Incident {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Deployment {
-    List,
-    Show {
-        id: String,
-    },
+    /// Deployments, the newest first
+    List(Limit),
+    /// One deployment with its moves
+    Show { id: String },
     /// Go on where it waits for a person
     Promote {
         id: String,
@@ -270,7 +309,7 @@ pub(crate) enum Runbook {
         detach: bool,
     },
     /// Runs, the newest first
-    Runs,
+    Runs(Limit),
     /// One run
     ShowRun { id: String },
     /// Stop a run
@@ -281,6 +320,44 @@ pub(crate) enum Runbook {
 pub(crate) enum Slo {
     /// All objectives with what was attained
     List,
+    /// One objective
+    Show { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Scan {
+    /// Scans that were made, the newest first
+    List(Limit),
+    /// One scan
+    Show { id: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Service {
+    /// All services, and the revisions that they run
+    List,
+    /// One service
+    Show { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Notification {
+    /// Messages, the newest first
+    List {
+        /// Only those in this state: pending, delivered or failed
+        #[arg(long)]
+        state: Option<String>,
+        #[command(flatten)]
+        limit: Limit,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadLetter {
+    /// Dead letters
+    List(Limit),
+    /// One dead letter, whole
+    Show { id: String },
 }
 
 #[derive(Debug, Subcommand)]

@@ -35,28 +35,71 @@ pub(crate) fn default_data_dir(global: &Global) -> Result<PathBuf> {
 pub(crate) struct Client {
     base: String,
     token: Option<String>,
+    /// Whether the daemon is on this machine, as far as its address tells.
+    here: bool,
     http: reqwest::Client,
+}
+
+/// Items of a list, and how many more there are.
+pub(crate) struct Listed {
+    pub(crate) items: Vec<Value>,
+    /// Counted up to [`COUNTED`].
+    pub(crate) left: usize,
+}
+
+/// Items that are counted behind those that are asked for.
+pub(crate) const COUNTED: usize = 5_000;
+/// Items of one request.
+const PART: usize = 500;
+
+/// An answer that is not a success, as the daemon gave it.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    message: String,
+    /// The problem document.
+    pub(crate) problem: Value,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Where the daemon answers, and the token to be sent there.
+fn address(global: &Global, folder: &std::path::Path) -> Result<(String, bool, Option<String>)> {
+    let written = |path: PathBuf| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+    let named = match (&global.url, &global.listen) {
+        (Some(url), _) => Some(url.trim_end_matches('/').to_owned()),
+        (None, Some(listen)) => Some(format!("http://{listen}")),
+        (None, None) => written(folder.join(ADDRESS_FILE)),
+    };
+    let announced = named.is_some();
+    let base = named.unwrap_or_else(|| "http://127.0.0.1:7700".to_owned());
+    let here = reqwest::Url::parse(&base).ok().is_some_and(|url| url.host_str().is_some_and(is_loopback));
+    let token = match &global.token_file {
+        Some(path) => Some(written(path.clone()).with_context(|| format!("failed to read {}", path.display()))?),
+        // At an address that nobody named, anybody may be listening; and the token of this machine's daemon is no other machine's.
+        None if announced && here => written(folder.join(TOKEN_FILE)),
+        None => None,
+    };
+    Ok((base, here, token))
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 impl Client {
     pub(crate) fn new(global: &Global) -> Result<Self> {
         crate::daemon::install_crypto();
         let folder = data_dir(global)?;
-        let written = |path: PathBuf| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
-        let base = match (&global.url, &global.listen) {
-            (Some(url), _) => url.trim_end_matches('/').to_owned(),
-            (None, Some(listen)) => format!("http://{listen}"),
-            (None, None) => written(folder.join(ADDRESS_FILE)).unwrap_or_else(|| "http://127.0.0.1:7700".to_owned()),
-        };
-        let announced = written(folder.join(ADDRESS_FILE)).is_some() || global.url.is_some() || global.listen.is_some();
-        let token = match &global.token_file {
-            Some(path) => Some(written(path.clone()).with_context(|| format!("failed to read {}", path.display()))?),
-            // At an address that nobody named, anybody may be listening.
-            None if announced => written(folder.join(TOKEN_FILE)),
-            None => None,
-        };
+        let (base, here, token) = address(global, &folder)?;
         let http = reqwest::Client::builder().no_proxy().build()?;
-        Ok(Client { base, token, http })
+        Ok(Client { base, token, here, http })
     }
 
     pub(crate) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value> {
@@ -69,29 +112,42 @@ impl Client {
 
     /// All items of a list, page by page, at most `limit`.
     pub(crate) async fn list(&self, path: &str, query: &[(&str, String)], limit: usize) -> Result<Vec<Value>> {
-        let mut items = Vec::new();
+        Ok(self.walk(path, query, limit, 0).await?.items)
+    }
+
+    /// The first items of a list, and how many more there are.
+    pub(crate) async fn first(&self, path: &str, query: &[(&str, String)], limit: usize) -> Result<Listed> {
+        self.walk(path, query, limit, COUNTED).await
+    }
+
+    async fn walk(&self, path: &str, query: &[(&str, String)], limit: usize, counted: usize) -> Result<Listed> {
+        let mut listed = Listed { items: Vec::new(), left: 0 };
         let mut cursor: Option<String> = None;
-        while items.len() < limit {
+        while listed.items.len() < limit || (cursor.is_some() && listed.left < counted) {
+            let wanted = if listed.items.len() < limit { limit - listed.items.len() } else { PART };
             let mut query = query.to_vec();
-            query.push(("limit", (limit - items.len()).min(500).to_string()));
+            query.push(("limit", wanted.min(PART).to_string()));
             query.extend(cursor.take().map(|cursor| ("cursor", cursor)));
             let mut page = self.get(path, &query).await?;
             let Some(Value::Array(more)) = page.get_mut("items").map(Value::take) else {
                 bail!("the daemon's answer to {path} is not a list");
             };
-            items.extend(more);
+            match limit.checked_sub(listed.items.len()) {
+                None | Some(0) => listed.left += more.len(),
+                Some(_) => listed.items.extend(more),
+            }
             match page.get("next_cursor").and_then(Value::as_str) {
                 Some(next) => cursor = Some(next.to_owned()),
                 None => break,
             }
         }
-        items.truncate(limit);
-        Ok(items)
+        Ok(listed)
     }
 
-    /// The event stream; lines come as they are sent.
-    pub(crate) async fn stream(&self, path: &str, query: &[(&str, String)]) -> Result<reqwest::Response> {
-        let response = self.request(Method::GET, path, query).send().await.map_err(|error| self.unreachable(&error))?;
+    /// The event stream behind an offset; lines come as they are sent.
+    pub(crate) async fn stream(&self, path: &str, query: &[(&str, String)], last: &str) -> Result<reqwest::Response> {
+        let request = self.request(Method::GET, path, query).header("Last-Event-ID", last);
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         if response.status().is_success() { Ok(response) } else { Err(problem(response).await) }
     }
 
@@ -105,9 +161,9 @@ impl Client {
             url.push_str(&escape(value));
         }
         let request = self.http.request(method, url);
-        // Reading is free: the token goes only where it is needed.
+        // Reading is free at this machine: the token goes only where it is needed.
         match &self.token {
-            Some(token) if !reads => request.bearer_auth(token),
+            Some(token) if !(reads && self.here) => request.bearer_auth(token),
             _ => request,
         }
     }
@@ -153,7 +209,7 @@ async fn problem(response: reqwest::Response) -> anyhow::Error {
         StatusCode::UNAUTHORIZED => "\nhint: run this as the daemon's user, or give --token-file",
         _ => "",
     };
-    anyhow!("{title} ({status}){hint}")
+    anyhow::Error::new(Refused { message: format!("{title} ({status}){hint}"), problem: document })
 }
 
 /// Percent-encodes everything but unreserved characters (RFC 3986).
@@ -167,4 +223,48 @@ pub(crate) fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a data folder with a token, and perhaps an address, gives under these flags.
+    fn found(written: Option<&str>, url: Option<&str>, token_file: bool) -> (String, Option<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(TOKEN_FILE), "the-token\n").unwrap();
+        std::fs::write(folder.path().join("other"), "another\n").unwrap();
+        if let Some(written) = written {
+            std::fs::write(folder.path().join(ADDRESS_FILE), written).unwrap();
+        }
+        let global = Global {
+            url: url.map(str::to_owned),
+            token_file: token_file.then(|| folder.path().join("other")),
+            ..Global::default()
+        };
+        let (base, _, token) = address(&global, folder.path()).unwrap();
+        (base, token)
+    }
+
+    #[test]
+    fn the_token_goes_to_an_address_that_the_daemon_or_the_user_named_on_this_machine() {
+        let token = |written, url| found(written, url, false).1;
+        assert_eq!(token(Some("http://127.0.0.1:4000"), None).as_deref(), Some("the-token"));
+        assert_eq!(token(None, Some("http://localhost:4000/")).as_deref(), Some("the-token"));
+        assert_eq!(token(None, Some("http://[::1]:4000")).as_deref(), Some("the-token"));
+    }
+
+    #[test]
+    fn an_address_that_nobody_named_and_another_machine_do_not_get_this_machines_token() {
+        assert_eq!(found(None, None, false), ("http://127.0.0.1:7700".to_owned(), None));
+        for url in [
+            "https://deck.example",
+            "http://10.0.0.1:7700",
+            "http://localhost.evil.example",
+            "http://127.0.0.1.evil.example",
+        ] {
+            assert_eq!(found(Some("http://127.0.0.1:4000"), Some(url), false).1, None, "{url}");
+            assert_eq!(found(None, Some(url), true).1.as_deref(), Some("another"), "{url}: named by hand");
+        }
+    }
 }

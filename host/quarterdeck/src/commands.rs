@@ -2,6 +2,7 @@
 
 mod alerts;
 mod configuration;
+mod deliveries;
 mod deployments;
 mod events;
 mod incidents;
@@ -17,11 +18,14 @@ use crate::output::Output;
 use anyhow::Result;
 use clap::CommandFactory;
 use serde_json::Value;
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
 pub(crate) struct Session {
     pub(crate) client: Client,
+    /// For who has to find the daemon anew.
+    pub(crate) global: Global,
     pub(crate) output: Output,
 }
 
@@ -34,19 +38,27 @@ pub(crate) fn main(global: &Global, command: &Command) -> ExitCode {
         Command::Config(crate::arguments::Config::Check) => configuration::check(global),
         Command::Config(crate::arguments::Config::Schema) => configuration::schema(),
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Arguments::command(), "quarterdeck", &mut std::io::stdout());
+            completions(*shell);
             Ok(ExitCode::SUCCESS)
         }
         command => remote(global, command),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        Output { json: global.json }.error(&error);
         ExitCode::from(1)
     })
 }
 
+/// Written at once: a reader who leaves early is no defect.
+fn completions(shell: clap_complete::Shell) {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "quarterdeck", &mut script);
+    let _ = std::io::stdout().write_all(&script);
+}
+
 fn remote(global: &Global, command: &Command) -> Result<ExitCode> {
-    let session = Session { client: Client::new(global)?, output: Output { json: global.json } };
+    let output = Output { json: global.json };
+    let session = Session { client: Client::new(global)?, global: global.clone(), output };
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(dispatch(&session, command))
 }
 
@@ -61,10 +73,14 @@ async fn dispatch(session: &Session, command: &Command) -> Result<ExitCode> {
         Command::Alert(command) => alerts::alert(session, command).await,
         Command::Slo(command) => alerts::slo(session, command).await,
         Command::Incident(command) => incidents::incident(session, command).await,
-        Command::Scan { name, fail_on } => scans::scan(session, name, fail_on.as_deref()).await,
-        Command::Findings { all } => scans::findings(session, *all).await,
+        Command::Scan { past: Some(command), .. } => scans::past(session, command).await,
+        Command::Scan { name, fail_on, past: None } => scans::scan(session, name, fail_on.as_deref()).await,
+        Command::Findings { all, limit } => scans::findings(session, *all, *limit).await,
         Command::Deploy { service, revision, detach } => deployments::deploy(session, service, revision, *detach).await,
         Command::Deployment(command) => deployments::deployment(session, command).await,
+        Command::Service(command) => deployments::service(session, command).await,
+        Command::Notification(command) => deliveries::notification(session, command).await,
+        Command::DeadLetter(command) => deliveries::dead_letter(session, command).await,
         Command::Runbook(command) => runbooks::runbook(session, command).await,
         Command::Config(command) => configuration::remote(session, command).await,
         // Handled before a client was made.
@@ -94,6 +110,11 @@ pub(crate) async fn watch(
         }
         tokio::time::sleep(WATCH).await;
     }
+}
+
+/// Parameters of a list: these states only.
+pub(crate) fn states(states: &[&str]) -> Vec<(&'static str, String)> {
+    states.iter().map(|state| ("state", (*state).to_owned())).collect()
 }
 
 /// 0 when it went well, 1 when not: what scripts ask for.

@@ -1,7 +1,8 @@
 //! Tables for people, JSON for tools.
 
+use crate::client::{COUNTED, Listed, Refused};
 use comfy_table::{Table, presets};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 
 /// A column: its heading, and the JSON Pointer of its cells.
@@ -24,39 +25,83 @@ impl Output {
         }
     }
 
+    /// The first items of a list, and how many were left out.
+    pub(crate) fn listed(self, columns: &[Column], listed: &Listed, empty: &str) {
+        self.list(columns, &listed.items, empty);
+        if listed.left > 0 {
+            let number =
+                if listed.left < COUNTED { listed.left.to_string() } else { format!("at least {}", listed.left) };
+            remark(&format!("... and {number} more; hint: --limit"));
+        }
+    }
+
     /// One thing: its fields below each other, or one JSON object.
     pub(crate) fn one(self, value: &Value) {
         if self.json {
             print_line(&pretty(value));
             return;
         }
+        let mut rows = Vec::new();
+        flatten("", value, &mut rows);
         let mut table = plain_table();
-        for (name, value) in value.as_object().into_iter().flatten() {
-            table.add_row([name.clone(), cell(value)]);
+        for (name, value) in rows {
+            table.add_row([name, value]);
         }
         print_line(&table.to_string());
     }
 
     /// A sentence; with `--json` the value that it is about.
     pub(crate) fn say(self, sentence: &str, value: &Value) {
-        print_line(&if self.json { pretty(value) } else { sentence.to_owned() });
+        print_line(&if self.json { pretty(value) } else { printable(sentence) });
     }
 
     /// Progress of something that takes long: on standard error, only for a person who watches.
     pub(crate) fn progress(self, line: &str) {
         if !self.json && std::io::stderr().is_terminal() {
-            let _ = writeln!(std::io::stderr(), "{line}");
+            remark(line);
         }
     }
+
+    /// Why a command failed, on standard error.
+    pub(crate) fn error(self, error: &anyhow::Error) {
+        if !self.json {
+            let text = format!("error: {error:#}");
+            text.lines().for_each(remark);
+            return;
+        }
+        let problem = error.downcast_ref::<Refused>().map(|refused| refused.problem.clone());
+        let line = pretty(&json!({"error": format!("{error:#}"), "problem": problem}));
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
+}
+
+/// A line for people, on standard error.
+pub(crate) fn remark(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", printable(line));
 }
 
 /// A reader who left (`| head`) is no error worth a word.
 pub(crate) fn print_line(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
+    let _ = try_print_line(line);
+}
+
+/// For what goes on for ever: it ends when nobody reads any more.
+pub(crate) fn try_print_line(line: &str) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "{line}")
 }
 
 fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_else(|_| value.to_string())
+}
+
+/// Texts come from plugins and from targets: what a terminal would obey, or what would turn a line around, is shown instead.
+pub(crate) fn printable(text: &str) -> String {
+    let obeyed = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if obeyed(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
 }
 
 fn plain_table() -> Table {
@@ -74,24 +119,40 @@ fn table(columns: &[Column], items: &[Value]) -> String {
     table.to_string()
 }
 
+/// A row per value, named by the path to it.
+fn flatten(path: &str, value: &Value, rows: &mut Vec<(String, String)>) {
+    let below = |name: &str| if path.is_empty() { printable(name) } else { format!("{path}.{}", printable(name)) };
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            fields.iter().for_each(|(name, value)| flatten(&below(name), value, rows));
+        }
+        Value::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) => {
+            items.iter().enumerate().for_each(|(index, value)| flatten(&below(&(index + 1).to_string()), value, rows));
+        }
+        other => rows.push((path.to_owned(), cell(other))),
+    }
+}
+
+/// A value in one line: never JSON.
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) if items.iter().all(|item| !item.is_object() && !item.is_array()) => {
-            items.iter().map(cell).collect::<Vec<_>>().join(", ")
+        Value::String(text) => printable(text),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
+        Value::Object(_) => {
+            let mut rows = Vec::new();
+            flatten("", value, &mut rows);
+            let pairs =
+                rows.into_iter().filter(|(name, _)| !name.is_empty()).map(|(name, value)| format!("{name}={value}"));
+            pairs.collect::<Vec<_>>().join(" ")
         }
-        Value::Object(fields) if fields.values().all(|value| !value.is_object() && !value.is_array()) => {
-            fields.iter().map(|(name, value)| format!("{name}={}", cell(value))).collect::<Vec<_>>().join(" ")
-        }
-        other => other.to_string(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn a_table_has_a_row_per_item_and_leaves_what_is_missing_empty() {
@@ -101,5 +162,29 @@ mod tests {
         );
         assert_eq!(text.lines().count(), 3);
         assert!(text.lines().nth(1).is_some_and(|line| line.contains('a') && line.contains("ok")));
+    }
+
+    #[test]
+    fn a_cell_is_never_json_however_deep_the_value_is() {
+        for (value, expected) in [
+            (json!({"every": "15s"}), "every=15s"),
+            (json!({"a": {"b": [1, 2], "c": null}}), "a.b=1, 2 a.c="),
+            (json!([{"name": "x", "ok": true}, {"name": "y"}]), "name=x ok=true, name=y"),
+            (json!({}), ""),
+            (json!([]), ""),
+            (json!([[1], [2, 3]]), "1, 2, 3"),
+        ] {
+            assert_eq!(cell(&value), expected);
+        }
+        let mut rows = Vec::new();
+        flatten("", &json!({"state": "ok", "checks": [{"name": "store"}], "none": {}}), &mut rows);
+        let rows: Vec<_> = rows.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(rows, [("checks.1.name", "store"), ("none", ""), ("state", "ok")]);
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown_instead() {
+        assert_eq!(cell(&json!("a\u{1b}[2Jb\nc\u{202e}d\u{9b}")), "a\\u{1b}[2Jb\\nc\\u{202e}d\\u{9b}");
+        assert_eq!(cell(&json!({"\u{7}x": "ü\t"})), "\\u{7}x=ü\\t");
     }
 }

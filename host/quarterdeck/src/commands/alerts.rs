@@ -2,16 +2,16 @@
 
 use super::Session;
 use crate::arguments::{Alert, Slo};
+use crate::client::escape;
 use anyhow::Result;
 use serde_json::json;
 use std::process::ExitCode;
 
 pub(super) async fn alert(session: &Session, command: &Alert) -> Result<ExitCode> {
     match command {
-        Alert::List { all } => {
-            let items = session.client.list("/api/v1/alerts", &[], usize::MAX).await?;
-            let items: Vec<_> =
-                items.into_iter().filter(|alert| *all || super::text(alert, "/state") != "resolved").collect();
+        Alert::List { all, limit } => {
+            let states = if *all { [].as_slice() } else { &["pending", "firing"] };
+            let listed = session.client.first("/api/v1/alerts", &super::states(states), limit.limit).await?;
             let columns = [
                 ("FINGERPRINT", "/fingerprint"),
                 ("SEVERITY", "/severity"),
@@ -21,10 +21,14 @@ pub(super) async fn alert(session: &Session, command: &Alert) -> Result<ExitCode
                 ("SINCE", "/active_at"),
                 ("SUMMARY", "/summary"),
             ];
-            session.output.list(&columns, &items, "no alerts");
+            session.output.listed(&columns, &listed, "no alerts");
+        }
+        Alert::Show { fingerprint } => {
+            session.output.one(&session.client.get(&format!("/api/v1/alerts/{}", escape(fingerprint)), &[]).await?);
         }
         Alert::Ack { fingerprint } => {
-            let answer = session.client.post(&format!("/api/v1/alerts/{fingerprint}/acknowledge"), &json!({})).await?;
+            let answer =
+                session.client.post(&format!("/api/v1/alerts/{}/acknowledge", escape(fingerprint)), &json!({})).await?;
             session.output.say("acknowledged", &answer);
         }
     }
@@ -32,7 +36,10 @@ pub(super) async fn alert(session: &Session, command: &Alert) -> Result<ExitCode
 }
 
 pub(super) async fn slo(session: &Session, command: &Slo) -> Result<ExitCode> {
-    let Slo::List = command;
+    if let Slo::Show { name } = command {
+        session.output.one(&session.client.get(&format!("/api/v1/slos/{}", escape(name)), &[]).await?);
+        return Ok(ExitCode::SUCCESS);
+    }
     let items = session.client.list("/api/v1/slos", &[], usize::MAX).await?;
     let columns = [
         ("OBJECTIVE", "/name"),

@@ -2,9 +2,10 @@
 
 use super::Session;
 use crate::arguments::{Config, Global};
-use crate::output::print_line;
+use crate::output::{Output, print_line};
 use anyhow::{Context, Result, bail};
-use serde_json::json;
+use quarterdeck_config::{Place, Problem};
+use serde_json::{Value, json};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -23,16 +24,34 @@ pub(super) fn init(folder: &Path) -> Result<ExitCode> {
 }
 
 pub(super) fn check(global: &Global) -> Result<ExitCode> {
+    let output = Output { json: global.json };
     match crate::daemon::load_configuration(global) {
         Ok(loaded) => {
-            print_line(&format!("the configuration is valid ({} files)", loaded.files.len()));
+            let sentence = format!("the configuration is valid ({} files)", loaded.files.len());
+            output.say(&sentence, &json!({"valid": true, "files": loaded.files.len(), "problems": []}));
             Ok(ExitCode::SUCCESS)
+        }
+        Err(problems) if global.json => {
+            let problems: Vec<_> = problems.0.iter().map(describe).collect();
+            output.say("", &json!({"valid": false, "problems": problems}));
+            Ok(ExitCode::from(1))
         }
         Err(problems) => {
             eprintln!("{problems}");
             Ok(ExitCode::from(1))
         }
     }
+}
+
+/// A mistake as tools take it.
+fn describe(problem: &Problem) -> Value {
+    let place = match &problem.place {
+        Some(Place::File { path, line, column }) => json!({"file": path, "line": line, "column": column}),
+        Some(Place::Variable(name)) => json!({"variable": **name}),
+        Some(Place::Flag(name)) => json!({"flag": **name}),
+        Some(Place::Default) | None => Value::Null,
+    };
+    json!({"place": place, "pointer": problem.pointer, "message": problem.message, "hint": problem.hint})
 }
 
 pub(super) fn schema() -> Result<ExitCode> {
@@ -44,7 +63,7 @@ pub(super) async fn remote(session: &Session, command: &Config) -> Result<ExitCo
     match command {
         Config::Show => {
             let effective = session.client.get("/api/v1/configuration", &[]).await?;
-            crate::output::Output { json: true }.one(&effective);
+            Output { json: true }.one(&effective);
         }
         Config::Reload => {
             let answer = session.client.post("/api/v1/configuration/reload", &json!({})).await?;

@@ -1,7 +1,8 @@
 //! Deployments.
 
 use super::{Session, exit_code, text, watch};
-use crate::arguments::Deployment;
+use crate::arguments::{Deployment, Limit, Service};
+use crate::client::escape;
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -31,8 +32,8 @@ pub(super) async fn deploy(session: &Session, service: &str, revision: &str, det
 
 pub(super) async fn deployment(session: &Session, command: &Deployment) -> Result<ExitCode> {
     match command {
-        Deployment::List => {
-            let items = session.client.list("/api/v1/deployments", &[], 200).await?;
+        Deployment::List(Limit { limit }) => {
+            let listed = session.client.first("/api/v1/deployments", &[], *limit).await?;
             let columns = [
                 ("DEPLOYMENT", "/id"),
                 ("SERVICE", "/service"),
@@ -42,20 +43,43 @@ pub(super) async fn deployment(session: &Session, command: &Deployment) -> Resul
                 ("WEIGHT", "/weight"),
                 ("STARTED", "/started_at"),
             ];
-            session.output.list(&columns, &items, "no deployments");
+            session.output.listed(&columns, &listed, "no deployments");
         }
         Deployment::Show { id } => {
-            session.output.one(&session.client.get(&format!("/api/v1/deployments/{id}"), &[]).await?)
+            session.output.one(&session.client.get(&format!("/api/v1/deployments/{}", escape(id)), &[]).await?)
         }
         Deployment::Promote { id, full } => {
-            let path = format!("/api/v1/deployments/{id}/promote");
+            let path = format!("/api/v1/deployments/{}/promote", escape(id));
             let answer = session.client.post(&path, &json!({"full": full})).await?;
             session.output.say(&format!("{id} goes on"), &answer);
         }
         Deployment::Abort { id, reason } => {
-            let answer =
-                session.client.post(&format!("/api/v1/deployments/{id}/abort"), &json!({"reason": reason})).await?;
+            let answer = session
+                .client
+                .post(&format!("/api/v1/deployments/{}/abort", escape(id)), &json!({"reason": reason}))
+                .await?;
             session.output.say(&format!("{id} rolls back"), &answer);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn service(session: &Session, command: &Service) -> Result<ExitCode> {
+    match command {
+        Service::List => {
+            let columns = [
+                ("SERVICE", "/name"),
+                ("REVISION", "/current/stable"),
+                ("SINCE", "/current/since"),
+                ("DEPLOYMENT", "/current/deployment"),
+                ("TARGET", "/spec/target"),
+                ("STRATEGY", "/spec/strategy"),
+            ];
+            let items = session.client.list("/api/v1/services", &[], usize::MAX).await?;
+            session.output.list(&columns, &items, "no services");
+        }
+        Service::Show { name } => {
+            session.output.one(&session.client.get(&format!("/api/v1/services/{}", escape(name)), &[]).await?);
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -2,7 +2,8 @@
 
 use super::{Session, text};
 use crate::arguments::Events;
-use crate::output::print_line;
+use crate::client::Client;
+use crate::output::{printable, remark, try_print_line};
 use anyhow::{Context, Result};
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -41,37 +42,84 @@ fn filter(types: &[String]) -> Vec<(&'static str, String)> {
     types.iter().map(|event_type| ("type", event_type.clone())).collect()
 }
 
-/// Follows the stream, and takes it up again behind the last event when it breaks.
+const STREAM: &str = "/api/v1/events/stream";
+/// The daemon says something at least every 15 seconds.
+const SILENT: Duration = Duration::from_secs(45);
+const AGAIN: Duration = Duration::from_millis(250);
+const AGAIN_AT_MOST: Duration = Duration::from_secs(10);
+
+/// Follows the stream, and takes it up again behind the last event when it breaks, as often as that happens. Ends when nobody reads.
 async fn tail(session: &Session, types: &[String], after: Option<u64>) -> Result<ExitCode> {
-    let mut last: Option<String> = after.map(|offset| offset.to_string());
+    let mut last = match after {
+        Some(offset) => offset.to_string(),
+        None => end(&session.client).await?,
+    };
+    let mut stream = Some(session.client.stream(STREAM, &filter(types), &last).await?);
+    let mut wait = AGAIN;
     loop {
-        let mut query = filter(types);
-        query.extend(last.clone().map(|offset| ("after", offset)));
-        let mut stream = session.client.stream("/api/v1/events/stream", &query).await?.bytes_stream();
-        let mut buffer: Vec<u8> = Vec::new();
-        while let Some(Ok(bytes)) = stream.next().await {
-            buffer.extend_from_slice(&bytes);
-            while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = buffer.drain(..=end).collect();
-                let line = String::from_utf8_lossy(&line);
-                if let Some(id) = line.strip_prefix("id:") {
-                    last = Some(id.trim().to_owned());
-                } else if let Some(data) = line.strip_prefix("data:") {
-                    show(session, data.trim());
-                }
+        if let Some(stream) = stream.take() {
+            let before = last.clone();
+            if !follow(session, stream, &mut last).await {
+                return Ok(ExitCode::SUCCESS);
+            }
+            remark("the stream ended; connecting again");
+            if before != last {
+                wait = AGAIN;
             }
         }
-        session.output.progress("the stream ended; reconnecting");
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(wait).await;
+        wait = wait.saturating_mul(2).min(AGAIN_AT_MOST);
+        // One that was started again may be somewhere else.
+        let again = async { Client::new(&session.global)?.stream(STREAM, &filter(types), &last).await };
+        match again.await {
+            Ok(connected) => {
+                remark(&format!("connected again, behind event {last}"));
+                stream = Some(connected);
+            }
+            Err(error) if wait == AGAIN_AT_MOST => remark(&format!("still not there: {error:#}")),
+            Err(_) => {}
+        }
     }
 }
 
-fn show(session: &Session, data: &str) {
+/// Offset of the newest event.
+async fn end(client: &Client) -> Result<String> {
+    let page = client.get("/api/v1/events", &[("newest", "true".to_owned()), ("limit", "1".to_owned())]).await?;
+    let offset = page.get("next").and_then(Value::as_u64).context("the daemon does not say where its log ends")?;
+    Ok(offset.to_string())
+}
+
+/// Prints events until the stream breaks: true. False: nobody reads any more.
+async fn follow(session: &Session, stream: reqwest::Response, last: &mut String) -> bool {
+    let mut stream = stream.bytes_stream();
+    let mut buffer: Vec<u8> = Vec::new();
+    let mut event = String::new();
+    while let Ok(Some(Ok(bytes))) = tokio::time::timeout(SILENT, stream.next()).await {
+        buffer.extend_from_slice(&bytes);
+        while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = buffer.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line);
+            if let Some(id) = line.strip_prefix("id:") {
+                *last = id.trim().to_owned();
+            } else if let Some(name) = line.strip_prefix("event:") {
+                name.trim().clone_into(&mut event);
+            } else if let Some(data) = line.strip_prefix("data:") {
+                if event == "gap" {
+                    remark(&format!("events were removed before they could be shown: {}", data.trim()));
+                } else if show(session, data.trim()).is_err() {
+                    return false;
+                }
+            }
+        }
+    }
+    true
+}
+
+fn show(session: &Session, data: &str) -> std::io::Result<()> {
     if session.output.json {
-        print_line(data);
-        return;
+        return try_print_line(data);
     }
     let event: Value = serde_json::from_str(data).unwrap_or_default();
-    let (time, event_type, subject) = (text(&event, "/time"), text(&event, "/type"), text(&event, "/subject"));
-    print_line(&format!("{time}  {event_type:<26} {subject}"));
+    let field = |pointer| printable(text(&event, pointer));
+    try_print_line(&format!("{}  {:<26} {}", field("/time"), field("/type"), field("/subject")))
 }

@@ -2,16 +2,17 @@
 
 use super::{Session, text};
 use crate::arguments::Incident;
-use crate::output::print_line;
+use crate::client::escape;
+use crate::output::{print_line, printable};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
 pub(super) async fn incident(session: &Session, command: &Incident) -> Result<ExitCode> {
     match command {
-        Incident::List { all } => {
-            let items = session.client.list("/api/v1/incidents", &[], usize::MAX).await?;
-            let items: Vec<_> = items.into_iter().filter(|item| *all || text(item, "/state") != "resolved").collect();
+        Incident::List { all, limit } => {
+            let states = if *all { [].as_slice() } else { &["open", "acknowledged"] };
+            let listed = session.client.first("/api/v1/incidents", &super::states(states), limit.limit).await?;
             let columns = [
                 ("INCIDENT", "/id"),
                 ("SEVERITY", "/severity"),
@@ -19,16 +20,21 @@ pub(super) async fn incident(session: &Session, command: &Incident) -> Result<Ex
                 ("OPENED", "/opened_at"),
                 ("TITLE", "/title"),
             ];
-            session.output.list(&columns, &items, "no open incidents");
+            session.output.listed(&columns, &listed, "no open incidents");
         }
-        Incident::Show { id } => show(session, &session.client.get(&format!("/api/v1/incidents/{id}"), &[]).await?),
+        Incident::Show { id } => {
+            show(session, &session.client.get(&format!("/api/v1/incidents/{}", escape(id)), &[]).await?)
+        }
         Incident::Ack { id } => {
-            let answer = session.client.post(&format!("/api/v1/incidents/{id}/acknowledge"), &json!({})).await?;
+            let answer =
+                session.client.post(&format!("/api/v1/incidents/{}/acknowledge", escape(id)), &json!({})).await?;
             session.output.say(&format!("{id} is acknowledged"), &answer);
         }
         Incident::Resolve { id, note } => {
-            let answer =
-                session.client.post(&format!("/api/v1/incidents/{id}/resolve"), &json!({"note": note})).await?;
+            let answer = session
+                .client
+                .post(&format!("/api/v1/incidents/{}/resolve", escape(id)), &json!({"note": note}))
+                .await?;
             session.output.say(&format!("{id} is resolved"), &answer);
         }
     }
@@ -41,8 +47,14 @@ fn show(session: &Session, incident: &Value) {
         return;
     }
     let field = |pointer| text(incident, pointer);
-    print_line(&format!("{}  {}  {}  {}", field("/id"), field("/severity"), field("/state"), field("/title")));
+    let title = printable(field("/title"));
+    print_line(&format!("{}  {}  {}  {title}", field("/id"), field("/severity"), field("/state")));
     for entry in incident.pointer("/timeline").and_then(Value::as_array).into_iter().flatten() {
-        print_line(&format!("  {}  {:<12} {}", text(entry, "/at"), text(entry, "/principal"), text(entry, "/text")));
+        print_line(&format!(
+            "  {}  {:<12} {}",
+            text(entry, "/at"),
+            printable(text(entry, "/principal")),
+            printable(text(entry, "/text"))
+        ));
     }
 }

@@ -5,6 +5,7 @@ use crate::arguments::Metric;
 use anyhow::{Context, Result};
 use quarterdeck_model::{Span, Timestamp};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 pub(super) async fn metric(session: &Session, command: &Metric) -> Result<ExitCode> {
@@ -38,6 +39,15 @@ pub(super) async fn metric(session: &Session, command: &Metric) -> Result<ExitCo
             let rows: Vec<Value> = series.iter().flat_map(rows).collect();
             let columns = [("LABELS", "/labels"), ("AT", "/at"), ("VALUE", "/value")];
             session.output.list(&columns, &rows, &format!("no samples of {metric} in that time"));
+        }
+        Metric::Push { metric, value, labels } => {
+            let labels = labels
+                .iter()
+                .map(|label| label.split_once('=').with_context(|| format!("`{label}` is not NAME=VALUE")))
+                .collect::<Result<BTreeMap<_, _>>>()?;
+            let body = json!([{"name": metric, "labels": labels, "value": value}]);
+            let answer = session.client.post("/api/v1/metrics", &body).await?;
+            session.output.say(&format!("{metric} = {value} is kept"), &answer);
         }
     }
     Ok(ExitCode::SUCCESS)

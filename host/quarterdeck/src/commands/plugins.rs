@@ -35,6 +35,11 @@ pub(super) async fn plugin(session: &Session, command: &Plugin) -> Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
+/// `plugin/name`: two segments of the path.
+fn segments(name: &str) -> String {
+    name.splitn(2, '/').map(crate::client::escape).collect::<Vec<_>>().join("/")
+}
+
 pub(super) async fn instance(session: &Session, command: &Instance) -> Result<ExitCode> {
     match command {
         Instance::List => {
@@ -50,7 +55,7 @@ pub(super) async fn instance(session: &Session, command: &Instance) -> Result<Ex
             session.output.list(&columns, &instances, "no instances");
         }
         Instance::Show { name } => {
-            session.output.one(&session.client.get(&format!("/api/v1/instances/{name}"), &[]).await?);
+            session.output.one(&session.client.get(&format!("/api/v1/instances/{}", segments(name)), &[]).await?);
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -1,7 +1,8 @@
 //! Runbooks and their runs.
 
 use super::{Session, exit_code, text, watch};
-use crate::arguments::Runbook;
+use crate::arguments::{Limit, Runbook};
+use crate::client::escape;
 use anyhow::{Result, anyhow};
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
@@ -10,13 +11,13 @@ pub(super) async fn runbook(session: &Session, command: &Runbook) -> Result<Exit
     match command {
         Runbook::List => {
             let items = session.client.list("/api/v1/runbooks", &[], usize::MAX).await?;
-            session.output.list(&[("RUNBOOK", "/slug"), ("TITLE", "/title")], &items, "no runbooks");
+            session.output.list(&[("RUNBOOK", "/slug"), ("TITLE", "/spec/title")], &items, "no runbooks");
         }
         Runbook::Show { slug } => {
-            session.output.one(&session.client.get(&format!("/api/v1/runbooks/{slug}"), &[]).await?)
+            session.output.one(&session.client.get(&format!("/api/v1/runbooks/{}", escape(slug)), &[]).await?)
         }
         Runbook::Run { slug, inputs, dry_run, detach } => return run(session, slug, inputs, *dry_run, *detach).await,
-        Runbook::Runs => {
+        Runbook::Runs(Limit { limit }) => {
             let columns = [
                 ("RUN", "/id"),
                 ("RUNBOOK", "/runbook"),
@@ -25,11 +26,13 @@ pub(super) async fn runbook(session: &Session, command: &Runbook) -> Result<Exit
                 ("STARTED", "/started_at"),
                 ("ERROR", "/error"),
             ];
-            session.output.list(&columns, &session.client.list("/api/v1/runs", &[], 200).await?, "no runs");
+            session.output.listed(&columns, &session.client.first("/api/v1/runs", &[], *limit).await?, "no runs");
         }
-        Runbook::ShowRun { id } => print_run(session, &session.client.get(&format!("/api/v1/runs/{id}"), &[]).await?),
+        Runbook::ShowRun { id } => {
+            print_run(session, &session.client.get(&format!("/api/v1/runs/{}", escape(id)), &[]).await?)
+        }
         Runbook::Cancel { id } => {
-            let answer = session.client.post(&format!("/api/v1/runs/{id}/cancel"), &json!({})).await?;
+            let answer = session.client.post(&format!("/api/v1/runs/{}/cancel", escape(id)), &json!({})).await?;
             session.output.say(&format!("{id} is cancelled"), &answer);
         }
     }

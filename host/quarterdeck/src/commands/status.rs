@@ -2,6 +2,7 @@
 
 use super::{Session, exit_code};
 use crate::arguments::Job;
+use crate::client::escape;
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -28,6 +29,9 @@ pub(super) async fn job(session: &Session, command: &Job) -> Result<ExitCode> {
                 ("LAST ERROR", "/last_error"),
             ];
             session.output.list(&columns, &jobs, "no jobs");
+        }
+        Job::Show { name } => {
+            session.output.one(&session.client.get(&format!("/api/v1/jobs/{}", escape(name)), &[]).await?);
         }
         Job::Run { name } => {
             let answer = session.client.post("/api/v1/jobs/run", &json!({"name": name})).await?;
