@@ -49,6 +49,7 @@ fn describe(problem: &Problem) -> Value {
         Some(Place::File { path, line, column }) => json!({"file": path, "line": line, "column": column}),
         Some(Place::Variable(name)) => json!({"variable": **name}),
         Some(Place::Flag(name)) => json!({"flag": **name}),
+        Some(Place::Api) => json!({"api": true}),
         Some(Place::Default) | None => Value::Null,
     };
     json!({"place": place, "pointer": problem.pointer, "message": problem.message, "hint": problem.hint})
