@@ -129,7 +129,8 @@ async fn what_is_no_plugin_is_refused_with_the_reason() {
     let daemon = setup.start().await;
     for (name, _, reason) in &files {
         let plugin = eventually(name, SOON, async || {
-            daemon.items("/api/v1/plugins").await.into_iter().find(|plugin| plugin["name"] == *name)
+            let mut plugins = daemon.items("/api/v1/plugins").await.into_iter();
+            plugins.find(|plugin| plugin["name"] == *name && plugin["state"] != "loading")
         })
         .await;
         assert_eq!(plugin["state"], "refused", "{plugin}");

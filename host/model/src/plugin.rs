@@ -242,7 +242,6 @@ pub enum PluginState {
     Draining,
     /// The file can't be used; `reason` says why.
     Refused,
-    Retired,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -429,7 +428,13 @@ pub enum Outcome {
 /// The registry, as engines, API and configuration see it.
 #[async_trait]
 pub trait Registry: Send + Sync + 'static {
+    /// Of several of one name the one that serves comes first.
     fn plugins(&self) -> Vec<PluginStatus>;
+
+    /// Files that were there at the start and are still being loaded for the first time.
+    fn awaited(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     fn instances(&self) -> Vec<InstanceStatus>;
 
@@ -441,6 +446,7 @@ pub trait Registry: Send + Sync + 'static {
     /// What is wrong with these instances on the plugins that are loaded now: `(instance, JSON pointer, message)`.
     async fn check(&self, instances: &BTreeMap<InstanceName, InstanceSpec>) -> Vec<(InstanceName, String, String)>;
 
-    /// Looks at the plugins folder again, now. Returns when what is found there is in use, or refused.
+    /// Looks at the plugins folder again, now, also at what was refused for a reason that may be over. Returns when what is found
+    /// there is in use, or refused, or after twenty seconds.
     async fn reload(&self) -> Vec<PluginStatus>;
 }

@@ -74,6 +74,11 @@ impl Cache {
         (digest(&bytes) == *wanted).then_some(bytes)
     }
 
+    /// How large a component is that was accepted earlier.
+    pub(crate) fn component_bytes(&self, wanted: &Digest) -> u64 {
+        fs::metadata(self.component_path(wanted)).map_or(0, |metadata| metadata.len())
+    }
+
     pub(crate) fn store_artefact(&self, digest: &Digest, artefact: &[u8]) -> io::Result<()> {
         let path = self.artefact_path(digest);
         let mac = self.mac(digest, artefact)?;

@@ -1,22 +1,27 @@
 //! Which versions there are, and which one is in use under each name. No I/O, no waiting: what follows from a change is done by
 //! `runtime::settle`.
 
-use crate::plugin::Version;
+use crate::options::Bundled;
+use crate::plugin::{Again, Version};
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::plugin::{Digest, PluginState, PluginStatus};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
-/// What tells one content of a file from the next, without reading it. Of the file that a link points to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What tells one content of a file from the next, without reading it. Of the file that a link points to. Zeros: it is there, and
+/// can't be looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stamp {
     pub(crate) device: u64,
     pub(crate) inode: u64,
     pub(crate) bytes: u64,
     /// Since 1970.
     pub(crate) modified_nanos: i128,
+    /// Since 1970, of the last change of content, owner or permissions: nobody can set it back.
+    pub(crate) changed_nanos: i128,
 }
 
 /// A file of the plugins folder (or a bundled plugin that was refused).
@@ -27,9 +32,23 @@ pub(crate) struct Found {
     pub(crate) version: Option<Arc<Version>>,
     /// Why its present content can't be used.
     pub(crate) refused: Option<String>,
+    /// When it is tried again, if it was refused for a passing reason.
+    pub(crate) again: Option<Again>,
+    /// What was refused, if that did not come from a file.
+    pub(crate) bundled: Option<Bundled>,
     pub(crate) at: Timestamp,
     /// When it was first found missing. Gone for a moment is not deleted.
     pub(crate) missing_since: Option<Instant>,
+}
+
+/// A file that is being read, compiled and described.
+pub(crate) struct Loading {
+    pub(crate) stamp: Stamp,
+    pub(crate) since: Timestamp,
+    /// Whether it was there when the host started.
+    pub(crate) of_start: bool,
+    /// The file has a newer content: this one is of no use any more.
+    pub(crate) superseded: CancellationToken,
 }
 
 #[derive(Default)]
@@ -44,11 +63,21 @@ pub(crate) struct Named {
     pub(crate) banned: BTreeMap<Digest, String>,
 }
 
+impl Named {
+    pub(crate) fn is_on(&self, version: &Version) -> bool {
+        self.current.as_ref().is_some_and(|current| current.is(version))
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Catalog {
     pub(crate) names: BTreeMap<String, Named>,
     /// By file name.
     pub(crate) files: BTreeMap<String, Found>,
+    /// By file name.
+    pub(crate) loading: BTreeMap<String, Loading>,
+    /// Files that were still being written when they were read last.
+    pub(crate) written: BTreeSet<String>,
     /// Old versions whose calls are still running, or which an instance stays on.
     pub(crate) draining: Vec<Arc<Version>>,
 }
@@ -74,20 +103,45 @@ impl Catalog {
         named.chain(found).chain(&self.draining).find(|version| version.reference.digest == *digest).cloned()
     }
 
-    /// The files that have been missing for as long as `grace`, of those that are not `present`; and whether others are missing
-    /// for less long.
-    pub(crate) fn missing(&mut self, present: impl Fn(&str) -> bool, grace: Duration) -> (Vec<String>, bool) {
-        let (mut gone, mut waiting) = (Vec::new(), false);
+    /// The files that have been missing for as long as `grace`, of those that are not `present`.
+    pub(crate) fn missing(&mut self, present: impl Fn(&str) -> bool, grace: Duration) -> Vec<String> {
+        let mut gone = Vec::new();
         for (file, found) in &mut self.files {
             if present(file) {
                 found.missing_since = None;
             } else if found.missing_since.get_or_insert_with(Instant::now).elapsed() >= grace {
                 gone.push(file.clone());
-            } else {
-                waiting = true;
             }
         }
-        (gone, waiting)
+        gone
+    }
+
+    /// While nobody can tell what is there, nothing is missing.
+    pub(crate) fn unknown_whether_missing(&mut self) {
+        for found in self.files.values_mut() {
+            found.missing_since = None;
+        }
+    }
+
+    /// Whether that content of a file has to be loaded: it is new, or what kept it from being loaded may be over.
+    pub(crate) fn wants_loading(&self, file: &str, stamp: &Stamp) -> bool {
+        if self.loading.get(file).is_some_and(|loading| loading.stamp == *stamp) {
+            return false;
+        }
+        let found = self.files.get(file);
+        found.is_none_or(|found| found.stamp != *stamp || found.again.is_some_and(|again| again.is_due()))
+    }
+
+    /// What was refused for a passing reason is tried at the next look.
+    pub(crate) fn try_again_now(&mut self) {
+        for again in self.files.values_mut().filter_map(|found| found.again.as_mut()) {
+            again.at = Instant::now();
+        }
+    }
+
+    /// Whether a file is on its way, or missing since a moment: the next look should come soon.
+    pub(crate) fn is_restless(&self) -> bool {
+        !self.written.is_empty() || self.files.values().any(|found| found.missing_since.is_some())
     }
 
     /// The version that a name should run on. Of several files of one name the one that was modified last wins (of equally
@@ -165,25 +219,43 @@ impl Catalog {
                 statuses.push(status);
             }
         }
+        statuses.extend(self.unused());
         for version in &self.draining {
             let calls = version.in_flight();
             let reason = if calls > 0 { format!("{calls} calls in flight") } else { "instances stay on it".to_owned() };
             statuses.push(version.status(PluginState::Draining, Some(reason)));
         }
-        for (file, found) in self.files.iter().filter(|(_, found)| found.version.is_none()) {
-            statuses.push(refused(file, found));
-        }
         statuses
+    }
+
+    /// Files that hold nothing usable, or not yet. One that is named like a plugin in use is told of there.
+    fn unused(&self) -> impl Iterator<Item = PluginStatus> {
+        let stands_apart = move |file: &str| self.current(stem(file)).is_none();
+        // A newer content of a file that is in use shows when it is in use itself, and another try changes nothing to look at.
+        let is_first = move |file: &str, loading: &Loading| {
+            self.files.get(file).is_none_or(|found| found.version.is_none() && found.stamp != loading.stamp)
+        };
+        let loading = self.loading.iter().filter(move |(file, loading)| is_first(file, loading));
+        let loading = loading
+            .filter(move |(file, _)| stands_apart(file))
+            .map(|(file, loading)| unloaded(file, PluginState::Loading, loading.stamp.bytes, loading.since));
+        let is_replaced =
+            move |file: &str, found: &Found| self.loading.get(file).is_some_and(|next| next.stamp != found.stamp);
+        let refused = self
+            .files
+            .iter()
+            .filter(move |(file, found)| found.version.is_none() && !is_replaced(file, found) && stands_apart(file));
+        loading.chain(refused.map(|(file, found)| refused_status(file, found)))
     }
 
     /// What went wrong with newer files of the name, while the version in use goes on.
     fn trouble(&self, name: &str, named: &Named) -> Option<String> {
-        let of_name = self
-            .files
-            .iter()
-            .filter(|(_, found)| found.version.as_ref().is_some_and(|version| version.reference.name == name));
+        let is_of_name = |file: &str, found: &Found| match &found.version {
+            Some(version) => version.reference.name == name,
+            None => stem(file) == name,
+        };
         let mut troubles = Vec::new();
-        for (file, found) in of_name {
+        for (file, found) in self.files.iter().filter(|(file, found)| is_of_name(file, found)) {
             if let Some(reason) = &found.refused {
                 troubles.push(format!("`{file}` was refused: {reason}"));
             } else if let Some(reason) = found.digest.as_ref().and_then(|digest| named.banned.get(digest)) {
@@ -194,19 +266,31 @@ impl Catalog {
     }
 }
 
-fn refused(file: &str, found: &Found) -> PluginStatus {
-    let stem = file.strip_suffix(".wasm").unwrap_or(file);
+/// What a file is taken to be named while it does not say so itself.
+pub(crate) fn stem(file: &str) -> &str {
+    file.strip_suffix(".wasm").unwrap_or(file)
+}
+
+fn refused_status(file: &str, found: &Found) -> PluginStatus {
+    let mut status = unloaded(file, PluginState::Refused, found.stamp.bytes, found.at);
+    status.digest = found.digest.clone().unwrap_or(Digest(String::new()));
+    status.reason.clone_from(&found.refused);
+    status
+}
+
+/// Of a file that does not say (yet) what it is.
+fn unloaded(file: &str, state: PluginState, bytes: u64, at: Timestamp) -> PluginStatus {
     PluginStatus {
-        name: stem.to_owned(),
+        name: stem(file).to_owned(),
         version: String::new(),
         summary: String::new(),
-        digest: found.digest.clone().unwrap_or(Digest(String::new())),
+        digest: Digest(String::new()),
         kinds: Vec::new(),
-        state: PluginState::Refused,
-        reason: found.refused.clone(),
+        state,
+        reason: None,
         source: file.to_owned(),
-        bytes: found.stamp.bytes,
-        loaded_at: found.at,
+        bytes,
+        loaded_at: at,
         capabilities: Vec::new(),
         config_schema: Value::Null,
     }

@@ -7,7 +7,7 @@ pub(crate) use circuit::{Admission, Change, Circuit};
 pub(crate) use meter::{Meter, Report};
 
 use crate::executor::Pace;
-use crate::plugin::{Use, Version};
+use crate::plugin::{Again, Use, Version};
 use quarterdeck_model::plugin::{Grants, InstanceName, InstanceSpec, InstanceState, InstanceStatus, Limits};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Semaphore;
@@ -31,6 +31,8 @@ pub(crate) struct Binding {
     pub(crate) grants: Arc<Grants>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) permits: Arc<Semaphore>,
+    /// When the plugin is asked again whether the configuration fits, if it could not answer.
+    pub(crate) again: Option<Again>,
 }
 
 impl Binding {
@@ -47,11 +49,17 @@ impl Binding {
             grants: Arc::new(spec.grants.clone()),
             limits: Arc::new(spec.limits.clone()),
             permits: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
+            again: None,
             state,
             reason,
             version,
             spec,
         }
+    }
+
+    /// Whether binding the same specification again would change nothing.
+    pub(crate) fn is_settled(&self) -> bool {
+        matches!(self.state, InstanceState::Active | InstanceState::Disabled) && self.again.is_none()
     }
 }
 

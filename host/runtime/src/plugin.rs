@@ -3,10 +3,12 @@
 mod header;
 mod load;
 mod probation;
+mod refusal;
 
 pub(crate) use header::{Header, header};
 pub(crate) use load::{BUNDLED, Loader};
 pub(crate) use probation::{Probation, Verdict};
+pub(crate) use refusal::{Again, Refusal};
 
 use crate::bindings;
 use crate::sandbox::Sandbox;

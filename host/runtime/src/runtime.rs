@@ -5,7 +5,10 @@ mod bind;
 mod calls;
 mod folder;
 mod janitor;
+mod ledger;
+mod loading;
 mod registry;
+mod scan;
 mod settle;
 mod watch;
 
@@ -21,7 +24,7 @@ use crate::imports::Doors;
 use crate::instance::Instance;
 use crate::linker::linker;
 use crate::options::{Bundled, Options};
-use crate::plugin::{BUNDLED, Loader};
+use crate::plugin::{Again, BUNDLED, Loader, Refusal};
 use announce::Announcer;
 use janitor::Order;
 use quarterdeck_model::clock::Clock;
@@ -30,8 +33,8 @@ use quarterdeck_model::plugin::InstanceName;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
-use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use wasmtime::Engine;
@@ -54,8 +57,14 @@ pub struct Runtime {
     reserve_count: u32,
     instances: RwLock<Arc<HashMap<InstanceName, Arc<Instance>>>>,
     catalog: Mutex<Catalog>,
-    /// Held by whoever changes what is loaded or configured.
+    /// Held by whoever changes what is in use or configured. Never while something is read, compiled or described.
     changing: tokio::sync::Mutex<()>,
+    /// Held by whoever looks at the plugins folder.
+    looking: Mutex<()>,
+    /// In MiB of components.
+    loading_room: Semaphore,
+    /// Each end of a load is told here.
+    load_ended: Arc<Notify>,
     plugins_dir: Option<PathBuf>,
     probation_calls: u32,
     quarantine_after: u32,
@@ -98,6 +107,9 @@ impl Runtime {
             instances: RwLock::default(),
             catalog: Mutex::default(),
             changing: tokio::sync::Mutex::new(()),
+            looking: Mutex::default(),
+            loading_room: Semaphore::new(usize::try_from(loading::LOADING_MEBIBYTES).unwrap_or(usize::MAX)),
+            load_ended: Arc::default(),
             plugins_dir: options.plugins_dir,
             probation_calls: options.probation_calls,
             quarantine_after: options.quarantine_after,
@@ -109,13 +121,10 @@ impl Runtime {
         runtime.spawn(announcing);
         runtime.spawn(janitor::run(Arc::downgrade(&runtime), ordered, options.shutdown.clone()));
         runtime.load_bundled(options.bundled).await;
-        if runtime.plugins_dir.is_some() {
-            let (scanned, first_scan) = oneshot::channel();
-            runtime.spawn(watch::run(Arc::downgrade(&runtime), scanned, options.shutdown));
-            if tokio::time::timeout(FIRST_SCAN, first_scan).await.is_err() {
-                tracing::warn!("plugins of the folder are still being compiled: they come into use later");
-            }
+        if tokio::time::timeout(FIRST_SCAN, runtime.first_scan()).await.is_err() {
+            tracing::warn!("plugins of the folder are still being compiled: they come into use later");
         }
+        runtime.spawn(watch::run(Arc::downgrade(&runtime), options.shutdown));
         Ok(runtime)
     }
 
@@ -160,27 +169,35 @@ impl Runtime {
         let now = self.clock.now();
         let loads = bundled.into_iter().map(async |plugin| {
             let size = u64::try_from(plugin.bytes.len()).unwrap_or(u64::MAX);
-            let digest = plugin.digest;
-            let version = self.loader.load(&self.ground, plugin.bytes, digest.clone(), BUNDLED.to_owned(), now).await;
-            (plugin.name, size, digest, version)
+            let (bytes, digest) = (plugin.bytes.clone(), plugin.digest.clone());
+            let version = self.loader.load(&self.ground, bytes, digest, BUNDLED.to_owned(), now).await;
+            (plugin, size, version)
         });
         let loaded = futures::future::join_all(loads).await;
         let mut names = Vec::new();
         {
             let mut catalog = self.catalog();
-            for (name, bytes, digest, result) in loaded {
+            for (plugin, bytes, result) in loaded {
                 match result {
                     Ok(version) => {
                         let named = catalog.names.entry(version.reference.name.clone()).or_default();
                         names.push(version.reference.name.clone());
                         named.bundled = Some(version);
                     }
-                    Err(reason) => {
-                        tracing::error!(plugin = name, reason, "a bundled plugin can't be used");
-                        let stamp = Stamp { device: 0, inode: 0, bytes, modified_nanos: 0 };
-                        let (digest, refused) = (Some(digest), Some(reason));
-                        let found = Found { stamp, digest, version: None, refused, at: now, missing_since: None };
-                        catalog.files.insert(format!("{}{name}", folder::BUNDLED), found);
+                    Err(Refusal { reason, passing }) => {
+                        tracing::error!(plugin = plugin.name, reason, "a bundled plugin can't be used");
+                        let file = format!("{}{}", scan::BUNDLED, plugin.name);
+                        let found = Found {
+                            stamp: Stamp { device: 0, inode: 0, bytes, modified_nanos: 0, changed_nanos: 0 },
+                            digest: Some(plugin.digest.clone()),
+                            version: None,
+                            refused: Some(reason),
+                            again: passing.then(|| Again::after(None, Instant::now())),
+                            bundled: Some(plugin),
+                            at: now,
+                            missing_since: None,
+                        };
+                        catalog.files.insert(file, found);
                     }
                 }
             }

@@ -3,5 +3,6 @@
 mod isolation;
 mod lifecycle;
 mod limits;
+mod loading;
 mod refusal;
 mod reload;

@@ -15,8 +15,9 @@ mod ports;
 use quarterdeck_model::plugin::{PluginState, PluginStatus, Registry};
 use quarterdeck_runtime::{Compiler, Runtime, compile_in_child};
 use std::fs;
+use std::io::Write;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 fn main() -> ExitCode {
@@ -32,8 +33,9 @@ fn main() -> ExitCode {
                 a_child_compiles_what_the_host_can_load().await;
                 too_little_memory_is_a_refusal_with_a_reason().await;
                 a_child_that_hangs_is_ended().await;
+                the_exit_code_says_whether_the_component_is_to_blame();
             });
-            println!("test result: ok. 3 passed");
+            println!("test result: ok. 4 passed");
             ExitCode::SUCCESS
         }
     }
@@ -82,4 +84,28 @@ async fn a_child_that_hangs_is_ended() {
     let reason = status.reason.unwrap();
     assert!(reason.contains("compiling took longer than 0.3 s"), "{reason}");
     assert!(started.elapsed() < Duration::from_secs(30));
+}
+
+/// What the host tries again for, and what not.
+fn the_exit_code_says_whether_the_component_is_to_blame() {
+    let exit_code = |component: &[u8], memory_bytes: &str, output: Stdio| {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .arg("compile")
+            .env("QUARTERDECK_COMPILE_MEMORY_BYTES", memory_bytes)
+            .stdin(Stdio::piped())
+            .stdout(output)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // One that can't begin reads nothing.
+        let _ = child.stdin.take().unwrap().write_all(component);
+        child.wait().unwrap().code()
+    };
+    let good = wat::parse_str("(component)").unwrap();
+    let enough = (4u64 << 30).to_string();
+    assert_eq!(exit_code(&good, &enough, Stdio::null()), Some(0));
+    assert_eq!(exit_code(b"no component", &enough, Stdio::null()), Some(1));
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    assert_eq!(exit_code(&good, &enough, full.into()), Some(2), "nowhere to write it to");
+    assert_ne!(exit_code(&good, &(1u64 << 20).to_string(), Stdio::null()), Some(1), "no memory to begin with");
 }

@@ -6,7 +6,6 @@ use crate::schema::of;
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
-use quarterdeck_model::plugin::PluginState;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::sync::Arc;
@@ -33,16 +32,14 @@ pub(super) struct Readiness {
 impl Readiness {
     pub(super) fn of(api: &Api) -> Self {
         let store = api.options.store.health();
-        let plugins = api.options.registry.plugins();
-        let loading: Vec<_> = plugins
-            .iter()
-            .filter(|plugin| plugin.state == PluginState::Loading)
-            .map(|plugin| plugin.name.as_str())
-            .collect();
-        let waiting = match (plugins.is_empty(), loading.is_empty()) {
-            (true, _) => Some("no plugin is loaded yet".to_owned()),
-            (false, false) => Some(format!("being loaded: {}", loading.join(", "))),
-            (false, true) => None,
+        // What is dropped in later is no reason to send this host no more work.
+        let awaited = api.options.registry.awaited();
+        let waiting = if !awaited.is_empty() {
+            Some(format!("being loaded: {}", awaited.join(", ")))
+        } else if api.options.registry.plugins().is_empty() {
+            Some("no plugin is loaded yet".to_owned())
+        } else {
+            None
         };
         let checks = vec![
             Check { name: "store", ok: store.writable, reason: store.reason },

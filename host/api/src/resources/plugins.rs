@@ -17,14 +17,14 @@ pub(crate) fn routes() -> Routes {
 }
 
 fn sorted(api: &Api) -> Vec<PluginStatus> {
-    // A draining version stands beside the one that took its place: the one that serves comes first.
+    // A draining version stands behind the one that took its place, which may be the older one, and keeps standing there.
     let mut plugins = api.options.registry.plugins();
-    plugins.sort_by(|a, b| a.name.cmp(&b.name).then(b.loaded_at.cmp(&a.loaded_at)));
+    plugins.sort_by(|a, b| a.name.cmp(&b.name));
     plugins.dedup_by(|next, first| next.name == first.name);
     plugins
 }
 
-/// Plugins that are loaded or were refused, by name.
+/// Plugins that are loaded, on their way or refused, by name.
 #[utoipa::path(get, path = "/plugins", tag = "plugins",
     params(Slicing, ("kind" = Option<String>, Query, description = "Only those of this kind, `collector`.")),
     responses((status = 200, description = "Plugins.", body = ref(of::<List<PluginStatus>>()))))]
@@ -43,7 +43,8 @@ async fn get_plugin(State(api): State<Arc<Api>>, At(name): At<String>) -> Result
     found.map(Json).ok_or_else(|| Problem::no_document("plugins", &name))
 }
 
-/// Looks at the plugins folder again, now. Answers when what is found there is in use, or refused.
+/// Looks at the plugins folder again, now, also at what was refused for a reason that may be over. Answers when what is found there is
+/// in use, or refused, or after twenty seconds.
 #[utoipa::path(post, path = "/plugins/reload", tag = "plugins",
     responses((status = 200, description = "All plugins as they are now.", body = ref(of::<List<PluginStatus>>()))))]
 async fn reload_plugins(State(api): State<Arc<Api>>) -> Json<List<PluginStatus>> {

@@ -12,6 +12,7 @@
 
 mod changes;
 mod contract;
+mod life;
 mod plugins;
 mod problems;
 #[path = "../../../../tests/src/harness/schema.rs"]

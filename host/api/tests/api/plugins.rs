@@ -162,7 +162,7 @@ impl Fetch for Absent {
 /// One plugin and one instance, whatever is configured.
 pub(crate) struct Listed;
 
-fn plugin() -> PluginStatus {
+pub(crate) fn plugin() -> PluginStatus {
     PluginStatus {
         name: "http-probe".to_owned(),
         version: "1.0.0".to_owned(),

@@ -1,6 +1,6 @@
 //! From the bytes of a file to a version that can be called, or the reason why not.
 
-use super::{Exports, Header, Probation, Version, header};
+use super::{Exports, Header, Probation, Refusal, Version, header};
 use crate::bindings;
 use crate::bindings::plugin::exports::quarterdeck::plugin::plugin::Manifest;
 use crate::cache::{Cache, deserialize};
@@ -25,9 +25,6 @@ pub(crate) const BUNDLED: &str = "bundled";
 const MAX_TEXT_BYTES: usize = 4096;
 const MAX_SCHEMA_BYTES: usize = 256 << 10;
 const MAX_CAPABILITIES: usize = 32;
-
-/// Why a file can't be used, for a person.
-pub(crate) type Refusal = String;
 
 pub(crate) struct Loader {
     engine: Engine,
@@ -79,7 +76,7 @@ impl Loader {
         let _permit = self.compiling.acquire().await;
         let artefact = compile(&self.compiler, &self.engine, bytes.to_vec())
             .await
-            .map_err(|reason| format!("it can't be compiled: {reason}"))?;
+            .map_err(|refusal| refusal.within("it can't be compiled"))?;
         if let Err(error) = self.cache.store_artefact(digest, &artefact) {
             tracing::warn!(%error, "the cache can't keep an artefact: the next start compiles it again");
         }
@@ -87,11 +84,13 @@ impl Loader {
         if let Some(component) = self.cache.artefact(&self.engine, digest) {
             return Ok(component);
         }
-        deserialize(&self.engine, &artefact).map_err(|error| format!("what was compiled can't be used: {error:#}"))
+        // Compiled it was: what is left is this machine's, or the compiler's file was replaced by that of another version.
+        deserialize(&self.engine, &artefact)
+            .map_err(|error| Refusal::passing(format!("what was compiled can't be used: {error:#}")))
     }
 
     /// Names the import that nobody provides, if it is that.
-    fn link_error(&self, component: &Component, error: &wasmtime::Error) -> Refusal {
+    fn link_error(&self, component: &Component, error: &wasmtime::Error) -> String {
         let ours = |name: &str| name.starts_with("wasi:") || name.starts_with("quarterdeck:");
         let foreign: Vec<String> = component
             .component_type()
@@ -108,7 +107,7 @@ impl Loader {
 }
 
 /// Whether the bytes can be a component at all, before anything is made of them.
-fn check(bytes: &[u8]) -> Result<(), Refusal> {
+fn check(bytes: &[u8]) -> Result<(), String> {
     if u64::try_from(bytes.len()).map_or(true, |length| length > MAX_COMPONENT_BYTES) {
         return Err(format!("{} bytes are more than the {MAX_COMPONENT_BYTES} that a component may have", bytes.len()));
     }
@@ -125,7 +124,7 @@ fn check(bytes: &[u8]) -> Result<(), Refusal> {
 }
 
 /// The kinds that a component exports, by the names of its interfaces.
-fn kinds(component: &Component, engine: &Engine) -> Result<Vec<Kind>, Refusal> {
+fn kinds(component: &Component, engine: &Engine) -> Result<Vec<Kind>, String> {
     let mut kinds = Vec::new();
     let mut has_plugin = false;
     for (name, _) in component.component_type().exports(engine) {
@@ -160,7 +159,7 @@ fn kinds(component: &Component, engine: &Engine) -> Result<Vec<Kind>, Refusal> {
     Ok(kinds)
 }
 
-fn exports(pre: &InstancePre<Sandbox>, kinds: &[Kind]) -> Result<Exports, Refusal> {
+fn exports(pre: &InstancePre<Sandbox>, kinds: &[Kind]) -> Result<Exports, String> {
     let shape =
         |error: wasmtime::Error| format!("its exports have another shape than this host's interfaces: {error:#}");
     let has = |kind: Kind| kinds.contains(&kind).then(|| pre.clone());
@@ -206,12 +205,12 @@ async fn describe(ground: &Ground, exports: &Exports, digest: &Digest, source: &
             })
         })
         .await
-        .map_err(|error| format!("`describe` failed: {error}"))?;
+        .map_err(|error| Refusal::of_call("`describe` failed", &error))?;
     for probe in probes {
         ground
             .run(reference.clone(), move |guest| Box::pin(async move { probe.instantiate(guest).await.map(Ok) }))
             .await
-            .map_err(|error| format!("its exports have another shape than this host's interfaces: {error}"))?;
+            .map_err(|error| Refusal::of_call("its exports have another shape than this host's interfaces", &error))?;
     }
     Ok(manifest)
 }
@@ -291,7 +290,7 @@ fn version(
     source: String,
     bytes: u64,
     loaded_at: Timestamp,
-) -> Result<Version, Refusal> {
+) -> Result<Version, String> {
     if !is_kebab_case(&manifest.name) {
         return Err(format!(
             "it names itself `{}`; hint: a name has lower-case letters, digits and single dashes, at most 64, and begins with a letter",

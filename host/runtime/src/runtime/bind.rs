@@ -1,15 +1,28 @@
 //! Binds an instance's specification to a version: does the configuration fit, is everything granted that is asked for?
 
 use super::Runtime;
+use crate::call::words as cut;
 use crate::engine::MAX_MEMORY_BYTES;
 use crate::instance::Binding;
-use crate::plugin::Version;
+use crate::plugin::{Again, Refusal, Version};
 use quarterdeck_model::plugin::{CallError, Capability, Grants, InstanceName, InstanceSpec, InstanceState};
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use std::time::Instant;
+
+/// Of those that a plugin names, so many are shown.
+const MAX_PROBLEMS: usize = 32;
 
 /// Something that is wrong with a specification: JSON pointer below the instance, and what.
 pub(super) type Problem = (String, String);
+
+/// What a look at a specification found.
+#[derive(Default)]
+pub(super) struct Findings {
+    pub(super) problems: Vec<Problem>,
+    /// Why the plugin could not be asked now, which says nothing about the specification.
+    pub(super) unchecked: Option<String>,
+}
 
 impl Runtime {
     pub(super) async fn binding(
@@ -28,7 +41,7 @@ impl Runtime {
             );
             return Binding::new(spec, InstanceState::MissingPlugin, Some(reason), None);
         };
-        let problems = self.problems(name, &spec, &version).await;
+        let Findings { problems, unchecked } = self.problems(name, &spec, &version).await;
         if !problems.is_empty() {
             let words: Vec<String> = problems
                 .iter()
@@ -37,7 +50,13 @@ impl Runtime {
                     pointer => format!("{pointer}: {message}"),
                 })
                 .collect();
-            return Binding::new(spec, InstanceState::Misconfigured, Some(words.join("; ")), Some(version));
+            let reason = cut(words.join("; "));
+            return Binding::new(spec, InstanceState::Misconfigured, Some(reason), Some(version));
+        }
+        if unchecked.is_some() {
+            let mut binding = Binding::new(spec, InstanceState::Misconfigured, unchecked, Some(version));
+            binding.again = Some(Again::after(None, Instant::now()));
+            return binding;
         }
         if let Some(reason) = ungranted(&version, &spec.grants) {
             return Binding::new(spec, InstanceState::AwaitingGrant, Some(reason), Some(version));
@@ -46,13 +65,8 @@ impl Runtime {
     }
 
     /// Everything that is wrong with a specification, on that version.
-    pub(super) async fn problems(
-        &self,
-        name: &InstanceName,
-        spec: &InstanceSpec,
-        version: &Arc<Version>,
-    ) -> Vec<Problem> {
-        let mut problems = Vec::new();
+    pub(super) async fn problems(&self, name: &InstanceName, spec: &InstanceSpec, version: &Arc<Version>) -> Findings {
+        let (mut problems, mut unchecked) = (Vec::new(), None);
         if !name.is_valid() {
             let message = format!("`{name}` is no name for an instance; hint: write it like `http-probe/api`");
             problems.push((String::new(), message));
@@ -66,18 +80,21 @@ impl Runtime {
         let by_schema = version.check(&spec.config);
         if by_schema.is_empty() {
             let by_plugin = self.validate(version, &spec.config).await;
-            problems.extend(by_plugin.into_iter().map(|(pointer, message)| (below(pointer), message)));
+            unchecked = by_plugin.unchecked;
+            problems.extend(by_plugin.problems.into_iter().map(|(pointer, message)| (below(pointer), message)));
         } else {
             problems.extend(by_schema.into_iter().map(|(pointer, message)| (below(pointer), message)));
         }
-        problems
+        Findings { problems, unchecked }
     }
 
     /// Asks the plugin itself: what a schema can't say.
-    async fn validate(&self, version: &Arc<Version>, config: &Map<String, Value>) -> Vec<Problem> {
+    async fn validate(&self, version: &Arc<Version>, config: &Map<String, Value>) -> Findings {
         let config = match serde_json::to_string(config) {
             Ok(config) => config,
-            Err(error) => return vec![(String::new(), error.to_string())],
+            Err(error) => {
+                return Findings { problems: vec![(String::new(), error.to_string())], unchecked: None };
+            }
         };
         let used = version.enter();
         let result = self
@@ -91,9 +108,21 @@ impl Runtime {
             })
             .await;
         match result {
-            Ok(Ok(())) | Err(CallError::Cancelled) => Vec::new(),
-            Ok(Err(problems)) => problems.into_iter().map(|problem| (problem.pointer, problem.message)).collect(),
-            Err(error) => vec![(String::new(), format!("the plugin could not check it: {error}"))],
+            Ok(Ok(())) | Err(CallError::Cancelled) => Findings::default(),
+            Ok(Err(problems)) => {
+                let problems = problems.into_iter().take(MAX_PROBLEMS);
+                let problems = problems.map(|problem| (cut(problem.pointer), cut(problem.message))).collect();
+                Findings { problems, unchecked: None }
+            }
+            Err(error) => {
+                let Refusal { reason, passing } = Refusal::of_call("the plugin could not check it", &error);
+                if passing {
+                    let unchecked = Some(format!("/config: {reason}; it is asked again"));
+                    Findings { problems: Vec::new(), unchecked }
+                } else {
+                    Findings { problems: vec![(String::new(), reason)], unchecked: None }
+                }
+            }
         }
     }
 }

@@ -1,156 +1,25 @@
-//! One look at the plugins folder: what is new, changed or gone, and what follows from it.
+//! The plugins folder as it lies on the disk: which files there are, and what they hold.
 
-use super::Runtime;
-use super::announce::PLUGIN_REFUSED;
 use crate::cache::digest;
-use crate::catalog::{Found, Stamp};
+use crate::catalog::Stamp;
 use crate::compile::MAX_COMPONENT_BYTES;
-use crate::plugin::{Header, Version, header};
+use crate::plugin::{Header, header};
 use quarterdeck_model::plugin::Digest;
-use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-
-/// Marks bundled plugins that were refused, among the files.
-pub(super) const BUNDLED: &str = "bundled/";
 
 /// A file that ends in the middle and was written this recently is taken to be still on its way.
 const SETTLING: Duration = Duration::from_secs(2);
 
-/// A file has to be missing for this long: editors and copiers move the old file away, or delete it, before the new one is there.
-const GRACE: Duration = Duration::from_millis(800);
-
-/// When a file that is still on its way is looked at again.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(100);
-
-/// What a file turned out to hold.
-struct Content {
-    file: String,
-    stamp: Stamp,
-    digest: Option<Digest>,
-    result: Result<Arc<Version>, String>,
-}
-
-enum Read {
-    Whole(Vec<u8>),
+pub(super) enum Read {
+    Whole(Vec<u8>, Digest),
     /// It changed while it was read, or ends in the middle and is fresh.
     StillWritten,
     Unusable(String),
-}
-
-impl Runtime {
-    /// Looks at the folder until no file is on its way any more.
-    pub(super) async fn scan_until_quiet(&self) {
-        while self.scan().await {
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-    }
-
-    /// Looks at the folder once. True: a file is still being written, or missing since a moment: look again soon.
-    pub(super) async fn scan(&self) -> bool {
-        let Some(folder) = &self.plugins_dir else { return false };
-        let _changing = self.changing.lock().await;
-        let present = match list(folder) {
-            Ok(present) => present,
-            Err(error) => {
-                tracing::warn!(folder = %folder.display(), %error, "the plugins folder can't be read");
-                return false;
-            }
-        };
-        let (changed, gone, waiting): (Vec<(String, Stamp)>, Vec<String>, bool) = {
-            let mut catalog = self.catalog();
-            let is_present = |file: &str| file.starts_with(BUNDLED) || present.contains_key(file);
-            let (gone, waiting) = catalog.missing(is_present, GRACE);
-            let is_new = |file: &str, stamp: &Stamp| catalog.files.get(file).is_none_or(|found| found.stamp != *stamp);
-            let changed = present.iter().filter(|(file, stamp)| is_new(file, stamp));
-            (changed.map(|(file, stamp)| (file.clone(), *stamp)).collect(), gone, waiting)
-        };
-        if changed.is_empty() && gone.is_empty() {
-            return waiting;
-        }
-        let asked = changed.len();
-        let loads = changed.into_iter().map(|(file, stamp)| self.content(folder, file, stamp));
-        let contents: Vec<Content> = futures::future::join_all(loads).await.into_iter().flatten().collect();
-        let look_again = waiting || contents.len() < asked;
-        for name in self.take_over(contents, gone) {
-            self.settle(&name, None).await;
-            if self.catalog().current(&name).is_none() {
-                self.forget(&name);
-            }
-        }
-        look_again
-    }
-
-    /// Reads and loads a file. `None`: it is still being written.
-    async fn content(&self, folder: &Path, file: String, stamp: Stamp) -> Option<Content> {
-        let path = folder.join(&file);
-        let read = tokio::task::spawn_blocking(move || read(&path, stamp)).await;
-        let bytes = match read {
-            Ok(Ok(Read::Whole(bytes))) => bytes,
-            Ok(Ok(Read::StillWritten)) => return None,
-            Ok(Ok(Read::Unusable(reason))) => return Some(Content { file, stamp, digest: None, result: Err(reason) }),
-            // Gone in between: the next look finds that.
-            Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => return None,
-            Ok(Err(error)) => {
-                let result = Err(format!("it can't be read: {error}"));
-                return Some(Content { file, stamp, digest: None, result });
-            }
-            Err(error) => {
-                let result = Err(format!("it can't be read: {error}"));
-                return Some(Content { file, stamp, digest: None, result });
-            }
-        };
-        let digest = digest(&bytes);
-        let loaded = self.catalog().by_digest(&digest);
-        let result = match loaded {
-            Some(version) => Ok(version),
-            None => {
-                let now = self.clock.now();
-                self.loader.load(&self.ground, bytes.into(), digest.clone(), file.clone(), now).await
-            }
-        };
-        Some(Content { file, stamp, digest: Some(digest), result })
-    }
-
-    /// Notes what the files hold. Gives back the names whose version may have to change.
-    fn take_over(&self, contents: Vec<Content>, gone: Vec<String>) -> BTreeSet<String> {
-        let mut names = BTreeSet::new();
-        let mut catalog = self.catalog();
-        for file in gone {
-            let version = catalog.files.remove(&file).and_then(|found| found.version);
-            names.extend(version.map(|version| version.reference.name.clone()));
-        }
-        for Content { file, stamp, digest, result } in contents {
-            let before = catalog.files.remove(&file);
-            let old = before.as_ref().and_then(|found| found.version.clone());
-            let at = self.clock.now();
-            let found = match result {
-                Ok(version) => {
-                    names.insert(version.reference.name.clone());
-                    names.extend(old.map(|old| old.reference.name.clone()));
-                    Found { stamp, digest, version: Some(version), refused: None, at, missing_since: None }
-                }
-                Err(reason) => {
-                    let subject = old.as_ref().map_or_else(|| stem(&file), |old| &old.reference.name).to_owned();
-                    let data = json!({"file": file, "reason": reason, "digest": digest,
-                        "goes-on": old.as_ref().map(|old| &old.reference)});
-                    self.announcer.say(PLUGIN_REFUSED, &subject, old.as_ref().map(|old| old.reference.clone()), data);
-                    Found { stamp, digest, version: old, refused: Some(reason), at, missing_since: None }
-                }
-            };
-            catalog.files.insert(file, found);
-        }
-        names
-    }
-}
-
-fn stem(file: &str) -> &str {
-    file.strip_suffix(".wasm").unwrap_or(file)
 }
 
 /// Whether a file of that name is meant to be a plugin: editors' and copiers' temporary files are not.
@@ -160,7 +29,7 @@ pub(super) fn is_candidate(file: &str) -> bool {
 }
 
 /// The regular files (also behind links) that are meant to be plugins.
-fn list(folder: &Path) -> io::Result<BTreeMap<String, Stamp>> {
+pub(super) fn list(folder: &Path) -> io::Result<BTreeMap<String, Stamp>> {
     let mut present = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -168,10 +37,17 @@ fn list(folder: &Path) -> io::Result<BTreeMap<String, Stamp>> {
         if !is_candidate(&file) {
             continue;
         }
-        // A link that leads nowhere, or a file that is gone again.
-        let Ok(metadata) = fs::metadata(entry.path()) else { continue };
-        if metadata.is_file() {
-            present.insert(file, stamp(&metadata));
+        match fs::metadata(entry.path()) {
+            Ok(metadata) if metadata.is_file() => {
+                present.insert(file, stamp(&metadata));
+            }
+            Ok(_) => {}
+            // A link that leads nowhere, or a file that is gone again.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // It is there. Why it can't be looked at is found, and said, when it is read.
+            Err(_) => {
+                present.insert(file, Stamp::default());
+            }
         }
     }
     Ok(present)
@@ -182,17 +58,36 @@ fn stamp(metadata: &fs::Metadata) -> Stamp {
         device: metadata.dev(),
         inode: metadata.ino(),
         bytes: metadata.len(),
-        modified_nanos: i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()),
+        modified_nanos: nanos(metadata.mtime(), metadata.mtime_nsec()),
+        changed_nanos: nanos(metadata.ctime(), metadata.ctime_nsec()),
     }
 }
 
-fn read(path: &Path, expected: Stamp) -> io::Result<Read> {
+fn nanos(seconds: i64, nanos: i64) -> i128 {
+    i128::from(seconds) * 1_000_000_000 + i128::from(nanos)
+}
+
+/// Whether the file still has that content, as far as can be told.
+pub(super) fn is_still(path: &Path, expected: Stamp) -> bool {
+    match fs::metadata(path) {
+        Ok(metadata) => stamp(&metadata) == expected,
+        Err(error) => error.kind() != io::ErrorKind::NotFound && expected == Stamp::default(),
+    }
+}
+
+pub(super) fn read(path: &Path, expected: Stamp) -> io::Result<Read> {
     if expected.bytes > MAX_COMPONENT_BYTES {
         let reason =
             format!("{} bytes are more than the {MAX_COMPONENT_BYTES} that a component may have", expected.bytes);
         return Ok(Read::Unusable(reason));
     }
-    let bytes = fs::read(path)?;
+    let mut file = fs::File::open(path)?;
+    if stamp(&file.metadata()?) != expected {
+        return Ok(Read::StillWritten);
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(expected.bytes).unwrap_or(0));
+    // No more than there was, should it grow meanwhile.
+    file.by_ref().take(expected.bytes.saturating_add(1)).read_to_end(&mut bytes)?;
     let metadata = fs::metadata(path)?;
     if stamp(&metadata) != expected || u64::try_from(bytes.len()) != Ok(expected.bytes) {
         return Ok(Read::StillWritten);
@@ -201,7 +96,8 @@ fn read(path: &Path, expected: Stamp) -> io::Result<Read> {
     if header(&bytes) == Header::Incomplete && age.is_some_and(|age| age < SETTLING) {
         return Ok(Read::StillWritten);
     }
-    Ok(Read::Whole(bytes))
+    let digest = digest(&bytes);
+    Ok(Read::Whole(bytes, digest))
 }
 
 #[cfg(test)]

@@ -14,6 +14,12 @@ impl Registry for Runtime {
         self.catalog().statuses()
     }
 
+    fn awaited(&self) -> Vec<String> {
+        let catalog = self.catalog();
+        let of_start = catalog.loading.iter().filter(|(_, loading)| loading.of_start);
+        of_start.map(|(file, _)| file.clone()).collect()
+    }
+
     fn instances(&self) -> Vec<InstanceStatus> {
         let mut statuses: Vec<InstanceStatus> =
             self.all_instances().values().map(|instance| instance.status()).collect();
@@ -31,6 +37,10 @@ impl Registry for Runtime {
         let mut next = HashMap::with_capacity(wanted.len());
         for (name, spec) in wanted {
             if let Some(instance) = present.get(&name).filter(|instance| instance.binding().spec == spec) {
+                if !instance.binding().is_settled() {
+                    let version = self.catalog().current(&spec.plugin);
+                    self.rebind(instance, version.as_ref()).await;
+                }
                 next.insert(name, Arc::clone(instance));
                 continue;
             }
@@ -45,6 +55,7 @@ impl Registry for Runtime {
                     let instance = Arc::new(Instance::new(name.clone(), self.quarantine_after, binding));
                     let (state, reason) = instance.state(&instance.binding());
                     self.say_state(&instance, state, reason.as_deref());
+                    self.bind_later(&instance);
                     instance
                 }
             };
@@ -62,14 +73,17 @@ impl Registry for Runtime {
         let mut found = Vec::new();
         for (name, spec) in instances {
             let Some(version) = self.catalog().current(&spec.plugin) else { continue };
-            let problems = self.problems(name, spec, &version).await;
+            // What could not be asked now is asked again once it is in use.
+            let problems = self.problems(name, spec, &version).await.problems;
             found.extend(problems.into_iter().map(|(pointer, message)| (name.clone(), pointer, message)));
         }
         found
     }
 
     async fn reload(&self) -> Vec<PluginStatus> {
+        self.catalog().try_again_now();
         self.scan_until_quiet().await;
+        self.ask_again().await;
         Registry::plugins(self)
     }
 }

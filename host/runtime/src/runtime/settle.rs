@@ -4,11 +4,11 @@ use super::Runtime;
 use super::announce::{INSTANCE_STATE_CHANGED, PLUGIN_LOADED, PLUGIN_REPLACED, PLUGIN_RETIRED, PLUGIN_ROLLED_BACK};
 use crate::catalog::Swap;
 use crate::instance::{Binding, Instance};
-use crate::plugin::{BUNDLED, Version};
+use crate::plugin::{Again, BUNDLED, Version};
 use quarterdeck_model::plugin::{InstanceState, PluginRef};
 use serde_json::json;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often a version that instances stay on is looked at.
 const DRAIN_LOOK: Duration = Duration::from_millis(500);
@@ -20,7 +20,7 @@ impl Runtime {
         if let (Some(new), None) = (&new, rolled_back) {
             self.watch_first_calls(name, old.as_ref(), new);
         }
-        self.rebind(name, new.as_ref()).await;
+        self.rebind_all(name, new.as_ref()).await;
         match (&old, &new) {
             (None, None) => {}
             (None, Some(new)) => {
@@ -53,30 +53,78 @@ impl Runtime {
         }
     }
 
-    /// Binds every instance of the plugin to `version`. One that the new version does not fit stays on the old one.
-    async fn rebind(&self, name: &str, version: Option<&Arc<Version>>) {
-        for instance in self.all_instances().values() {
-            let old = instance.binding();
-            if old.spec.plugin != name {
-                continue;
-            }
-            let mut binding = self.binding(&instance.name, old.spec.clone(), version.cloned()).await;
-            let kept = version.and_then(|version| stays(&old, &binding, version));
-            if let (Some(version), Some(kept)) = (version, kept) {
-                let reason = format!(
-                    "stays on version {}, because version {} does not fit: {}",
-                    kept.reference.version,
-                    version.reference.version,
-                    binding.reason.unwrap_or_default()
-                );
-                binding = Binding::new(old.spec.clone(), InstanceState::Active, Some(reason), Some(kept));
-            }
+    async fn rebind_all(&self, name: &str, version: Option<&Arc<Version>>) {
+        let instances = self.all_instances();
+        let concerned = instances.values().filter(|instance| instance.binding().spec.plugin == name);
+        // Beside each other: a plugin that is slow to check a configuration costs its second once, not once for each instance.
+        let bindings = concerned.map(async |instance| (instance, self.next_binding(instance, version).await));
+        for (instance, binding) in futures::future::join_all(bindings).await {
             self.apply(instance, binding);
         }
     }
 
+    pub(super) async fn rebind(&self, instance: &Arc<Instance>, version: Option<&Arc<Version>>) {
+        let binding = self.next_binding(instance, version).await;
+        self.apply(instance, binding);
+    }
+
+    /// What binds an instance to `version`. One that ran well and does not fit the new version stays on the old one.
+    async fn next_binding(&self, instance: &Arc<Instance>, version: Option<&Arc<Version>>) -> Binding {
+        let old = instance.binding();
+        let mut binding = self.binding(&instance.name, old.spec.clone(), version.cloned()).await;
+        if binding.again.is_some() {
+            binding.again = Some(Again::after(old.again, Instant::now()));
+        }
+        let Some((version, kept)) = version.and_then(|version| Some((version, stays(&old, &binding, version)?))) else {
+            return binding;
+        };
+        let reason = format!(
+            "stays on version {}, because version {} does not fit: {}",
+            kept.reference.version,
+            version.reference.version,
+            binding.reason.unwrap_or_default()
+        );
+        let kept = Binding::new(old.spec.clone(), InstanceState::Active, Some(reason), Some(kept));
+        Binding { again: binding.again, ..kept }
+    }
+
+    /// Asks the plugins of instances again that could not be asked whether their configuration fits.
+    pub(super) async fn ask_again(&self) {
+        let instances = self.all_instances();
+        let unasked = instances.values().map(|instance| (instance, instance.binding()));
+        let unasked = unasked.filter(|(_, binding)| binding.again.is_some());
+        futures::future::join_all(unasked.map(async |(instance, binding)| self.bind_again(instance, &binding).await))
+            .await;
+    }
+
+    /// Binds the instance again when the time for that has come, unless something else did it before.
+    pub(super) fn bind_later(&self, instance: &Arc<Instance>) {
+        let binding = instance.binding();
+        let Some(again) = binding.again else { return };
+        let (this, instance) = (Weak::clone(&self.this), Arc::downgrade(instance));
+        let binding = Arc::downgrade(&binding);
+        self.spawn(async move {
+            tokio::time::sleep_until(again.at.into()).await;
+            if let (Some(this), Some(instance), Some(binding)) = (this.upgrade(), instance.upgrade(), binding.upgrade())
+            {
+                this.bind_again(&instance, &binding).await;
+            }
+        });
+    }
+
+    /// The plugin is asked before anything is held up; what it says counts if the instance still has that binding.
+    async fn bind_again(&self, instance: &Arc<Instance>, binding: &Arc<Binding>) {
+        let version = self.catalog().current(&binding.spec.plugin);
+        let next = self.next_binding(instance, version.as_ref()).await;
+        let _changing = self.changing.lock().await;
+        // A change of versions binds anew, too: then the answer is of the wrong one.
+        if Arc::ptr_eq(binding, &instance.binding()) {
+            self.apply(instance, next);
+        }
+    }
+
     /// Puts a binding in use, and says so if it changes the state that people see.
-    pub(super) fn apply(&self, instance: &Instance, binding: Binding) {
+    pub(super) fn apply(&self, instance: &Arc<Instance>, binding: Binding) {
         let before = instance.state(&instance.binding());
         let old = instance.bind(binding);
         let new = instance.binding();
@@ -92,6 +140,7 @@ impl Runtime {
         if before != after {
             self.say_state(instance, after.0, after.1.as_deref());
         }
+        self.bind_later(instance);
     }
 
     pub(super) fn say_state(&self, instance: &Instance, state: InstanceState, reason: Option<&str>) {

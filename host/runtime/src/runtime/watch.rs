@@ -1,14 +1,15 @@
 //! Watches the plugins folder. The kernel's notices say when to look; a look every two seconds finds what they miss (the
-//! target of a link that changed, a network folder).
+//! target of a link that changed, a network folder, a bundled plugin that is due for another try).
 
 use super::Runtime;
-use super::folder::{LOOK_AGAIN, is_candidate};
+use super::folder::is_candidate;
+use super::scan::LOOK_AGAIN;
 use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{EventKind, RecursiveMode, Watcher};
 use std::path::PathBuf;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -24,15 +25,18 @@ enum Notice {
     Activity,
 }
 
-pub(super) async fn run(runtime: Weak<Runtime>, first_scan: oneshot::Sender<()>, shutdown: CancellationToken) {
-    let Some(folder) = runtime.upgrade().and_then(|runtime| runtime.plugins_dir.clone()) else { return };
+pub(super) async fn run(runtime: Weak<Runtime>, shutdown: CancellationToken) {
+    let known = runtime.upgrade().map(|runtime| (runtime.plugins_dir.clone(), Arc::clone(&runtime.load_ended)));
+    let Some((folder, load_ended)) = known else { return };
     let (notices, mut noticed) = mpsc::channel(64);
-    let _watcher = watch(folder, notices);
-    let mut look_again = scan(&runtime).await;
-    // The start may have stopped waiting.
-    let _ = first_scan.send(());
+    let _watcher = folder.and_then(|folder| watch(folder, notices));
+    // What came before the watcher did is found by this look.
+    scan(&runtime).await;
     loop {
-        let wait = if look_again { LOOK_AGAIN } else { LOOK };
+        // Made before the question: a load that ends in between is not missed.
+        let ended = load_ended.notified();
+        let Some(is_restless) = runtime.upgrade().map(|runtime| runtime.catalog().is_restless()) else { return };
+        let wait = if is_restless { LOOK_AGAIN } else { LOOK };
         let at = tokio::select! {
             () = shutdown.cancelled() => return,
             notice = noticed.recv() => match notice {
@@ -42,21 +46,19 @@ pub(super) async fn run(runtime: Weak<Runtime>, first_scan: oneshot::Sender<()>,
                 None => { tokio::time::sleep(wait).await; Instant::now() }
             },
             () = tokio::time::sleep(wait) => Instant::now(),
+            // It may have found its file still being written.
+            () = ended => continue,
         };
         if quiet(&mut noticed, at, &shutdown).await.is_none() {
             return;
         }
-        if runtime.strong_count() == 0 {
-            return;
-        }
-        look_again = scan(&runtime).await;
+        scan(&runtime).await;
     }
 }
 
-async fn scan(runtime: &Weak<Runtime>) -> bool {
-    match runtime.upgrade() {
-        Some(runtime) => runtime.scan().await,
-        None => false,
+async fn scan(runtime: &Weak<Runtime>) {
+    if let Some(runtime) = runtime.upgrade() {
+        runtime.scan().await;
     }
 }
 

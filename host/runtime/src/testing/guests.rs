@@ -58,6 +58,10 @@ pub struct Collector {
     pub does: Does,
     /// What `describe` does before it answers.
     pub describe: &'static str,
+    /// What `validate-configuration` does before it has nothing against it.
+    pub validate: &'static str,
+    /// It imports the clock, for [`UNTIL_100`].
+    pub clock: bool,
     pub schema: &'static str,
     /// A capability that it can't do without.
     pub needs: Option<&'static str>,
@@ -73,6 +77,8 @@ impl Default for Collector {
             version: "1.0.0",
             does: Does::Well,
             describe: "",
+            validate: "",
+            clock: false,
             schema: r#"{"type": "object"}"#,
             needs: None,
             interface: "0.1.0",
@@ -81,10 +87,16 @@ impl Default for Collector {
     }
 }
 
+/// Loops until its clock shows a hundred seconds.
+pub const UNTIL_100: &str = "(call $now (i32.const 2560))
+    (if (i64.lt_u (i64.load (i32.const 2560)) (i64.const 100)) (then (loop $again (br $again))))";
+
 /// A collector of that name and version.
 pub fn collector(name: &'static str, version: &'static str, does: Does) -> Vec<u8> {
     Collector { name, version, does, ..Collector::default() }.build()
 }
+
+const CLOCK: &str = r#"(import "wasi:clocks/wall-clock@0.2.0" "now" (func $now (param i32)))"#;
 
 /// Places of texts in the guest's memory, by pointer.
 const NAME: usize = 1024;
@@ -97,6 +109,7 @@ impl Collector {
         let plugin = if self.exports_plugin { self.plugin_functions() } else { String::new() };
         let module = format!(
             r#"(module
+                {clock}
                 (memory (export "memory") 2)
                 {data}
                 (global $free (mut i32) (i32.const 65536))
@@ -110,13 +123,15 @@ impl Collector {
                 (func (export "quarterdeck:collector/collector@{interface}#collect")
                     (param $config i32) (param $length i32) (param $now i64) (result i32)
                     {body}))"#,
+            clock = if self.clock { CLOCK } else { "" },
             data = self.data(),
             interface = self.interface,
             body = self.does.body(),
         );
         let export = if self.exports_plugin { "export quarterdeck:plugin/plugin@0.1.0;" } else { "" };
+        let import = if self.clock { "import wasi:clocks/wall-clock@0.2.0;" } else { "" };
         let world = format!(
-            "package test:guest; world guest {{ {export} export quarterdeck:collector/collector@{}; }}",
+            "package test:guest; world guest {{ {import} {export} export quarterdeck:collector/collector@{}; }}",
             self.interface
         );
         component(&module, &world, self.interface)
@@ -149,8 +164,10 @@ impl Collector {
                 {stores}
                 i32.const 256)
                (func (export "quarterdeck:plugin/plugin@0.1.0#validate-configuration") (param i32 i32) (result i32)
+                {validate}
                 i32.const 512)"#,
             describe = self.describe,
+            validate = self.validate,
         )
     }
 

@@ -5,6 +5,7 @@ use crate::testing::{Bench, eventually};
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::kind::collector::Collector;
 use quarterdeck_model::plugin::{CallError, InstanceName, PluginState, Registry};
+use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
@@ -58,15 +59,16 @@ async fn a_version_that_behaves_passes_and_is_remembered_across_a_restart() {
     }
     eventually("the verdict", || bench.status("guest").filter(|s| s.state == PluginState::Active)).await;
     let good = bench.folder.path().join("cache/components/good.json");
-    eventually("the ledger", || fs::read_to_string(&good).ok().filter(|text| text.contains("guest"))).await;
+    let trusted = || {
+        let ledger: Value = serde_json::from_slice(&fs::read(&good).ok()?).ok()?;
+        ledger["good"]["guest"].is_string().then_some(())
+    };
+    eventually("the ledger", trusted).await;
 
     // The daemon is started again, without the bundled one, over a file that turned bad meanwhile.
     bench.shutdown(Duration::from_secs(5)).await;
     bench.drop_in("guest.wasm", &collector("guest", "2.0.0", Does::Trap));
-    let folder = tempfile::tempdir().unwrap();
-    fs::rename(bench.folder.path().join("cache"), folder.path().join("cache")).unwrap();
-    fs::rename(bench.plugins_dir(), folder.path().join("plugins")).unwrap();
-    let again = Bench::start(folder, Vec::new(), |_| {}).await;
+    let again = started_again(bench).await;
     again.use_plugin(&[name.as_str()], "guest").await;
     assert_eq!(again.status("guest").unwrap().state, PluginState::Probation);
     for _ in 0..3 {
@@ -74,6 +76,68 @@ async fn a_version_that_behaves_passes_and_is_remembered_across_a_restart() {
     }
     let back = eventually("the good version", || again.status("guest").filter(|s| s.version == "1.0.0")).await;
     assert_eq!(back.source, "component store");
+}
+
+/// Over the same folders, without anything bundled.
+async fn started_again(bench: Bench) -> Bench {
+    bench.shutdown(Duration::from_secs(5)).await;
+    let folder = tempfile::tempdir().unwrap();
+    fs::rename(bench.folder.path().join("cache"), folder.path().join("cache")).unwrap();
+    fs::rename(bench.plugins_dir(), folder.path().join("plugins")).unwrap();
+    Bench::start(folder, Vec::new(), |_| {}).await
+}
+
+#[tokio::test]
+async fn a_file_that_is_broken_at_the_start_gives_way_to_what_it_held_before() {
+    let bench = Bench::with(Vec::new()).await;
+    bench.drop_in("mine.wasm", &collector("guest", "1.0.0", Does::Well));
+    bench.reload().await;
+    bench.drop_in("mine.wasm", b"oops");
+    let bench = started_again(bench).await;
+    let name = InstanceName::from("guest/one");
+    bench.use_plugin(&[name.as_str()], "guest").await;
+    bench.collect(&name, NOW).await.unwrap();
+    let status = bench.status("guest").unwrap();
+    assert_eq!((status.version.as_str(), status.state), ("1.0.0", PluginState::Active));
+    assert_eq!(status.source, "component store");
+    let reason = status.reason.unwrap();
+    assert!(reason.contains("`mine.wasm` was refused: it is not a WebAssembly component"), "{reason}");
+
+    // Once more, so that the broken file is not taken for what it held; then it is mended.
+    let bench = started_again(bench).await;
+    assert_eq!(bench.status("guest").unwrap().version, "1.0.0");
+    bench.drop_in("mine.wasm", &collector("guest", "1.0.1", Does::Well));
+    bench.reload().await;
+    let status = bench.status("guest").unwrap();
+    assert_eq!((status.version.as_str(), status.source.as_str(), status.reason), ("1.0.1", "mine.wasm", None));
+
+    // What was removed while the host was down does not come back, not even for a broken file of the name.
+    bench.shutdown(Duration::from_secs(5)).await;
+    fs::remove_file(bench.plugins_dir().join("mine.wasm")).unwrap();
+    let bench = started_again(bench).await;
+    bench.drop_in("mine.wasm", b"oops");
+    bench.reload().await;
+    assert!(bench.status("guest").is_none());
+    assert_eq!(bench.status("mine").unwrap().state, PluginState::Refused);
+}
+
+#[tokio::test]
+async fn a_file_that_was_rolled_back_and_breaks_gives_way_to_the_good_version() {
+    let bench = Bench::with(Vec::new()).await;
+    let name = InstanceName::from("guest/one");
+    bench.use_plugin(&[name.as_str()], "guest").await;
+    bench.drop_in("guest.wasm", &collector("guest", "1.0.0", Does::Well));
+    bench.reload().await;
+    bench.drop_in("guest.wasm", &collector("guest", "2.0.0", Does::Trap));
+    bench.reload().await;
+    for _ in 0..3 {
+        bench.collect(&name, NOW).await.unwrap_err();
+    }
+    eventually("the good version", || bench.status("guest").filter(|s| s.version == "1.0.0")).await;
+    bench.shutdown(Duration::from_secs(5)).await;
+    bench.drop_in("guest.wasm", b"oops");
+    let bench = started_again(bench).await;
+    assert_eq!(bench.status("guest").unwrap().version, "1.0.0");
 }
 
 #[tokio::test]

@@ -85,6 +85,17 @@ async fn a_refused_file_leaves_the_old_version_running() {
 }
 
 #[tokio::test]
+async fn a_refused_file_that_is_named_like_a_bundled_plugin_does_not_hide_it() {
+    let bench = Bench::with(vec![collector("guest", "1.0.0", Does::Well)]).await;
+    bench.drop_in("guest.wasm", b"oops");
+    bench.reload().await;
+    let statuses = Registry::plugins(&*bench.runtime);
+    assert_eq!(statuses.len(), 1);
+    assert_eq!((statuses[0].state, statuses[0].source.as_str()), (PluginState::Active, "bundled"));
+    assert!(statuses[0].reason.as_ref().unwrap().contains("`guest.wasm` was refused"));
+}
+
+#[tokio::test]
 async fn a_configuration_that_does_not_fit_names_the_place() {
     let strict = r#"{"type": "object", "properties": {"port": {"type": "integer"}}, "additionalProperties": false}"#;
     let bench = Bench::with(vec![Collector { schema: strict, ..Collector::default() }.build()]).await;

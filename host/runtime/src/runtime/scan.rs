@@ -1,0 +1,134 @@
+//! One look at the plugins folder: what is new, changed or gone. Looking waits for nothing; what is found is loaded beside it.
+
+use super::Runtime;
+use super::folder::list;
+use super::loading::Job;
+use crate::catalog::Stamp;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+/// Marks bundled plugins that were refused, among the files.
+pub(super) const BUNDLED: &str = "bundled/";
+
+/// A file has to be missing for this long: editors and copiers move the old file away, or delete it, before the new one is there.
+const GRACE: Duration = Duration::from_millis(800);
+
+/// When a file that is still on its way is looked at again.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// For how long someone who asks waits for files that are still being written: one that grows for ever has no end to wait for.
+const WRITTEN: Duration = Duration::from_secs(10);
+/// For how long someone who asks waits at all: a file that takes minutes to compile is shown as being loaded instead.
+const QUIET: Duration = Duration::from_secs(20);
+
+impl Runtime {
+    /// Looks at the folder until everything there is in use or refused, or the time for that is over.
+    pub(super) async fn scan_until_quiet(&self) {
+        let until = Instant::now() + WRITTEN;
+        let quiet = async {
+            loop {
+                self.scan().await;
+                self.loads_over().await;
+                if !self.catalog().is_restless() || Instant::now() >= until {
+                    return;
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        if tokio::time::timeout(QUIET, quiet).await.is_err() {
+            tracing::warn!("plugins of the folder are still being compiled: they come into use later");
+        }
+    }
+
+    /// The first look. Files that vanished while the host was down were removed: they leave nothing to go back to.
+    pub(super) async fn first_scan(&self) {
+        if let Some(present) = self.plugins_dir.as_deref().and_then(look) {
+            let _changing = self.changing.lock().await;
+            self.forget_files(|file| present.contains_key(file));
+        }
+        self.look_for_work(true);
+        self.loads_over().await;
+    }
+
+    /// Looks at the folder once.
+    pub(super) async fn scan(&self) {
+        if self.look_for_work(false) {
+            self.remove_missing().await;
+        }
+    }
+
+    /// Begins to load what is new or changed. True: files are gone for good.
+    fn look_for_work(&self, of_start: bool) -> bool {
+        let (jobs, any_gone) = {
+            // Two looks at once could take the older one's findings for the newer.
+            let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+            let present = self.plugins_dir.as_deref().and_then(look);
+            let mut catalog = self.catalog();
+            let mut jobs: Vec<Job> = Vec::new();
+            for (file, found) in &catalog.files {
+                if let Some(bundled) = found.bundled.as_ref().filter(|_| catalog.wants_loading(file, &found.stamp)) {
+                    jobs.push(Job::bundled(file, found.stamp, bundled));
+                }
+            }
+            let mut any_gone = false;
+            // What was still being written is found again, if it is still to be loaded.
+            catalog.written.clear();
+            match &present {
+                Some(present) => {
+                    any_gone = !catalog.missing(is_present(present), GRACE).is_empty();
+                    let wanted = present.iter().filter(|(file, stamp)| catalog.wants_loading(file, stamp));
+                    jobs.extend(wanted.map(|(file, stamp)| Job::file(file, *stamp)));
+                }
+                None => catalog.unknown_whether_missing(),
+            }
+            let now = self.clock.now();
+            for job in &jobs {
+                job.enter(&mut catalog, now, of_start);
+            }
+            (jobs, any_gone)
+        };
+        for job in jobs {
+            self.begin_loading(job);
+        }
+        any_gone
+    }
+
+    /// Lets go of what files held that are gone.
+    async fn remove_missing(&self) {
+        let _changing = self.changing.lock().await;
+        // One of them may have come back while others changed something.
+        let Some(present) = self.plugins_dir.as_deref().and_then(look) else { return };
+        let gone = self.catalog().missing(is_present(&present), GRACE);
+        self.forget_files(|file| !gone.iter().any(|gone| gone == file));
+        for name in self.let_go(gone) {
+            self.settle(&name, None).await;
+            if self.catalog().current(&name).is_none() {
+                self.forget(&name);
+            }
+        }
+    }
+
+    /// Returns when nothing is being loaded.
+    pub(super) async fn loads_over(&self) {
+        loop {
+            // Made before the look: an end in between is not missed.
+            let ended = self.load_ended.notified();
+            if self.catalog().loading.is_empty() {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+fn is_present(present: &BTreeMap<String, Stamp>) -> impl Fn(&str) -> bool {
+    |file| file.starts_with(BUNDLED) || present.contains_key(file)
+}
+
+fn look(folder: &Path) -> Option<BTreeMap<String, Stamp>> {
+    list(folder)
+        .inspect_err(|error| tracing::warn!(folder = %folder.display(), %error, "the plugins folder can't be read"))
+        .ok()
+}
