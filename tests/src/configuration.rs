@@ -5,6 +5,10 @@ use serde_json::json;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+mod objects;
+mod reload;
+mod versions;
+
 const SOON: Duration = Duration::from_secs(60);
 
 /// Ended with the test, however that ends.

@@ -8,6 +8,7 @@
 //! - `document`: the OpenAPI document, made from the handlers; `schema`: the schemas of what they take and give
 //! - `gate`: what every request passes: `security`, the body's `intake`, `idempotency`, counting
 //! - `problem`, `paging`, `extract`, `precondition`: what handlers share
+//! - `configuration`: the port to the configuration in force
 //! - `server`: connections, their limits, and the end of them
 //!
 //! # Add an endpoint
@@ -31,6 +32,7 @@
     )
 )]
 
+mod configuration;
 mod document;
 mod extract;
 mod gate;
@@ -45,10 +47,10 @@ mod schema;
 mod security;
 mod server;
 
+pub use configuration::{Configuration, IfMatch, Object, Order, Refused, Restored, Said, Standing, Version, WORDS};
 pub use problem::{Mistake, Problem};
 pub use server::serve;
 
-use async_trait::async_trait;
 use axum::Router;
 use quarterdeck_engines::Engines;
 use quarterdeck_model::clock::Clock;
@@ -57,28 +59,11 @@ use quarterdeck_model::plugin::Registry;
 use quarterdeck_model::series::Series;
 use quarterdeck_model::store::Store;
 use quarterdeck_model::{Span, Timestamp};
-use serde_json::Value;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-/// The configuration in force, as the API shows it.
-#[async_trait]
-pub trait Configuration: Send + Sync + 'static {
-    /// All of it. Secrets are not shown.
-    fn effective(&self) -> Value;
-
-    /// Where the value at this JSON pointer comes from: a file with line, a variable, a flag, or the defaults.
-    fn origin(&self, pointer: &str) -> Option<String>;
-
-    /// Reads the files again and puts them in force. Returns what changed.
-    ///
-    /// # Errors
-    /// Every mistake that was found. Nothing changed then.
-    async fn reload(&self) -> Result<Value, Vec<String>>;
-}
 
 /// Lines in Prometheus's exposition format.
 pub type MetricsPage = Arc<dyn Fn() -> String + Send + Sync>;
@@ -100,8 +85,8 @@ pub struct Options {
     pub allowed_hosts: Vec<String>,
     /// Bytes of a request's body. See [`BODY_LIMIT`].
     pub body_limit: usize,
-    /// Events that wait for a slow stream. See [`STREAM_BUFFER`].
-    pub stream_buffer: usize,
+    /// Events that wait for a slow stream. See [`STREAM_BUFFER`]. A change holds for streams that begin later.
+    pub stream_buffer: Arc<AtomicUsize>,
     /// How long a stream's buffer may stay full before the client is cut off. See [`STALL`].
     pub stall: Span,
     pub configuration: Arc<dyn Configuration>,

@@ -79,6 +79,35 @@ fn has(headers: &HeaderMap, revision: u64) -> bool {
         .any(|given| given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag)
 }
 
+/// The tags that a client wants one of to hold still.
+pub(crate) fn if_match(headers: &HeaderMap) -> crate::configuration::IfMatch {
+    use crate::configuration::IfMatch;
+    let mut values = headers.get_all(IF_MATCH).iter().peekable();
+    if values.peek().is_none() {
+        return IfMatch(None);
+    }
+    let tags = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let plain = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"').to_owned();
+    IfMatch(Some(tags.map(str::trim).map(plain).collect()))
+}
+
+/// Something with a tag of its own as an answer; 304 if the client has it already.
+pub(crate) fn tagged<T: Serialize>(headers: &HeaderMap, status: StatusCode, tag: &str, value: &T) -> Response {
+    let mut known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let quoted = format!("\"{tag}\"");
+    let is_it = |given: &str| given == "*" || given.strip_prefix("W/").unwrap_or(given) == quoted;
+    let mut response = if known.any(|value| value.split(',').map(str::trim).any(is_it)) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        (status, Json(value)).into_response()
+    };
+    if let Ok(tag) = HeaderValue::from_str(&quoted) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
 /// A document as the answer to a GET, with its ETag; 304 if the client has it already.
 pub(crate) fn show<T: Serialize + DeserializeOwned>(
     api: &Api,

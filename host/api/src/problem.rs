@@ -34,9 +34,10 @@ pub struct Problem {
 }
 
 /// One mistake in what was sent.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Mistake {
-    /// Where: a path into the body (`steps[0].name`), or the name of a parameter. Empty: the whole.
+    /// Where: a path into the body (`steps[0].name`), the name of a parameter, or a JSON pointer into the configuration
+    /// (`/rules/cpu-high/every`). Empty: the whole.
     pub path: String,
     pub detail: String,
 }

@@ -43,6 +43,11 @@ impl Bus {
         Bus { store, clock, ids: Arc::new(IdSource::random()), limiter: Arc::new(Limiter::new(options)) }
     }
 
+    /// Puts other limits in force, for all clones.
+    pub fn set_limits(&self, options: Options) {
+        self.limiter.set(options);
+    }
+
     /// Appends the events as one record: all of them or none. Returns the offset of the last one, when it is durable.
     ///
     /// # Errors

@@ -4,13 +4,13 @@ use crate::Error;
 use crate::bus::Options;
 use quarterdeck_model::{Span, Timestamp};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 /// Producers that are remembered; above it the full buckets are forgotten, which changes nothing for them.
 const REMEMBERED: usize = 1_024;
 
 pub(crate) struct Limiter {
-    options: Options,
+    options: RwLock<Options>,
     buckets: Mutex<HashMap<String, Bucket>>,
 }
 
@@ -23,16 +23,22 @@ struct Bucket {
 
 impl Limiter {
     pub(crate) fn new(options: Options) -> Self {
-        Limiter { options, buckets: Mutex::new(HashMap::new()) }
+        Limiter { options: RwLock::new(options), buckets: Mutex::new(HashMap::new()) }
+    }
+
+    /// What a producer has saved up stays its own, within the new burst.
+    pub(crate) fn set(&self, options: Options) {
+        *self.options.write().unwrap_or_else(PoisonError::into_inner) = options;
     }
 
     /// Takes `count` tokens or none. A batch over the burst passes once the bucket is full, and leaves it empty.
     pub(crate) fn take(&self, producer: &str, count: usize, now: Timestamp) -> Result<(), Error> {
-        let rate = u64::from(self.options.producer_rate);
+        let options = *self.options.read().unwrap_or_else(PoisonError::into_inner);
+        let rate = u64::from(options.producer_rate);
         if rate == 0 || count == 0 {
             return Ok(());
         }
-        let capacity = u64::from(self.options.producer_burst.max(1)) * 1_000;
+        let capacity = u64::from(options.producer_burst.max(1)) * 1_000;
         let wanted = u64::try_from(count).unwrap_or(u64::MAX).saturating_mul(1_000).min(capacity);
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= REMEMBERED && !buckets.contains_key(producer) {
@@ -67,6 +73,17 @@ mod tests {
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn limits_that_are_changed_hold_from_the_next_event_on() {
+        let limiter = Limiter::new(Options { producer_rate: 10, producer_burst: 5 });
+        limiter.take("a", 5, at(0)).unwrap();
+        assert!(limiter.take("a", 1, at(0)).is_err());
+        limiter.set(Options { producer_rate: 1_000, producer_burst: 5 });
+        limiter.take("a", 5, at(5)).unwrap();
+        limiter.set(Options { producer_rate: 0, producer_burst: 5 });
+        limiter.take("a", 50, at(5)).unwrap();
     }
 
     #[test]

@@ -110,6 +110,14 @@ impl Client {
         self.call(Method::POST, path, &[], Some(body)).await
     }
 
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Value> {
+        self.call(Method::PUT, path, &[], Some(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value> {
+        self.call(Method::DELETE, path, &[], None).await
+    }
+
     /// All items of a list, page by page, at most `limit`.
     pub(crate) async fn list(&self, path: &str, query: &[(&str, String)], limit: usize) -> Result<Vec<Value>> {
         Ok(self.walk(path, query, limit, 0).await?.items)
@@ -209,7 +217,11 @@ async fn problem(response: reqwest::Response) -> anyhow::Error {
         StatusCode::UNAUTHORIZED => "\nhint: run this as the daemon's user, or give --token-file",
         _ => "",
     };
-    anyhow::Error::new(Refused { message: format!("{title} ({status}){hint}"), problem: document })
+    let errors = document.get("errors").and_then(Value::as_array).into_iter().flatten();
+    let details = errors.filter_map(|error| error.get("detail").and_then(Value::as_str));
+    let mistakes: String =
+        details.filter(|detail| !title.contains(*detail)).map(|detail| format!("\n  {detail}")).collect();
+    anyhow::Error::new(Refused { message: format!("{title} ({status}){mistakes}{hint}"), problem: document })
 }
 
 /// Percent-encodes everything but unreserved characters (RFC 3986).

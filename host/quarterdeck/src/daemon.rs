@@ -2,6 +2,9 @@
 
 mod configuration;
 mod folders;
+mod load;
+mod log;
+mod offline;
 mod secrets;
 mod vitals;
 mod watch;
@@ -11,7 +14,9 @@ use crate::output::print_line;
 use anyhow::{Context, Result, anyhow};
 use configuration::Configuration;
 use folders::Folders;
-use quarterdeck_config::{Flag, Loaded, LogFormat, Problems, Settings, Source};
+pub(crate) use load::load_configuration;
+pub(crate) use offline::unfit_offline;
+use quarterdeck_config::{Base, Loaded, Settings};
 use quarterdeck_engines::Engines;
 use quarterdeck_model::clock::Clock;
 use quarterdeck_model::id::IdSource;
@@ -22,92 +27,41 @@ use quarterdeck_scheduler::{Scheduler, SystemClock};
 use quarterdeck_storage::Database;
 use quarterdeck_supervisor::Supervisor;
 use std::borrow::Cow;
-use std::io::IsTerminal;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// A stop takes no longer; what is not finished goes on at the next start.
 const STOP_WITHIN: Duration = Duration::from_millis(4_500);
-
-/// Variables that the command line, the build and the tests read themselves.
-const OWN_VARIABLES: [&str; 9] = [
-    "QUARTERDECK_DATA_DIR",
-    "QUARTERDECK_CONFIG_DIR",
-    "QUARTERDECK_CACHE_DIR",
-    "QUARTERDECK_ENVIRONMENT",
-    "QUARTERDECK_LISTEN",
-    "QUARTERDECK_URL",
-    "QUARTERDECK_TOKEN_FILE",
-    "QUARTERDECK_NO_RUSTUP",
-    "QUARTERDECK_SKIP_PLUGINS",
-];
 
 /// One TLS implementation for the whole process. Calling it again does nothing.
 pub(crate) fn install_crypto() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// `--config-dir`, else the first of the usual places that holds a `quarterdeck.toml`, else `config` in the data folder.
-fn config_dir(global: &Global) -> Option<PathBuf> {
-    let usual = || {
-        let home = std::env::var_os("XDG_CONFIG_HOME")
-            .map(PathBuf::from)
-            .or_else(|| std::env::home_dir().map(|home| home.join(".config")));
-        let places = [home.map(|home| home.join("quarterdeck")), Some(PathBuf::from("/etc/quarterdeck"))];
-        places.into_iter().flatten().find(|place| place.join("quarterdeck.toml").is_file())
-    };
-    let last = || crate::client::default_data_dir(global).ok().map(|data| data.join("config"));
-    global.config_dir.clone().or_else(usual).or_else(last)
-}
-
-/// All layers, as this invocation names them.
-pub(crate) fn load_configuration(global: &Global) -> Result<Loaded, Problems> {
-    let variables = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| name.starts_with("QUARTERDECK_") && !OWN_VARIABLES.contains(&name.as_str()))
-        .filter(|(name, _)| !name.starts_with("QUARTERDECK_TESTS_"))
-        .collect();
-    let mut flags = Vec::new();
-    if let Some(listen) = &global.listen {
-        flags.push(Flag { path: "listen".to_owned(), value: listen.clone(), name: "--listen".to_owned() });
-    }
-    if let Some(data_dir) = &global.data_dir {
-        let value = data_dir.display().to_string();
-        flags.push(Flag { path: "data-dir".to_owned(), value, name: "--data-dir".to_owned() });
-    }
-    if let Some(named) = global.config_dir.as_ref().filter(|named| !named.is_dir()) {
-        return Err(Problems(vec![quarterdeck_config::Problem {
-            place: None,
-            pointer: String::new(),
-            message: format!("there is no folder {}", named.display()),
-            hint: Some(format!("make one: quarterdeck init {}", named.display())),
-        }]));
-    }
-    quarterdeck_config::load(Source {
-        dir: config_dir(global),
-        file: None,
-        environment: global.environment.clone(),
-        variables,
-        flags,
-    })
-}
-
 pub(crate) fn main(arguments: &Arguments) -> ExitCode {
-    let loaded = match load_configuration(&arguments.global) {
-        Ok(loaded) => loaded,
+    // The files have to be right by themselves: what the API has said about objects is known when the store is open.
+    let read = load::read(&arguments.global, load::config_dir(&arguments.global))
+        .and_then(|base| load::lay(&base, &[]).map(|loaded| (base, loaded)));
+    let (base, loaded) = match read {
+        Ok(read) => read,
         Err(problems) => {
             eprintln!("{problems}");
             return ExitCode::from(2);
         }
     };
-    start_log(&loaded.settings);
+    let log = log::start(&loaded.settings.log);
+    for warning in &loaded.warnings {
+        warn!("{warning}");
+    }
     install_crypto();
     let ended = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -115,7 +69,7 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
         .build()
         .context("failed to start threads")
         .and_then(|threads| {
-            let ended = threads.block_on(run(&arguments.global, loaded));
+            let ended = threads.block_on(run(&arguments.global, base, loaded, log));
             // Work on blocking threads can't be cut off, and the end does not wait for it.
             threads.shutdown_timeout(Duration::from_millis(200));
             ended
@@ -129,19 +83,6 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn start_log(settings: &Settings) {
-    let filter = tracing_subscriber::EnvFilter::try_new(&settings.log.filter)
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    match settings.log.format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
-}
-
 fn check_address(listen: SocketAddr) -> Result<()> {
     if listen.ip().is_loopback() {
         return Ok(());
@@ -152,7 +93,7 @@ fn check_address(listen: SocketAddr) -> Result<()> {
     ))
 }
 
-async fn run(global: &Global, loaded: Loaded) -> Result<()> {
+async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> Result<()> {
     let begin = std::time::Instant::now();
     // Before anything that takes long: a stop that comes early is a stop in order all the same.
     let mut signals = Signals::install()?;
@@ -176,14 +117,7 @@ async fn run(global: &Global, loaded: Loaded) -> Result<()> {
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let database = open_database(&settings, &folders, &clock)?;
     let store: Arc<dyn Store> = database.clone();
-    let bus = quarterdeck_bus::Bus::new(
-        store.clone(),
-        clock.clone(),
-        quarterdeck_bus::Options {
-            producer_rate: settings.events.producer_rate,
-            producer_burst: settings.events.producer_burst,
-        },
-    );
+    let bus = quarterdeck_bus::Bus::new(store.clone(), clock.clone(), producer_limits(&settings));
     let scheduler = Scheduler::start(clock.clone(), quarterdeck_scheduler::Options::default(), scheduling.clone());
     let supervisor = Supervisor::start(quarterdeck_supervisor::Options {
         store: store.clone(),
@@ -193,7 +127,7 @@ async fn run(global: &Global, loaded: Loaded) -> Result<()> {
     })
     .await?;
     let secrets = Arc::new(secrets::Sources::default());
-    let config_dir = config_dir(global).unwrap_or_else(|| folders.data.join("config"));
+    let config_dir = load::config_dir(global).unwrap_or_else(|| folders.data.join("config"));
     let _ = std::fs::create_dir_all(&config_dir);
     let plugins_dir = settings.plugins_folder(Some(&config_dir));
     std::fs::create_dir_all(&plugins_dir)
@@ -211,6 +145,7 @@ async fn run(global: &Global, loaded: Loaded) -> Result<()> {
         secrets: secrets.clone(),
         address,
         shutdown: running.clone(),
+        only: None,
     });
     // All plugins may have to be compiled. What is done of that stays in the cache.
     let runtime = tokio::select! {
@@ -228,7 +163,7 @@ async fn run(global: &Global, loaded: Loaded) -> Result<()> {
         }
     };
     let registry: Arc<dyn Registry> = runtime.clone();
-    let loaded = Arc::new(loaded);
+    let stream_buffer = Arc::new(AtomicUsize::new(stream_buffer(&settings)));
     let configuration = Arc::new(Configuration {
         global: global.clone(),
         host_url: host_url.clone(),
@@ -239,11 +174,15 @@ async fn run(global: &Global, loaded: Loaded) -> Result<()> {
         ids: ids.clone(),
         registry: registry.clone(),
         secrets,
+        bus: bus.clone(),
+        stream_buffer: stream_buffer.clone(),
+        log,
         engines: OnceLock::new(),
-        current: RwLock::new(loaded.clone()),
-        reloading: tokio::sync::Mutex::new(()),
+        started: settings.clone(),
+        current: RwLock::new(Arc::new(configuration::InForce::files(base, loaded))),
+        changing: tokio::sync::Mutex::new(()),
     });
-    configuration.apply(loaded, "host").await;
+    configuration.start().await;
     let engines = Arc::new(
         Engines::start(quarterdeck_engines::Options {
             store: store.clone(),
@@ -255,7 +194,7 @@ async fn run(global: &Global, loaded: Loaded) -> Result<()> {
             fetch: runtime.doors().fetch(),
             clock: clock.clone(),
             ids: ids.clone(),
-            catalog: configuration.resolved(&settings).catalog(),
+            catalog: configuration.catalog(),
             public_url: host_url.clone(),
             outbox: quarterdeck_engines::outbox::Options::default(),
             shutdown: running.clone(),
@@ -279,7 +218,7 @@ async fn run(global: &Global, loaded: Loaded) -> Result<()> {
         token: Some(token),
         allowed_hosts: settings.api.allowed_hosts.clone(),
         body_limit: usize::try_from(settings.api.body_limit_bytes).unwrap_or(usize::MAX),
-        stream_buffer: usize::try_from(settings.events.stream_buffer).unwrap_or(usize::MAX),
+        stream_buffer,
         configuration: configuration.clone(),
         stall: quarterdeck_api::STALL,
         metrics_page: Arc::new(String::new),
@@ -311,6 +250,17 @@ async fn run(global: &Global, loaded: Loaded) -> Result<()> {
     reason.map_or(Ok(()), |reason| Err(anyhow!(reason)))
 }
 
+fn producer_limits(settings: &Settings) -> quarterdeck_bus::Options {
+    quarterdeck_bus::Options {
+        producer_rate: settings.events.producer_rate,
+        producer_burst: settings.events.producer_burst,
+    }
+}
+
+fn stream_buffer(settings: &Settings) -> usize {
+    usize::try_from(settings.events.stream_buffer).unwrap_or(usize::MAX)
+}
+
 fn open_database(settings: &Settings, folders: &Folders, clock: &Arc<dyn Clock>) -> Result<Arc<Database>> {
     let mut options = quarterdeck_storage::Options::new(folders.data.join("store"), clock.clone());
     options.free_space_floor_bytes = settings.storage.free_space_floor_bytes;
@@ -335,6 +285,8 @@ struct Parts<'a> {
     secrets: Arc<secrets::Sources>,
     address: SocketAddr,
     shutdown: CancellationToken,
+    /// Names of the bundled plugins that are wanted; all, unless given.
+    only: Option<BTreeSet<String>>,
 }
 
 async fn start_runtime(parts: Parts<'_>) -> Result<Arc<Runtime>> {
@@ -342,6 +294,7 @@ async fn start_runtime(parts: Parts<'_>) -> Result<Arc<Runtime>> {
     let settings = &parts.settings.runtime;
     let bundled = quarterdeck_bundle::COMPONENTS
         .iter()
+        .filter(|component| parts.only.as_ref().is_none_or(|only| only.contains(component.name)))
         .map(|component| Bundled {
             name: component.name.to_owned(),
             digest: Digest(component.digest.to_owned()),

@@ -13,6 +13,7 @@ pub(crate) use refusal::{Again, Refusal};
 use crate::bindings;
 use crate::sandbox::Sandbox;
 use jsonschema::Validator;
+use jsonschema::error::ValidationErrorKind;
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::plugin::{Capability, Kind, PluginRef, PluginState, PluginStatus};
 use serde_json::{Map, Value};
@@ -69,6 +70,11 @@ impl Drop for Use {
     }
 }
 
+/// A step of a JSON Pointer.
+fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
 impl Version {
     pub(crate) fn enter(self: &Arc<Self>) -> Use {
         self.in_flight.fetch_add(1, Ordering::AcqRel);
@@ -93,7 +99,17 @@ impl Version {
         let config = Value::Object(config.clone());
         self.validator
             .iter_errors(&config)
-            .map(|error| (error.instance_path().to_string(), error.to_string()))
+            .flat_map(|error| {
+                let at = error.instance_path().to_string();
+                match error.kind() {
+                    // Each at its own place, not all of them at the table around them.
+                    ValidationErrorKind::AdditionalProperties { unexpected } => unexpected
+                        .iter()
+                        .map(|key| (format!("{at}/{}", escaped(key)), "unknown key".to_owned()))
+                        .collect(),
+                    _ => vec![(at, error.to_string())],
+                }
+            })
             .collect()
     }
 

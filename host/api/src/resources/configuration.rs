@@ -1,7 +1,11 @@
-//! The configuration in force.
+//! The configuration in force, its objects and its versions.
+
+mod objects;
+mod versions;
 
 use super::Routes;
 use crate::Api;
+use crate::configuration::Standing;
 use crate::extract::{Params, bad};
 use crate::problem::Problem;
 use crate::schema::of;
@@ -14,7 +18,12 @@ use std::sync::Arc;
 use utoipa_axum::routes;
 
 pub(crate) fn routes() -> Routes {
-    Routes::new().routes(routes!(get_configuration)).routes(routes!(reload_configuration))
+    Routes::new()
+        .routes(routes!(get_configuration))
+        .routes(routes!(reload_configuration))
+        .routes(routes!(export_configuration))
+        .merge(objects::routes())
+        .merge(versions::routes())
 }
 
 /// The configuration in force, or a part of it.
@@ -24,8 +33,10 @@ struct EffectiveConfiguration {
     pointer: String,
     /// Secrets are not shown.
     value: Value,
-    /// Where it comes from: a file with its line, a variable, a flag, or the defaults.
+    /// Where it comes from: a file with its line, the API, a variable, a flag, or the defaults.
     origin: Option<String>,
+    #[serde(flatten)]
+    standing: Standing,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -51,7 +62,8 @@ async fn get_configuration(
         None => Err(Problem::not_found(format!("there is no `{pointer}` in the configuration"))),
         Some(value) => {
             let origin = configuration.origin(&pointer);
-            Ok(Json(EffectiveConfiguration { value: value.clone(), origin, pointer }))
+            let standing = configuration.standing();
+            Ok(Json(EffectiveConfiguration { value: value.clone(), origin, standing, pointer }))
         }
     }
 }
@@ -60,11 +72,27 @@ async fn get_configuration(
 #[utoipa::path(post, path = "/configuration/reload", tag = "configuration",
     responses((status = 200, description = "It is in force.", body = ref(of::<Reloaded>()))))]
 async fn reload_configuration(State(api): State<Arc<Api>>) -> Result<Json<Reloaded>, Problem> {
-    match api.options.configuration.reload().await {
-        Ok(changed) => Ok(Json(Reloaded { changed })),
-        Err(mistakes) => {
-            let detail = "the configuration has mistakes; the one in force stays";
-            Err(mistakes.into_iter().fold(Problem::invalid(detail), |problem, mistake| problem.mistake("", mistake)))
-        }
-    }
+    Ok(Json(Reloaded { changed: api.options.configuration.reload().await? }))
+}
+
+/// The effective configuration as files.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ConfigurationExport {
+    files: Vec<ExportedFile>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct ExportedFile {
+    /// Below the configuration folder: `quarterdeck.toml`.
+    path: String,
+    text: String,
+}
+
+/// The effective configuration as files: in an empty folder they give the same settings. Secrets are named, never told.
+#[utoipa::path(get, path = "/configuration/export", tag = "configuration",
+    responses((status = 200, description = "The files.", body = ref(of::<ConfigurationExport>()))))]
+async fn export_configuration(State(api): State<Arc<Api>>) -> Result<Json<ConfigurationExport>, Problem> {
+    let files = api.options.configuration.export().map_err(Problem::internal)?;
+    let files = files.into_iter().map(|file| ExportedFile { path: file.path, text: file.text }).collect();
+    Ok(Json(ConfigurationExport { files }))
 }

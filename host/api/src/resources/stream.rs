@@ -63,7 +63,7 @@ async fn stream_events(State(api): State<Arc<Api>>, params: Params, headers: Hea
     let wanted = last.map_or(head, Offset);
     // Beyond the head: the data folder was put back to an earlier state.
     let after = if wanted > head { head } else { wanted.max(tail) };
-    let (sender, receiver) = channel(api.options.stream_buffer.max(1));
+    let (sender, receiver) = channel(api.options.stream_buffer.load(Ordering::Relaxed).max(1));
     let feed = Feed {
         subscription: api.options.bus.subscribe(after, filter),
         sender,

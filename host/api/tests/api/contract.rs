@@ -162,6 +162,8 @@ async fn every_operation_is_asked_and_answers_with_every_success_that_the_docume
         ("runs", json!({"runbook": "health"}), 201),
         ("runs/run_going/cancel", json!({}), 200),
         ("configuration/reload", json!({}), 200),
+        ("configuration/versions/one/restore", json!({}), 200),
+        ("configuration/objects/one/one/reset", json!({}), 200),
     ] {
         let answer = deck.post(&format!("/api/v1/{path}"), &body).await;
         assert_eq!(answer.status.as_u16(), status, "{path}: {}", String::from_utf8_lossy(&answer.body));
@@ -169,6 +171,12 @@ async fn every_operation_is_asked_and_answers_with_every_success_that_the_docume
             let found = deck.get(location.to_str().unwrap()).await;
             assert_eq!(found.json()["id"], answer.json()["id"], "{path}: what was created is where it says");
         }
+    }
+    for (method, body, status) in
+        [(Method::PUT, Some(json!({})), 201), (Method::PUT, Some(json!({})), 200), (Method::DELETE, None, 200)]
+    {
+        let answer = deck.ask(method, "/api/v1/configuration/objects/one/one", body.as_ref(), &[]).await;
+        assert_eq!(answer.status.as_u16(), status);
     }
     assert_eq!(deck.contract.missing(|status| status < 400), BTreeSet::new(), "asked by nobody");
 }

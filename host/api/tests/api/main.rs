@@ -11,6 +11,7 @@
 )]
 
 mod changes;
+mod configuration;
 mod contract;
 mod life;
 mod plugins;

@@ -1,14 +1,14 @@
 //! A deck to ask, and the check of each answer.
 
+use crate::configuration::Fixed;
 use crate::plugins::{Absent, Listed, none};
 use crate::schema::Contract;
-use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use quarterdeck_api::{Api, BODY_LIMIT, Configuration, Options, openapi, router};
+use quarterdeck_api::{Api, BODY_LIMIT, Options, openapi, router};
 use quarterdeck_bus::Bus;
 use quarterdeck_engines::Engines;
 use quarterdeck_model::clock::ManualClock;
@@ -21,7 +21,7 @@ use quarterdeck_model::{Span, Timestamp};
 use quarterdeck_scheduler::{Scheduler, SystemClock};
 use quarterdeck_storage::{Database, Faults};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -54,27 +54,6 @@ impl Answer {
 
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).unwrap_or_else(|| panic!("no header {name}")).to_str().unwrap()
-    }
-}
-
-/// A configuration whose files are `sound` or not.
-pub(crate) struct Fixed {
-    pub(crate) sound: bool,
-}
-
-#[async_trait]
-impl Configuration for Fixed {
-    fn effective(&self) -> Value {
-        json!({"api": {"listen": "127.0.0.1:7700"}})
-    }
-
-    fn origin(&self, pointer: &str) -> Option<String> {
-        (pointer == "/api/listen").then(|| "quarterdeck.toml:3".to_owned())
-    }
-
-    async fn reload(&self) -> Result<Value, Vec<String>> {
-        let mistake = || vec!["quarterdeck.toml:3:10: expected an address".to_owned()];
-        self.sound.then(|| json!({"changed": false})).ok_or_else(mistake)
     }
 }
 
@@ -139,9 +118,9 @@ pub(crate) async fn deck_over(kept: Vec<Kept>, catalog: Catalog, change: impl Fn
         token: Some(TOKEN.to_owned()),
         allowed_hosts: vec!["deck.example".to_owned()],
         body_limit: BODY_LIMIT,
-        stream_buffer: 16,
+        stream_buffer: Arc::new(16.into()),
         stall: Span::from_millis(200),
-        configuration: Arc::new(Fixed { sound: false }),
+        configuration: Arc::new(Fixed::default()),
         metrics_page: Arc::new(|| "further 1\n".to_owned()),
         shutdown: shutdown.clone(),
     };
@@ -206,6 +185,24 @@ impl Deck {
             builder = builder.header(*name, *value);
         }
         self.send(builder.body(Body::from(body.to_string())).unwrap()).await
+    }
+
+    /// Any request with the token; a body makes it JSON.
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut builder = request(method, path).header(AUTHORIZATION, format!("Bearer {TOKEN}"));
+        if body.is_some() {
+            builder = builder.header(CONTENT_TYPE, "application/json");
+        }
+        for (name, value) in headers {
+            builder = builder.header(*name, *value);
+        }
+        self.send(builder.body(body.map_or_else(Body::empty, |body| Body::from(body.to_string()))).unwrap()).await
     }
 
     /// Writes a document as an engine would.

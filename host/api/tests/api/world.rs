@@ -1,6 +1,9 @@
 //! A host in which there is one of everything.
 
-use crate::support::{Deck, Fixed, Kept, START, deck_over};
+use crate::configuration::Fixed;
+use crate::support::{Deck, Kept, START, deck_over};
+use http::Method;
+use quarterdeck_api::Version;
 use quarterdeck_model::domain::alert::Alert;
 use quarterdeck_model::domain::deployment::{Deployment, ServiceRecord, ServiceSpec};
 use quarterdeck_model::domain::incident::Incident;
@@ -29,7 +32,7 @@ pub(crate) async fn world() -> Deck {
             }
         }
         options.scheduler.set(JobSpec::every("collect/http-probe/api", Span::from_secs(3600)), Arc::new(Idle)).unwrap();
-        options.configuration = Arc::new(Fixed { sound: true });
+        options.configuration = Arc::new(Fixed { sound: true, ..Fixed::default() });
     })
     .await;
     for (collection, id, value) in others {
@@ -37,6 +40,8 @@ pub(crate) async fn world() -> Deck {
     }
     let pushed = json!([{"name": "up", "labels": {"instance": "a"}, "value": 1.0, "at": START.to_string()}]);
     assert_eq!(deck.post("/api/v1/metrics", &pushed).await.status, 202);
+    let object = deck.ask(Method::PUT, "/api/v1/configuration/objects/one/one", Some(&json!({"a": 1})), &[]).await;
+    assert_eq!(object.status, 201);
     deck
 }
 
@@ -186,6 +191,11 @@ fn documents() -> Vec<Kept> {
                 "id": "one", "route": "all", "instance": "webhook/ops", "event_type": "incident.opened", "subject": "inc_1",
                 "title": "cpu", "state": "delivered", "created_at": now, "finished_at": now, "attempts": 1, "error": null
             }),
+        ),
+        kept::<Version>(
+            Version::COLLECTION,
+            "one",
+            json!({"id": "one", "digest": "sha256:0", "applied_at": now, "principal": "operator", "value": {"log": {}}}),
         ),
         (DEAD_LETTERS, "one", json!({"why": "unknown"})),
     ]

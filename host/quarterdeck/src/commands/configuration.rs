@@ -1,5 +1,8 @@
 //! The configuration: writing one, checking it, what the daemon works with.
 
+mod objects;
+mod versions;
+
 use super::Session;
 use crate::arguments::{Config, Global};
 use crate::output::{Output, print_line};
@@ -23,24 +26,38 @@ pub(super) fn init(folder: &Path) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The files, and what plugins have against them.
 pub(super) fn check(global: &Global) -> Result<ExitCode> {
     let output = Output { json: global.json };
-    match crate::daemon::load_configuration(global) {
-        Ok(loaded) => {
-            let sentence = format!("the configuration is valid ({} files)", loaded.files.len());
-            output.say(&sentence, &json!({"valid": true, "files": loaded.files.len(), "problems": []}));
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(problems) if global.json => {
-            let problems: Vec<_> = problems.0.iter().map(describe).collect();
-            output.say("", &json!({"valid": false, "problems": problems}));
-            Ok(ExitCode::from(1))
-        }
+    let loaded = match crate::daemon::load_configuration(global) {
+        Ok(loaded) => loaded,
+        Err(problems) if global.json => return Ok(invalid(output, &problems.0)),
         Err(problems) => {
             eprintln!("{problems}");
-            Ok(ExitCode::from(1))
+            return Ok(ExitCode::from(1));
         }
+    };
+    for warning in &loaded.warnings {
+        eprintln!("warning: {warning}");
     }
+    match crate::daemon::unfit_offline(global, &loaded) {
+        Ok(problems) if !problems.is_empty() && global.json => return Ok(invalid(output, &problems)),
+        Ok(problems) if !problems.is_empty() => {
+            problems.iter().for_each(|problem| eprintln!("{problem}"));
+            return Ok(ExitCode::from(1));
+        }
+        Ok(_) => {}
+        Err(error) => eprintln!("warning: plugins could not be asked what they think of it: {error:#}"),
+    }
+    let sentence = format!("the configuration is valid ({} files)", loaded.files.len());
+    output.say(&sentence, &json!({"valid": true, "files": loaded.files.len(), "problems": []}));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn invalid(output: Output, problems: &[Problem]) -> ExitCode {
+    let problems: Vec<_> = problems.iter().map(describe).collect();
+    output.say("", &json!({"valid": false, "problems": problems}));
+    ExitCode::from(1)
 }
 
 /// A mistake as tools take it.
@@ -61,15 +78,39 @@ pub(super) fn schema() -> Result<ExitCode> {
 }
 
 pub(super) async fn remote(session: &Session, command: &Config) -> Result<ExitCode> {
+    let client = &session.client;
     match command {
         Config::Show => {
-            let effective = session.client.get("/api/v1/configuration", &[]).await?;
+            let effective = client.get("/api/v1/configuration", &[]).await?;
             Output { json: true }.one(&effective);
         }
         Config::Reload => {
-            let answer = session.client.post("/api/v1/configuration/reload", &json!({})).await?;
+            let answer = client.post("/api/v1/configuration/reload", &json!({})).await?;
             session.output.say("the configuration is in force", &answer);
         }
+        Config::Objects { section, api } => objects::list(session, section.as_deref(), *api).await?,
+        Config::Set { section, name, value, file } => {
+            let value = objects::read(value.as_deref(), file.as_deref())?;
+            let answer = client.put(&objects::path(section, name), &value).await?;
+            session.output.say(&format!("{section} {name} is in force"), &answer);
+        }
+        Config::Unset { section, name } => {
+            let answer = client.delete(&objects::path(section, name)).await?;
+            session.output.say(&format!("{section} {name} is gone"), &answer);
+        }
+        Config::Reset { section, name } => {
+            let answer = client.post(&format!("{}/reset", objects::path(section, name)), &json!({})).await?;
+            let origin = answer.get("origin").and_then(Value::as_str);
+            let sentence = match origin {
+                Some(origin) => format!("{section} {name} is again as {origin} has it"),
+                None => format!("{section} {name} is gone: nothing but the API declared it"),
+            };
+            session.output.say(&sentence, &answer);
+        }
+        Config::Versions { limit } => versions::list(session, *limit).await?,
+        Config::Diff { from, to } => versions::diff(session, from.as_deref(), to.as_deref()).await?,
+        Config::Restore { version } => versions::restore(session, version).await?,
+        Config::Export { folder } => versions::export(session, folder.as_deref()).await?,
         // Handled without a daemon.
         Config::Check | Config::Schema => {}
     }

@@ -1,23 +1,34 @@
 //! The configuration in force: loaded, checked against the plugins, applied in one step, kept.
+//!
+//! - `objects`: what the API says about single objects, over what the files say
+//! - `versions`: every applied version, and the way back to one
+//! - `fit`: whether plugins take what is configured for them
 
+mod fit;
+mod objects;
+mod versions;
+
+pub(super) use fit::{to_be_asked, unfit};
+
+use super::load;
+use super::log;
 use super::secrets::Sources;
 use crate::arguments::Global;
 use async_trait::async_trait;
-use quarterdeck_config::{Loaded, Settings};
+use quarterdeck_api::{IfMatch, Mistake, Object, Order, Refused, Restored, Standing};
+use quarterdeck_config::{Base, File, Loaded, Problem, Problems, Settings, Word};
 use quarterdeck_engines::Engines;
 use quarterdeck_model::clock::Clock;
-use quarterdeck_model::event::Event;
+use quarterdeck_model::domain::Catalog;
 use quarterdeck_model::id::IdSource;
 use quarterdeck_model::plugin::Registry;
 use quarterdeck_model::store::Store;
-use quarterdeck_model::transition::{Expected, Transition};
+use quarterdeck_model::transition::Transition;
 use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use tracing::{info, warn};
-
-/// Every applied version, by the time at which it was applied.
-const COLLECTION: &str = "configurations";
+use tracing::{error, info, warn};
 
 pub(super) struct Configuration {
     pub(super) global: Global,
@@ -29,109 +40,240 @@ pub(super) struct Configuration {
     pub(super) ids: Arc<IdSource>,
     pub(super) registry: Arc<dyn Registry>,
     pub(super) secrets: Arc<Sources>,
+    pub(super) bus: quarterdeck_bus::Bus,
+    pub(super) stream_buffer: Arc<AtomicUsize>,
+    pub(super) log: log::Handle,
     /// Set when the engines stand.
     pub(super) engines: OnceLock<Arc<Engines>>,
-    pub(super) current: RwLock<Arc<Loaded>>,
-    /// One reload at a time.
-    pub(super) reloading: tokio::sync::Mutex<()>,
+    /// The settings of the start: some hold until the end.
+    pub(super) started: Settings,
+    pub(super) current: RwLock<Arc<InForce>>,
+    /// One change at a time.
+    pub(super) changing: tokio::sync::Mutex<()>,
+}
+
+/// What is in force, and what it was made of.
+pub(super) struct InForce {
+    base: Arc<Base>,
+    /// The API's words that are laid over the files.
+    words: Vec<Word>,
+    /// Those that could not be, and why.
+    left_out: Vec<(Word, String)>,
+    loaded: Loaded,
+    /// What plugins don't take, and had to be lived with.
+    unfit: Vec<Problem>,
+    /// Id under which it is kept.
+    version: String,
+}
+
+impl InForce {
+    /// What the files say, before anything else is known.
+    pub(super) fn files(base: Base, loaded: Loaded) -> Self {
+        InForce {
+            base: Arc::new(base),
+            words: Vec::new(),
+            left_out: Vec::new(),
+            loaded,
+            unfit: Vec::new(),
+            version: String::new(),
+        }
+    }
 }
 
 impl Configuration {
-    pub(super) fn resolved(&self, settings: &Settings) -> Settings {
+    fn resolved(&self, settings: &Settings) -> Settings {
         settings.resolve(&self.host_url, &self.config_dir, &self.data_dir)
     }
 
-    fn current(&self) -> Arc<Loaded> {
+    pub(super) fn catalog(&self) -> Catalog {
+        self.resolved(&self.current().loaded.settings).catalog()
+    }
+
+    fn current(&self) -> Arc<InForce> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts instances and catalog in force and keeps the version, unless it is the one that was kept last.
-    pub(super) async fn apply(&self, loaded: Arc<Loaded>, principal: &str) {
+    /// Lays what the API has said over the files, and puts the whole in force. Nothing of it stops the start: a word that does not
+    /// fit any more is left out, and what plugins don't take is theirs to refuse; both is said.
+    pub(super) async fn start(&self) {
+        let base = Arc::clone(&self.current().base);
+        let (words, unreadable) = objects::kept(&*self.store);
+        let (loaded, words, mut left_out) = match objects::lay_what_fits(&base, words) {
+            Some(laid) => laid,
+            None => return error!("the files have changed during the start"),
+        };
+        left_out.extend(unreadable);
+        for (word, reason) in &left_out {
+            error!(section = word.section, name = word.name, reason, "an object of the API is left out");
+        }
         let settings = self.resolved(&loaded.settings);
+        let unfit = unfit(&*self.registry, &loaded, &settings).await;
+        for problem in &unfit {
+            error!("{problem}");
+        }
+        let version = String::new();
+        let next = InForce { base, words, left_out, loaded, unfit, version };
+        let (next, transition) = self.numbered(next, "host");
+        if let Err(error) = self.store_version(transition).await {
+            warn!(%error, "the applied configuration could not be kept");
+        }
+        self.put_in_force(next).await;
+    }
+
+    async fn store_version(&self, transition: Transition) -> Result<(), quarterdeck_model::store::StoreError> {
+        if !transition.is_empty() {
+            self.store.commit(transition).await?;
+        }
+        Ok(())
+    }
+
+    /// Hands every part what is its own. Nothing of this can fail.
+    async fn put_in_force(&self, next: InForce) {
+        let settings = self.resolved(&next.loaded.settings);
         self.secrets.set(settings.secrets.clone());
         self.registry.configure(settings.instances.clone()).await;
         if let Some(engines) = self.engines.get() {
             engines.apply(settings.catalog());
         }
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = loaded.clone();
-        if let Err(error) = self.keep(&loaded, principal).await {
-            warn!(%error, "the applied configuration could not be kept");
+        self.bus.set_limits(super::producer_limits(&settings));
+        self.stream_buffer.store(super::stream_buffer(&settings), Ordering::Relaxed);
+        if self.current().loaded.settings.log != settings.log {
+            self.log.set(&settings.log);
         }
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
     }
 
-    async fn keep(&self, loaded: &Loaded, principal: &str) -> Result<(), quarterdeck_model::store::StoreError> {
-        let newest = self.store.list(COLLECTION, &quarterdeck_model::store::Page::newest(1))?;
-        if newest.first().is_some_and(|document| document.value.get("digest") == Some(&json!(loaded.digest))) {
-            return Ok(());
-        }
-        let now = self.clock.now();
-        let id = now.to_string();
-        let event = Event::new(&self.ids, now, "configuration.applied", id.clone())
-            .principal(principal)
-            .data(json!({"digest": loaded.digest}));
-        let version =
-            json!({"digest": loaded.digest, "applied_at": now, "principal": principal, "value": loaded.value});
-        self.store.commit(Transition::new().put(COLLECTION, &id, Expected::Any, version).event(event)).await?;
-        Ok(())
-    }
-
-    /// Reads the files again. A bad one changes nothing.
+    /// Reads the files again. A bad one changes nothing, and neither does a main file that is gone.
     ///
     /// # Errors
-    /// Everything that is wrong, a line each.
-    pub(super) async fn reload_files(&self, principal: &str) -> Result<Value, Vec<String>> {
-        let _one = self.reloading.lock().await;
-        let global = self.global.clone();
-        let loaded = tokio::task::spawn_blocking(move || super::load_configuration(&global))
-            .await
-            .map_err(|error| vec![error.to_string()])?
-            .map_err(|problems| problems.to_string().lines().map(str::to_owned).collect::<Vec<_>>())?;
-        let settings = self.resolved(&loaded.settings);
-        let unfit: Vec<String> = self
-            .registry
-            .check(&settings.instances)
-            .await
-            .into_iter()
-            .map(|(instance, pointer, message)| {
-                let name = instance.as_str().replace('~', "~0").replace('/', "~1");
-                loaded.problem(&format!("/instances/{name}/config{pointer}"), message).to_string()
-            })
-            .collect();
+    /// Everything that is wrong.
+    pub(super) async fn reload_files(&self, principal: &str) -> Result<Value, Vec<Problem>> {
+        let _one = self.changing.lock().await;
+        let before = self.current();
+        let (global, dir) = (self.global.clone(), self.config_dir.clone());
+        let read = tokio::task::spawn_blocking(move || load::read(&global, Some(dir)));
+        let base = match read.await {
+            Ok(read) => read.map_err(|problems| problems.0)?,
+            Err(error) => return Err(vec![problem(error.to_string(), None)]),
+        };
+        if let Some(main) = before.base.main_file().filter(|_| base.main_file().is_none()) {
+            let message = format!("{} is gone; what it said stays in force", main.display());
+            return Err(vec![problem(message, Some("an empty file says that all defaults hold"))]);
+        }
+        // Without the API's words too: else the next start would not come as far as to know them.
+        load::lay(&base, &[]).map_err(|problems| problems.0)?;
+        let all: Vec<Word> = before.words.iter().chain(before.left_out.iter().map(|(word, _)| word)).cloned().collect();
+        let (loaded, words, left_out) = match load::lay(&base, &all) {
+            Ok(loaded) => (loaded, all, Vec::new()),
+            Err(_) => {
+                let loaded = load::lay(&base, &before.words).map_err(|problems| problems.0)?;
+                (loaded, before.words.clone(), before.left_out.clone())
+            }
+        };
+        let unfit = unfit(&*self.registry, &loaded, &self.resolved(&loaded.settings)).await;
         if !unfit.is_empty() {
             return Err(unfit);
         }
-        let before = self.current();
-        let changed = before.digest != loaded.digest;
-        if changed {
-            for (name, same) in [
-                ("listen", before.settings.listen == loaded.settings.listen),
-                ("storage", before.settings.storage == loaded.settings.storage),
-                ("runtime", before.settings.runtime == loaded.settings.runtime),
-                ("api", before.settings.api == loaded.settings.api),
-            ] {
-                if !same {
-                    warn!(setting = name, "changed in the files; takes effect at the next start");
-                }
-            }
-            let digest = loaded.digest.clone();
-            self.apply(Arc::new(loaded), principal).await;
-            info!(digest, "configuration applied");
+        let changed = before.loaded.digest != loaded.digest;
+        let digest = loaded.digest.clone();
+        let base = Arc::new(base);
+        let next = InForce { base, words, left_out, loaded, unfit: Vec::new(), version: before.version.clone() };
+        let (next, transition) = self.numbered(next, principal);
+        if let Err(error) = self.store_version(transition).await {
+            // Files must be able to mend what keeps the store from writing.
+            warn!(%error, "the applied configuration could not be kept");
         }
-        Ok(json!({"changed": changed, "digest": self.current().digest}))
+        self.put_in_force(next).await;
+        if changed {
+            info!(digest, "configuration applied");
+            for setting in self.pending_restart() {
+                warn!(setting, "changed in the files; takes effect at the next start");
+            }
+        }
+        Ok(json!({"changed": changed, "digest": digest}))
+    }
+
+    /// Settings that hold from start to end.
+    fn pending_restart(&self) -> Vec<String> {
+        let (old, current) = (&self.started, self.current());
+        let new = &current.loaded.settings;
+        let same = [
+            ("listen", old.listen == new.listen),
+            ("data-dir", old.data_dir == new.data_dir),
+            ("plugins-dir", old.plugins_dir == new.plugins_dir),
+            ("storage", old.storage == new.storage),
+            ("runtime", old.runtime == new.runtime),
+            ("api", old.api == new.api),
+        ];
+        same.into_iter().filter(|(_, same)| !same).map(|(name, _)| name.to_owned()).collect()
     }
 }
+
+fn problem(message: String, hint: Option<&str>) -> Problem {
+    Problem { place: None, pointer: String::new(), message, hint: hint.map(str::to_owned) }
+}
+
+fn mistakes(problems: Vec<Problem>) -> Vec<Mistake> {
+    let mistake = |problem: Problem| Mistake { detail: problem.to_string(), path: problem.pointer };
+    problems.into_iter().map(mistake).collect()
+}
+
+impl From<Problems> for Invalid {
+    fn from(problems: Problems) -> Self {
+        Invalid(Refused::Invalid(mistakes(problems.0)))
+    }
+}
+
+/// A refusal, on its way from several parts.
+struct Invalid(Refused);
 
 #[async_trait]
 impl quarterdeck_api::Configuration for Configuration {
     fn effective(&self) -> Value {
-        self.current().value.clone()
+        self.current().loaded.value.clone()
     }
 
     fn origin(&self, pointer: &str) -> Option<String> {
-        Some(self.current().place(pointer)).filter(|place| !place.is_empty())
+        Some(self.current().loaded.place(pointer)).filter(|place| !place.is_empty())
     }
 
-    async fn reload(&self) -> Result<Value, Vec<String>> {
-        self.reload_files("operator").await
+    fn standing(&self) -> Standing {
+        let current = self.current();
+        let mut problems: Vec<Mistake> = current
+            .left_out
+            .iter()
+            .map(|(word, reason)| Mistake { path: word.pointer(), detail: format!("left out: {reason}") })
+            .collect();
+        problems.extend(mistakes(current.unfit.clone()));
+        Standing {
+            version: current.version.clone(),
+            digest: current.loaded.digest.clone(),
+            pending_restart: self.pending_restart(),
+            problems,
+        }
+    }
+
+    async fn reload(&self) -> Result<Value, Refused> {
+        self.reload_files("operator").await.map_err(|problems| Refused::Invalid(mistakes(problems)))
+    }
+
+    fn objects(&self) -> Vec<Object> {
+        objects::all(&self.current())
+    }
+
+    fn object(&self, section: &str, name: &str) -> Option<Object> {
+        objects::one(&self.current(), section, name)
+    }
+
+    async fn change(&self, section: &str, name: &str, order: Order, if_match: IfMatch) -> Result<(), Refused> {
+        self.change_object(section, name, order, &if_match).await
+    }
+
+    async fn restore(&self, version: &str) -> Result<Restored, Refused> {
+        self.restore_version(version).await
+    }
+
+    fn export(&self) -> Result<Vec<File>, String> {
+        quarterdeck_config::export(&self.current().loaded)
     }
 }

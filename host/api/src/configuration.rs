@@ -1,0 +1,190 @@
+//! The port to the configuration in force: what the handlers ask of the daemon.
+
+use crate::problem::{Mistake, Problem};
+use async_trait::async_trait;
+use quarterdeck_config::{Difference, File};
+use quarterdeck_model::Timestamp;
+use quarterdeck_model::store::StoreError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+#[async_trait]
+pub trait Configuration: Send + Sync + 'static {
+    /// All of it. Secrets are named by where they are, and not shown.
+    fn effective(&self) -> Value;
+
+    /// Where the value at this JSON pointer comes from: a file with line, the API, a variable, a flag, or the defaults.
+    fn origin(&self, pointer: &str) -> Option<String>;
+
+    fn standing(&self) -> Standing;
+
+    /// Reads the files again and puts them in force. Returns what changed.
+    ///
+    /// # Errors
+    /// Every mistake that was found. Nothing changed then.
+    async fn reload(&self) -> Result<Value, Refused>;
+
+    /// Every object that is in force, or that the API has said something about; by section and name.
+    fn objects(&self) -> Vec<Object>;
+
+    fn object(&self, section: &str, name: &str) -> Option<Object>;
+
+    /// Carries the order out for one object, and puts the result in force as a new version.
+    ///
+    /// # Errors
+    /// Why not. Nothing changed then.
+    async fn change(&self, section: &str, name: &str, order: Order, if_match: IfMatch) -> Result<(), Refused>;
+
+    /// Makes the objects what they were in a version.
+    ///
+    /// # Errors
+    /// Why not. Nothing changed then.
+    async fn restore(&self, version: &str) -> Result<Restored, Refused>;
+
+    /// The effective configuration as files.
+    ///
+    /// # Errors
+    /// What can't be written down, in words.
+    fn export(&self) -> Result<Vec<File>, String>;
+}
+
+/// What is in force, beside its values.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
+pub struct Standing {
+    /// Id of the version.
+    pub version: String,
+    /// `sha256:<64 hex>` of the values.
+    pub digest: String,
+    /// Settings that were changed since the daemon's start and take effect at the next one.
+    pub pending_restart: Vec<String>,
+    /// What is wrong and had to be lived with at the start: objects of the API that were left out, configuration that its
+    /// plugin does not take.
+    pub problems: Vec<Mistake>,
+}
+
+/// What the API has said about an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Said {
+    /// It is as it was set here, whatever the files say.
+    Set,
+    /// There is none, whatever the files say.
+    Deleted,
+}
+
+/// A named object of the configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "ConfigurationObject")]
+pub struct Object {
+    /// `instances`, `rules`, `routes`, `scans`, `runbooks`, `services`, `slos`, `secrets`.
+    pub section: String,
+    pub name: String,
+    /// As it is in force, with its defaults. `null`: it is not in force.
+    pub value: Option<Value>,
+    /// Where it comes from: a file with its line, the API, a variable, or built in.
+    pub origin: Option<String>,
+    /// What the API has said about it; `null`: nothing.
+    pub api: Option<Said>,
+    /// Why what the API has said is not in force.
+    pub problem: Option<String>,
+}
+
+impl Object {
+    /// Changes with everything that is shown of it; a number, as the revisions of documents are.
+    pub fn tag(&self) -> String {
+        let shown = serde_json::to_vec(self).unwrap_or_default();
+        let number = Sha256::digest(&shown).iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
+        number.to_string()
+    }
+}
+
+/// What to do with an object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Order {
+    Set(Map<String, Value>),
+    Delete,
+    /// Take the API's word about it away: what the files say holds again.
+    Reset,
+}
+
+/// The tags of which an object must have one before it is changed. `None`: any will do.
+#[derive(Clone, Debug, Default)]
+pub struct IfMatch(pub Option<Vec<String>>);
+
+impl IfMatch {
+    /// # Errors
+    /// [`Refused::Stale`] if the object is another one by now.
+    pub fn admit(&self, object: Option<&Object>) -> Result<(), Refused> {
+        let Some(tags) = &self.0 else { return Ok(()) };
+        let found = object.map(Object::tag);
+        let fits = found.is_some_and(|found| tags.iter().any(|tag| *tag == found || tag == "*"));
+        if fits { Ok(()) } else { Err(Refused::Stale) }
+    }
+}
+
+/// A configuration that was in force. Every one is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ConfigurationVersion")]
+pub struct Version {
+    /// `cfg_...`
+    #[serde(default)]
+    pub id: String,
+    /// `sha256:<64 hex>` of the values.
+    pub digest: String,
+    pub applied_at: Timestamp,
+    /// Who made it so: `host`, where files had changed, or `operator`.
+    pub principal: String,
+    /// All of it, as it was in force.
+    pub value: Value,
+}
+
+impl Version {
+    pub const COLLECTION: &'static str = "configurations";
+    pub const APPLIED: &'static str = "configuration.applied";
+}
+
+/// Collection of what the API has said about objects. Id: `<section>/<name>`.
+pub const WORDS: &str = "configuration-objects";
+
+/// How a version came back.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Restored {
+    /// Id of the version that is in force now.
+    pub version: String,
+    /// Whether anything is different.
+    pub changed: bool,
+    /// What still differs from the version that was asked for, on the way from that to what is in force: settings that are no
+    /// objects stand in files, variables and flags, and are changed there.
+    pub not_restored: Vec<Difference>,
+}
+
+/// Why the configuration was not changed.
+#[derive(Clone, Debug)]
+pub enum Refused {
+    /// It would be wrong: every mistake.
+    Invalid(Vec<Mistake>),
+    /// The object is not what the caller saw.
+    Stale,
+    /// There is no such thing, in words.
+    Unknown(String),
+    Store(StoreError),
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Invalid(mistakes) => {
+                let mut problem = Problem::invalid("the configuration has mistakes; the one in force stays");
+                problem.errors = mistakes;
+                problem
+            }
+            Refused::Stale => {
+                Problem::precondition_failed("the object has changed; hint: read it again and decide again")
+            }
+            Refused::Unknown(detail) => Problem::not_found(detail),
+            Refused::Store(error) => error.into(),
+        }
+    }
+}

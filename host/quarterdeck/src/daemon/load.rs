@@ -1,0 +1,71 @@
+//! Reads the configuration as an invocation names it.
+
+use crate::arguments::Global;
+use quarterdeck_config::{Base, Flag, Loaded, Problem, Problems, Source, Word};
+use std::path::PathBuf;
+
+/// Variables that the command line, the build and the tests read themselves.
+const OWN_VARIABLES: [&str; 9] = [
+    "QUARTERDECK_DATA_DIR",
+    "QUARTERDECK_CONFIG_DIR",
+    "QUARTERDECK_CACHE_DIR",
+    "QUARTERDECK_ENVIRONMENT",
+    "QUARTERDECK_LISTEN",
+    "QUARTERDECK_URL",
+    "QUARTERDECK_TOKEN_FILE",
+    "QUARTERDECK_NO_RUSTUP",
+    "QUARTERDECK_SKIP_PLUGINS",
+];
+
+/// `--config-dir`, else the first of the usual places that holds a `quarterdeck.toml`, else `config` in the data folder.
+pub(crate) fn config_dir(global: &Global) -> Option<PathBuf> {
+    let usual = || {
+        let home = std::env::var_os("XDG_CONFIG_HOME")
+            .map(PathBuf::from)
+            .or_else(|| std::env::home_dir().map(|home| home.join(".config")));
+        let places = [home.map(|home| home.join("quarterdeck")), Some(PathBuf::from("/etc/quarterdeck"))];
+        places.into_iter().flatten().find(|place| place.join("quarterdeck.toml").is_file())
+    };
+    let last = || crate::client::default_data_dir(global).ok().map(|data| data.join("config"));
+    global.config_dir.clone().or_else(usual).or_else(last)
+}
+
+/// All layers, as this invocation names them; without what the API has said to a daemon.
+pub(crate) fn load_configuration(global: &Global) -> Result<Loaded, Problems> {
+    lay(&read(global, config_dir(global))?, &[])
+}
+
+/// The files of the folder, with variables and flags.
+pub(super) fn read(global: &Global, dir: Option<PathBuf>) -> Result<Base, Problems> {
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| name.starts_with("QUARTERDECK_") && !OWN_VARIABLES.contains(&name.as_str()))
+        .filter(|(name, _)| !name.starts_with("QUARTERDECK_TESTS_"))
+        .collect();
+    let mut flags = Vec::new();
+    if let Some(listen) = &global.listen {
+        flags.push(Flag { path: "listen".to_owned(), value: listen.clone(), name: "--listen".to_owned() });
+    }
+    if let Some(data_dir) = &global.data_dir {
+        let value = data_dir.display().to_string();
+        flags.push(Flag { path: "data-dir".to_owned(), value, name: "--data-dir".to_owned() });
+    }
+    if let Some(named) = global.config_dir.as_ref().filter(|named| !named.is_dir()) {
+        return Err(Problems(vec![Problem {
+            place: None,
+            pointer: String::new(),
+            message: format!("there is no folder {}", named.display()),
+            hint: Some(format!("make one: quarterdeck init {}", named.display())),
+        }]));
+    }
+    Ok(Base::read(Source { dir, file: None, environment: global.environment.clone(), variables, flags }))
+}
+
+/// Lays the API's words over the files.
+pub(super) fn lay(base: &Base, words: &[Word]) -> Result<Loaded, Problems> {
+    let loaded = base.with(words)?;
+    match super::log::filter(&loaded.settings.log) {
+        Ok(_) => Ok(loaded),
+        Err(message) => Err(Problems(vec![loaded.problem("/log/filter", message)])),
+    }
+}
