@@ -12,7 +12,7 @@ use sysinfo::{
 
 const FRESH_FOR: Duration = Duration::from_secs(1);
 /// Processes that a reading keeps, by CPU.
-const TOP: usize = 100;
+const TOP: usize = 2048;
 const MOST_DISKS: usize = 256;
 /// Reads of `/proc` and `/sys` that take longer than this are an exception; the list of disks changes rarely.
 const DISKS_FRESH_FOR: Duration = Duration::from_secs(5);

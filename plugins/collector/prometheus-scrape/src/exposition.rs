@@ -1,4 +1,4 @@
-//! Reads the Prometheus text format 0.0.4. Of OpenMetrics it takes `# EOF`, `# UNIT`, exemplars (which it drops) and times in
+//! Reads the Prometheus text format 0.0.4, as freely as Prometheus itself does. Of OpenMetrics it takes `# EOF`, `# UNIT`, exemplars (which it drops) and times in
 //! seconds.
 
 use quarterdeck_sdk::Labels;
@@ -39,7 +39,8 @@ pub fn parse(page: &str, options: &Options) -> Result<Vec<Family>, Error> {
     let mut read = Page::new(options);
     for (index, line) in page.lines().enumerate() {
         let line = line.trim_matches([' ', '\t', '\r']);
-        if line == "# EOF" {
+        // To the older format it is a comment like others.
+        if options.open_metrics && line == "# EOF" {
             break;
         }
         read.line(line).map_err(|message| Error { line: index + 1, message })?;
@@ -80,10 +81,10 @@ impl<'a> Page<'a> {
 
     /// What is neither `TYPE` nor `HELP` is for people.
     fn comment(&mut self, comment: &str) -> Result<(), String> {
-        let mut words = comment.splitn(3, [' ', '\t']);
-        let (keyword, name, rest) = (words.next(), words.next(), words.next().unwrap_or("").trim());
-        match (keyword, name) {
-            (Some("TYPE"), Some(name)) => {
+        let (keyword, rest) = word(comment);
+        let (name, rest) = word(rest);
+        match keyword {
+            "TYPE" if !name.is_empty() => {
                 let metric_type = match rest {
                     "counter" => MetricType::Counter,
                     "gauge" | "info" | "stateset" => MetricType::Gauge,
@@ -94,8 +95,8 @@ impl<'a> Page<'a> {
                 };
                 self.types.insert(name.to_owned(), metric_type);
             }
-            (Some("HELP"), Some(name)) => {
-                self.help.insert(name.to_owned(), unescape(rest));
+            "HELP" if !name.is_empty() => {
+                self.help.insert(name.to_owned(), unescape(rest, self.options.open_metrics));
             }
             _ => {}
         }
@@ -112,6 +113,7 @@ impl<'a> Page<'a> {
         if !is_name(name, true) {
             return Err(format!("`{name}` is not a name of a metric"));
         }
+        let rest = rest.trim_start();
         let (labels, rest) = match rest.strip_prefix('{') {
             Some(rest) => labels(rest)?,
             None => (Labels::new(), rest),
@@ -214,14 +216,21 @@ fn quoted(text: &str) -> Option<(String, &str)> {
         match byte {
             _ if escaped => escaped = false,
             b'\\' => escaped = true,
-            b'"' => return Some((unescape(text.get(..index)?), text.get(index + 1..)?)),
+            b'"' => return Some((unescape(text.get(..index)?, true), text.get(index + 1..)?)),
             _ => {}
         }
     }
     None
 }
 
-fn unescape(text: &str) -> String {
+/// The first word, and what stands behind the blanks that follow it.
+fn word(text: &str) -> (&str, &str) {
+    let (word, rest) = text.split_once([' ', '\t']).unwrap_or((text, ""));
+    (word, rest.trim())
+}
+
+/// `quotes`: whether a quote may be escaped too. It is none of the escapes of a help text.
+fn unescape(text: &str, quotes: bool) -> String {
     if !text.contains('\\') {
         return text.to_owned();
     }
@@ -235,7 +244,7 @@ fn unescape(text: &str) -> String {
         match characters.next() {
             Some('n') => plain.push('\n'),
             Some('\\') => plain.push('\\'),
-            Some('"') => plain.push('"'),
+            Some('"') if quotes => plain.push('"'),
             // What is no escape stands for itself.
             Some(other) => plain.extend(['\\', other]),
             None => plain.push('\\'),
@@ -249,15 +258,9 @@ fn is_name(text: &str, colons: bool) -> bool {
     text.starts_with(|c: char| fits(c) && !c.is_ascii_digit()) && text.chars().all(fits)
 }
 
+/// In Rust's way, which is Prometheus's: `NaN`, `nan`, `+Inf`, `inf`, `Infinity` and so on, in any case.
 fn number(text: &str) -> Option<f64> {
-    match text {
-        "NaN" => Some(f64::NAN),
-        "+Inf" | "Inf" => Some(f64::INFINITY),
-        "-Inf" => Some(f64::NEG_INFINITY),
-        // Rust reads "nan", "inf" and "infinity" in any case, the format does not.
-        _ if text.bytes().any(|byte| byte.is_ascii_alphabetic() && !matches!(byte, b'e' | b'E')) => None,
-        _ => text.parse().ok(),
-    }
+    text.parse().ok()
 }
 
 #[cfg(test)]

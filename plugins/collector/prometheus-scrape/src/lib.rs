@@ -12,7 +12,7 @@ pub mod exposition;
 
 use quarterdeck_sdk::collector::{Collection, Collector, Family, Health};
 use quarterdeck_sdk::http::{self, Request};
-use quarterdeck_sdk::{Capability, Failure, Plugin, Problem};
+use quarterdeck_sdk::{Capability, Failure, Labels, Plugin, Problem};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -37,6 +37,10 @@ quarterdeck_sdk::config! {
         /// Whether times that the page gives are taken over; otherwise every sample is of the time of the call.
         #[serde(default = "yes")]
         pub honor_timestamps: bool,
+        /// Whether a `job` that the page gives stays as it is; otherwise it becomes `exported_job`. An `instance` becomes
+        /// `exported_instance` in any case: `instance` is whose samples they are.
+        #[serde(default)]
+        pub honor_labels: bool,
     }
 }
 
@@ -127,7 +131,24 @@ fn scrape(config: &Config, now_ms: i64) -> Result<Scraped, http::Error> {
         max_samples: config.max_samples,
         honor_timestamps: config.honor_timestamps,
     };
-    Ok(exposition::parse(page, &options).map_err(|error| error.to_string()))
+    let mut scraped = exposition::parse(page, &options).map_err(|error| error.to_string());
+    let all = scraped.iter_mut().flatten().flat_map(|family| &mut family.labels);
+    all.for_each(|labels| export(labels, config.honor_labels));
+    Ok(scraped)
+}
+
+/// As Prometheus does it: what the page says about itself under names that the scrape gives stays, under others.
+fn export(labels: &mut Labels, honor: bool) {
+    let names: &[&str] = if honor { &["instance"] } else { &["instance", "job"] };
+    for name in names {
+        let mut exported = format!("exported_{name}");
+        while labels.get(&exported).is_some() {
+            exported.insert_str(0, "exported_");
+        }
+        if let Some((own, _)) = labels.0.iter_mut().find(|(own, _)| own == name) {
+            *own = exported;
+        }
+    }
 }
 
 fn report(scraped: Scraped, seconds: f64) -> Collection {
@@ -152,7 +173,6 @@ quarterdeck_sdk::export!(PrometheusScrape: collector);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quarterdeck_sdk::Labels;
     use quarterdeck_sdk::collector::State;
     use quarterdeck_sdk::http::Response;
     use quarterdeck_sdk::testing::FakeHost;
@@ -174,6 +194,19 @@ mod tests {
         assert_eq!(collected.value("b", &Labels::new().with("x", "y")), Some(2.0));
         assert_eq!(collected.value("up", &Labels::new()), Some(1.0));
         assert_eq!(collected.value("scrape_samples_scraped", &Labels::new()), Some(2.0));
+    }
+
+    #[test]
+    fn what_the_page_calls_instance_and_job_stays_under_other_names() {
+        let page = "a{instance=\"db-1\",job=\"db\",x=\"y\"} 1\nb{exported_job=\"old\",job=\"new\"} 2\n";
+        let collected = collect(200, page);
+        let exported = Labels::new().with("exported_instance", "db-1").with("exported_job", "db").with("x", "y");
+        assert_eq!(collected.value("a", &exported), Some(1.0));
+        let twice = Labels::new().with("exported_job", "old").with("exported_exported_job", "new");
+        assert_eq!(collected.value("b", &twice), Some(2.0));
+        let mut honored = Labels::new().with("instance", "db-1").with("job", "db");
+        export(&mut honored, true);
+        assert_eq!(honored, Labels::new().with("exported_instance", "db-1").with("job", "db"));
     }
 
     #[test]

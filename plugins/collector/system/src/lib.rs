@@ -9,12 +9,12 @@
 use quarterdeck_sdk::collector::{Collection, Collector, Family, Health};
 use quarterdeck_sdk::host::system::{self, Snapshot};
 use quarterdeck_sdk::{Capability, Failure, Labels, Plugin, Problem};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 quarterdeck_sdk::config! {
     /// Configuration of `system`.
     pub struct Config {
-        /// How many processes to report, by CPU.
+        /// How many processes to report, by CPU: those of one name are reported as one.
         #[serde(default = "five")]
         pub top_processes: u32,
         /// Memory in use above which the machine counts as degraded, in percent.
@@ -32,6 +32,9 @@ quarterdeck_sdk::config! {
 fn five() -> u32 {
     5
 }
+
+/// As many as the host gives: the sums of a name are of all that bear it.
+const ALL_PROCESSES: u32 = 2048;
 
 fn ninety_five() -> f64 {
     95.0
@@ -69,7 +72,7 @@ impl Plugin for System {
 
 impl Collector for System {
     fn collect(config: &Config, now_ms: i64) -> Result<Collection, Failure> {
-        Ok(describe(config, &system::take(config.top_processes)?, now_ms))
+        Ok(describe(config, &system::take(ALL_PROCESSES)?, now_ms))
     }
 }
 
@@ -80,7 +83,7 @@ pub fn describe(config: &Config, snapshot: &Snapshot, now_ms: i64) -> Collection
     memory(snapshot, &mut families);
     let fullest = disks(config, snapshot, &mut families);
     networks(snapshot, &mut families);
-    processes(snapshot, &mut families);
+    processes(config, snapshot, &mut families);
     vitals(snapshot, now_ms, &mut families);
     families.retain(|family| !family.values.is_empty());
     Collection { families, health: health(config, snapshot, fullest) }
@@ -203,16 +206,43 @@ fn networks(snapshot: &Snapshot, families: &mut Vec<Family>) {
     }
 }
 
-fn processes(snapshot: &Snapshot, families: &mut Vec<Family>) {
+/// What the processes of one name use together. Without their numbers: each would be a series of its own, for as long as it lives.
+#[derive(Default)]
+struct Processes {
+    count: u32,
+    cpu_percent: f64,
+    memory_bytes: u64,
+}
+
+fn processes(config: &Config, snapshot: &Snapshot, families: &mut Vec<Family>) {
     families.push(Family::gauge("process_count", "Processes in all").value(f64::from(snapshot.process_count)));
-    let mut cpu = Family::gauge("process_cpu_percent", "Of one core, of the busiest processes");
-    let mut resident = Family::gauge("process_memory_bytes", "Resident, of the busiest processes");
+    let mut named: BTreeMap<&str, Processes> = BTreeMap::new();
     for process in &snapshot.top_processes {
-        let labels = Labels::new().with("process", &*process.name).with("pid", process.pid.to_string());
-        cpu.push(labels.clone(), process.cpu_percent);
-        resident.push(labels, float(process.memory_bytes));
+        let all = named.entry(common_name(&process.name)).or_default();
+        all.count = all.count.saturating_add(1);
+        all.cpu_percent += process.cpu_percent;
+        all.memory_bytes = all.memory_bytes.saturating_add(process.memory_bytes);
     }
-    families.extend([cpu, resident]);
+    let mut busiest: Vec<_> = named.into_iter().collect();
+    busiest.sort_by(|(_, a), (_, b)| b.cpu_percent.total_cmp(&a.cpu_percent).then(b.memory_bytes.cmp(&a.memory_bytes)));
+    let mut cpu = Family::gauge("process_cpu_percent", "Of one core, of the busiest processes, summed by name");
+    let mut resident = Family::gauge("process_memory_bytes", "Resident, of the busiest processes, summed by name");
+    let mut count = Family::gauge("process_instances", "How many of the busiest processes bear the name");
+    for (name, all) in busiest.into_iter().take(usize::try_from(config.top_processes).unwrap_or(usize::MAX)) {
+        let labels = Labels::new().with("process", name);
+        cpu.push(labels.clone(), all.cpu_percent);
+        resident.push(labels.clone(), float(all.memory_bytes));
+        count.push(labels, f64::from(all.count));
+    }
+    families.extend([cpu, resident, count]);
+}
+
+/// Threads of the kernel have numbers in their names: `kworker/0:1-events`, `ksoftirqd/3`.
+fn common_name(name: &str) -> &str {
+    match name.split_once('/') {
+        Some((stem, rest)) if rest.starts_with(|c: char| c.is_ascii_digit() || c == 'u') => stem,
+        _ => name,
+    }
 }
 
 fn vitals(snapshot: &Snapshot, now_ms: i64, families: &mut Vec<Family>) {

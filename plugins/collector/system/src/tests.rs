@@ -45,7 +45,7 @@ fn every_figure_of_the_snapshot_is_reported() {
     assert_eq!(value("cpu_core_usage_percent", Labels::new().with("core", "cpu0")), Some(25.0));
     assert_eq!(value("memory_used_percent", Labels::new()), Some(40.0));
     assert_eq!(value("network_received_bytes_total", Labels::new().with("interface", "eth0")), Some(7.0));
-    assert_eq!(value("process_cpu_percent", Labels::new().with("process", "a").with("pid", "3")), Some(150.0));
+    assert_eq!(value("process_cpu_percent", Labels::new().with("process", "a")), Some(150.0));
     assert_eq!(value("host_uptime_seconds", Labels::new()), Some(60_000.0));
     assert_eq!(value("swap_used_percent", Labels::new()), Some(0.0));
     assert_eq!(collected.health.state, State::Ok);
@@ -84,4 +84,29 @@ fn the_snapshot_comes_from_the_host_and_its_refusal_is_a_failure() {
     let (collected, _) = host.run(|| System::collect(&config(), 0));
     assert!(collected.is_ok());
     assert!(System::collect(&config(), 0).is_err());
+}
+
+#[test]
+fn processes_of_one_name_are_one_series_however_many_come_and_go() {
+    let process =
+        |pid, name: &str, cpu_percent, memory_bytes| Process { pid, name: name.into(), cpu_percent, memory_bytes };
+    let mut snapshot = machine();
+    snapshot.top_processes = vec![
+        process(1, "worker", 40.0, 10),
+        process(2, "busy", 50.0, 1),
+        process(3, "worker", 30.0, 20),
+        process(4, "kworker/0:1-events", 3.0, 0),
+        process(5, "kworker/u8:2", 2.0, 0),
+        process(6, "idle", 0.0, 5),
+    ];
+    let three: Config = quarterdeck_sdk::serde_json::from_str(r#"{"top-processes":3}"#).unwrap();
+    let collected = describe(&three, &snapshot, 0);
+    let value = |name: &str, process: &str| collected.value(name, &Labels::new().with("process", process));
+    assert_eq!(value("process_cpu_percent", "worker"), Some(70.0));
+    assert_eq!(value("process_memory_bytes", "worker"), Some(30.0));
+    assert_eq!(value("process_instances", "worker"), Some(2.0));
+    assert_eq!(value("process_cpu_percent", "kworker"), Some(5.0));
+    assert_eq!(value("process_cpu_percent", "idle"), None, "only the busiest");
+    let family = collected.families.iter().find(|family| family.name == "process_cpu_percent").unwrap();
+    assert_eq!(family.labels[0].get("process"), Some("worker"), "the busiest in front");
 }

@@ -62,7 +62,8 @@ fn a_malformed_line_is_named_with_what_was_expected() {
     check("a 1\n\n9a 1\n", "line 3: `9a` is not a name of a metric");
     check("a\n", "line 1: expected a value");
     check("a one\n", "line 1: `one` is not a number");
-    check("a inf\n", "line 1: `inf` is not a number");
+    check("a 1_000\n", "line 1: `1_000` is not a number");
+    check("a 0x1p4\n", "line 1: `0x1p4` is not a number");
     check("a 1 2 3\n", "line 1: expected the end of the line, found `3`");
     check("a 1 soon\n", "line 1: `soon` is not a time");
     check("a{b=\"c} 1\n", "line 1: expected `\"` after the value of label `b`");
@@ -86,4 +87,36 @@ fn any_cut_of_a_page_is_read_or_refused_without_a_panic() {
             let _ = parse(cut, &OPTIONS);
         }
     }
+}
+
+#[test]
+fn what_prometheus_takes_is_taken() {
+    let value = |text: &str| parse(&format!("a {text}\n"), &OPTIONS).unwrap()[0].values[0];
+    for text in ["+Inf", "Inf", "inf", "+inf", "INF", "Infinity", "+infinity"] {
+        assert_eq!(value(text), f64::INFINITY, "{text}");
+    }
+    for text in ["-Inf", "-inf", "-Infinity"] {
+        assert_eq!(value(text), f64::NEG_INFINITY, "{text}");
+    }
+    for text in ["NaN", "nan", "NAN"] {
+        assert!(value(text).is_nan(), "{text}");
+    }
+    assert_eq!((value("1e3"), value("+1.5E-1"), value(".5"), value("5.")), (1000.0, 0.15, 0.5, 5.0));
+    let page = concat!(
+        "#\n",
+        "# just a comment\n",
+        "#  HELP \t a \t A \\\\ and a \\n and a \\\"\n",
+        "#\tTYPE   a \t counter\n",
+        "   a {  b = \"c\" ,d=\"e\\\"\\n\", }\t \t1 \t  77  \r\n",
+        "a{}2\n",
+        "# EOF\n",
+        "a{b=\"x,y}\",}3\n",
+    );
+    let families = parse(page, &OPTIONS).unwrap();
+    assert_eq!(families.len(), 1);
+    let a = &families[0];
+    assert_eq!((a.metric_type, a.help.as_str()), (MetricType::Counter, "A \\ and a \n and a \\\""));
+    assert_eq!((a.values.as_slice(), a.at_ms.as_slice()), ([1.0, 2.0, 3.0].as_slice(), [77, 5, 5].as_slice()));
+    assert_eq!(a.labels[0], Labels::new().with("b", "c").with("d", "e\"\n"));
+    assert_eq!((&a.labels[1], a.labels[2].get("b")), (&Labels::new(), Some("x,y}")));
 }
