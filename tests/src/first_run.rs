@@ -178,7 +178,8 @@ async fn the_health_check_passes_and_fails_at_the_named_step_when_the_probed_tar
     let failed = step(&run, "Probed target");
     assert_eq!(failed["state"], "failed", "{run:#}");
     let error = failed["error"].as_str().unwrap();
-    assert!(error.contains("probe_success") && error.contains('0'), "names the measured value: {error}");
+    assert!(error.contains("probe_success{"), "names what was measured: {error}");
+    assert!(error.contains("} is 0, expected >= 1"), "and the value: {error}");
     assert_eq!(step(&run, "Memory")["state"], "succeeded", "the other steps were still made: {run:#}");
 }
 
