@@ -37,6 +37,7 @@ pub(crate) struct Client {
     token: Option<String>,
     /// Whether the daemon is on this machine, as far as its address tells.
     here: bool,
+    announced: bool,
     http: reqwest::Client,
 }
 
@@ -68,8 +69,16 @@ impl std::fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
+struct Address {
+    base: String,
+    /// By the daemon or by the user.
+    announced: bool,
+    here: bool,
+    token: Option<String>,
+}
+
 /// Where the daemon answers, and the token to be sent there.
-fn address(global: &Global, folder: &std::path::Path) -> Result<(String, bool, Option<String>)> {
+fn address(global: &Global, folder: &std::path::Path) -> Result<Address> {
     let written = |path: PathBuf| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
     let named = match (&global.url, &global.listen) {
         (Some(url), _) => Some(url.trim_end_matches('/').to_owned()),
@@ -85,7 +94,7 @@ fn address(global: &Global, folder: &std::path::Path) -> Result<(String, bool, O
         None if announced && here => written(folder.join(TOKEN_FILE)),
         None => None,
     };
-    Ok((base, here, token))
+    Ok(Address { base, announced, here, token })
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -97,9 +106,14 @@ impl Client {
     pub(crate) fn new(global: &Global) -> Result<Self> {
         crate::daemon::install_crypto();
         let folder = data_dir(global)?;
-        let (base, here, token) = address(global, &folder)?;
+        let Address { base, announced, here, token } = address(global, &folder)?;
         let http = reqwest::Client::builder().no_proxy().build()?;
-        Ok(Client { base, token, here, http })
+        Ok(Client { base, token, here, announced, http })
+    }
+
+    /// Whether somebody has said where the daemon is.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.announced
     }
 
     pub(crate) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value> {
@@ -254,8 +268,8 @@ mod tests {
             token_file: token_file.then(|| folder.path().join("other")),
             ..Global::default()
         };
-        let (base, _, token) = address(&global, folder.path()).unwrap();
-        (base, token)
+        let found = address(&global, folder.path()).unwrap();
+        (found.base, found.token)
     }
 
     #[test]

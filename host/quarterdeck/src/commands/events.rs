@@ -7,6 +7,7 @@ use crate::output::{printable, remark, try_print_line};
 use anyhow::{Context, Result};
 use futures::StreamExt;
 use serde_json::{Value, json};
+use std::io::ErrorKind;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -54,24 +55,26 @@ async fn tail(session: &Session, types: &[String], after: Option<u64>) -> Result
         Some(offset) => offset.to_string(),
         None => end(&session.client).await?,
     };
+    let mut found = None;
     let mut stream = Some(session.client.stream(STREAM, &filter(types), &last).await?);
     let mut wait = AGAIN;
     loop {
         if let Some(stream) = stream.take() {
             let before = last.clone();
-            if !follow(session, stream, &mut last).await {
-                return Ok(ExitCode::SUCCESS);
+            match follow(session, stream, &mut last).await {
+                Ok(()) => remark("the stream ended; connecting again"),
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+                Err(error) => return Err(error).context("failed to print an event"),
             }
-            remark("the stream ended; connecting again");
             if before != last {
                 wait = AGAIN;
             }
         }
         tokio::time::sleep(wait).await;
         wait = wait.saturating_mul(2).min(AGAIN_AT_MOST);
-        // One that was started again may be somewhere else.
-        let again = async { Client::new(&session.global)?.stream(STREAM, &filter(types), &last).await };
-        match again.await {
+        // One that was started again may be at another address. As long as it has told none, it is looked for where it was.
+        found = Client::new(&session.global).ok().filter(Client::is_announced).or(found);
+        match found.as_ref().unwrap_or(&session.client).stream(STREAM, &filter(types), &last).await {
             Ok(connected) => {
                 remark(&format!("connected again, behind event {last}"));
                 stream = Some(connected);
@@ -89,8 +92,8 @@ async fn end(client: &Client) -> Result<String> {
     Ok(offset.to_string())
 }
 
-/// Prints events until the stream breaks: true. False: nobody reads any more.
-async fn follow(session: &Session, stream: reqwest::Response, last: &mut String) -> bool {
+/// Prints events until the stream breaks. An error is that of printing.
+async fn follow(session: &Session, stream: reqwest::Response, last: &mut String) -> std::io::Result<()> {
     let mut stream = stream.bytes_stream();
     let mut buffer: Vec<u8> = Vec::new();
     let mut event = String::new();
@@ -106,13 +109,13 @@ async fn follow(session: &Session, stream: reqwest::Response, last: &mut String)
             } else if let Some(data) = line.strip_prefix("data:") {
                 if event == "gap" {
                     remark(&format!("events were removed before they could be shown: {}", data.trim()));
-                } else if show(session, data.trim()).is_err() {
-                    return false;
+                } else {
+                    show(session, data.trim())?;
                 }
             }
         }
     }
-    true
+    Ok(())
 }
 
 fn show(session: &Session, data: &str) -> std::io::Result<()> {
