@@ -10,6 +10,7 @@ use quarterdeck_model::plugin::{CallError, InstanceState, Kind};
 use quarterdeck_model::series::Selector;
 use serde_json::{Value, json};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 fn catalog(rule: Value) -> Catalog {
     let mut whole = json!({"detector": "threshold/x", "select": {"metric": "cpu"}});
@@ -227,6 +228,55 @@ async fn a_collector_makes_samples_and_its_targets_health_is_told_when_it_change
     bench.context.commit(quarterdeck_model::transition::Transition::new().event(disabled)).await.unwrap();
     until("the job's end", || bench.context.scheduler.get("collect/http-probe/api").is_none()).await;
     assert!(handle.health().is_empty());
+}
+
+#[tokio::test]
+async fn an_instance_gets_no_more_series_than_its_own_limit_and_what_it_has_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = Fake::default();
+    for (name, limit) in [("probe/few", 3), ("probe/many", 100)] {
+        fake.add_instance(name, Kind::Collector);
+        fake.with(|fake| fake.instances.get_mut(&name.into()).unwrap().spec.limits.series = limit);
+    }
+    // So many series are in each answer.
+    let size = Arc::new(AtomicU32::new(5));
+    fake.with(|fake| {
+        let size = size.clone();
+        fake.collect = Some(Box::new(move || {
+            let count = size.load(Ordering::SeqCst);
+            let family = Family {
+                name: "requests".into(),
+                metric_type: MetricType::Gauge,
+                help: String::new(),
+                labels: (0..count).map(|n| Labels::new().with("n", n.to_string())).collect(),
+                values: (0..count).map(f64::from).collect(),
+                at: Vec::new(),
+            };
+            Ok(Collection { families: vec![family], health: Health { state: Condition::Ok, message: String::new() } })
+        }));
+    });
+    let (bench, _tasks, _handle) = bench(folder.path(), &fake, Catalog::default(), START).await;
+    let last_error = |instance: &str| {
+        let job = bench.context.scheduler.get(&format!("collect/{instance}"));
+        job.and_then(|job| job.last_error)
+    };
+    let series = |instance: &str| {
+        let labels = Labels::new().with("instance", instance);
+        let selector = Selector { metric: "requests".into(), labels };
+        bench.context.series.latest(&selector, bench.now(), Span::from_secs(60)).len()
+    };
+    bench.advance(Span::from_secs(2));
+    until("the refusal", || last_error("probe/few").is_some()).await;
+    let reason = last_error("probe/few").unwrap();
+    assert!(reason.contains("2 samples are of series beyond the 3 ") && reason.contains("`limits.series`"), "{reason}");
+    until("all of the other's", || series("probe/many") == 5).await;
+    assert_eq!((series("probe/few"), last_error("probe/many")), (3, None));
+
+    // With what it has it goes on.
+    size.store(2, Ordering::SeqCst);
+    bench.advance(Span::from_secs(17));
+    until("a run without an error", || last_error("probe/few").is_none()).await;
+    assert_eq!(series("probe/few"), 3);
 }
 
 #[tokio::test]
