@@ -180,6 +180,20 @@ async fn a_canary_under_load_promotes_a_good_revision_and_rolls_back_those_that_
         .into_iter()
         .find(|service| service["service"] == "web" || service["name"] == "web");
     assert!(service.unwrap().to_string().contains("good-2"), "the good one is still the stable revision");
+    // What went wrong is an incident, and the replicas that are left are watched.
+    let incident = eventually("the incident", Duration::from_secs(30), async || {
+        let of = |incident: &Value| incident["members"][0]["labels"]["service"] == "web";
+        daemon.items("/api/v1/incidents").await.into_iter().find(of)
+    })
+    .await;
+    assert_eq!((&incident["state"], &incident["severity"]), (&json!("open"), &json!("medium")), "{incident:#}");
+    let up = eventually("the replicas' series", Duration::from_secs(60), async || {
+        let samples = daemon.items("/api/v1/metrics/latest?metric=service_replica_up&label=revision=good-2").await;
+        (samples.len() == 2).then_some(samples)
+    })
+    .await;
+    assert!(up.iter().all(|sample| sample["value"] == 1.0 && sample["labels"]["service"] == "web"), "{up:#?}");
+    assert!(daemon.latest("metric=service_replica_responses_total&label=revision=good-2").await.unwrap() > 0.0);
     // Answers come from the stable revision again.
     let body = daemon.http().get(&url).send().await.unwrap().text().await.unwrap();
     assert_eq!(body, "good-2");

@@ -43,7 +43,7 @@ fn without_a_folder_the_built_in_configuration_holds() {
     assert_eq!(settings.instances[&InstanceName::from("http-probe/self")].every, Some(Span::from_secs(5)));
     assert_eq!(settings.runbooks["system-health-check"].steps.len(), 5);
     assert_eq!(settings.scans["default"].rules.len(), 2);
-    assert_eq!((settings.slos.len(), settings.rules.len()), (2, 5));
+    assert_eq!((settings.slos.len(), settings.rules.len()), (2, 8));
     assert!(
         settings.instances.values().all(|instance| instance.grants.exec.is_empty()),
         "nothing built in may run programs"

@@ -1,6 +1,7 @@
 //! Deployments: a strategy decides, the host carries out, a target does.
 //!
 //! - `machine`: the life of a deployment, pure; `steps`: weights and batches of steps; `analysis`: counters
+//! - `observe`: what targets see of their services between deployments, as series
 //!
 //! The shell hands the machine what happens: results of steps (consumer `deployments`), time and what the target sees (a
 //! timer per deployment, set again from the documents at each start), the strategy's answers, and what people ask for. A look -
@@ -8,6 +9,7 @@
 
 mod analysis;
 mod machine;
+mod observe;
 mod steps;
 
 pub use machine::{PROMOTED, StartDeployment};
@@ -51,6 +53,7 @@ pub(crate) async fn start(context: &Context, tasks: &mut Tasks) -> Result<Handle
     shell.resume()?;
     tasks.spawn("deployments", listen(context.clone(), CONSUMER, DeploymentId::PREFIX, Results(shell.clone())));
     tasks.spawn("deployments: looks", shell.clone().watch(queue));
+    tasks.spawn("deployments: services", observe::run(context.clone()));
     Ok(Handle(shell))
 }
 

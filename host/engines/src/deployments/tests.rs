@@ -8,7 +8,9 @@ use quarterdeck_model::domain::deployment::DeploymentState;
 use quarterdeck_model::event::Offset;
 use quarterdeck_model::kind::deployment_strategy::{Decision, DeploymentStrategy, Move};
 use quarterdeck_model::kind::deployment_target::{DeploymentTarget, Observation, Replica, ReplicaPhase, Step};
+use quarterdeck_model::label::Labels;
 use quarterdeck_model::plugin::{ActResult, CallResult, InstanceName, Kind, Outcome};
+use quarterdeck_model::series::Selector;
 use serde_json::json;
 use std::path::Path;
 use std::sync::Mutex;
@@ -161,4 +163,32 @@ async fn a_person_promotes_or_takes_it_back_and_a_kill_in_between_changes_nothin
     assert_eq!((third.service().stable.as_str(), third.service().deployment), ("v1", None));
     assert!(matches!(third.handle.promote(deployment.id.as_str(), "ben", false).await, Err(Error::Conflict { .. })));
     assert!(matches!(third.handle.promote("dep_0", "ben", false).await, Err(Error::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn a_service_is_observed_between_its_deployments() {
+    let (data, target) = (tempfile::tempdir().unwrap(), Target::default());
+    let host = host(data.path(), &target, false).await;
+    let up = || {
+        let selector =
+            Selector { metric: "service_replica_up".to_owned(), labels: Labels::new().with("service", "web") };
+        let mut samples = host.bench.context.series.latest(&selector, host.bench.now(), Span::from_secs(300));
+        samples.sort_by(|a, b| a.labels.cmp(&b.labels));
+        samples.into_iter().map(|sample| sample.value).collect::<Vec<_>>()
+    };
+    until("its job", || host.bench.context.scheduler.list().iter().any(|job| job.spec.name == "observe/web")).await;
+    let first = host.start("v1").await.unwrap();
+    host.finished(&first.id).await;
+    let observed = async |wanted: &[f64]| {
+        until(&format!("{wanted:?}"), || {
+            host.bench.advance(Span::from_millis(500));
+            up() == wanted
+        })
+        .await;
+    };
+    observed(&[1.0, 1.0]).await;
+    target.0.lock().unwrap()[0].phase = ReplicaPhase::Unhealthy;
+    observed(&[0.0, 1.0]).await;
+    target.0.lock().unwrap()[0].phase = ReplicaPhase::Healthy;
+    observed(&[1.0, 1.0]).await;
 }

@@ -160,3 +160,30 @@ async fn nothing_is_lost_or_doubled_by_kills_in_between() {
     assert_eq!(bench.events(&[Incident::UPDATED]).len(), names.len() - 1);
     assert_eq!(bench.events(&[Incident::OPENED]).len(), 1);
 }
+
+#[tokio::test]
+async fn a_deployment_that_did_not_succeed_is_an_incident_until_one_of_its_service_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _tasks, handle) = bench(folder.path(), &one_for_all(), START).await;
+    let finish = async |service: &str, state: &str| {
+        let data = serde_json::json!({"service": service, "candidate": "v2", "stable": "v1", "state": state, "weight": 0,
+            "error": (state != "succeeded").then_some("20 % of the responses failed")});
+        let event = bench.context.event("deployment.finished", "dep_1").data(data);
+        bench.context.commit(Transition::new().event(event)).await.unwrap();
+    };
+    finish("web", "succeeded").await;
+    finish("web", "rolled-back").await;
+    let opened = bench.event(Incident::OPENED, None, Offset(0)).await;
+    assert_eq!(opened.event.data["severity"], "medium");
+    assert_eq!(opened.event.data["labels"]["service"], "web", "what its members have in common");
+    let summary = opened.event.data["members"][0]["summary"].as_str().unwrap();
+    assert_eq!(summary, "deployment of web v2 was rolled back: 20 % of the responses failed");
+    finish("web", "failed").await;
+    bench.event(Incident::UPDATED, None, Offset(0)).await;
+    assert_eq!(handle.open().unwrap()[0].severity, Severity::High);
+    // Another service's success says nothing about this one.
+    finish("shop", "succeeded").await;
+    finish("web", "succeeded").await;
+    bench.event(Incident::RESOLVED, None, Offset(0)).await;
+    assert_eq!(bench.events(&[Incident::OPENED, Incident::RESOLVED]).len(), 2);
+}

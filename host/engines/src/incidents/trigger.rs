@@ -1,7 +1,8 @@
-//! Which events begin or end something that belongs into an incident, and as what. Alerts, findings and breached objectives
-//! all come to a correlator in the same shape.
+//! Which events begin or end something that belongs into an incident, and as what. Alerts, findings, breached objectives and
+//! deployments that did not succeed all come to a correlator in the same shape.
 
 use quarterdeck_model::domain::alert::Alert;
+use quarterdeck_model::domain::deployment::{Deployment, DeploymentState};
 use quarterdeck_model::domain::scan::Finding;
 use quarterdeck_model::domain::slo::SloStatus;
 use quarterdeck_model::event::Event;
@@ -11,7 +12,7 @@ use quarterdeck_model::{Severity, Timestamp};
 use serde::Deserialize;
 
 /// The events that incidents listen to.
-pub const EVENTS: [&str; 7] = [
+pub const EVENTS: [&str; 8] = [
     Alert::FIRING,
     "alert.updated",
     Alert::RESOLVED,
@@ -19,6 +20,7 @@ pub const EVENTS: [&str; 7] = [
     Finding::FIXED,
     SloStatus::BREACHED,
     SloStatus::RECOVERED,
+    Deployment::FINISHED,
 ];
 
 #[derive(Clone, Debug, PartialEq)]
@@ -52,8 +54,40 @@ pub fn trigger(event: &Event) -> Trigger {
             Err(error) => Trigger::Malformed(error.to_string()),
         },
         SloStatus::RECOVERED => Trigger::Ends(slo_labels(&event.subject).fingerprint()),
+        Deployment::FINISHED => match Finished::deserialize(&event.data) {
+            Ok(finished) => of_deployment(&finished, event),
+            Err(error) => Trigger::Malformed(error.to_string()),
+        },
         _ => Trigger::Nothing,
     }
+}
+
+/// What the end of a deployment says.
+#[derive(Deserialize)]
+struct Finished {
+    service: String,
+    candidate: String,
+    state: DeploymentState,
+    error: Option<String>,
+}
+
+/// One that did not succeed is over when a later one of the same service does.
+fn of_deployment(finished: &Finished, event: &Event) -> Trigger {
+    let labels = Labels::new().with("alertname", "deployment").with("service", &finished.service);
+    let fingerprint = labels.fingerprint();
+    let (severity, what) = match finished.state {
+        DeploymentState::Failed => (Severity::High, "failed"),
+        DeploymentState::RolledBack => (Severity::Medium, "was rolled back"),
+        DeploymentState::Succeeded => return Trigger::Ends(fingerprint),
+        DeploymentState::Progressing | DeploymentState::Paused | DeploymentState::RollingBack => {
+            return Trigger::Nothing;
+        }
+    };
+    let reason = finished.error.as_ref().map_or(String::new(), |error| format!(": {error}"));
+    let summary = format!("deployment of {} {} {what}{reason}", finished.service, finished.candidate);
+    let name = format!("deployment {}", finished.service);
+    let alert = AlertSummary { fingerprint, name, severity, labels, summary, active_at: event.time };
+    Trigger::Begins { alert, runbook: None }
 }
 
 fn of_alert(alert: Alert) -> AlertSummary {
