@@ -1,85 +1,10 @@
-//! A canary under real load through a real HAProxy: a good revision is promoted, a bad one rolled back.
+//! A canary under real load through a real HAProxy: a good revision is promoted, bad ones are rolled back.
 
-use crate::harness::{Daemon, Setup, counterpart, eventually};
+use crate::harness::web::{self, Services, deploy, free_port, start_haproxy};
+use crate::harness::{Setup, counterpart, eventually};
 use serde_json::{Value, json};
-use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
-
-/// A service: a revision in `bad` answers every fifth request with 500, one in `drop` closes the connection instead of answering it.
-const SERVICE: &str = r#"
-import http.server, itertools, os, signal, sys
-port, bad, drops = int(sys.argv[1]), sys.argv[2].startswith("bad"), sys.argv[2].startswith("drop")
-count = itertools.count(1)
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    def do_GET(self):
-        failing = (bad or drops) and self.path != "/healthz" and next(count) % 5 == 0
-        if failing and drops:
-            self.close_connection = True
-            return
-        body = b"oops" if failing else sys.argv[2].encode()
-        self.send_response(500 if failing else 200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-    def log_message(self, *arguments): pass
-    def handle(self):
-        # HAProxy resets connections that it does not need any more.
-        try: super().handle()
-        except ConnectionError: pass
-signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
-"#;
-
-struct Haproxy(Child);
-
-impl Drop for Haproxy {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn start_haproxy(program: &Path, folder: &Path, port: u16) -> Haproxy {
-    let socket = folder.join("haproxy.sock");
-    let slots: String = (1..=8).map(|n| format!("    server s{n} 127.0.0.1:1 disabled weight 0\n")).collect();
-    let text = format!(
-        "global\n    stats socket {} mode 600 level admin\n    maxconn 2000\n\
-         defaults\n    mode http\n    timeout connect 2s\n    timeout client 30s\n    timeout server 30s\n    option redispatch\n    retries 3\n\
-         frontend front\n    bind 127.0.0.1:{port}\n    default_backend web\n\
-         backend web\n    balance roundrobin\n{slots}",
-        socket.display()
-    );
-    let file = folder.join("haproxy.cfg");
-    std::fs::write(&file, text).unwrap();
-    let log = std::fs::File::create(folder.join("haproxy.log")).unwrap();
-    let child = Command::new(program)
-        .arg("-f")
-        .arg(&file)
-        .arg("-db")
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .unwrap();
-    Haproxy(child)
-}
-
-async fn deploy(daemon: &Daemon, revision: &str) -> Value {
-    let started = daemon.post("/api/v1/deployments", &json!({"service": "web", "revision": revision})).await;
-    let path = format!("/api/v1/deployments/{}", started["id"].as_str().unwrap());
-    eventually(&format!("the deployment of {revision} ends"), Duration::from_secs(120), async || {
-        let deployment = daemon.get(&path).await;
-        deployment["finished_at"].is_string().then_some(deployment)
-    })
-    .await
-}
 
 /// wrk's own counts: `(responses, failed)`.
 fn wrk_counts(output: &str) -> (u64, u64) {
@@ -111,31 +36,15 @@ async fn a_canary_under_load_promotes_a_good_revision_and_rolls_back_those_that_
     else {
         return;
     };
-    // A version manager's stand-in for python would leave a shell between the host and the service.
-    let real = Command::new(&python).args(["-c", "import sys; print(sys.executable)"]).output().unwrap();
-    let python = String::from_utf8(real.stdout).unwrap().trim().to_owned();
+    let python = web::real(&python);
     let setup = Setup::new();
     let folder = setup.folder.path().to_owned();
     let (port, first) = (free_port(), free_port());
-    let service = folder.join("service.py");
-    std::fs::write(&service, SERVICE).unwrap();
+    let service = web::write_service(&folder);
     let _services = Services(service.clone());
-    let setup = setup.config(&format!(
-        "[instances.\"haproxy/web\"]\nplugin = \"haproxy\"\n\
-         [instances.\"haproxy/web\".config]\nsocket = \"{socket}\"\nbackend = \"web\"\n\
-         slots = [\"s1\", \"s2\", \"s3\", \"s4\", \"s5\", \"s6\", \"s7\", \"s8\"]\nprogram = \"{python}\"\n\
-         arguments = [\"{service}\", \"{{port}}\", \"{{revision}}\"]\nports = {{ from = {first}, to = {last} }}\n\
-         health-path = \"/healthz\"\ndrain-seconds = 5\nstop-grace-seconds = 2\n\
-         [instances.\"haproxy/web\".grants]\nkv = true\ntcp = [\"unix:{socket}\"]\n\
-         process = [{{ program = \"{python}\", arguments = [\"{service}\", \"*\", \"*\"] }}]\n\
-         [instances.\"canary/web\"]\nplugin = \"canary\"\n\
-         [services.web]\ntarget = \"haproxy/web\"\nstrategy = \"canary/web\"\nreplicas = 2\n\
-         [services.web.config]\nsteps = [{{ weight = 20, hold-seconds = 2 }}, {{ weight = 50, hold-seconds = 2 }}]\n\
-         analysis = {{ max-failure-ratio = 0.05, min-responses = 20 }}\n",
-        socket = folder.join("haproxy.sock").display(),
-        service = service.display(),
-        last = first.saturating_add(40),
-    ));
+    let service_config = "steps = [{ weight = 20, hold-seconds = 2 }, { weight = 50, hold-seconds = 2 }]\n\
+         analysis = { max-failure-ratio = 0.05, min-responses = 20 }\n";
+    let setup = setup.config(&web::config(&folder, &python, &service, first, "canary", 2, service_config));
     let _haproxy = start_haproxy(&haproxy, &folder, port);
     let daemon = setup.start().await;
     let initial = deploy(&daemon, "good-1").await;
@@ -197,13 +106,4 @@ async fn a_canary_under_load_promotes_a_good_revision_and_rolls_back_those_that_
     // Answers come from the stable revision again.
     let body = daemon.http().get(&url).send().await.unwrap().text().await.unwrap();
     assert_eq!(body, "good-2");
-}
-
-/// The host leaves deployed processes running when it ends. Ends those of this test: only they have its script's path.
-struct Services(std::path::PathBuf);
-
-impl Drop for Services {
-    fn drop(&mut self) {
-        let _ = Command::new("pkill").arg("-KILL").arg("-f").arg(&self.0).status();
-    }
 }

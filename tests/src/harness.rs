@@ -7,6 +7,7 @@ pub(crate) mod guest;
 pub(crate) mod receiver;
 pub(crate) mod schema;
 pub(crate) mod trace;
+pub(crate) mod web;
 
 pub(crate) use daemon::{Daemon, Setup};
 

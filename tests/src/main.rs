@@ -29,4 +29,6 @@ mod hot_reload;
 mod kills;
 mod monitoring;
 mod outside;
+mod rolling;
+mod runbooks;
 mod stop;

@@ -1,0 +1,161 @@
+//! Runbooks over real programs and targets.
+
+use crate::harness::receiver::Receiver;
+use crate::harness::{Daemon, Setup, eventually};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(30);
+
+async fn ended(daemon: &Daemon, id: &str) -> Value {
+    eventually("the run's end", SOON, async || {
+        let run = daemon.get(&format!("/api/v1/runs/{id}")).await;
+        run["finished_at"].is_string().then_some(run)
+    })
+    .await
+}
+
+async fn start(daemon: &Daemon, runbook: &str) -> String {
+    let run = daemon.post("/api/v1/runs", &json!({"runbook": runbook})).await;
+    run["id"].as_str().unwrap().to_owned()
+}
+
+/// The number that the program has written there.
+async fn pid(file: &Path) -> String {
+    eventually("the program's number", SOON, async || {
+        std::fs::read_to_string(file).ok().filter(|text| text.ends_with('\n')).map(|text| text.trim().to_owned())
+    })
+    .await
+}
+
+async fn until_gone(pid: &str) {
+    eventually("the program's end", SOON, async || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+        let runs = stat.is_ok_and(|stat| !stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X'])));
+        (!runs).then_some(())
+    })
+    .await;
+}
+
+/// Runs scripts, with less time for a call than they take.
+const SHELL: &str = "[instances.\"command/shell\"]\nplugin = \"command\"\nlimits = { deadline = \"500ms\" }\n\
+    config = { program = \"/bin/sh\" }\ngrants = { exec = [{ program = \"/bin/sh\", arguments = [\"-c\", \"*\"] }] }\n";
+
+fn runbook(name: &str, timeout: &str, script: &str) -> String {
+    format!(
+        "[runbooks.{name}]\ntitle = \"{name}\"\nsteps = [{{ name = \"only\", action = \"command/shell\", timeout = \"{timeout}\", \
+         with = {{ arguments = [\"-c\", \"{script}\"] }} }}]\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_may_take_as_long_as_its_step_and_its_output_is_kept() {
+    let setup = Setup::new().config(&format!(
+        "built-ins = false\n{SHELL}{}{}{}",
+        runbook("slow", "30s", "echo begun; sleep 2; echo done >&2"),
+        runbook("too-slow", "2s", "sleep 300"),
+        runbook("fails", "30s", "echo no room >&2; exit 3"),
+    ));
+    let daemon = setup.start().await;
+    let (slow, too_slow, fails) =
+        (start(&daemon, "slow").await, start(&daemon, "too-slow").await, start(&daemon, "fails").await);
+    let run = ended(&daemon, &slow).await;
+    assert_eq!(run["state"], "succeeded", "{run:#}");
+    let outputs = &run["steps"][0]["outputs"];
+    assert_eq!(
+        (&outputs["exit_code"], &outputs["stdout"], &outputs["stderr"]),
+        (&json!(0), &json!("begun\n"), &json!("done\n"))
+    );
+    let run = ended(&daemon, &too_slow).await;
+    assert_eq!(run["state"], "failed", "{run:#}");
+    assert!(run["steps"][0]["error"].as_str().unwrap().contains("was killed"), "the program's end is known: {run:#}");
+    let run = ended(&daemon, &fails).await;
+    assert!(run["error"].as_str().unwrap().contains("exit code 3"), "{run:#}");
+    assert!(run["error"].as_str().unwrap().ends_with("no room"), "{run:#}");
+    assert_eq!(daemon.get("/api/v1/instances/command/shell").await["state"], "active");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_ends_with_its_run_and_with_the_host() {
+    let setup = Setup::new();
+    let file = setup.folder.path().join("pid");
+    let script = format!("echo $$ > {}; sleep 300", file.display());
+    let setup = setup.config(&format!("built-ins = false\n{SHELL}{}", runbook("long", "10m", &script)));
+    let daemon = setup.start().await;
+    let run = start(&daemon, "long").await;
+    let cancelled = pid(&file).await;
+    daemon.post(&format!("/api/v1/runs/{run}/cancel"), &json!({})).await;
+    until_gone(&cancelled).await;
+    assert_eq!(ended(&daemon, &run).await["state"], "cancelled");
+
+    std::fs::remove_file(&file).unwrap();
+    let run = start(&daemon, "long").await;
+    let stopped = pid(&file).await;
+    let (setup, took, well) = daemon.stop();
+    assert!(well && took < Duration::from_secs(5), "took {took:?}\n{}", setup.log());
+    until_gone(&stopped).await;
+    let daemon = setup.start().await;
+    let run = ended(&daemon, &run).await;
+    assert_eq!((&run["state"], &run["steps"][0]["state"]), (&json!("failed"), &json!("unknown")), "{run:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_is_down_starts_the_runbook_of_its_incident_with_the_target_as_input() {
+    let (shop, other) = (Receiver::start().await, Receiver::start().await);
+    let probe = |name: &str, target: &Receiver| {
+        format!(
+            "[instances.\"http-probe/{name}\"]\nplugin = \"http-probe\"\nevery = \"100ms\"\nconfig = {{ url = \"{0}/\" }}\n\
+             grants = {{ http = [\"{0}\"] }}\n",
+            target.url()
+        )
+    };
+    let setup = Setup::new().config(&format!(
+        "{}{}[rules.probe-failed]\nevery = \"100ms\"\nfor = \"0s\"\n\
+         [instances.\"command/echo\"]\nplugin = \"command\"\nconfig = {{ program = \"/bin/echo\" }}\n\
+         grants = {{ exec = [{{ program = \"/bin/echo\", arguments = [\"...\"] }}] }}\n\
+         [runbooks.look]\ntitle = \"Look\"\ninputs = {{ target = \"nobody\", severity = \"\" }}\n\
+         steps = [{{ name = \"tell\", action = \"command/echo\", with = {{ arguments = [\"{{{{inputs.target}}}} for {{{{run.cause}}}}\"] }} }}]\n\
+         [[runbooks.look.on]]\nevent = \"incident.opened\"\nwhere = {{ \"labels.instance\" = \"http-probe/shop\" }}\n\
+         inputs = {{ target = \"{{{{ data.labels.instance }}}}\", severity = \"{{{{data.severity}}}}\" }}\n",
+        probe("shop", &shop),
+        probe("other", &other),
+    ));
+    let daemon = setup.start().await;
+    for instance in ["shop", "other"] {
+        eventually("the probes succeed", SOON, async || {
+            let query = format!("metric=probe_success&label=instance=http-probe/{instance}");
+            daemon.latest(&query).await.filter(|value| *value == 1.0)
+        })
+        .await;
+    }
+    let incident = async |instance: &str| {
+        eventually(&format!("the incident of {instance}"), SOON, async || {
+            let of =
+                |incident: &Value| incident["members"][0]["labels"]["instance"] == format!("http-probe/{instance}");
+            daemon.items("/api/v1/incidents").await.into_iter().find(of)
+        })
+        .await
+    };
+    // One that the runbook does not care for, and then one that it does.
+    other.answer(503);
+    incident("other").await;
+    shop.answer(503);
+    let opened = incident("shop").await;
+    let id = opened["id"].as_str().unwrap();
+    let run = eventually("the run", SOON, async || {
+        daemon.items("/api/v1/runs?runbook=look").await.into_iter().find(|run| run["cause"] == id)
+    })
+    .await;
+    let run = ended(&daemon, run["id"].as_str().unwrap()).await;
+    assert_eq!(run["state"], "succeeded", "{run:#}");
+    assert_eq!(run["inputs"], json!({"target": "http-probe/shop", "severity": "high"}));
+    assert_eq!(run["steps"][0]["outputs"]["stdout"], format!("http-probe/shop for {id}\n"));
+    shop.answer(200);
+    eventually("the incident's end", SOON, async || {
+        let incident = daemon.get(&format!("/api/v1/incidents/{id}")).await;
+        (incident["state"] == "resolved").then_some(())
+    })
+    .await;
+    assert_eq!(daemon.items("/api/v1/runs?runbook=look").await.len(), 1, "once, and for nothing else");
+}
