@@ -106,4 +106,31 @@ async fn a_canary_under_load_promotes_a_good_revision_and_rolls_back_those_that_
     // Answers come from the stable revision again.
     let body = daemon.http().get(&url).send().await.unwrap().text().await.unwrap();
     assert_eq!(body, "good-2");
+
+    // What runs for an instance is shown, and ends with it.
+    let running = async || {
+        let processes = daemon.items("/api/v1/processes?instance=haproxy%2Fweb").await;
+        processes.into_iter().filter(|process| process["state"] != "exited").collect::<Vec<_>>()
+    };
+    let processes = running().await;
+    assert_eq!(processes.len(), 2, "{processes:#?}");
+    assert!(
+        processes.iter().all(|process| process["health"] == "healthy" && process["restarts"] == 0),
+        "{processes:#?}"
+    );
+    let table = daemon.command_line(&["process", "list"]);
+    assert!(
+        String::from_utf8_lossy(&table.stdout).contains("haproxy/web"),
+        "{}",
+        String::from_utf8_lossy(&table.stdout)
+    );
+    std::fs::write(folder.join("config/quarterdeck.toml"), "").unwrap();
+    daemon.post("/api/v1/configuration/reload", &json!({})).await;
+    eventually("the end of its processes", Duration::from_secs(60), async || running().await.is_empty().then_some(()))
+        .await;
+    for process in processes {
+        let stat = format!("/proc/{}/cmdline", process["pid"]);
+        let command = std::fs::read_to_string(stat).unwrap_or_default();
+        assert!(!command.contains("service.py"), "{process:#} still runs");
+    }
 }

@@ -56,6 +56,7 @@ use quarterdeck_engines::Engines;
 use quarterdeck_model::clock::Clock;
 use quarterdeck_model::id::IdSource;
 use quarterdeck_model::plugin::Registry;
+use quarterdeck_model::process::Processes;
 use quarterdeck_model::series::Series;
 use quarterdeck_model::store::Store;
 use quarterdeck_model::{Span, Timestamp};
@@ -73,6 +74,7 @@ pub struct Options {
     pub series: Arc<dyn Series>,
     pub bus: quarterdeck_bus::Bus,
     pub registry: Arc<dyn Registry>,
+    pub processes: Arc<dyn Processes>,
     pub engines: Arc<Engines>,
     pub scheduler: quarterdeck_scheduler::Handle,
     pub clock: Arc<dyn Clock>,

@@ -16,6 +16,7 @@ mod metrics;
 mod notifications;
 mod openapi;
 mod plugins;
+mod processes;
 mod runbooks;
 mod runs;
 mod scans;
@@ -48,6 +49,7 @@ fn api() -> Routes {
         .merge(status::routes())
         .merge(plugins::routes())
         .merge(instances::routes())
+        .merge(processes::routes())
         .merge(jobs::routes())
         .merge(metrics::routes())
         .merge(events::routes())

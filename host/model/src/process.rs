@@ -1,7 +1,7 @@
 //! Processes that the host owns for an instance, across restarts of the host.
 
 use crate::plugin::InstanceName;
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,40 @@ pub struct ProcessStatus {
     pub restarts: u32,
 }
 
+/// Whether a process answers as it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProcessHealth {
+    /// It has no health URL: that it runs is all there is to know.
+    Unchecked,
+    /// It has not answered yet, or does not run.
+    Unknown,
+    Healthy,
+    Unhealthy,
+}
+
+/// A process as people see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Process {
+    /// `<instance>/<name>`.
+    pub id: String,
+    pub instance: InstanceName,
+    pub name: String,
+    pub program: String,
+    /// `starting`, `healthy` and `unhealthy` ones run.
+    pub state: ProcessPhase,
+    /// When it came into this state.
+    pub since: Timestamp,
+    pub health: ProcessHealth,
+    pub pid: Option<u32>,
+    /// Of its last end.
+    pub exit_code: Option<i32>,
+    /// How often the host started it again after it exited by itself.
+    pub restarts: u32,
+    /// When it was started last.
+    pub started_at: Timestamp,
+}
+
 /// Errors are texts for a person.
 #[async_trait]
 pub trait Processes: Send + Sync + 'static {
@@ -49,4 +83,9 @@ pub trait Processes: Send + Sync + 'static {
 
     /// SIGTERM to the process group, SIGKILL after `grace`. Returns when the order is given; ask `status` for the end.
     async fn stop(&self, owner: &InstanceName, name: &str, grace: Span) -> Result<ProcessStatus, String>;
+
+    /// All that run, and those that have ended of late, by id. Nothing where no processes are kept.
+    fn list(&self) -> Vec<Process> {
+        Vec::new()
+    }
 }

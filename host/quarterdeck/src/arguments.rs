@@ -59,6 +59,9 @@ pub(crate) enum Command {
     /// Instances: plugins put to use
     #[command(subcommand)]
     Instance(Instance),
+    /// Processes that the daemon runs for instances
+    #[command(subcommand)]
+    Process(Process),
     /// What runs on a schedule
     #[command(subcommand)]
     Job(Job),
@@ -157,6 +160,12 @@ pub(crate) enum Instance {
     List,
     /// One instance: `http-probe/self`
     Show { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Process {
+    /// All processes
+    List,
 }
 
 #[derive(Debug, Subcommand)]

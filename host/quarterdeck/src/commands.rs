@@ -67,6 +67,7 @@ async fn dispatch(session: &Session, command: &Command) -> Result<ExitCode> {
         Command::Status => status::show(session).await,
         Command::Plugin(command) => plugins::plugin(session, command).await,
         Command::Instance(command) => plugins::instance(session, command).await,
+        Command::Process(command) => plugins::process(session, command).await,
         Command::Job(command) => status::job(session, command).await,
         Command::Metric(command) => metrics::metric(session, command).await,
         Command::Events(command) => events::events(session, command).await,

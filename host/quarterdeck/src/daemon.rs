@@ -119,15 +119,18 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
     let store: Arc<dyn Store> = database.clone();
     let bus = quarterdeck_bus::Bus::new(store.clone(), clock.clone(), producer_limits(&settings));
     let scheduler = Scheduler::start(clock.clone(), quarterdeck_scheduler::Options::default(), scheduling.clone());
+    let secrets = Arc::new(secrets::Sources::default());
+    let config_dir = load::config_dir(global).unwrap_or_else(|| folders.data.join("config"));
+    let with_words = configuration::at_start(&base, &*store).unwrap_or_else(|| settings.clone());
+    let resolved = with_words.resolve(&host_url, &config_dir, &folders.data);
     let supervisor = Supervisor::start(quarterdeck_supervisor::Options {
         store: store.clone(),
         clock: clock.clone(),
         shutdown: running.clone(),
         log_dir: folders.data.join("processes"),
+        allowed: configuration::processes(&resolved),
     })
     .await?;
-    let secrets = Arc::new(secrets::Sources::default());
-    let config_dir = load::config_dir(global).unwrap_or_else(|| folders.data.join("config"));
     let _ = std::fs::create_dir_all(&config_dir);
     let plugins_dir = settings.plugins_folder(Some(&config_dir));
     std::fs::create_dir_all(&plugins_dir)
@@ -140,7 +143,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
         database: &database,
         clock: &clock,
         ids: &ids,
-        supervisor,
+        supervisor: supervisor.clone(),
         signs: signs.clone(),
         secrets: secrets.clone(),
         address,
@@ -173,6 +176,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
         clock: clock.clone(),
         ids: ids.clone(),
         registry: registry.clone(),
+        supervisor: supervisor.clone(),
         secrets,
         bus: bus.clone(),
         stream_buffer: stream_buffer.clone(),
@@ -209,6 +213,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
         series: database.clone(),
         bus,
         registry,
+        processes: supervisor,
         engines: engines.clone(),
         scheduler: scheduler.clone(),
         clock: clock.clone(),

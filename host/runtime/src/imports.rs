@@ -22,6 +22,7 @@ pub(crate) mod testing;
 mod tls;
 
 pub(crate) use kv::Space;
+pub use policy::process_allowed;
 
 use crate::bindings::host;
 use crate::bindings::host::errors::Error as Refusal;

@@ -49,5 +49,6 @@ mod tests;
 
 pub use compile::compile_in_child;
 pub use error::Error;
+pub use imports::process_allowed;
 pub use options::{Bundled, Compiler, Options};
 pub use runtime::Runtime;

@@ -3,11 +3,11 @@
 use crate::process::{Exit, find_marked};
 use crate::record::{COLLECTION, Record};
 use crate::{health, output, spawn};
-use quarterdeck_model::Span;
 use quarterdeck_model::clock::Clock;
 use quarterdeck_model::process::{ProcessPhase, ProcessStatus};
 use quarterdeck_model::store::{Store, StoreError};
 use quarterdeck_model::transition::{Expected, Transition};
+use quarterdeck_model::{Span, Timestamp};
 use rustix::process::Signal;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -67,7 +67,16 @@ pub(crate) struct Keeper {
     pub(crate) record: Record,
     pub(crate) tools: Tools,
     pub(crate) orders: mpsc::Receiver<Stop>,
-    pub(crate) status: watch::Sender<ProcessStatus>,
+    pub(crate) status: watch::Sender<Shown>,
+}
+
+/// What is known of a process from outside.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    pub(crate) status: ProcessStatus,
+    /// When it came into this phase.
+    pub(crate) since: Timestamp,
+    pub(crate) started_at: Timestamp,
 }
 
 enum Next {
@@ -227,18 +236,23 @@ impl Keeper {
     }
 
     fn show(&self, phase: ProcessPhase) {
-        self.status.send_replace(status(&self.record, phase));
+        let now = self.tools.clock.now();
+        self.status.send_modify(|shown| {
+            let since = if shown.status.phase == phase { shown.since } else { now };
+            *shown = Shown { since, ..shown_as(&self.record, phase, now) };
+        });
     }
 }
 
-pub(crate) fn status(record: &Record, phase: ProcessPhase) -> ProcessStatus {
-    ProcessStatus {
+pub(crate) fn shown_as(record: &Record, phase: ProcessPhase, since: Timestamp) -> Shown {
+    let status = ProcessStatus {
         name: record.spec.name.clone(),
         phase,
         pid: record.identity.as_ref().map(|identity| identity.pid),
         exit_code: record.exit_code,
         restarts: record.restarts,
-    }
+    };
+    Shown { status, since, started_at: record.started_at }
 }
 
 /// Looks for the process of a record that an earlier host left: by pid and start time, else by the marker. Blocks.

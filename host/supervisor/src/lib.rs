@@ -7,6 +7,8 @@
 //!   One that ran for a minute begins at 1 s again.
 //! - **The end of the host is not the end of what it deployed.** Shutdown leaves wanted processes running; the next start
 //!   adopts those that still run and starts again those that don't. (Under systemd that takes `KillMode=process`.)
+//! - A process whose instance is gone, or may not run that program any more, is stopped (SIGTERM, SIGKILL after 30 s) and
+//!   not started again: see [`Supervisor::allow`]. An instance that is merely disabled keeps what it runs.
 //! - A signal goes only to a process whose pid *and* start time are those of the record, in the boot that it names.
 //!
 //! How a process lives: a process group of its own, an absolute program without a shell, an environment of `PATH`, `HOME`,
@@ -39,4 +41,4 @@ mod supervisor;
 mod tests;
 
 pub use record::{COLLECTION, Record};
-pub use supervisor::{Error, Options, Supervisor};
+pub use supervisor::{Allowed, Error, Options, Supervisor, everything};

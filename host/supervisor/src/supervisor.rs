@@ -1,17 +1,17 @@
 //! The port: orders in, states out.
 
-use crate::keeper::{self, Keeper, Stop, Tools};
+use crate::keeper::{self, Keeper, Shown, Stop, Tools};
 use crate::process::new_marker;
 use crate::record::{self, COLLECTION, Record};
 use async_trait::async_trait;
 use quarterdeck_model::Span;
 use quarterdeck_model::clock::Clock;
 use quarterdeck_model::plugin::InstanceName;
-use quarterdeck_model::process::{ProcessPhase, ProcessSpec, ProcessStatus, Processes};
+use quarterdeck_model::process::{Process, ProcessHealth, ProcessPhase, ProcessSpec, ProcessStatus, Processes};
 use quarterdeck_model::store::{Page, Store, StoreError};
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,6 +20,17 @@ use tracing::{info, warn};
 /// Ended processes that are still answered for with `exited` and their exit code; behind that they are `absent`.
 const REMEMBERED: usize = 1024;
 
+/// What a process that is stopped because it may not run any more has to end by itself.
+const GRACE: Span = Span::from_secs(30);
+
+/// Whether an instance may run a program. Asked before each start, and of all that run when it changes.
+pub type Allowed = Arc<dyn Fn(&InstanceName, &ProcessSpec) -> bool + Send + Sync>;
+
+/// Allows every process.
+pub fn everything() -> Allowed {
+    Arc::new(|_, _| true)
+}
+
 pub struct Options {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
@@ -27,6 +38,8 @@ pub struct Options {
     pub shutdown: CancellationToken,
     /// Holds a folder per instance with what its processes print.
     pub log_dir: PathBuf,
+    /// By the configuration in force. What an earlier host left and is not allowed any more is stopped.
+    pub allowed: Allowed,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -43,12 +56,14 @@ pub struct Supervisor {
     entries: Mutex<HashMap<String, Entry>>,
     /// One start at a time: two for one name must not both spawn.
     starting: tokio::sync::Mutex<()>,
+    allowed: RwLock<Allowed>,
 }
 
 struct Entry {
+    owner: InstanceName,
     spec: ProcessSpec,
     orders: mpsc::Sender<Stop>,
-    status: watch::Receiver<ProcessStatus>,
+    status: watch::Receiver<Shown>,
 }
 
 impl Entry {
@@ -58,7 +73,30 @@ impl Entry {
     }
 
     fn current(&self) -> ProcessStatus {
-        self.status.borrow().clone()
+        self.status.borrow().status.clone()
+    }
+
+    fn report(&self, id: &str) -> Process {
+        let shown = self.status.borrow().clone();
+        let health = match shown.status.phase {
+            ProcessPhase::Healthy if self.spec.health_url.is_none() => ProcessHealth::Unchecked,
+            ProcessPhase::Healthy => ProcessHealth::Healthy,
+            ProcessPhase::Unhealthy => ProcessHealth::Unhealthy,
+            _ => ProcessHealth::Unknown,
+        };
+        Process {
+            id: id.to_owned(),
+            instance: self.owner.clone(),
+            name: self.spec.name.clone(),
+            program: self.spec.program.clone(),
+            state: shown.status.phase,
+            since: shown.since,
+            health,
+            pid: shown.status.pid,
+            exit_code: shown.status.exit_code,
+            restarts: shown.status.restarts,
+            started_at: shown.started_at,
+        }
     }
 }
 
@@ -80,6 +118,7 @@ impl Supervisor {
             tasks: TaskTracker::new(),
             entries: Mutex::new(HashMap::new()),
             starting: tokio::sync::Mutex::new(()),
+            allowed: RwLock::new(options.allowed),
         });
         for document in supervisor.tools.store.list(COLLECTION, &Page::all())? {
             match document.decode::<Record>() {
@@ -96,14 +135,39 @@ impl Supervisor {
         self.tasks.wait().await;
     }
 
-    /// Every process that this host knows of, sorted: `(<instance>/<name>, status)`.
-    pub fn list(&self) -> Vec<(String, ProcessStatus)> {
-        let mut all: Vec<_> = self.entries().iter().map(|(id, entry)| (id.clone(), entry.current())).collect();
-        all.sort_by(|a, b| a.0.cmp(&b.0));
-        all
+    /// Puts in force what may run. Returns when the orders to stop what may not any more are given; none of it starts again.
+    pub async fn allow(&self, allowed: Allowed) {
+        // Behind a start under way, which has been asked by the old rule.
+        let _one_at_a_time = self.starting.lock().await;
+        *self.allowed.write().unwrap_or_else(PoisonError::into_inner) = allowed;
+        let mut orders = Vec::new();
+        for (id, entry) in self.entries().iter() {
+            let ends = entry.is_over() || entry.current().phase == ProcessPhase::Stopping;
+            if !ends && !self.is_allowed(&entry.owner, &entry.spec) {
+                orders.push((id.clone(), entry.owner.clone(), entry.spec.name.clone()));
+            }
+        }
+        for (id, owner, name) in orders {
+            warn!(process = %id, "stopping a process that its instance may not run any more");
+            if let Err(error) = self.stop(&owner, &name, GRACE).await {
+                warn!(process = %id, %error, "the order to stop could not be written down");
+            }
+        }
     }
 
-    async fn take_over(&self, record: Record) {
+    fn is_allowed(&self, owner: &InstanceName, spec: &ProcessSpec) -> bool {
+        let allowed = self.allowed.read().unwrap_or_else(PoisonError::into_inner).clone();
+        allowed(owner, spec)
+    }
+
+    async fn take_over(&self, mut record: Record) {
+        if record.wanted && !self.is_allowed(&record.owner, &record.spec) {
+            warn!(process = %record.id(), "stopping a process that its instance may not run any more");
+            (record.wanted, record.grace) = (false, GRACE);
+            if let Err(error) = self.tools.save(&record).await {
+                warn!(process = %record.id(), %error, "the order to stop could not be written down");
+            }
+        }
         let before = record.clone();
         let mut record = match tokio::task::spawn_blocking(move || keeper::adopt(before)).await {
             Ok(record) => record,
@@ -144,8 +208,8 @@ impl Supervisor {
 
     fn keep(&self, record: Record, phase: ProcessPhase) -> ProcessStatus {
         let (orders, received) = mpsc::channel(4);
-        let (status, shown) = watch::channel(keeper::status(&record, phase));
-        let entry = Entry { spec: record.spec.clone(), orders, status: shown };
+        let (status, shown) = watch::channel(keeper::shown_as(&record, phase, self.tools.clock.now()));
+        let entry = Entry { owner: record.owner.clone(), spec: record.spec.clone(), orders, status: shown };
         let current = entry.current();
         let mut entries = self.entries();
         if entries.len() >= REMEMBERED {
@@ -170,6 +234,12 @@ impl Processes for Supervisor {
         let _one_at_a_time = self.starting.lock().await;
         if self.tools.shutdown.is_cancelled() {
             return Err("the host is stopping".to_owned());
+        }
+        if !self.is_allowed(owner, &spec) {
+            return Err(format!(
+                "`{owner}` may not run `{}` any more; hint: grants.process names what it may",
+                spec.program
+            ));
         }
         let id = record::id(owner, &spec.name);
         if let Some((running, status)) = self.running(&id) {
@@ -232,10 +302,16 @@ impl Processes for Supervisor {
         {
             result?;
         }
-        if self.tools.shutdown.is_cancelled() && status.borrow().phase != ProcessPhase::Exited {
+        if self.tools.shutdown.is_cancelled() && status.borrow().status.phase != ProcessPhase::Exited {
             return Err("the host is stopping; hint: ask again after its start".to_owned());
         }
-        Ok(status.borrow().clone())
+        Ok(status.borrow().status.clone())
+    }
+
+    fn list(&self) -> Vec<Process> {
+        let mut all: Vec<_> = self.entries().iter().map(|(id, entry)| entry.report(id)).collect();
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
     }
 }
 

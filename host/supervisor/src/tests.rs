@@ -3,10 +3,10 @@
 mod store;
 
 use crate::record::COLLECTION;
-use crate::{Options, Record, Supervisor};
+use crate::{Allowed, Options, Record, Supervisor, everything};
 use quarterdeck_model::clock::ManualClock;
 use quarterdeck_model::plugin::InstanceName;
-use quarterdeck_model::process::{ProcessPhase, ProcessSpec, ProcessStatus, Processes};
+use quarterdeck_model::process::{ProcessHealth, ProcessPhase, ProcessSpec, ProcessStatus, Processes};
 use quarterdeck_model::store::{Page, Store};
 use quarterdeck_model::transition::{Expected, Transition};
 use quarterdeck_model::{Span, Timestamp};
@@ -32,12 +32,17 @@ impl Host {
     }
 
     async fn over(store: Arc<MemoryStore>, log_dir: PathBuf) -> Host {
+        Host::allowing(store, log_dir, &everything()).await
+    }
+
+    async fn allowing(store: Arc<MemoryStore>, log_dir: PathBuf, allowed: &Allowed) -> Host {
         let shutdown = CancellationToken::new();
         let options = Options {
             store: store.clone(),
             clock: Arc::new(ManualClock::at(Timestamp::from_millis(1_000))),
             shutdown: shutdown.clone(),
             log_dir: log_dir.clone(),
+            allowed: allowed.clone(),
         };
         Host { store, supervisor: Supervisor::start(options).await.unwrap(), shutdown, log_dir }
     }
@@ -50,10 +55,9 @@ impl Host {
     }
 
     async fn end(self) {
-        for (id, _) in self.supervisor.list() {
-            let (owner, name) = id.rsplit_once('/').unwrap();
-            self.supervisor.stop(&InstanceName::from(owner), name, Span::ZERO).await.unwrap();
-            self.until(name, |status| status.phase == ProcessPhase::Exited).await;
+        for process in self.supervisor.list() {
+            self.supervisor.stop(&process.instance, &process.name, Span::ZERO).await.unwrap();
+            self.until(&process.name, |status| status.phase == ProcessPhase::Exited).await;
         }
         self.shutdown.cancel();
         self.supervisor.stopped().await;
@@ -240,6 +244,66 @@ async fn a_stop_that_the_host_did_not_live_to_finish_is_finished_by_the_next() {
     let host = host.next().await;
     until_gone(pid).await;
     host.until("web", |status| status.phase == ProcessPhase::Exited).await;
+    host.end().await;
+}
+
+/// Everything but what `haproxy/web` runs.
+fn all_but_web() -> Allowed {
+    Arc::new(|instance, _| *instance != owner())
+}
+
+#[tokio::test]
+async fn what_an_instance_may_not_run_any_more_is_stopped_and_not_started_again() {
+    let host = Host::first("revoked").await;
+    let pid = host.start(shell("web", "exec sleep 300")).await.pid.unwrap();
+    // One between two starts: it would come back.
+    host.start(shell("failing", "exit 3")).await;
+    host.until("failing", |status| status.phase == ProcessPhase::Exited).await;
+    let other = InstanceName::from("haproxy/other");
+    let kept = host.supervisor.start(&other, shell("web", "exec sleep 300")).await.unwrap().pid.unwrap();
+
+    host.supervisor.allow(all_but_web()).await;
+    until_gone(pid).await;
+    for name in ["web", "failing"] {
+        host.until(name, |status| status.phase == ProcessPhase::Exited).await;
+    }
+    until_recorded(&host, 1).await;
+    assert!(runs(kept), "what is still allowed goes on");
+    let refused = host.supervisor.start(&owner(), shell("web", "exec sleep 300")).await.unwrap_err();
+    assert!(refused.contains("may not run `/bin/sh` any more; hint: "), "{refused}");
+    host.end().await;
+}
+
+#[tokio::test]
+async fn what_an_earlier_host_left_and_is_not_allowed_any_more_is_stopped_at_the_start() {
+    let host = Host::first("left").await;
+    let pid = host.start(shell("web", "exec sleep 300")).await.pid.unwrap();
+    host.shutdown.cancel();
+    host.supervisor.stopped().await;
+    let host = Host::allowing(host.store.clone(), host.log_dir.clone(), &all_but_web()).await;
+    until_gone(pid).await;
+    until_recorded(&host, 0).await;
+    host.end().await;
+}
+
+async fn until_recorded(host: &Host, count: usize) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    while host.records().len() != count {
+        assert!(tokio::time::Instant::now() < deadline, "{:?}", host.records());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn processes_are_listed_with_what_is_known_of_them() {
+    let host = Host::first("listed").await;
+    let pid = host.start(shell("web", "exec sleep 300")).await.pid;
+    host.until("web", |status| status.phase == ProcessPhase::Healthy).await;
+    let listed = host.supervisor.list();
+    let process = &listed[0];
+    assert_eq!((process.id.as_str(), &process.instance, process.name.as_str()), ("haproxy/web/web", &owner(), "web"));
+    assert_eq!((process.state, process.health, process.pid), (ProcessPhase::Healthy, ProcessHealth::Unchecked, pid));
+    assert_eq!((process.restarts, process.since), (0, Timestamp::from_millis(1_000)));
     host.end().await;
 }
 

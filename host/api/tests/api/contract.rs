@@ -106,6 +106,12 @@ async fn documents_of_every_kind_are_shown_as_the_document_says() {
             assert!(!answer.json()["items"].as_array().unwrap().is_empty(), "{path} shows nothing");
         }
     }
+    let first = deck.get("/api/v1/processes?limit=1").await.json();
+    assert_eq!(first["items"][0]["name"], "s1");
+    let next = format!("/api/v1/processes?cursor={}", first["next_cursor"].as_str().unwrap());
+    assert_eq!(deck.get(&next).await.json()["items"][0]["name"], "s2");
+    assert_eq!(deck.get("/api/v1/processes?state=exited").await.json()["items"].as_array().unwrap().len(), 1);
+    assert_eq!(deck.get("/api/v1/processes?instance=haproxy/other").await.json()["items"], json!([]));
     assert_eq!(deck.get("/api/v1/findings?severity=low").await.json()["items"], json!([]));
     for (path, count) in [
         ("alerts?state=pending", 0),

@@ -13,6 +13,7 @@ use quarterdeck_model::kind::runbook_action::RunbookAction;
 use quarterdeck_model::kind::scanner_rule::{Interest, Reported, ScannerRule, Subject};
 use quarterdeck_model::kind::sla_calculator::{Attainment, SlaCalculator, SlaWindow};
 use quarterdeck_model::plugin::*;
+use quarterdeck_model::process::*;
 use quarterdeck_model::{Span, Timestamp};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -206,6 +207,41 @@ fn instance() -> InstanceStatus {
             wall_micros: 1_500_000,
             ..Usage::default()
         },
+    }
+}
+
+#[async_trait]
+impl Processes for Listed {
+    async fn start(&self, _: &InstanceName, _: ProcessSpec) -> Result<ProcessStatus, String> {
+        Err("no processes here".to_owned())
+    }
+
+    async fn status(&self, _: &InstanceName, _: &str) -> Result<ProcessStatus, String> {
+        Err("no processes here".to_owned())
+    }
+
+    async fn stop(&self, _: &InstanceName, _: &str, _: Span) -> Result<ProcessStatus, String> {
+        Err("no processes here".to_owned())
+    }
+
+    fn list(&self) -> Vec<Process> {
+        let process = |name: &str, state, health, pid| Process {
+            id: format!("haproxy/web/{name}"),
+            instance: InstanceName::from("haproxy/web"),
+            name: name.to_owned(),
+            program: "/usr/bin/shop".to_owned(),
+            state,
+            since: Timestamp::from_millis(2_000),
+            health,
+            pid,
+            exit_code: None,
+            restarts: 1,
+            started_at: Timestamp::from_millis(1_000),
+        };
+        vec![
+            process("s1", ProcessPhase::Healthy, ProcessHealth::Healthy, Some(4711)),
+            process("s2", ProcessPhase::Exited, ProcessHealth::Unknown, None),
+        ]
     }
 }
 

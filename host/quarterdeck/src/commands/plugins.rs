@@ -1,7 +1,7 @@
-//! Plugins and instances.
+//! Plugins, instances, and the processes that are run for them.
 
 use super::Session;
-use crate::arguments::{Instance, Plugin};
+use crate::arguments::{Instance, Plugin, Process};
 use crate::output::Column;
 use anyhow::Result;
 use serde_json::json;
@@ -56,6 +56,25 @@ pub(super) async fn instance(session: &Session, command: &Instance) -> Result<Ex
         }
         Instance::Show { name } => {
             session.output.one(&session.client.get(&format!("/api/v1/instances/{}", segments(name)), &[]).await?);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn process(session: &Session, command: &Process) -> Result<ExitCode> {
+    match command {
+        Process::List => {
+            let columns = [
+                ("INSTANCE", "/instance"),
+                ("NAME", "/name"),
+                ("PID", "/pid"),
+                ("STATE", "/state"),
+                ("HEALTH", "/health"),
+                ("RESTARTS", "/restarts"),
+                ("SINCE", "/since"),
+            ];
+            let processes = session.client.list("/api/v1/processes", &[], usize::MAX).await?;
+            session.output.list(&columns, &processes, "no processes");
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -24,6 +24,7 @@ use quarterdeck_model::id::IdSource;
 use quarterdeck_model::plugin::Registry;
 use quarterdeck_model::store::Store;
 use quarterdeck_model::transition::Transition;
+use quarterdeck_supervisor::{Allowed, Supervisor};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,6 +40,7 @@ pub(super) struct Configuration {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: Arc<IdSource>,
     pub(super) registry: Arc<dyn Registry>,
+    pub(super) supervisor: Arc<Supervisor>,
     pub(super) secrets: Arc<Sources>,
     pub(super) bus: quarterdeck_bus::Bus,
     pub(super) stream_buffer: Arc<AtomicUsize>,
@@ -78,6 +80,20 @@ impl InForce {
             version: String::new(),
         }
     }
+}
+
+/// The settings as they will be once the API's words lie over the files: before there is anything to put them in force.
+pub(super) fn at_start(base: &Base, store: &dyn Store) -> Option<Settings> {
+    let (words, _) = objects::kept(store);
+    objects::lay_what_fits(base, words).map(|(loaded, ..)| loaded.settings)
+}
+
+/// What instances may run under these settings.
+pub(super) fn processes(settings: &Settings) -> Allowed {
+    let instances = settings.instances.clone();
+    Arc::new(move |owner, process| {
+        instances.get(owner).is_some_and(|instance| quarterdeck_runtime::process_allowed(instance, process))
+    })
 }
 
 impl Configuration {
@@ -131,6 +147,8 @@ impl Configuration {
     async fn put_in_force(&self, next: InForce) {
         let settings = self.resolved(&next.loaded.settings);
         self.secrets.set(settings.secrets.clone());
+        // Before the instances: what a new one may run is allowed when it is first asked, and what goes stays down.
+        self.supervisor.allow(processes(&settings)).await;
         self.registry.configure(settings.instances.clone()).await;
         if let Some(engines) = self.engines.get() {
             engines.apply(settings.catalog());

@@ -2,7 +2,8 @@
 
 use super::Verdict;
 use globset::GlobBuilder;
-use quarterdeck_model::plugin::ProgramGrant;
+use quarterdeck_model::plugin::{InstanceSpec, ProgramGrant};
+use quarterdeck_model::process::ProcessSpec;
 
 /// Any further arguments.
 const REST: &str = "...";
@@ -55,6 +56,11 @@ pub(crate) fn program_allowed(
     Err(format!(
         "`{program}` is not granted with the arguments {written:?}; hint: add a pattern for each to `arguments` of its grant in grants.{capability}"
     ))
+}
+
+/// Whether the instance as it is configured may run a process: what [`program_allowed`] says to its `process` grants.
+pub fn process_allowed(instance: &InstanceSpec, process: &ProcessSpec) -> bool {
+    program_allowed(&instance.grants.process, &process.program, &process.arguments, "process").is_ok()
 }
 
 fn arguments_match(patterns: &[String], arguments: &[String]) -> bool {
