@@ -17,7 +17,7 @@ use quarterdeck_model::domain::slo::{SloSpec, SloState, SloStatus};
 use quarterdeck_model::kind::sla_calculator::Attainment;
 use quarterdeck_model::label::Labels;
 use quarterdeck_model::series::Sample;
-use quarterdeck_model::store::Page;
+use quarterdeck_model::store::{Page, StoreError};
 use quarterdeck_model::transition::{Expected, Transition};
 use quarterdeck_model::{Span, Timestamp};
 use quarterdeck_scheduler::Job;
@@ -122,7 +122,7 @@ impl Objectives {
             self.context.scheduler.remove(&job_name(&status.name));
             self.with(|state| state.remove(&status.name));
             let mut transition = Transition::new().delete(SloStatus::COLLECTION, &status.name, Expected::Any);
-            if status.state == SloState::Breached {
+            if is_at_risk(status) {
                 let data = to_value(status)?;
                 transition = transition.event(self.context.event(SloStatus::RECOVERED, &status.name).data(data));
             }
@@ -146,11 +146,12 @@ impl Objectives {
         let now = self.context.now();
         let result = calculate(&self.context, &cache, &spec, now).await;
         let state_before = before.as_ref().map(|status| status.state);
-        let (state, attainment, plugin, error) = match &result {
+        let (state, attainment, plugin, complete_since, error) = match &result {
             Ok(calculated) => (
                 status::state(&calculated.attainment),
                 calculated.attainment.clone(),
                 Some(calculated.plugin.clone()),
+                calculated.complete_since,
                 None,
             ),
             // What could not be calculated changes nothing, and says so.
@@ -158,23 +159,28 @@ impl Objectives {
                 state_before.unwrap_or(SloState::NoData),
                 before.as_ref().map(|status| status.attainment.clone()).unwrap_or_default(),
                 before.as_ref().and_then(|status| status.plugin.clone()),
+                before.as_ref().and_then(|status| status.complete_since),
                 Some(error.to_string()),
             ),
         };
+        let at_risk = before.as_ref().is_some_and(is_at_risk);
+        let told = if result.is_ok() { status::told(at_risk, state) } else { None };
+        // A store that takes no more series is no reason to stop telling what was found.
+        let refused = self.publish_figures(name, &attainment, now).await?;
         let status = SloStatus {
             name: name.to_owned(),
             from: now.minus(spec.window),
             to: now,
+            complete_since,
+            at_risk: told.map_or(at_risk, |told| told == Told::Breached),
             calculated_at: now,
             spec,
             state,
             attainment,
             plugin,
-            error,
+            error: error.or(refused),
         };
-        self.publish_figures(name, &status.attainment, now).await?;
         let mut transition = Transition::new();
-        let told = if result.is_ok() { status::told(state_before, state) } else { None };
         let broke = status.error.is_some() != before.as_ref().is_some_and(|before| before.error.is_some());
         let due = written.is_none_or(|at| now.since(at) >= WRITE_EVERY);
         let write = due || broke || state_before != Some(state);
@@ -206,8 +212,13 @@ impl Objectives {
         result.map(|_| ())
     }
 
-    /// The figures as series, so that rules can watch them.
-    async fn publish_figures(&self, name: &str, attainment: &Attainment, now: Timestamp) -> Result<(), Error> {
+    /// The figures as series, so that rules can watch them. Gives what the store says if it takes none of them for now.
+    async fn publish_figures(
+        &self,
+        name: &str,
+        attainment: &Attainment,
+        now: Timestamp,
+    ) -> Result<Option<String>, Error> {
         let labels = Labels::new().with("slo", name);
         let figures =
             [("slo_attained", attainment.adjusted.attained), ("slo_error_budget_left_ratio", attainment.budget_left)];
@@ -215,15 +226,26 @@ impl Objectives {
             Some(Sample { name: metric.to_owned(), labels: labels.clone(), at: now, value: value? })
         });
         let samples: Vec<_> = samples.collect();
-        if !samples.is_empty() {
-            self.context.series.append(samples).await?;
+        if samples.is_empty() {
+            return Ok(None);
         }
-        Ok(())
+        match self.context.series.append(samples).await {
+            Ok(()) => Ok(None),
+            Err(refused @ (StoreError::TooManySeries { .. } | StoreError::Busy { .. })) => {
+                Ok(Some(format!("the figures can't be kept as series: {refused}")))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<String, Objective>) -> T) -> T {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Documents of before this was noted say it by their state.
+fn is_at_risk(status: &SloStatus) -> bool {
+    status.at_risk || status.state == SloState::Breached
 }
 
 fn job_name(objective: &str) -> String {

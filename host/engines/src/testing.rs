@@ -68,6 +68,8 @@ pub(crate) struct Behaviour {
     pub(crate) hang: bool,
     pub(crate) folds: usize,
     pub(crate) merges: usize,
+    /// The configuration's schema of the one plugin that there is.
+    pub(crate) schema: Option<Value>,
 }
 
 impl Fake {
@@ -288,7 +290,12 @@ impl SlaCalculator for Fake {
 #[async_trait]
 impl Registry for Fake {
     fn plugins(&self) -> Vec<PluginStatus> {
-        Vec::new()
+        let schema = self.with(|fake| fake.schema.clone());
+        let status = schema.map(|schema| {
+            json!({"name": "fake", "version": "1.0.0", "summary": "", "digest": plugin().digest, "kinds": [], "state": "active",
+                "reason": null, "source": "bundled", "bytes": 0, "loaded_at": START, "capabilities": [], "config_schema": schema})
+        });
+        status.into_iter().map(|status| serde_json::from_value(status).unwrap()).collect()
     }
 
     fn instances(&self) -> Vec<InstanceStatus> {

@@ -1,5 +1,10 @@
 //! Folds, merges and finishes with the calculator. Partial results of chunks that are over are kept in memory and in documents:
 //! they outlive the samples that they were made of.
+//!
+//! A partial is known by its recipe: the calculator's version, what it reads of the configuration, the series, the exclusions. What a
+//! calculator marks in its schema with `"x-finish-only": true` is read when the figures are made of partials, and never before: a
+//! change of it, such as another target, leaves the past as it is. Any other change makes the partials anew as far as samples reach.
+//! Those that can't be made anew are left out, and stay in the store: who takes the change back has them again.
 
 use super::chunks::{Piece, Stretch, chunk_length, chunks_of, plan};
 use crate::{Context, Error, belongings, to_value};
@@ -13,13 +18,16 @@ use quarterdeck_model::series::SeriesData;
 use quarterdeck_model::store::{Page, StoreError};
 use quarterdeck_model::transition::{Expected, Transition};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 
 /// Id: `<objective>/<length of the chunk in ms>/<start in ms>`.
 const PARTIALS: &str = "slo-partials";
+/// Marks, in a calculator's schema, what it reads in `finish` alone.
+const FINISH_ONLY: &str = "x-finish-only";
 /// Chunks folded before the first result is shown for a while: a long history is caught up with in several runs.
 const FOLDS_PER_COMMIT: usize = 64;
 
@@ -45,6 +53,10 @@ struct State {
     loaded: bool,
     chunks: BTreeMap<Stretch, (String, Partial)>,
     blocks: BTreeMap<Stretch, (String, Partial)>,
+    /// Chunks with a partial of another recipe and no samples to make this one of.
+    lost: BTreeMap<Stretch, String>,
+    /// Documents of chunks of another length, as another window had them, with their ends.
+    strays: Vec<(String, Timestamp)>,
 }
 
 impl Cache {
@@ -60,6 +72,8 @@ impl Cache {
 pub(super) struct Calculated {
     pub(super) attainment: Attainment,
     pub(super) plugin: PluginRef,
+    /// What came before could not be calculated.
+    pub(super) complete_since: Option<Timestamp>,
 }
 
 struct Calculation<'a> {
@@ -67,6 +81,9 @@ struct Calculation<'a> {
     cache: &'a Cache,
     spec: &'a SloSpec,
     plugin: PluginRef,
+    /// What folding and merging read of the configuration.
+    config: Map<String, Value>,
+    now: Timestamp,
     /// What the calls wrote, and the new partials.
     record: Transition,
     folds: usize,
@@ -78,12 +95,27 @@ pub(super) async fn calculate(
     spec: &SloSpec,
     now: Timestamp,
 ) -> Result<Calculated, Error> {
-    let plugin = context.registry.instance(&spec.calculator).and_then(|instance| instance.plugin);
-    let plugin = plugin.ok_or_else(|| Error::not_found(format!("calculator `{}`", spec.calculator)))?;
+    let absent = || Error::not_found(format!("calculator `{}`", spec.calculator));
+    let instance = context.registry.instance(&spec.calculator).ok_or_else(absent)?;
+    let plugin = instance.plugin.ok_or_else(absent)?;
+    let mut config = instance.spec.config;
+    config.extend(spec.config.clone());
+    let finish_only = finish_only(context, &plugin);
+    config.retain(|key, _| !finish_only.contains(key));
     cache.load(context, chunk_length(spec.window).as_millis())?;
     let record = Transition::new();
-    let mut calculation = Calculation { context, cache, spec, plugin, record, folds: 0 };
-    calculation.run(now).await
+    let mut calculation = Calculation { context, cache, spec, plugin, config, now, record, folds: 0 };
+    calculation.run().await
+}
+
+/// Keys of the configuration that the plugin reads in `finish` alone, as its schema says.
+fn finish_only(context: &Context, plugin: &PluginRef) -> BTreeSet<String> {
+    let plugins = context.registry.plugins();
+    let schema = plugins.into_iter().find(|known| known.digest == plugin.digest).map(|known| known.config_schema);
+    let properties = schema.as_ref().and_then(|schema| schema.get("properties")).and_then(Value::as_object);
+    let marked =
+        properties.into_iter().flatten().filter(|(_, property)| property.get(FINISH_ONLY) == Some(&true.into()));
+    marked.map(|(key, _)| key.clone()).collect()
 }
 
 /// Forgets the partial results of an objective that is gone.
@@ -98,7 +130,8 @@ pub(super) async fn forget(context: &Context, name: &str) -> Result<(), Error> {
 }
 
 impl Calculation<'_> {
-    async fn run(&mut self, now: Timestamp) -> Result<Calculated, Error> {
+    async fn run(&mut self) -> Result<Calculated, Error> {
+        let now = self.now;
         let pieces = plan(self.spec.window, now);
         let mut whole: Partial = None;
         for piece in &pieces {
@@ -112,14 +145,27 @@ impl Calculation<'_> {
         let start = pieces.first().map_or(now, |piece| piece.stretch().from);
         self.drop_old(start);
         self.commit().await?;
+        let complete_since = self.complete_since()?;
         let Some(whole) = whole else {
-            return Ok(Calculated { attainment: Attainment::default(), plugin: self.plugin.clone() });
+            let (attainment, plugin) = (Attainment::default(), self.plugin.clone());
+            return Ok(Calculated { attainment, plugin, complete_since });
         };
         let spec = self.spec;
-        let called = self.context.plugins.sla_calculator.finish(&spec.calculator, &spec.config, &whole).await;
+        let called = self.context.plugins.sla_calculator.finish(&spec.calculator, &spec.config, &whole, now).await;
         let attainment = self.take(called)?;
         self.commit().await?;
-        Ok(Calculated { attainment, plugin: self.plugin.clone() })
+        Ok(Calculated { attainment, plugin: self.plugin.clone(), complete_since })
+    }
+
+    /// The end of the last chunk that could not be calculated.
+    fn complete_since(&self) -> Result<Option<Timestamp>, Error> {
+        let lost = self.cache.with(|state| state.lost.clone());
+        for (stretch, recipe) in lost.into_iter().rev() {
+            if recipe == self.recipe(stretch)? {
+                return Ok(Some(stretch.to));
+            }
+        }
+        Ok(None)
     }
 
     async fn block(&mut self, stretch: Stretch) -> Result<Partial, Error> {
@@ -140,10 +186,19 @@ impl Calculation<'_> {
     async fn chunk(&mut self, stretch: Stretch) -> Result<Partial, Error> {
         let recipe = self.recipe(stretch)?;
         let known = self.cache.with(|state| state.chunks.get(&stretch).cloned());
-        if let Some((_, partial)) = known.filter(|(made_with, _)| *made_with == recipe) {
-            return Ok(partial);
+        if let Some((made_with, partial)) = &known
+            && *made_with == recipe
+        {
+            return Ok(partial.clone());
+        }
+        if self.cache.with(|state| state.lost.get(&stretch) == Some(&recipe)) {
+            return Ok(None);
         }
         let partial = self.fold(stretch).await?;
+        if partial.is_none() && known.is_some_and(|(_, before)| before.is_some()) {
+            self.cache.with(|state| state.lost.insert(stretch, recipe));
+            return Ok(None);
+        }
         let kept = Kept { recipe: recipe.clone(), partial: partial.as_ref().map(|bytes| STANDARD.encode(bytes)) };
         let id = self.cache.id(stretch);
         self.record = std::mem::take(&mut self.record).put(PARTIALS, &id, Expected::Any, to_value(&kept)?);
@@ -176,7 +231,7 @@ impl Calculation<'_> {
             (a, b) => return Ok(a.or(b)),
         };
         let spec = self.spec;
-        let called = self.context.plugins.sla_calculator.merge(&spec.calculator, &spec.config, &a, &b).await;
+        let called = self.context.plugins.sla_calculator.merge(&spec.calculator, &spec.config, &a, &b, self.now).await;
         self.take(called).map(Some)
     }
 
@@ -201,7 +256,7 @@ impl Calculation<'_> {
     /// Of everything that a partial of this stretch is made with, but its samples.
     fn recipe(&self, stretch: Stretch) -> Result<String, Error> {
         let spec = self.spec;
-        let parts = (&spec.calculator, &self.plugin.digest, &spec.config, &spec.select, self.exclusions(stretch));
+        let parts = (&spec.calculator, &self.plugin.digest, &self.config, &spec.select, self.exclusions(stretch));
         let mut text = String::new();
         for byte in Sha256::digest(to_value(&parts)?.to_string()).iter().take(16) {
             // Writing to a string can't fail.
@@ -214,14 +269,19 @@ impl Calculation<'_> {
     fn drop_old(&mut self, start: Timestamp) {
         let old: Vec<Stretch> = self.cache.with(|state| {
             state.blocks.retain(|stretch, _| stretch.from >= start);
+            state.lost.retain(|stretch, _| stretch.from >= start);
             let old: Vec<_> = state.chunks.keys().copied().take_while(|stretch| stretch.from < start).collect();
             for stretch in &old {
                 state.chunks.remove(stretch);
             }
             old
         });
-        for stretch in old {
-            let id = self.cache.id(stretch);
+        let (ended, left) =
+            self.cache.with(|state| std::mem::take(&mut state.strays)).into_iter().partition(|(_, to)| *to <= start);
+        self.cache.with(|state| state.strays = left);
+        let ended: Vec<(String, Timestamp)> = ended;
+        let ids = old.into_iter().map(|stretch| self.cache.id(stretch)).chain(ended.into_iter().map(|(id, _)| id));
+        for id in ids.collect::<Vec<_>>() {
             self.record = std::mem::take(&mut self.record).delete(PARTIALS, &id, Expected::Any);
         }
     }
@@ -241,19 +301,25 @@ impl Cache {
         if self.with(|state| state.loaded) {
             return Ok(());
         }
-        let prefix = format!("{}/{length}/", self.name);
-        let mut chunks = BTreeMap::new();
+        let prefix = format!("{}/", self.name);
+        let (mut chunks, mut strays) = (BTreeMap::new(), Vec::new());
         for document in context.store.list(PARTIALS, &Page { prefix: prefix.clone(), ..Page::all() })? {
-            let start = document.id.strip_prefix(&prefix).and_then(|start| start.parse().ok());
-            // One that can't be read is made again.
-            let (Some(start), Ok(kept)) = (start, document.decode::<Kept>()) else { continue };
+            let parts = document.id.strip_prefix(&prefix).and_then(|rest| rest.split_once('/'));
+            let parts = parts.and_then(|(length, start)| Some((length.parse::<u64>().ok()?, start.parse().ok()?)));
+            let Some((own, start)) = parts else { continue };
             let from = Timestamp::from_millis(start);
-            let to = from.plus(quarterdeck_model::Span::from_millis(length));
+            let to = from.plus(quarterdeck_model::Span::from_millis(own));
+            if own != length {
+                strays.push((document.id, to));
+                continue;
+            }
+            // One that can't be read is made again.
+            let Ok(kept) = document.decode::<Kept>() else { continue };
             let Ok(partial) = kept.partial.map(|text| STANDARD.decode(text)).transpose() else { continue };
             chunks.insert(Stretch { from, to }, (kept.recipe, partial));
         }
         self.with(|state| {
-            state.chunks = chunks;
+            (state.chunks, state.strays) = (chunks, strays);
             state.loaded = true;
         });
         Ok(())

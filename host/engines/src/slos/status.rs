@@ -18,13 +18,12 @@ pub fn state(attainment: &Attainment) -> SloState {
     }
 }
 
-/// A breach is told whenever it begins, a recovery whenever data says so. Missing data is silent, and ends nothing: what was
-/// breached before it stays open for those who were told.
-pub fn told(before: Option<SloState>, after: SloState) -> Option<Told> {
-    match (before, after) {
-        (Some(SloState::Breached), SloState::Breached) => None,
-        (_, SloState::Breached) => Some(Told::Breached),
-        (Some(SloState::Breached | SloState::NoData), SloState::Met) => Some(Told::Recovered),
+/// A breach is told when it begins, a recovery when data says so and somebody was told of a breach: `at_risk`. Missing data is
+/// silent, and ends nothing: what was breached before it stays open for those who were told.
+pub fn told(at_risk: bool, after: SloState) -> Option<Told> {
+    match (at_risk, after) {
+        (false, SloState::Breached) => Some(Told::Breached),
+        (true, SloState::Met) => Some(Told::Recovered),
         _ => None,
     }
 }
@@ -36,20 +35,16 @@ mod tests {
 
     #[test]
     fn missing_data_neither_recovers_nor_breaches() {
-        assert_eq!(told(Some(Breached), NoData), None);
-        assert_eq!(told(Some(Met), NoData), None);
-        assert_eq!(told(None, NoData), None);
+        assert_eq!(told(true, NoData), None);
+        assert_eq!(told(false, NoData), None);
         assert_eq!(state(&Attainment::default()), NoData);
     }
 
     #[test]
     fn a_breach_and_a_recovery_are_told_once() {
-        assert_eq!(told(None, Breached), Some(Told::Breached));
-        assert_eq!(told(Some(Met), Breached), Some(Told::Breached));
-        assert_eq!(told(Some(Breached), Breached), None);
-        assert_eq!(told(Some(Breached), Met), Some(Told::Recovered));
-        assert_eq!(told(Some(NoData), Met), Some(Told::Recovered));
-        assert_eq!(told(Some(Met), Met), None);
-        assert_eq!(told(None, Met), None);
+        assert_eq!(told(false, Breached), Some(Told::Breached));
+        assert_eq!(told(true, Breached), None);
+        assert_eq!(told(true, Met), Some(Told::Recovered));
+        assert_eq!(told(false, Met), None);
     }
 }

@@ -1,8 +1,10 @@
 use super::*;
 use crate::testing::{Bench, Fake, START};
 use quarterdeck_model::plugin::Kind;
+use quarterdeck_model::series::{Selector, Series, SeriesData};
 use serde_json::{Value, json};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn catalog(objective: Value) -> Catalog {
     let mut whole = json!({"calculator": "availability/x", "select": {"metric": "up"}, "config": {"target": 0.9}});
@@ -95,6 +97,133 @@ async fn what_was_folded_once_is_not_folded_again_even_after_a_restart() {
     let folds = fake.with(|fake| fake.folds);
     // Its scheduled run may be in the middle of the same.
     assert!(folds <= 4, "{folds} folds");
+}
+
+/// The database's series: from a moment on only, and refusing samples, if it is told to.
+struct Limited {
+    series: Arc<dyn Series>,
+    from: Mutex<Timestamp>,
+    refuses: AtomicBool,
+}
+
+#[async_trait]
+impl Series for Limited {
+    async fn append(&self, samples: Vec<Sample>) -> Result<(), StoreError> {
+        if self.refuses.load(Ordering::SeqCst) {
+            return Err(StoreError::TooManySeries { limit: 1 });
+        }
+        self.series.append(samples).await
+    }
+
+    fn latest(&self, selector: &Selector, now: Timestamp, lookback: Span) -> Vec<Sample> {
+        self.series.latest(selector, now, lookback)
+    }
+
+    fn range(&self, selector: &Selector, from: Timestamp, to: Timestamp) -> Result<Vec<SeriesData>, StoreError> {
+        let first = *self.from.lock().unwrap();
+        if to <= first { Ok(Vec::new()) } else { self.series.range(selector, from.max(first), to) }
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.series.names()
+    }
+}
+
+async fn limited(folder: &Path, fake: &Fake, catalog: Catalog) -> (Bench, Arc<Limited>, Tasks, Handle) {
+    let mut bench = Bench::open(folder, fake, catalog, START);
+    let series = bench.context.series.clone();
+    let limited = Arc::new(Limited { series, from: Mutex::new(Timestamp::MIN), refuses: AtomicBool::new(false) });
+    bench.context.series = limited.clone();
+    let mut tasks = Tasks::default();
+    let handle = start(&bench.context, &mut tasks).await.unwrap();
+    (bench, limited, tasks, handle)
+}
+
+#[tokio::test]
+async fn another_target_leaves_the_past_as_it_is_although_its_samples_are_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = fake();
+    fake.with(|fake| fake.schema = Some(json!({"properties": {"target": {"x-finish-only": true}}})));
+    let objective = |target: f64| catalog(json!({"window": "4days", "config": {"target": target}}));
+    let (bench, limited, _tasks, handle) = limited(folder.path(), &fake, objective(0.9)).await;
+    samples(&bench, 40, 0.0).await;
+    samples(&bench, 50, 1.0).await;
+    handle.calculate("api").await.unwrap();
+    assert_eq!(handle.get("api").unwrap().state, SloState::Breached);
+    *limited.from.lock().unwrap() = bench.now().minus(Span::from_secs(5 * 3600));
+    bench.catalog.send_replace(Arc::new(objective(0.5)));
+    crate::testing::until("the change", || handle.0.with(|state| state["api"].spec.config["target"] == json!(0.5)))
+        .await;
+    handle.calculate("api").await.unwrap();
+    let status = handle.get("api").unwrap();
+    assert_eq!((status.state, status.attainment.adjusted.total), (SloState::Met, 5400.0));
+    assert_eq!(status.complete_since, None);
+    assert_eq!(told(&bench), ["slo.breached", "slo.recovered"]);
+}
+
+#[tokio::test]
+async fn another_calculation_reaches_as_far_as_samples_do_and_says_so_and_taking_it_back_brings_the_past_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = fake();
+    let objective = |good: &str| catalog(json!({"window": "4days", "config": {"target": 0.9, "good-when": good}}));
+    let (bench, limited, _tasks, handle) = limited(folder.path(), &fake, objective(">= 1")).await;
+    samples(&bench, 90, 1.0).await;
+    handle.calculate("api").await.unwrap();
+    *limited.from.lock().unwrap() = bench.now().minus(Span::from_secs(5 * 3600));
+    let change = async |good: &str| {
+        bench.catalog.send_replace(Arc::new(objective(good)));
+        crate::testing::until("the change", || {
+            handle.0.with(|state| state["api"].spec.config["good-when"] == json!(good))
+        })
+        .await;
+        handle.calculate("api").await.unwrap();
+        handle.get("api").unwrap()
+    };
+    let status = change("> 0.5").await;
+    assert_eq!(status.attainment.adjusted.total, 300.0, "the samples of five hours");
+    assert_eq!(status.complete_since, Some(bench.now().minus(Span::from_secs(5 * 3600))));
+    let status = change(">= 1").await;
+    assert_eq!((status.attainment.adjusted.total, status.complete_since), (5400.0, None));
+}
+
+#[tokio::test]
+async fn a_store_that_takes_no_more_series_does_not_keep_a_breach_from_being_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, limited, _tasks, handle) = limited(folder.path(), &fake(), catalog(json!({}))).await;
+    samples(&bench, 1, 0.0).await;
+    limited.refuses.store(true, Ordering::SeqCst);
+    handle.calculate("api").await.unwrap();
+    let status = handle.get("api").unwrap();
+    assert_eq!(status.state, SloState::Breached);
+    assert!(status.error.unwrap().starts_with("the figures can't be kept as series: "));
+    assert_eq!(told(&bench), ["slo.breached"]);
+    limited.refuses.store(false, Ordering::SeqCst);
+    bench.advance(Span::from_secs(1));
+    handle.calculate("api").await.unwrap();
+    assert_eq!(handle.get("api").unwrap().error, None);
+}
+
+#[tokio::test]
+async fn a_recovery_is_told_only_to_those_who_were_told_of_a_breach() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _tasks, handle) = bench(folder.path(), &fake(), catalog(json!({"window": "1h"})), START).await;
+    handle.calculate("api").await.unwrap();
+    samples(&bench, 1, 1.0).await;
+    handle.calculate("api").await.unwrap();
+    assert_eq!(handle.get("api").unwrap().state, SloState::Met);
+    assert!(told(&bench).is_empty(), "it was never at risk");
+    samples(&bench, 1, 0.0).await;
+    handle.calculate("api").await.unwrap();
+    // Nothing is known for a while: neither an end nor another beginning.
+    bench.advance(Span::from_secs(2 * 3600));
+    handle.calculate("api").await.unwrap();
+    assert_eq!(handle.get("api").unwrap().state, SloState::NoData);
+    samples(&bench, 1, 0.0).await;
+    handle.calculate("api").await.unwrap();
+    assert_eq!(told(&bench), ["slo.breached"]);
+    samples(&bench, 1, 1.0).await;
+    handle.calculate("api").await.unwrap();
+    assert_eq!(told(&bench), ["slo.breached", "slo.recovered"]);
 }
 
 #[tokio::test]

@@ -60,6 +60,13 @@ pub struct SloStatus {
     pub attainment: Attainment,
     pub from: Timestamp,
     pub to: Timestamp,
+    /// The figures reach back to here, and not to `from`: what came before was calculated in another way (another version of the
+    /// calculator, another configuration), and its samples are not kept any more. `null`: they are of the whole window.
+    #[serde(default)]
+    pub complete_since: Option<Timestamp>,
+    /// It was told as breached, and not as recovered since.
+    #[serde(default)]
+    pub at_risk: bool,
     pub calculated_at: Timestamp,
     pub plugin: Option<PluginRef>,
     pub error: Option<String>,
