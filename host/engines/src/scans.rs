@@ -1,12 +1,13 @@
 //! Scans: rules look at files and pages; what they find is opened, seen again, and fixed.
 //!
-//! - `walk`: files; `examine`: what the rules say; `findings`: what that makes of the findings that are known, pure
+//! - `walk`: files; `examine`: what the rules say; `findings`: what that makes of the findings that are known, `score`: of pages; pure
 //!
 //! One scan of a name at a time. A scan is begun by its schedule or by a person, and has a document from its beginning on; one that
 //! was running when the host ended is ended as failed at the next start.
 
 mod examine;
 mod findings;
+mod score;
 mod walk;
 
 use crate::results::patiently;
@@ -32,6 +33,8 @@ use tracing::{error, warn};
 /// Told when a scan begins.
 pub const STARTED: &str = "scan.started";
 
+/// Findings that are looked at in one go when the configuration changes.
+const RETIRE_AT_ONCE: usize = 1000;
 /// Findings in one record, and about as many bytes.
 const RECORD_FINDINGS: usize = 100;
 const RECORD_BYTES: usize = 256 << 10;
@@ -122,6 +125,7 @@ fn finished(context: &Context, scan: &Scan) -> Event {
         "findings": scan.findings,
         "new_findings": scan.new_findings,
         "fixed_findings": scan.fixed_findings,
+        "pages": scan.pages,
         "errors": scan.errors.len(),
     });
     context.event(Scan::FINISHED, scan.id.as_str()).data(data).principal(&scan.principal)
@@ -209,6 +213,7 @@ impl Runner {
             new_findings: 0,
             fixed_findings: 0,
             rules: Vec::new(),
+            pages: Vec::new(),
             errors: Vec::new(),
         };
         let started = self.context.event(STARTED, scan.id.as_str()).data(json!({"name": name})).principal(principal);
@@ -263,9 +268,14 @@ async fn scan_it(context: Context, mut scan: Scan, spec: ScanSpec) -> Result<Sca
     let known: Vec<Finding> = context.read_all(Finding::COLLECTION, &page())?;
     let open = known.iter().filter(|finding| finding.state == FindingState::Open);
     let subjects: BTreeSet<String> = open.map(|finding| finding.subject.clone()).collect();
-    let Examined { sight, files, urls, skipped, plugins, errors, nothing } =
+    let Examined { sight, files, urls, skipped, plugins, errors, pages, nothing } =
         examine::examine(&context, &spec, subjects).await;
-    let updates = findings::merge(&scan.name, &scan.id, known, sight, context.now());
+    // A page that some rule could not judge would look better than it is.
+    let judged =
+        |url: &String| sight.looked.len() == spec.rules.len() && sight.looked.values().any(|of| of.contains(url));
+    let pages: Vec<String> = pages.into_iter().filter(judged).collect();
+    scan.pages = score::scores(&pages, &sight.seen);
+    let updates = findings::merge(&scan.name, &scan.id, &spec, known, sight, context.now());
     let news = |wanted: News| {
         let count = updates.iter().filter(|update| update.news == Some(wanted)).count();
         u64::try_from(count).unwrap_or(u64::MAX)
@@ -273,9 +283,7 @@ async fn scan_it(context: Context, mut scan: Scan, spec: ScanSpec) -> Result<Sca
     scan.findings = findings::count(&updates);
     scan.new_findings = news(News::Opened);
     scan.fixed_findings = news(News::Fixed);
-    for transition in records(&context, &scan, &updates)? {
-        patiently(&context, || async { Ok(context.commit(transition.clone()).await?) }).await?;
-    }
+    keep(&context, &scan.principal, &updates).await?;
     scan.state = match (nothing, errors.is_empty()) {
         (true, _) => ScanState::Failed,
         (false, true) => ScanState::Succeeded,
@@ -285,7 +293,39 @@ async fn scan_it(context: Context, mut scan: Scan, spec: ScanSpec) -> Result<Sca
     (scan.files, scan.urls, scan.skipped) = (files, urls, skipped);
     (scan.rules, scan.errors) = (plugins, errors);
     patiently(&context, || close(&context, &scan)).await?;
+    // It may have been taken out of the configuration meanwhile.
+    retire(&context, Some(&scan.name)).await?;
     Ok(scan)
+}
+
+/// Ends the findings that the configuration does not speak of any more, of one scan or of all.
+async fn retire(context: &Context, name: Option<&str>) -> Result<(), Error> {
+    let catalog = context.catalog();
+    let prefix = name.map(|name| format!("{name}/")).unwrap_or_default();
+    let mut page = Page { prefix, limit: RETIRE_AT_ONCE, ..Page::all() };
+    loop {
+        let documents = context.store.list(Finding::COLLECTION, &page)?;
+        let Some(last) = documents.last() else { return Ok(()) };
+        page.after = Some(last.id.clone());
+        let mut updates = Vec::new();
+        for document in &documents {
+            match document.decode::<Finding>() {
+                Ok(finding) => {
+                    let spec = catalog.scans.get(&finding.scan_name);
+                    updates.extend(findings::retire(vec![finding], spec));
+                }
+                Err(error) => error!(finding = document.id, %error, "a finding can't be read and is left alone"),
+            }
+        }
+        keep(context, "host", &updates).await?;
+    }
+}
+
+async fn keep(context: &Context, principal: &str, updates: &[Update]) -> Result<(), Error> {
+    for transition in records(context, principal, updates)? {
+        patiently(context, || async { Ok(context.commit(transition.clone()).await?) }).await?;
+    }
+    Ok(())
 }
 
 async fn close(context: &Context, scan: &Scan) -> Result<(), Error> {
@@ -297,7 +337,7 @@ async fn close(context: &Context, scan: &Scan) -> Result<(), Error> {
 }
 
 /// The findings and what is told of them, in records of a bounded size. A finding and its event are in one.
-fn records(context: &Context, scan: &Scan, updates: &[Update]) -> Result<Vec<Transition>, Error> {
+fn records(context: &Context, principal: &str, updates: &[Update]) -> Result<Vec<Transition>, Error> {
     let mut records = Vec::new();
     let mut record = Transition::new();
     let mut bytes = 0;
@@ -311,7 +351,7 @@ fn records(context: &Context, scan: &Scan, updates: &[Update]) -> Result<Vec<Tra
         };
         if let Some(event_type) = told {
             let event = context.event(event_type, finding.id.as_str()).data(to_value(finding)?);
-            record.events.push(event.principal(&scan.principal).plugin(Some(finding.plugin.clone())));
+            record.events.push(event.principal(principal).plugin(Some(finding.plugin.clone())));
         }
         record.writes.push(document);
         if record.writes.len() >= RECORD_FINDINGS || bytes >= RECORD_BYTES {
@@ -340,6 +380,9 @@ impl Jobs {
         loop {
             let current = catalog.borrow_and_update().clone();
             self.apply(&current.scans);
+            if let Err(error) = retire(&self.context, None).await {
+                warn!(%error, "findings of what is not scanned any more could not be ended; the next change tries again");
+            }
             tokio::select! {
                 () = self.context.shutdown.cancelled() => return,
                 changed = catalog.changed() => if changed.is_err() {

@@ -322,7 +322,7 @@ impl Registry for Fake {
 
 #[async_trait]
 impl Fetch for Fake {
-    async fn get(&self, _: &str, _: &[String], _: usize) -> Result<Fetched, String> {
+    async fn get(&self, _: &str, _: &[String], _: usize, _: Option<&str>) -> Result<Fetched, String> {
         Err("not in this test".into())
     }
 }

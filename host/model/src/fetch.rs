@@ -13,9 +13,11 @@ pub struct Fetched {
 
 #[async_trait]
 pub trait Fetch: Send + Sync + 'static {
-    /// A GET without following redirects. `allow` are origins as in [`crate::plugin::Grants::http`].
+    /// A GET without following redirects. `allow` are origins as in [`crate::plugin::Grants::http`]; `origin` is sent as the header
+    /// `Origin`, as browsers do with requests of another site's scripts.
     ///
     /// # Errors
     /// What went wrong, for a person.
-    async fn get(&self, url: &str, allow: &[String], max_bytes: usize) -> Result<Fetched, String>;
+    async fn get(&self, url: &str, allow: &[String], max_bytes: usize, origin: Option<&str>)
+    -> Result<Fetched, String>;
 }

@@ -155,7 +155,7 @@ impl SlaCalculator for Absent {
 
 #[async_trait]
 impl Fetch for Absent {
-    async fn get(&self, _: &str, _: &[String], _: usize) -> Result<Fetched, String> {
+    async fn get(&self, _: &str, _: &[String], _: usize, _: Option<&str>) -> Result<Fetched, String> {
         Err("there is no network here".to_owned())
     }
 }

@@ -21,6 +21,9 @@ const GROUP_FILES: usize = 1000;
 const FILE_BYTES: u64 = 8 << 20;
 const PAGE_BYTES: usize = 64 << 10;
 const LIMITS: Limits = Limits { files: 100_000, bytes: 4 << 30 };
+/// The origin that pages are asked as, a second time, to see whom they let read their answers. Nobody's: `.invalid` is reserved for
+/// that (RFC 2606). Rules know it: a server that names it names whoever asks.
+const STRANGER: &str = "https://stranger.quarterdeck.invalid";
 /// Findings of one rule in one scan.
 const FINDINGS: usize = 10_000;
 /// A rule that fails on so many groups is not asked about the rest.
@@ -38,6 +41,8 @@ pub(super) struct Examined {
     pub(super) skipped: u64,
     pub(super) plugins: Vec<PluginRef>,
     pub(super) errors: Vec<String>,
+    /// Pages that were fetched.
+    pub(super) pages: Vec<String>,
     /// Not one rule could be asked, or not one subject could be had.
     pub(super) nothing: bool,
 }
@@ -73,7 +78,9 @@ pub(super) async fn examine(context: &Context, spec: &ScanSpec, known: BTreeSet<
         }
     }
     if !rules.is_empty() {
+        let before = examined.errors.len();
         files(context, spec, &mut rules, &mut examined).await;
+        examined.sight.thorough = examined.errors.len() == before;
         pages(context, spec, &mut rules, &mut examined).await;
         let roots = spec.paths.clone();
         let missing = tokio::task::spawn_blocking(move || walk::gone(&roots, known.into_iter().collect()));
@@ -300,14 +307,22 @@ async fn pages(context: &Context, spec: &ScanSpec, rules: &mut [Rule], examined:
             examined.errors.push(format!("`{url}` is not the address of a page; hint: `https://example.com/path`"));
             continue;
         };
-        let page = match context.fetch.get(url, &[origin], PAGE_BYTES).await {
-            Ok(page) => page,
+        let page = match context.fetch.get(url, std::slice::from_ref(&origin), PAGE_BYTES, None).await {
+            Ok(mut page) => {
+                // What another site's script would be told, by an answer to one.
+                if let Ok(other) = context.fetch.get(url, &[origin], 0, Some(STRANGER)).await {
+                    page.headers.retain(|(name, _)| !is_cors(name));
+                    page.headers.extend(other.headers.into_iter().filter(|(name, _)| is_cors(name)));
+                }
+                page
+            }
             Err(error) => {
                 examined.errors.push(format!("`{url}` can't be fetched: {error}"));
                 continue;
             }
         };
         examined.urls += 1;
+        examined.pages.push(url.clone());
         let asked = rules.iter_mut().filter(|rule| rule.takes(SubjectKind::HttpResponse)).map(|rule| {
             let subject = Subject::HttpResponse {
                 url: url.clone(),
@@ -319,6 +334,10 @@ async fn pages(context: &Context, spec: &ScanSpec, rules: &mut [Rule], examined:
         });
         futures::future::join_all(asked).await;
     }
+}
+
+fn is_cors(name: &str) -> bool {
+    name.starts_with("access-control-allow-")
 }
 
 /// Scheme, host and port of an address; `None` for one with a user's name in it, too.

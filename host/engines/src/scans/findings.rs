@@ -4,9 +4,12 @@
 //! - Seen again: `last_seen` moves, and what the rule says about it is renewed.
 //! - Not seen, although a rule that did not fail looked at its subject, or the subject is gone: fixed.
 //! - A rule that failed, even on one batch, fixes nothing: it may just not have seen.
+//! - What nobody will look at any more ends with the reason: the scan has the rule no longer (`rule removed`), or the rule went
+//!   through everything and the subject was not among it (`no longer scanned`).
 
+use super::walk::is_below;
 use quarterdeck_model::Timestamp;
-use quarterdeck_model::domain::scan::{Finding, FindingState};
+use quarterdeck_model::domain::scan::{Finding, FindingState, ScanSpec};
 use quarterdeck_model::id::ScanId;
 use quarterdeck_model::kind::scanner_rule::Reported;
 use quarterdeck_model::plugin::{InstanceName, PluginRef};
@@ -16,6 +19,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Bytes of each text that a rule reports.
 const TEXT_BYTES: usize = 2 << 10;
 const NAME_BYTES: usize = 256;
+
+const RULE_REMOVED: &str = "rule removed";
+const NO_LONGER_SCANNED: &str = "no longer scanned";
 
 /// Something that a rule has reported, with the name of its subject.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +42,8 @@ pub(super) struct Sight {
     pub(super) looked: BTreeMap<InstanceName, BTreeSet<String>>,
     /// Subjects of known findings that are not there any more.
     pub(super) gone: BTreeSet<String>,
+    /// All files below the paths were met, and all that rules wanted to see were read.
+    pub(super) thorough: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +58,14 @@ pub(super) struct Update {
     pub(super) news: Option<News>,
 }
 
-pub(super) fn merge(name: &str, scan: &ScanId, known: Vec<Finding>, sight: Sight, now: Timestamp) -> Vec<Update> {
+pub(super) fn merge(
+    name: &str,
+    scan: &ScanId,
+    spec: &ScanSpec,
+    known: Vec<Finding>,
+    sight: Sight,
+    now: Timestamp,
+) -> Vec<Update> {
     let mut known: BTreeMap<String, Finding> = known.into_iter().map(|finding| (finding.id.clone(), finding)).collect();
     let mut updates: BTreeMap<String, Update> = BTreeMap::new();
     for seen in sight.seen {
@@ -68,15 +83,46 @@ pub(super) fn merge(name: &str, scan: &ScanId, known: Vec<Finding>, sight: Sight
         };
         updates.insert(update.finding.id.clone(), update);
     }
-    for (id, finding) in known {
+    for (id, finding) in known.into_iter().filter(|(_, finding)| finding.state == FindingState::Open) {
+        if let Some(reason) = abandoned(&finding, Some(spec)) {
+            updates.insert(id, ended(finding, scan, Some(reason)));
+            continue;
+        }
         let Some(subjects) = sight.looked.get(&finding.instance) else { continue };
-        let looked = subjects.contains(&finding.subject) || sight.gone.contains(&finding.subject);
-        if finding.state == FindingState::Open && looked {
-            let finding = Finding { state: FindingState::Fixed, scan: scan.clone(), ..finding };
-            updates.insert(id, Update { finding, news: Some(News::Fixed) });
+        if subjects.contains(&finding.subject) || sight.gone.contains(&finding.subject) {
+            updates.insert(id, ended(finding, scan, None));
+        } else if sight.thorough && !spec.urls.contains(&finding.subject) {
+            updates.insert(id, ended(finding, scan, Some(NO_LONGER_SCANNED)));
         }
     }
     updates.into_values().collect()
+}
+
+/// What ends because the configuration does not speak of it any more; `spec`: of the scan that the findings are of, if there is one.
+pub(super) fn retire(known: Vec<Finding>, spec: Option<&ScanSpec>) -> Vec<Update> {
+    let open = known.into_iter().filter(|finding| finding.state == FindingState::Open);
+    let abandoned = open.filter_map(|finding| abandoned(&finding, spec).map(|reason| (finding, reason)));
+    abandoned
+        .map(|(finding, reason)| {
+            let scan = finding.scan.clone();
+            ended(finding, &scan, Some(reason))
+        })
+        .collect()
+}
+
+fn abandoned(finding: &Finding, spec: Option<&ScanSpec>) -> Option<&'static str> {
+    let Some(spec) = spec else { return Some(NO_LONGER_SCANNED) };
+    if !spec.rules.contains(&finding.instance) {
+        return Some(RULE_REMOVED);
+    }
+    let covered = spec.urls.contains(&finding.subject) || is_below(&spec.paths, &finding.subject);
+    (!covered).then_some(NO_LONGER_SCANNED)
+}
+
+fn ended(finding: Finding, scan: &ScanId, reason: Option<&str>) -> Update {
+    let resolution = reason.map(str::to_owned);
+    let finding = Finding { state: FindingState::Fixed, scan: scan.clone(), resolution, ..finding };
+    Update { finding, news: Some(News::Fixed) }
 }
 
 /// How many of each severity are open among the updates: what the scan has seen.
@@ -107,6 +153,7 @@ fn finding(name: &str, scan: &ScanId, seen: Seen, now: Timestamp) -> Finding {
         cwe: reported.cwe,
         fingerprint,
         state: FindingState::Open,
+        resolution: None,
         first_seen: now,
         last_seen: now,
         plugin,

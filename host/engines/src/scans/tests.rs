@@ -4,6 +4,7 @@ use super::*;
 use crate::testing::{Bench, Fake, START, called, until};
 use quarterdeck_model::Span;
 use quarterdeck_model::domain::Catalog;
+use quarterdeck_model::domain::scan::PageScore;
 use quarterdeck_model::event::Offset;
 use quarterdeck_model::fetch::{Fetch, Fetched};
 use quarterdeck_model::kind::scanner_rule::{Interest, Reported, ScannerRule, Subject, SubjectKind};
@@ -56,7 +57,10 @@ impl ScannerRule for Words {
         }
         let bad = |subject: &Subject| match subject {
             Subject::File { content, .. } => String::from_utf8_lossy(content).contains("secret"),
-            Subject::HttpResponse { headers, .. } => !headers.iter().any(|(name, _)| name == "x-safe"),
+            Subject::HttpResponse { headers, .. } => {
+                assert_eq!(headers[0].1, "https://stranger.quarterdeck.invalid", "the answer to a stranger is shown");
+                !headers.iter().any(|(name, _)| name == "x-safe")
+            }
         };
         let found = subjects.iter().enumerate().filter(|(_, subject)| bad(subject)).map(|(index, subject)| Reported {
             subject: index,
@@ -78,12 +82,14 @@ struct Pages;
 
 #[async_trait]
 impl Fetch for Pages {
-    async fn get(&self, url: &str, allow: &[String], _: usize) -> Result<Fetched, String> {
+    async fn get(&self, url: &str, allow: &[String], _: usize, origin: Option<&str>) -> Result<Fetched, String> {
         assert_eq!(allow, ["http://127.0.0.1:9"]);
         if url.ends_with("/gone") {
             return Err("connection refused".to_owned());
         }
-        Ok(Fetched { status: 200, headers: vec![], body: vec![] })
+        // Lets whoever asks read.
+        let allowed = origin.map(|origin| ("access-control-allow-origin".to_owned(), origin.to_owned()));
+        Ok(Fetched { status: 200, headers: allowed.into_iter().collect(), body: vec![] })
     }
 }
 
@@ -175,6 +181,37 @@ async fn pages_are_fetched_and_one_that_is_gone_makes_the_scan_partial() {
     let scan = host.scan().await;
     assert_eq!((scan.state, scan.urls, scan.new_findings), (ScanState::Partial, 1, 1));
     assert_eq!(scan.errors, ["`http://127.0.0.1:9/gone` can't be fetched: connection refused"]);
+    let page = PageScore { url: urls[0].to_owned(), score: 60, grade: "C+".to_owned() };
+    assert_eq!(scan.pages, [page], "one that is high");
+}
+
+#[tokio::test]
+async fn findings_end_when_the_configuration_does_not_speak_of_them_any_more() {
+    let (data, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for name in ["a/1.txt", "b/2.txt"] {
+        write_file(files.path(), name, "a secret");
+    }
+    let below = |name: &str| format!("{}/{name}", files.path().to_str().unwrap());
+    let rules = ["words/default", "words/other"];
+    let host = host(data.path(), json!({"rules": rules, "paths": [below("a"), below("b")]})).await;
+    assert_eq!(host.scan().await.new_findings, 4);
+    let open = || {
+        let known: Vec<Finding> = host.bench.context.read_all(Finding::COLLECTION, &Page::all()).unwrap();
+        known.into_iter().filter(|finding| finding.state == FindingState::Open).count()
+    };
+    let change = |scans: serde_json::Value| {
+        let catalog: Catalog = serde_json::from_value(json!({"scans": scans})).unwrap();
+        host.bench.catalog.send_replace(Arc::new(catalog));
+    };
+    change(json!({"repo": {"rules": ["words/default"], "paths": [below("a"), below("b")]}}));
+    until("the end of the rule's", || open() == 2).await;
+    change(json!({"repo": {"rules": ["words/default"], "paths": [below("a")]}}));
+    until("the end of the path's", || open() == 1).await;
+    change(json!({}));
+    until("the end of the scan's", || open() == 0).await;
+    let told: Vec<_> =
+        host.bench.events(&[Finding::FIXED]).into_iter().map(|event| event.data["resolution"].clone()).collect();
+    assert_eq!(told, ["rule removed", "rule removed", "no longer scanned", "no longer scanned"]);
 }
 
 #[tokio::test]

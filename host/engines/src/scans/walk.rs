@@ -164,16 +164,22 @@ pub(super) fn read(entry: &Entry, max_bytes: u64) -> Result<Content, String> {
 /// Which of these subjects are not there any more. Those that lie below none of the roots are left alone.
 pub(super) fn gone(roots: &[String], subjects: Vec<String>) -> Vec<String> {
     let is_gone = |subject: &String| {
-        let below = roots.iter().any(|root| {
-            let root = root.trim_end_matches('/');
-            subject.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        });
         // A root that is missing itself may just not be mounted.
         let rooted =
             || roots.iter().any(|root| Path::new(root).exists() && subject.starts_with(root.trim_end_matches('/')));
-        below && rooted() && fs::symlink_metadata(subject).is_err_and(|error| error.kind() == ErrorKind::NotFound)
+        is_below(roots, subject)
+            && rooted()
+            && fs::symlink_metadata(subject).is_err_and(|error| error.kind() == ErrorKind::NotFound)
     };
     subjects.into_iter().filter(is_gone).collect()
+}
+
+/// Whether a subject is one of the roots, or lies below one.
+pub(super) fn is_below(roots: &[String], subject: &str) -> bool {
+    roots.iter().any(|root| {
+        let root = root.trim_end_matches('/');
+        subject.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
 }
 
 #[cfg(test)]

@@ -51,7 +51,20 @@ pub struct Scan {
     pub new_findings: u64,
     pub fixed_findings: u64,
     pub rules: Vec<PluginRef>,
+    /// Pages that every rule could judge, worst first.
+    #[serde(default)]
+    pub pages: Vec<PageScore>,
     pub errors: Vec<String>,
+}
+
+/// How good a page is, by what was found in it. See `engines::scans::score`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PageScore {
+    pub url: String,
+    /// 0 to 100.
+    pub score: u32,
+    /// `A+` to `F`.
+    pub grade: String,
 }
 
 impl Scan {
@@ -63,7 +76,7 @@ impl Scan {
 #[serde(rename_all = "kebab-case")]
 pub enum FindingState {
     Open,
-    /// No longer found by a later scan of the same name that looked there.
+    /// No longer found by a later scan of the same name that looked there, or ended for another reason: see `resolution`.
     Fixed,
 }
 
@@ -86,6 +99,9 @@ pub struct Finding {
     pub cwe: Option<u32>,
     pub fingerprint: String,
     pub state: FindingState,
+    /// Why it counts as fixed although nobody looked and saw that it is: `rule removed` or `no longer scanned`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<String>,
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
     pub plugin: PluginRef,

@@ -32,6 +32,11 @@ pub(super) async fn scan(session: &Session, name: &str, fail_on: Option<&str>) -
         session
             .output
             .say(&format!("{state}: {files} files and {urls} pages, {new} new findings, {fixed} fixed"), &scan);
+        for page in scan.pointer("/pages").and_then(Value::as_array).into_iter().flatten() {
+            let score = page.pointer("/score").and_then(Value::as_u64).unwrap_or(0);
+            let sentence = format!("{}: {} ({score} of 100)", text(page, "/url"), text(page, "/grade"));
+            session.output.say(&sentence, &Value::Null);
+        }
         for error in scan.pointer("/errors").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
             session.output.say(&format!("error: {error}"), &Value::Null);
         }

@@ -4,7 +4,8 @@ use crate::imports::Doors;
 use crate::imports::audit::Entry;
 use crate::imports::http::{Request, Timeouts};
 use crate::sandbox::Capability;
-use ::http::{HeaderMap, Method};
+use ::http::header::ORIGIN;
+use ::http::{HeaderMap, HeaderValue, Method};
 use async_trait::async_trait;
 use futures::StreamExt;
 use quarterdeck_model::fetch::{Fetch, Fetched};
@@ -27,10 +28,16 @@ impl Doors {
 
 #[async_trait]
 impl Fetch for Door {
-    async fn get(&self, url: &str, allow: &[String], max_bytes: usize) -> Result<Fetched, String> {
+    async fn get(
+        &self,
+        url: &str,
+        allow: &[String],
+        max_bytes: usize,
+        origin: Option<&str>,
+    ) -> Result<Fetched, String> {
         let url = Url::parse(url).map_err(|error| format!("`{}` is not a URL: {error}", url.escape_debug()))?;
         let target = format!("GET {}{}", url.origin().ascii_serialization(), url.path());
-        let fetched = tokio::time::timeout(TIMEOUT, get(&self.0, url, allow, max_bytes))
+        let fetched = tokio::time::timeout(TIMEOUT, get(&self.0, url, allow, max_bytes, origin))
             .await
             .unwrap_or_else(|_| Err(format!("no answer within {} s", TIMEOUT.as_secs())));
         let outcome = fetched.as_ref().map_or_else(|_| "failed".to_owned(), |fetched| fetched.status.to_string());
@@ -40,8 +47,20 @@ impl Fetch for Door {
     }
 }
 
-async fn get(doors: &Arc<Doors>, url: Url, allow: &[String], max_bytes: usize) -> Result<Fetched, String> {
-    let request = Request { method: Method::GET, url, headers: HeaderMap::new(), body: bytes::Bytes::new() };
+async fn get(
+    doors: &Arc<Doors>,
+    url: Url,
+    allow: &[String],
+    max_bytes: usize,
+    origin: Option<&str>,
+) -> Result<Fetched, String> {
+    let mut headers = HeaderMap::new();
+    if let Some(origin) = origin {
+        let value =
+            HeaderValue::from_str(origin).map_err(|_| format!("`{}` is not an origin", origin.escape_debug()))?;
+        headers.insert(ORIGIN, value);
+    }
+    let request = Request { method: Method::GET, url, headers, body: bytes::Bytes::new() };
     let owner = doors.clone();
     let is_own = move |ip, port| owner.is_own(ip, port);
     let sent = doors.client.send(&doors.runtime, request, allow.to_vec(), Timeouts::default(), is_own);

@@ -32,7 +32,7 @@ quarterdeck_sdk::config! {
 }
 
 /// Every rule: behind `http-headers/` in a finding.
-const RULES: [&str; 20] = [
+const RULES: [&str; 21] = [
     "cookie-http-only",
     "cookie-prefix",
     "cookie-same-site",
@@ -40,6 +40,7 @@ const RULES: [&str; 20] = [
     "cors-credentials",
     "cors-null",
     "cors-public",
+    "cors-reflected",
     "csp-missing",
     "csp-report-only",
     "csp-unsafe-eval",

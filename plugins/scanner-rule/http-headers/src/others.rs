@@ -4,6 +4,8 @@ use crate::Issue;
 use crate::response::Response;
 use quarterdeck_sdk::Severity;
 
+/// The origin that the host asks pages as, to see whether they take anybody's: it is nobody's.
+const STRANGER: &str = "https://stranger.quarterdeck.invalid";
 /// Half a year, as the Observatory counts it.
 const SHORTEST_HSTS_SECONDS: u64 = 15_768_000;
 
@@ -141,6 +143,17 @@ fn cors(response: &Response, issues: &mut Vec<Issue>) {
             "Sandboxed pages of any site may read the answer",
             if credentials { Severity::High } else { Severity::Medium },
             "Access-Control-Allow-Origin is `null`, which any site's sandboxed frame is.",
+        ),
+        STRANGER => (
+            "cors-reflected",
+            "Whoever asks may read the answer",
+            if credentials { Severity::High } else { Severity::Low },
+            if credentials {
+                "Access-Control-Allow-Origin names whatever origin asks, with Allow-Credentials: every site may read what \
+                 logged-in visitors are shown."
+            } else {
+                "Access-Control-Allow-Origin names whatever origin asks: every site may read the answer, and it is `*` by another name."
+            },
         ),
         _ => return,
     };

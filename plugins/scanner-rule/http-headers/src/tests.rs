@@ -132,6 +132,11 @@ fn cors_that_is_open_to_everybody_is_named() {
     check(&[origin("*")], &["cors-public"]);
     check(&[origin("*"), credentials], &["cors-credentials"]);
     check(&[origin("null")], &["cors-null"]);
+    check(&[origin("https://stranger.quarterdeck.invalid")], &["cors-reflected"]);
+    let severity = |headers: &[(&str, &str)]| scan("http://a.test/", headers, "").last().unwrap().severity;
+    let stranger = origin("https://stranger.quarterdeck.invalid");
+    assert_eq!(severity(&[stranger]), Severity::Low);
+    assert_eq!(severity(&[stranger, credentials]), Severity::High);
 }
 
 #[test]

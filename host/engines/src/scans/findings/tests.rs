@@ -28,13 +28,18 @@ fn seen(subject: &str, fingerprint: &str) -> Seen {
 
 fn sight(seen: Vec<Seen>, looked: &[&str]) -> Sight {
     let subjects = looked.iter().map(|subject| (*subject).to_owned()).collect();
-    Sight { seen, looked: [("secrets/default".into(), subjects)].into(), gone: BTreeSet::new() }
+    Sight { seen, looked: [("secrets/default".into(), subjects)].into(), gone: BTreeSet::new(), thorough: false }
+}
+
+fn spec(rules: &[&str], paths: &[&str]) -> ScanSpec {
+    serde_json::from_value(serde_json::json!({"rules": rules, "paths": paths, "urls": ["https://a.test/"]})).unwrap()
 }
 
 fn first() -> Vec<Finding> {
     let updates = merge(
         "repo",
         &ScanId::from("scan_1"),
+        &spec(&["secrets/default"], &["a", "b"]),
         vec![],
         sight(vec![seen("a", "f1"), seen("b", "f2")], &["a", "b"]),
         at(1),
@@ -43,7 +48,7 @@ fn first() -> Vec<Finding> {
 }
 
 fn again(known: Vec<Finding>, sight: Sight) -> Vec<(String, FindingState, Option<News>)> {
-    merge("repo", &ScanId::from("scan_2"), known, sight, at(2))
+    merge("repo", &ScanId::from("scan_2"), &spec(&["secrets/default"], &["a", "b"]), known, sight, at(2))
         .into_iter()
         .map(|update| (update.finding.fingerprint, update.finding.state, update.news))
         .collect()
@@ -53,8 +58,14 @@ use FindingState::{Fixed, Open};
 
 #[test]
 fn what_is_seen_for_the_first_time_is_opened() {
-    let updates =
-        merge("repo", &ScanId::from("scan_1"), vec![], sight(vec![seen("a", "f1"), seen("a", "f1")], &["a"]), at(1));
+    let updates = merge(
+        "repo",
+        &ScanId::from("scan_1"),
+        &spec(&["secrets/default"], &["a", "b"]),
+        vec![],
+        sight(vec![seen("a", "f1"), seen("a", "f1")], &["a"]),
+        at(1),
+    );
     let [update] = updates.as_slice() else { panic!("one of a fingerprint") };
     assert_eq!(update.news, Some(News::Opened));
     assert_eq!(update.finding.id, "repo/secrets/default/f1");
@@ -66,7 +77,14 @@ fn what_is_seen_for_the_first_time_is_opened() {
 fn what_is_seen_again_is_no_news_and_keeps_its_age() {
     let known = first();
     assert_eq!(again(known.clone(), sight(vec![seen("a", "f1")], &["a"])), [("f1".to_owned(), Open, None)]);
-    let updates = merge("repo", &ScanId::from("scan_2"), known, sight(vec![seen("a", "f1")], &["a"]), at(2));
+    let updates = merge(
+        "repo",
+        &ScanId::from("scan_2"),
+        &spec(&["secrets/default"], &["a", "b"]),
+        known,
+        sight(vec![seen("a", "f1")], &["a"]),
+        at(2),
+    );
     assert_eq!((updates[0].finding.first_seen, updates[0].finding.last_seen), (at(1), at(2)));
 }
 
@@ -86,7 +104,14 @@ fn what_was_in_a_file_that_is_gone_is_fixed() {
 
 #[test]
 fn what_comes_back_is_opened_again() {
-    let updates = merge("repo", &ScanId::from("scan_2"), first(), sight(vec![], &["a", "b"]), at(2));
+    let updates = merge(
+        "repo",
+        &ScanId::from("scan_2"),
+        &spec(&["secrets/default"], &["a", "b"]),
+        first(),
+        sight(vec![], &["a", "b"]),
+        at(2),
+    );
     let fixed: Vec<_> = updates.into_iter().map(|update| update.finding).collect();
     assert_eq!(again(fixed.clone(), sight(vec![], &["a", "b"])), [], "fixed once");
     assert_eq!(again(fixed, sight(vec![seen("a", "f1")], &["a"])), [("f1".to_owned(), Open, Some(News::Opened))]);
@@ -96,6 +121,49 @@ fn what_comes_back_is_opened_again() {
 fn a_rule_that_tells_stories_is_cut_short() {
     let mut long = seen("a", "f1");
     long.reported.message = "ä".repeat(100_000);
-    let updates = merge("repo", &ScanId::from("scan_1"), vec![], sight(vec![long], &["a"]), at(1));
+    let updates = merge(
+        "repo",
+        &ScanId::from("scan_1"),
+        &spec(&["secrets/default"], &["a", "b"]),
+        vec![],
+        sight(vec![long], &["a"]),
+        at(1),
+    );
     assert_eq!(updates[0].finding.message.len(), 2048);
+}
+
+/// Fingerprints of what ends, with the reasons.
+fn resolved(updates: Vec<Update>) -> Vec<(String, Option<String>)> {
+    assert!(updates.iter().all(|update| update.news == Some(News::Fixed) && update.finding.state == Fixed));
+    updates.into_iter().map(|update| (update.finding.fingerprint, update.finding.resolution)).collect()
+}
+
+#[test]
+fn what_nobody_looks_at_any_more_ends_and_says_why() {
+    let reason = |fingerprint: &str, reason: &str| (fingerprint.to_owned(), Some(reason.to_owned()));
+    let end = |spec: &ScanSpec, sight: Sight| resolved(merge("repo", &ScanId::from("s"), spec, first(), sight, at(2)));
+    let other = spec(&["other/default"], &["a", "b"]);
+    assert_eq!(end(&other, Sight::default()), [reason("f1", "rule removed"), reason("f2", "rule removed")]);
+    let narrower = spec(&["secrets/default"], &["a", "bb"]);
+    assert_eq!(end(&narrower, Sight::default()), [reason("f2", "no longer scanned")]);
+    // The rule took everything but `b`, and everything was met; or it may not have been.
+    let both = spec(&["secrets/default"], &["a", "b"]);
+    let kept = || sight(vec![seen("a", "f1")], &["a"]);
+    let updates = merge("repo", &ScanId::from("s"), &both, first(), Sight { thorough: true, ..kept() }, at(2));
+    let ended: Vec<_> = updates.into_iter().filter(|update| update.news.is_some()).collect();
+    assert_eq!(resolved(ended), [reason("f2", "no longer scanned")]);
+    assert!(
+        merge("repo", &ScanId::from("s"), &both, first(), kept(), at(2)).iter().all(|update| update.news.is_none())
+    );
+    // Without a scan, and beside one.
+    assert_eq!(resolved(retire(first(), Some(&narrower))), [reason("f2", "no longer scanned")]);
+    assert_eq!(retire(first(), None).len(), 2);
+    assert_eq!(retire(first(), Some(&both)), []);
+}
+
+#[test]
+fn a_page_that_could_not_be_fetched_keeps_its_findings() {
+    let page = Finding { subject: "https://a.test/".to_owned(), ..first().remove(0) };
+    let sight = Sight { thorough: true, ..sight(vec![], &[]) };
+    assert_eq!(merge("repo", &ScanId::from("s"), &spec(&["secrets/default"], &[]), vec![page], sight, at(2)), []);
 }

@@ -264,10 +264,14 @@ async fn an_engine_fetches_through_the_same_door() {
     let server = Server::start().await;
     let fixture = Fixture::new();
     let fetch = fixture.doors.fetch();
-    let page = fetch.get(&format!("{}/large", server.origin()), &[server.origin()], 100).await.unwrap();
+    let page = fetch.get(&format!("{}/large", server.origin()), &[server.origin()], 100, None).await.unwrap();
     assert_eq!((page.status, page.body.len()), (200, 100));
     assert!(page.headers.contains(&("content-length".to_owned(), "5000".to_owned())));
-    assert!(fetch.get(&server.origin(), &["*".to_owned()], 100).await.unwrap_err().contains("loopback"));
-    assert!(fetch.get("not a url", &["*".to_owned()], 100).await.is_err());
+    assert!(fetch.get(&server.origin(), &["*".to_owned()], 100, None).await.unwrap_err().contains("loopback"));
+    assert!(fetch.get("not a url", &["*".to_owned()], 100, None).await.is_err());
     assert_eq!(server.requests().len(), 1);
+    let stranger = Some("https://stranger.invalid");
+    fetch.get(&format!("{}/large", server.origin()), &[server.origin()], 100, stranger).await.unwrap();
+    let request = server.requests().pop().unwrap();
+    assert!(request.to_lowercase().contains("origin: https://stranger.invalid"), "{request}");
 }
