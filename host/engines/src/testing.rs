@@ -181,11 +181,11 @@ impl Detector for Fake {
 
 #[async_trait]
 impl ScannerRule for Fake {
-    async fn interests(&self, _: &InstanceName) -> CallResult<Interest> {
+    async fn interests(&self, _: &InstanceName, _: Timestamp) -> CallResult<Interest> {
         absent()
     }
 
-    async fn scan(&self, _: &InstanceName, _: &[Subject]) -> CallResult<Vec<Reported>> {
+    async fn scan(&self, _: &InstanceName, _: &[Subject], _: Timestamp) -> CallResult<Vec<Reported>> {
         absent()
     }
 }
@@ -268,14 +268,27 @@ impl SlaCalculator for Fake {
         Ok(called(serde_json::to_vec(&(good, window.values.len())).unwrap()))
     }
 
-    async fn merge(&self, _: &InstanceName, _: &Map<String, Value>, a: &[u8], b: &[u8]) -> CallResult<Vec<u8>> {
+    async fn merge(
+        &self,
+        _: &InstanceName,
+        _: &Map<String, Value>,
+        a: &[u8],
+        b: &[u8],
+        _: Timestamp,
+    ) -> CallResult<Vec<u8>> {
         self.with(|fake| fake.merges += 1);
         let read = |bytes| serde_json::from_slice::<(u64, u64)>(bytes).unwrap();
         let (a, b) = (read(a), read(b));
         Ok(called(serde_json::to_vec(&(a.0 + b.0, a.1 + b.1)).unwrap()))
     }
 
-    async fn finish(&self, _: &InstanceName, config: &Map<String, Value>, partial: &[u8]) -> CallResult<Attainment> {
+    async fn finish(
+        &self,
+        _: &InstanceName,
+        config: &Map<String, Value>,
+        partial: &[u8],
+        _: Timestamp,
+    ) -> CallResult<Attainment> {
         let (good, total) = serde_json::from_slice::<(u32, u32)>(partial).unwrap();
         let attained = f64::from(good) / f64::from(total);
         let mut attainment = Attainment::default();

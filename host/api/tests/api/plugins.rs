@@ -62,11 +62,11 @@ impl Detector for Absent {
 
 #[async_trait]
 impl ScannerRule for Absent {
-    async fn interests(&self, _: &InstanceName) -> CallResult<Interest> {
+    async fn interests(&self, _: &InstanceName, _: Timestamp) -> CallResult<Interest> {
         absent()
     }
 
-    async fn scan(&self, _: &InstanceName, _: &[Subject]) -> CallResult<Vec<Reported>> {
+    async fn scan(&self, _: &InstanceName, _: &[Subject], _: Timestamp) -> CallResult<Vec<Reported>> {
         absent()
     }
 }
@@ -144,11 +144,18 @@ impl SlaCalculator for Absent {
         absent()
     }
 
-    async fn merge(&self, _: &InstanceName, _: &Map<String, Value>, _: &[u8], _: &[u8]) -> CallResult<Vec<u8>> {
+    async fn merge(
+        &self,
+        _: &InstanceName,
+        _: &Map<String, Value>,
+        _: &[u8],
+        _: &[u8],
+        _: Timestamp,
+    ) -> CallResult<Vec<u8>> {
         absent()
     }
 
-    async fn finish(&self, _: &InstanceName, _: &Map<String, Value>, _: &[u8]) -> CallResult<Attainment> {
+    async fn finish(&self, _: &InstanceName, _: &Map<String, Value>, _: &[u8], _: Timestamp) -> CallResult<Attainment> {
         absent()
     }
 }

@@ -120,7 +120,7 @@ async fn ready(context: &Context, instance: &InstanceName) {
 
 impl Rule {
     async fn ask(context: &Context, instance: &InstanceName) -> Result<Self, String> {
-        let called = context.plugins.scanner_rule.interests(instance).await;
+        let called = context.plugins.scanner_rule.interests(instance, context.now()).await;
         let called = called.map_err(|error| format!("rule `{instance}`: {error}"))?;
         let globs = |patterns: &[String]| -> Result<GlobSet, String> {
             let mut set = GlobSetBuilder::new();
@@ -179,7 +179,7 @@ impl Rule {
         let (subjects, names): (Vec<_>, Vec<_>) =
             shown.into_iter().map(|one| (one.subject, (one.name, one.scope))).unzip();
         // Rules are pure: a call writes and publishes nothing.
-        match context.plugins.scanner_rule.scan(&self.instance, &subjects).await {
+        match context.plugins.scanner_rule.scan(&self.instance, &subjects, context.now()).await {
             Ok(called) => {
                 self.plugin = called.plugin;
                 for reported in called.value {

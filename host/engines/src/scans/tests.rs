@@ -32,7 +32,7 @@ impl Default for Words {
 
 #[async_trait]
 impl ScannerRule for Words {
-    async fn interests(&self, _: &InstanceName) -> CallResult<Interest> {
+    async fn interests(&self, _: &InstanceName, _: Timestamp) -> CallResult<Interest> {
         Ok(called(Interest {
             kinds: vec![SubjectKind::File, SubjectKind::HttpResponse],
             include: vec!["*.txt".to_owned()],
@@ -41,7 +41,7 @@ impl ScannerRule for Words {
         }))
     }
 
-    async fn scan(&self, _: &InstanceName, subjects: &[Subject]) -> CallResult<Vec<Reported>> {
+    async fn scan(&self, _: &InstanceName, subjects: &[Subject], _: Timestamp) -> CallResult<Vec<Reported>> {
         self.gate.acquire().await.unwrap().forget();
         if self.broken.load(Ordering::SeqCst) {
             return Err(CallError::Trapped { reason: "unreachable".to_owned() });

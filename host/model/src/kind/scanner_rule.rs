@@ -2,6 +2,7 @@
 
 use crate::plugin::{CallResult, InstanceName};
 use crate::severity::Severity;
+use crate::time::Timestamp;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +53,8 @@ pub struct Reported {
 
 #[async_trait]
 pub trait ScannerRule: Send + Sync + 'static {
-    async fn interests(&self, instance: &InstanceName) -> CallResult<Interest>;
+    /// `now`, here and below: what clocks inside the sandbox show.
+    async fn interests(&self, instance: &InstanceName, now: Timestamp) -> CallResult<Interest>;
 
-    async fn scan(&self, instance: &InstanceName, subjects: &[Subject]) -> CallResult<Vec<Reported>>;
+    async fn scan(&self, instance: &InstanceName, subjects: &[Subject], now: Timestamp) -> CallResult<Vec<Reported>>;
 }

@@ -35,7 +35,8 @@ pub struct Attainment {
     pub budget_left: Option<f64>,
 }
 
-/// `config` is the objective's, laid over the instance's (key by key).
+/// `config` is the objective's, laid over the instance's (key by key). Clocks inside the sandbox show the end of the window that is
+/// folded, and else `now`.
 #[async_trait]
 pub trait SlaCalculator: Send + Sync + 'static {
     async fn fold(
@@ -52,6 +53,7 @@ pub trait SlaCalculator: Send + Sync + 'static {
         config: &Map<String, Value>,
         a: &[u8],
         b: &[u8],
+        now: Timestamp,
     ) -> CallResult<Vec<u8>>;
 
     async fn finish(
@@ -59,5 +61,6 @@ pub trait SlaCalculator: Send + Sync + 'static {
         instance: &InstanceName,
         config: &Map<String, Value>,
         partial: &[u8],
+        now: Timestamp,
     ) -> CallResult<Attainment>;
 }

@@ -5,13 +5,14 @@ use crate::bindings::scanner_rule::exports::quarterdeck::scanner_rule::scanner_r
 use crate::call::{Misfit, words};
 use crate::runtime::{Request, Runtime};
 use async_trait::async_trait;
+use quarterdeck_model::Timestamp;
 use quarterdeck_model::kind::scanner_rule::{Interest, Reported, ScannerRule, Subject, SubjectKind};
 use quarterdeck_model::plugin::{CallError, CallResult, InstanceName, Kind};
 
 #[async_trait]
 impl ScannerRule for Runtime {
-    async fn interests(&self, instance: &InstanceName) -> CallResult<Interest> {
-        self.call(Request::new(Kind::ScannerRule, instance), move |guest, version, config| {
+    async fn interests(&self, instance: &InstanceName, now: Timestamp) -> CallResult<Interest> {
+        self.call(Request::new(Kind::ScannerRule, instance).at(now), move |guest, version, config| {
             Box::pin(async move {
                 let rule = match export(&version, |version| &version.exports.scanner_rule, Kind::ScannerRule) {
                     Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
@@ -25,10 +26,10 @@ impl ScannerRule for Runtime {
         .await
     }
 
-    async fn scan(&self, instance: &InstanceName, subjects: &[Subject]) -> CallResult<Vec<Reported>> {
+    async fn scan(&self, instance: &InstanceName, subjects: &[Subject], now: Timestamp) -> CallResult<Vec<Reported>> {
         let subjects: Vec<wit::Subject> = subjects.iter().map(wit::Subject::from).collect();
         let bytes = subjects.iter().map(size).sum();
-        self.call(Request::new(Kind::ScannerRule, instance).bytes(bytes), move |guest, version, config| {
+        self.call(Request::new(Kind::ScannerRule, instance).at(now).bytes(bytes), move |guest, version, config| {
             Box::pin(async move {
                 let rule = match export(&version, |version| &version.exports.scanner_rule, Kind::ScannerRule) {
                     Ok(pre) => pre.instantiate_async(&mut guest.store).await?,

@@ -5,6 +5,7 @@ use crate::bindings::sla_calculator::exports::quarterdeck::sla_calculator::sla_c
 use crate::call::Misfit;
 use crate::runtime::{Request, Runtime};
 use async_trait::async_trait;
+use quarterdeck_model::Timestamp;
 use quarterdeck_model::kind::sla_calculator::{Attainment, Figure, SlaCalculator, SlaWindow};
 use quarterdeck_model::plugin::{CallError, CallResult, InstanceName, Kind};
 use serde_json::{Map, Value};
@@ -44,8 +45,10 @@ impl SlaCalculator for Runtime {
         config: &Map<String, Value>,
         a: &[u8],
         b: &[u8],
+        now: Timestamp,
     ) -> CallResult<Vec<u8>> {
-        let request = Request::new(Kind::SlaCalculator, instance).over(config).bytes(a.len().saturating_add(b.len()));
+        let bytes = a.len().saturating_add(b.len());
+        let request = Request::new(Kind::SlaCalculator, instance).at(now).over(config).bytes(bytes);
         let (a, b) = (a.to_vec(), b.to_vec());
         self.call(request, move |guest, version, config| {
             Box::pin(async move {
@@ -66,8 +69,9 @@ impl SlaCalculator for Runtime {
         instance: &InstanceName,
         config: &Map<String, Value>,
         partial: &[u8],
+        now: Timestamp,
     ) -> CallResult<Attainment> {
-        let request = Request::new(Kind::SlaCalculator, instance).over(config).bytes(partial.len());
+        let request = Request::new(Kind::SlaCalculator, instance).at(now).over(config).bytes(partial.len());
         let partial = partial.to_vec();
         self.call(request, move |guest, version, config| {
             Box::pin(async move {

@@ -221,6 +221,51 @@ pub fn curious_detector() -> Vec<u8> {
     component(module, world, "0.1.0")
 }
 
+/// A scanner rule and a calculator that tell what WASI's wall clock showed them, in seconds: as the size that the rule takes, the
+/// partial result of a merge, and the good events of an attainment. A scan traps unless it is 7.
+pub fn punctual() -> Vec<u8> {
+    let module = r#"(module
+        (import "wasi:clocks/wall-clock@0.2.0" "now" (func $now (param i32)))
+        (memory (export "memory") 2)
+        (global $free (mut i32) (i32.const 65536))
+        (data (i32.const 1024) "punctual")
+        (data (i32.const 1040) "1.0.0")
+        (data (i32.const 1056) "{}")
+        (func $seconds (result i64) (call $now (i32.const 2064)) (i64.load (i32.const 2064)))
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+            (global.set $free (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
+            global.get $free
+            (global.set $free (i32.add (global.get $free) (local.get 3))))
+        (func (export "quarterdeck:plugin/plugin@0.1.0#describe") (result i32)
+            (i32.store (i32.const 256) (i32.const 1024)) (i32.store (i32.const 260) (i32.const 8))
+            (i32.store (i32.const 264) (i32.const 1040)) (i32.store (i32.const 268) (i32.const 5))
+            (i32.store (i32.const 280) (i32.const 1056)) (i32.store (i32.const 284) (i32.const 2))
+            i32.const 256)
+        (func (export "quarterdeck:plugin/plugin@0.1.0#validate-configuration") (param i32 i32) (result i32)
+            i32.const 512)
+        (func (export "quarterdeck:scanner-rule/scanner-rule@0.1.0#interests") (param i32 i32) (result i32)
+            (i64.store (i32.const 544) (call $seconds))
+            i32.const 512)
+        (func (export "quarterdeck:scanner-rule/scanner-rule@0.1.0#scan") (param i32 i32 i32 i32) (result i32)
+            (if (i64.ne (call $seconds) (i64.const 7)) (then unreachable))
+            i32.const 512)
+        (func (export "quarterdeck:sla-calculator/sla-calculator@0.1.0#fold")
+            (param i32 i32 i64 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
+            unreachable)
+        (func (export "quarterdeck:sla-calculator/sla-calculator@0.1.0#merge")
+            (param i32 i32 i32 i32 i32 i32) (result i32)
+            (drop (call $seconds))
+            (i32.store (i32.const 520) (i32.const 2064)) (i32.store (i32.const 524) (i32.const 8))
+            i32.const 512)
+        (func (export "quarterdeck:sla-calculator/sla-calculator@0.1.0#finish") (param i32 i32 i32 i32) (result i32)
+            (f64.store (i32.const 520) (f64.convert_i64_u (call $seconds)))
+            i32.const 512))"#;
+    let world = "package test:guest; world guest { import wasi:clocks/wall-clock@0.2.0;
+        export quarterdeck:plugin/plugin@0.1.0; export quarterdeck:scanner-rule/scanner-rule@0.1.0;
+        export quarterdeck:sla-calculator/sla-calculator@0.1.0; }";
+    component(module, world, "0.1.0")
+}
+
 /// A component that imports what no host provides.
 pub fn demanding() -> Vec<u8> {
     let module = r#"(module
@@ -239,7 +284,7 @@ pub fn demanding() -> Vec<u8> {
 fn component(module: &str, world: &str, interface: &str) -> Vec<u8> {
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
     let mut resolve = Resolve::default();
-    for package in ["types", "plugin", "detector"] {
+    for package in ["types", "plugin", "detector", "scanner-rule", "sla-calculator"] {
         resolve.push_dir(wit.join(package)).unwrap();
     }
     let collector = std::fs::read_to_string(wit.join("collector/collector.wit")).unwrap();
