@@ -26,6 +26,7 @@ mod events;
 mod first_run;
 mod hostile;
 mod hot_reload;
+mod incidents;
 mod kills;
 mod monitoring;
 mod outside;

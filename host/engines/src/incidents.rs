@@ -12,11 +12,13 @@ pub mod incident;
 pub mod trigger;
 
 use crate::{Asked, Context, Error, Tasks, to_value};
+use quarterdeck_model::Timestamp;
 use quarterdeck_model::domain::incident::Incident;
 use quarterdeck_model::event::{Event, EventFilter};
+use quarterdeck_model::kind::correlator::AlertSummary;
 use quarterdeck_model::store::{Page, StoreError};
 use quarterdeck_model::transition::Transition;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Name of the durable consumer.
@@ -42,7 +44,14 @@ impl Handle {
     /// [`Error::NotFound`], [`Error::Changed`].
     pub async fn resolve(&self, id: &str, asked: impl Into<Asked<'_>>, note: Option<&str>) -> Result<Incident, Error> {
         let (asked, now) = (asked.into(), self.0.context.now());
-        self.0.change(id, asked, |incident| Ok(incident::resolve(incident, asked.principal, note, now))).await
+        // Before the commit, so that news of its alerts that come behind it open nothing. As long as it is open, they join it anyway.
+        if let Some(incident) = self.0.context.read::<Incident>(Incident::COLLECTION, id)? {
+            self.0.dismiss(&incident);
+        }
+        let resolve = |incident: &mut Incident| Ok(incident::resolve(incident, asked.principal, note, now));
+        let resolved = self.0.change(id, asked, resolve).await?;
+        self.0.dismiss(&resolved);
+        Ok(resolved)
     }
 
     /// Adds an entry to the time line.
@@ -67,12 +76,18 @@ pub(crate) struct Incidents {
     context: Context,
     /// Ids of incidents that may be open; one that is resolved is dropped when it is read.
     open: Mutex<BTreeSet<String>>,
+    /// What went on when a person resolved its incident: fingerprints, and since when it was active then.
+    dismissed: Mutex<BTreeMap<String, Timestamp>>,
 }
 
 pub(crate) async fn start(context: &Context, tasks: &mut Tasks) -> Result<Handle, Error> {
     let known: Vec<Incident> = context.read_all(Incident::COLLECTION, &Page::all())?;
-    let open = known.into_iter().filter(incident::is_open).map(|incident| incident.id.0).collect();
-    let incidents = Arc::new(Incidents { context: context.clone(), open: Mutex::new(open) });
+    let open = known.iter().filter(|known| incident::is_open(known)).map(|known| known.id.0.clone()).collect();
+    let incidents =
+        Arc::new(Incidents { context: context.clone(), open: Mutex::new(open), dismissed: Mutex::default() });
+    for resolved in known.iter().filter(|known| !incident::is_open(known)) {
+        incidents.dismiss(resolved);
+    }
     let consumer = context.bus.consumer(CONSUMER, EventFilter::types(trigger::EVENTS))?;
     tasks.spawn("incidents", gather::run(incidents.clone(), consumer));
     Ok(Handle(incidents))
@@ -116,6 +131,26 @@ impl Incidents {
             }
         }
         Ok(incidents)
+    }
+
+    fn dismiss(&self, incident: &Incident) {
+        let going_on = incident.members.iter().filter(|member| member.resolved_at.is_none());
+        self.with_dismissed(|dismissed| {
+            dismissed.extend(going_on.map(|member| (member.alert.fingerprint.clone(), member.alert.active_at)));
+        });
+    }
+
+    /// Whether a person has resolved the incident of this alert, which has not begun anew since.
+    fn is_dismissed(&self, alert: &AlertSummary) -> Result<bool, StoreError> {
+        let since = self.with_dismissed(|dismissed| dismissed.get(&alert.fingerprint).copied());
+        if since != Some(alert.active_at) {
+            return Ok(false);
+        }
+        Ok(!self.read_open()?.iter().any(|open| incident::has(open, &alert.fingerprint)))
+    }
+
+    fn with_dismissed<T>(&self, act: impl FnOnce(&mut BTreeMap<String, Timestamp>) -> T) -> T {
+        act(&mut self.dismissed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut BTreeSet<String>) -> T) -> T {

@@ -88,8 +88,13 @@ fn is_transient(error: &Error) -> bool {
 /// Handles one event. True: what came of it was committed, and with it the event acknowledged.
 async fn gather(incidents: &Incidents, stored: &StoredEvent, broken: &mut bool) -> Result<bool, Error> {
     match trigger(&stored.event) {
-        Trigger::Begins { alert, runbook } => begin(incidents, stored, &alert, runbook.as_deref(), broken).await,
-        Trigger::Ends(fingerprint) => end(incidents, stored, &fingerprint).await,
+        // Whoever resolved its incident knows of it. One that became worse, and was not worth an incident before, is another matter.
+        Trigger::Begins { alert, goes_on: true, .. } if incidents.is_dismissed(&alert)? => Ok(false),
+        Trigger::Begins { alert, runbook, .. } => begin(incidents, stored, &alert, runbook.as_deref(), broken).await,
+        Trigger::Ends(fingerprint) => {
+            incidents.with_dismissed(|dismissed| dismissed.remove(&fingerprint));
+            end(incidents, stored, &fingerprint).await
+        }
         Trigger::Nothing => Ok(false),
         Trigger::Malformed(reason) => {
             warn!(event = %stored.event.id, reason, "an event is not what its type promises");

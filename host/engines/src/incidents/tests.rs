@@ -187,3 +187,97 @@ async fn a_deployment_that_did_not_succeed_is_an_incident_until_one_of_its_servi
     bench.event(Incident::RESOLVED, None, Offset(0)).await;
     assert_eq!(bench.events(&[Incident::OPENED, Incident::RESOLVED]).len(), 2);
 }
+
+#[tokio::test]
+async fn what_a_person_resolved_is_opened_again_by_a_new_firing_and_not_by_news_of_the_old_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, tasks, handle) = bench(folder.path(), &one_for_all(), START).await;
+    let disk = alert("disk", Severity::Medium);
+    publish(&first, Alert::FIRING, &disk).await;
+    let id = first.event(Incident::OPENED, None, Offset(0)).await.event.subject;
+    handle.resolve(&id, "ann", Some("known")).await.unwrap();
+    let worse = Alert { severity: Severity::Critical, ..disk.clone() };
+    publish(&first, "alert.updated", &worse).await;
+    // What comes behind it has been looked at when it opens an incident.
+    publish(&first, Alert::FIRING, &alert("cpu", Severity::High)).await;
+    until("the other incident", || handle.open().unwrap().len() == 1).await;
+    assert_eq!(handle.open().unwrap()[0].title, "cpu is bad");
+    drop((tasks, handle));
+    let now = first.now();
+    first.kill().await;
+
+    let (second, _tasks, handle) = bench(folder.path(), &one_for_all(), now).await;
+    publish(&second, "alert.updated", &worse).await;
+    publish(&second, Alert::RESOLVED, &worse).await;
+    let again = Alert { active_at: START.plus(Span::from_secs(60)), ..disk.clone() };
+    publish(&second, Alert::FIRING, &again).await;
+    until("the new firing", || {
+        let open = handle.open().unwrap();
+        open.len() == 1 && incident::has(&open[0], &disk.fingerprint)
+    })
+    .await;
+    let timeline = handle.open().unwrap().remove(0).timeline;
+    assert_eq!(
+        timeline.last().unwrap().text,
+        "disk joined: disk is bad (medium)",
+        "the news of the old firing is not in it"
+    );
+}
+
+#[tokio::test]
+async fn an_alert_that_becomes_severe_enough_opens_an_incident() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _tasks, handle) = bench(folder.path(), &one_for_all(), START).await;
+    let low = alert("disk", Severity::Low);
+    publish(&bench, Alert::FIRING, &low).await;
+    publish(&bench, "alert.updated", &Alert { severity: Severity::High, ..low }).await;
+    bench.event(Incident::OPENED, None, Offset(0)).await;
+    assert_eq!(handle.open().unwrap()[0].severity, Severity::High);
+}
+
+#[tokio::test]
+async fn a_finding_opens_an_incident_that_resolves_when_it_is_fixed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _tasks, handle) = bench(folder.path(), &one_for_all(), START).await;
+    let data = serde_json::json!({
+        "id": "repo/secrets/default/f1", "scan": "scan_1", "scan_name": "repo", "instance": "secrets/default",
+        "rule": "secrets/aws-access-key", "title": "An AWS access key", "severity": "critical", "message": "AKIA...",
+        "remediation": "rotate it", "subject": "/etc/app.env", "line": 3, "column": 1, "cwe": 798, "fingerprint": "f1",
+        "state": "open", "first_seen": START, "last_seen": START, "plugin": crate::testing::plugin(),
+    });
+    let tell = async |event_type: &str| {
+        let event = bench.context.event(event_type, "repo/secrets/default/f1").data(data.clone());
+        bench.context.commit(Transition::new().event(event)).await.unwrap();
+    };
+    tell("finding.opened").await;
+    bench.event(Incident::OPENED, None, Offset(0)).await;
+    let incident = handle.open().unwrap().remove(0);
+    assert_eq!((incident.title.as_str(), incident.severity), ("An AWS access key in /etc/app.env", Severity::Critical));
+    let member = &incident.members[0].alert;
+    assert_eq!((member.labels.get("scan"), member.labels.get("subject")), (Some("repo"), Some("/etc/app.env")));
+    tell("finding.fixed").await;
+    bench.event(Incident::RESOLVED, Some(incident.id.as_str()), Offset(0)).await;
+}
+
+#[tokio::test]
+async fn a_breached_objective_opens_an_incident_that_resolves_when_it_recovers() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _tasks, handle) = bench(folder.path(), &one_for_all(), START).await;
+    let data = serde_json::json!({
+        "name": "shop", "spec": {"calculator": "availability/default", "select": {"metric": "up"}}, "state": "breached",
+        "attainment": {"adjusted": {"good": 9.0, "total": 10.0, "attained": 0.9},
+            "raw": {"good": 9.0, "total": 10.0, "attained": 0.9}, "met": false, "budget_left": -99.0},
+        "from": START, "to": START, "calculated_at": START, "plugin": null, "error": null,
+    });
+    let tell = async |event_type: &str| {
+        let event = bench.context.event(event_type, "shop").data(data.clone());
+        bench.context.commit(Transition::new().event(event)).await.unwrap();
+    };
+    tell("slo.breached").await;
+    bench.event(Incident::OPENED, None, Offset(0)).await;
+    let incident = handle.open().unwrap().remove(0);
+    assert_eq!(incident.title, "objective shop is missed: attained 0.900000");
+    assert_eq!((incident.severity, incident.members[0].alert.labels.get("slo")), (Severity::High, Some("shop")));
+    tell("slo.recovered").await;
+    bench.event(Incident::RESOLVED, Some(incident.id.as_str()), Offset(0)).await;
+}

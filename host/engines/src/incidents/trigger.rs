@@ -28,6 +28,8 @@ pub enum Trigger {
     Begins {
         alert: AlertSummary,
         runbook: Option<String>,
+        /// It goes on, and something about it is new.
+        goes_on: bool,
     },
     /// By fingerprint.
     Ends(String),
@@ -40,17 +42,21 @@ pub enum Trigger {
 pub fn trigger(event: &Event) -> Trigger {
     match event.event_type.as_str() {
         Alert::FIRING | "alert.updated" => match Alert::deserialize(&event.data) {
-            Ok(alert) => Trigger::Begins { runbook: alert.runbook.clone(), alert: of_alert(alert) },
+            Ok(alert) => Trigger::Begins {
+                runbook: alert.runbook.clone(),
+                alert: of_alert(alert),
+                goes_on: event.event_type != Alert::FIRING,
+            },
             Err(error) => Trigger::Malformed(error.to_string()),
         },
         Alert::RESOLVED => Trigger::Ends(event.subject.clone()),
         Finding::OPENED => match Finding::deserialize(&event.data) {
-            Ok(finding) => Trigger::Begins { alert: of_finding(&finding), runbook: None },
+            Ok(finding) => Trigger::Begins { alert: of_finding(&finding), runbook: None, goes_on: false },
             Err(error) => Trigger::Malformed(error.to_string()),
         },
         Finding::FIXED => Trigger::Ends(finding_fingerprint(&event.subject)),
         SloStatus::BREACHED => match SloStatus::deserialize(&event.data) {
-            Ok(status) => Trigger::Begins { alert: of_slo(&status, event.time), runbook: None },
+            Ok(status) => Trigger::Begins { alert: of_slo(&status, event.time), runbook: None, goes_on: false },
             Err(error) => Trigger::Malformed(error.to_string()),
         },
         SloStatus::RECOVERED => Trigger::Ends(slo_labels(&event.subject).fingerprint()),
