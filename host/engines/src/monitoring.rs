@@ -11,6 +11,7 @@ mod cardinality;
 mod collect;
 mod rules;
 
+use crate::results::STORE_AGAIN;
 use crate::{Asked, Context, Error, Tasks};
 use quarterdeck_bus::Subscription;
 use quarterdeck_model::domain::Catalog;
@@ -19,6 +20,7 @@ use quarterdeck_model::event::EventFilter;
 use quarterdeck_model::kind::collector::{Condition, Health};
 use quarterdeck_model::plugin::InstanceName;
 use quarterdeck_model::series::Sample;
+use quarterdeck_model::store::StoreError;
 use quarterdeck_model::{Span, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -98,7 +100,13 @@ pub(crate) async fn start(context: &Context, tasks: &mut Tasks) -> Result<Handle
     let changes =
         context.bus.subscribe(context.store.head(), EventFilter::types(["plugin.", "instance.", "configuration."]));
     let catalog = context.catalog.clone();
-    rules.sync(&context.catalog()).await?;
+    match rules.sync(&context.catalog()).await {
+        // A full disk must not keep the host from starting: it is tried again until it works.
+        Err(Error::Store(failure @ StoreError::DiskFull { .. })) => {
+            warn!(error = %failure, "rules could not be brought up to date");
+        }
+        other => other?,
+    }
     collectors.sync();
     tasks.spawn("monitoring", follow(context.clone(), rules.clone(), collectors.clone(), changes, catalog));
     tasks.spawn("monitoring-alive", rules::stay_alive(rules.clone()));
@@ -115,6 +123,8 @@ async fn follow(
     mut changes: Subscription,
     mut catalog: watch::Receiver<Arc<Catalog>>,
 ) {
+    // Once at the start: what failed there is not waited for long.
+    let mut again = STORE_AGAIN;
     loop {
         let gone = tokio::select! {
             () = context.shutdown.cancelled() => true,
@@ -122,7 +132,7 @@ async fn follow(
                 .inspect_err(|error| error!(%error, "monitoring can't follow the bus"))
                 .is_err(),
             changed = catalog.changed() => changed.is_err(),
-            () = tokio::time::sleep(LOOK_AGAIN) => false,
+            () = tokio::time::sleep(again) => false,
         };
         if gone {
             // The jobs hold what holds the scheduler: nobody would ever let go.
@@ -132,8 +142,10 @@ async fn follow(
         }
         collectors.sync();
         let current = catalog.borrow_and_update().clone();
+        again = LOOK_AGAIN;
         if let Err(error) = rules.sync(&current).await {
             warn!(%error, "rules could not be brought up to date");
+            again = STORE_AGAIN;
         }
     }
 }

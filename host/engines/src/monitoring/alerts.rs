@@ -19,6 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const KEEP_RESOLVED: Span = Span::from_secs(15 * 60);
 /// After the host was away for longer, nobody knows whether a pending alert was abnormal all the while.
 pub const LONGEST_GAP: Span = Span::from_secs(3600);
+/// Prometheus's `rules.alert.for-grace-period`.
+pub const GRACE: Span = Span::from_secs(10 * 60);
 
 /// Alerts of one rule, by fingerprint.
 pub type Alerts = BTreeMap<String, Alert>;
@@ -128,14 +130,43 @@ pub fn retire(alerts: &Alerts, now: Timestamp) -> Vec<Change> {
     alerts.values().map(end).collect()
 }
 
-/// What of the alerts still holds after the host was away for `gap`.
-pub fn resume(mut alerts: Alerts, gap: Span) -> (Alerts, Vec<Change>) {
-    if gap <= LONGEST_GAP {
-        return (alerts, Vec::new());
+/// What of the alerts still holds when the host comes back, having gone at `down_at`. `hold`: the rule's `for`. As Prometheus does it
+/// (`Group.RestoreForState`): nobody knows what a series did while nobody looked, so that time does not count, and an alert
+/// does not fire at once after a start, when half of what it is about may be starting too.
+///
+/// - Away for more than [`LONGEST_GAP`]: what was pending is forgotten.
+/// - A `for` shorter than [`GRACE`] begins anew: it is short enough to be waited for.
+/// - Else, with less than [`GRACE`] of it left: fires after [`GRACE`]. With more left, after that.
+/// - What was over before the host went fires with the next evaluation.
+///
+/// What fires goes on firing.
+pub fn resume(mut alerts: Alerts, hold: Span, down_at: Timestamp, now: Timestamp) -> (Alerts, Vec<Change>) {
+    let gap = now.since(down_at);
+    let mut changes = Vec::new();
+    if gap > LONGEST_GAP {
+        let pending = alerts.values().filter(|alert| alert.state == AlertState::Pending);
+        changes.extend(pending.cloned().map(Change::Dropped));
+        alerts.retain(|_, alert| alert.state != AlertState::Pending);
+        return (alerts, changes);
     }
-    let stale: Vec<_> = alerts.values().filter(|alert| alert.state == AlertState::Pending).cloned().collect();
-    alerts.retain(|_, alert| alert.state != AlertState::Pending);
-    (alerts, stale.into_iter().map(Change::Dropped).collect())
+    for alert in alerts.values_mut().filter(|alert| alert.state == AlertState::Pending) {
+        let spent = down_at.since(alert.active_at);
+        let left = Span::from_millis(hold.as_millis().saturating_sub(spent.as_millis()));
+        let active_at = if hold < GRACE {
+            now
+        } else if left == Span::ZERO {
+            alert.active_at
+        } else if left < GRACE {
+            now.plus(GRACE).minus(hold)
+        } else {
+            alert.active_at.plus(gap)
+        };
+        if active_at != alert.active_at {
+            alert.active_at = active_at;
+            changes.push(Change::Kept(alert.clone()));
+        }
+    }
+    (alerts, changes)
 }
 
 /// The final label set.

@@ -65,6 +65,9 @@ struct Rule {
     written: Option<Timestamp>,
     /// One evaluation at a time: an older window must not be concluded after a newer one.
     turn: Arc<Semaphore>,
+    /// It is not configured any more. It stays until the end of its alerts is written: a full disk must not make it forgotten while
+    /// its alerts fire on in their documents.
+    leaving: bool,
 }
 
 pub(super) struct Rules {
@@ -92,34 +95,57 @@ impl Rules {
 
     /// Sets the jobs of the rules that there are now; alerts of rules that are gone end.
     pub(super) async fn sync(self: &Arc<Self>, catalog: &Catalog) -> Result<(), Error> {
-        let current: BTreeMap<String, RuleSpec> =
-            self.with(|rules| rules.iter().map(|(name, rule)| (name.clone(), rule.spec.clone())).collect());
-        for (name, spec) in catalog.rules.iter().filter(|(name, spec)| current.get(*name) != Some(spec)) {
-            self.set(name, spec).await?;
+        let at_work: BTreeMap<String, RuleSpec> = self.with(|rules| {
+            let at_work = rules.iter().filter(|(_, rule)| !rule.leaving);
+            at_work.map(|(name, rule)| (name.clone(), rule.spec.clone())).collect()
+        });
+        // What fails is tried again, and does not keep the others from being set.
+        let mut failure = None;
+        for (name, spec) in catalog.rules.iter().filter(|(name, spec)| at_work.get(*name) != Some(spec)) {
+            if let Err(error) = self.set(name, spec).await {
+                failure = Some(error);
+                continue;
+            }
             let job = JobSpec::every(job_name(name), spec.every);
             let rule = Evaluate { rules: self.clone(), rule: name.clone() };
-            if current.get(name).is_none_or(|before| before.every != spec.every)
+            if at_work.get(name).is_none_or(|before| before.every != spec.every)
                 && let Err(error) = self.context.scheduler.set(job, Arc::new(rule))
             {
                 warn!(rule = name, %error, "a rule can't be scheduled");
             }
         }
-        for name in current.keys().filter(|name| !catalog.rules.contains_key(*name)) {
-            self.context.scheduler.remove(&job_name(name));
-            if let Some(rule) = self.with(|rules| rules.remove(name)) {
-                self.retire(name, &rule.alerts).await?;
+        let gone = self.with(|rules| {
+            let gone = rules.iter_mut().filter(|(name, _)| !catalog.rules.contains_key(*name));
+            gone.map(|(name, rule)| {
+                rule.leaving = true;
+                (name.clone(), rule.turn.clone())
+            })
+            .collect::<Vec<_>>()
+        });
+        for (name, turn) in gone {
+            self.context.scheduler.remove(&job_name(&name));
+            // Behind an evaluation under way, which may write alerts still.
+            let _turn = turn.acquire().await.map_err(|_| Error::not_found(format!("rule `{name}`")))?;
+            let Ok(rule) = self.rule(&name) else { continue };
+            match self.retire(&name, &rule.alerts).await {
+                Ok(()) => {
+                    self.with(|rules| rules.remove(&name));
+                }
+                Err(error) => failure = Some(error),
             }
         }
-        let orphans: Vec<String> = {
+        let orphans: Vec<(String, Known)> = {
             let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-            left.keys().filter(|name| !catalog.rules.contains_key(*name)).cloned().collect()
+            let orphans = left.iter().filter(|(name, _)| !catalog.rules.contains_key(*name));
+            orphans.map(|(name, known)| (name.clone(), known.clone())).collect()
         };
-        for name in orphans {
-            if let Some((alerts, _)) = self.take_left(&name) {
-                self.retire(&name, &alerts).await?;
+        for (name, (alerts, _)) in orphans {
+            match self.retire(&name, &alerts).await {
+                Ok(()) => self.forget_left(&name),
+                Err(error) => failure = Some(error),
             }
         }
-        Ok(())
+        failure.map_or(Ok(()), Err)
     }
 
     /// Takes the jobs out again.
@@ -137,6 +163,7 @@ impl Rules {
                     rule.detector = None;
                 }
                 rule.spec = spec.clone();
+                rule.leaving = false;
                 true
             }
             None => false,
@@ -144,23 +171,28 @@ impl Rules {
         if known {
             return Ok(());
         }
-        let (alerts, mut revisions) = self.take_left(name).unwrap_or_default();
+        let (alerts, mut revisions) = self.left(name);
         let now = self.context.now();
         let alive: Option<Alive> = self.context.read(ALIVE, ALIVE_ID)?;
-        let gap = alive.map_or(Span::ZERO, |alive| now.since(alive.at));
-        let (alerts, changes) = alerts::resume(alerts, gap);
-        for change in &changes {
-            revisions.remove(&change.alert().fingerprint);
-        }
+        let down_at = alive.map_or(now, |alive| alive.at);
+        let (alerts, changes) = alerts::resume(alerts, spec.hold, down_at, now);
         if !changes.is_empty() {
-            info!(rule = name, %gap, "pending alerts start anew after a long absence");
-            self.context.commit(self.transition(&changes, None, None)?).await?;
+            info!(rule = name, %down_at, alerts = changes.len(), "pending alerts wait anew after an absence");
+            let committed = self.context.commit(self.transition(&changes, None, None)?).await?;
+            for (change, revision) in changes.iter().zip(committed.revisions) {
+                let fingerprint = &change.alert().fingerprint;
+                match change {
+                    Change::Dropped(_) => revisions.remove(fingerprint),
+                    _ => revisions.insert(fingerprint.clone(), revision),
+                };
+            }
         }
         let kept: Option<KeptState> = self.context.read(STATES, name)?;
         let detector = kept.and_then(|kept| STANDARD.decode(kept.state).ok());
         let turn = Arc::new(Semaphore::new(1));
-        let rule = Rule { spec: spec.clone(), alerts, revisions, detector, written: None, turn };
+        let rule = Rule { spec: spec.clone(), alerts, revisions, detector, written: None, turn, leaving: false };
         self.with(|rules| rules.insert(name.to_owned(), rule));
+        self.forget_left(name);
         Ok(())
     }
 
@@ -349,8 +381,13 @@ impl Rules {
         self.with(|rules| rules.get(name).cloned()).ok_or_else(|| Error::not_found(format!("rule `{name}`")))
     }
 
-    fn take_left(&self, name: &str) -> Option<Known> {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).remove(name)
+    /// What was read at the start of the alerts of a rule that is not set yet.
+    fn left(&self, name: &str) -> Known {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned().unwrap_or_default()
+    }
+
+    fn forget_left(&self, name: &str) {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<String, Rule>) -> T) -> T {

@@ -99,10 +99,16 @@ async fn the_time_to_hold_survives_a_kill_and_a_firing_alert_is_not_told_again()
     assert_eq!(handle.alerts()[0].state, AlertState::Pending);
     drop((tasks, handle));
     first.kill().await;
-    let (second, tasks, handle) = bench(folder.path(), &fake, rule(), START.plus(Span::from_secs(60))).await;
+    // As in Prometheus, a time that is shorter than the grace after a start is waited for anew.
+    let back_at = START.plus(Span::from_secs(60));
+    let (second, tasks, handle) = bench(folder.path(), &fake, rule(), back_at).await;
     sample(&second, &handle, 95.0).await;
     handle.evaluate("hot").await.unwrap();
-    assert_eq!((handle.alerts()[0].state, handle.alerts()[0].active_at), (AlertState::Firing, START));
+    assert_eq!((handle.alerts()[0].state, handle.alerts()[0].active_at), (AlertState::Pending, back_at));
+    second.advance(Span::from_secs(60));
+    sample(&second, &handle, 95.0).await;
+    handle.evaluate("hot").await.unwrap();
+    assert_eq!((handle.alerts()[0].state, handle.alerts()[0].active_at), (AlertState::Firing, back_at));
     drop((tasks, handle));
     second.kill().await;
     let (third, _tasks, handle) = bench(folder.path(), &fake, rule(), START.plus(Span::from_secs(7200))).await;
@@ -146,6 +152,25 @@ async fn a_rule_that_is_taken_out_ends_its_alerts_and_its_job() {
     let resolved = bench.event(Alert::RESOLVED, None, Offset(0)).await;
     assert_eq!(resolved.event.data["reason"], "the rule was removed");
     until("the job's end", || bench.context.scheduler.get("rule/hot").is_none() && handle.alerts().is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_rule_that_is_taken_out_while_the_disk_is_full_ends_its_alerts_when_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _tasks, handle) = bench(folder.path(), &fake(), catalog(json!({"every": "1h"})), START).await;
+    sample(&bench, &handle, 95.0).await;
+    handle.evaluate("hot").await.unwrap();
+    bench.faults.set_free_bytes(1);
+    let refusals = bench.faults.refusals();
+    bench.catalog.send_replace(Arc::new(Catalog::default()));
+    until("a refusal", || bench.faults.refusals() > refusals).await;
+    assert_eq!(handle.alerts().len(), 1, "it is not forgotten");
+    assert!(bench.events(&[Alert::RESOLVED]).is_empty());
+    bench.faults.set_free_bytes(1 << 40);
+    bench.event(Alert::RESOLVED, None, Offset(0)).await;
+    until("its end", || handle.alerts().is_empty()).await;
+    let documents = bench.context.store.list(Alert::COLLECTION, &quarterdeck_model::store::Page::all()).unwrap();
+    assert!(documents.is_empty());
 }
 
 #[tokio::test]

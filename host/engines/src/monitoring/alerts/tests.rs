@@ -219,11 +219,41 @@ fn after_a_long_absence_what_was_pending_starts_anew_and_what_fired_goes_on() {
     let mut trial = Trial::new(json!({"for": "1m"}));
     trial.evaluate(at(0), &[("a", true)]);
     trial.evaluate(at(60), &[("a", true), ("b", true)]);
-    let (short, changes) = resume(trial.alerts.clone(), Span::from_secs(3600));
-    assert_eq!((short.len(), changes.len()), (2, 0));
-    let (long, changes) = resume(trial.alerts, Span::from_secs(3601));
+    let hold = Span::from_secs(60);
+    let (short, changes) = resume(trial.alerts.clone(), hold, at(60), at(3660));
+    assert_eq!((short.len(), changes.len()), (2, 1), "what is pending begins anew");
+    let (long, changes) = resume(trial.alerts, hold, at(60), at(3661));
     assert_eq!((long.len(), changes.len()), (1, 1));
     assert!(matches!(changes.first(), Some(Change::Dropped(_))));
+}
+
+/// The four cases of Prometheus's `RestoreForState`.
+#[test]
+fn after_an_absence_what_is_left_of_the_time_is_waited_for_and_at_least_the_grace() {
+    let minutes = |minutes: i64| at(minutes * 60);
+    let check = |hold: &str, down: i64, up: i64, fires_at: i64| {
+        let mut trial = Trial::new(json!({"for": hold}));
+        trial.evaluate(at(0), &[("a", true)]);
+        let (alerts, changes) = resume(trial.alerts.clone(), trial.spec.hold, minutes(down), minutes(up));
+        let moved = alerts.values().next().unwrap().active_at != at(0);
+        assert_eq!(changes.len(), usize::from(moved), "what moves is written");
+        trial.alerts = alerts;
+        if fires_at > up {
+            trial.evaluate(minutes(fires_at).minus(Span::from_secs(1)), &[("a", true)]);
+            assert_eq!(trial.only().state, AlertState::Pending, "{hold}, away from {down} to {up}");
+        }
+        trial.evaluate(minutes(fires_at), &[("a", true)]);
+        assert_eq!(trial.only().state, AlertState::Firing, "{hold}, away from {down} to {up}");
+    };
+    // Shorter than the grace: anew.
+    check("9m", 5, 6, 15);
+    // Over before: at once.
+    check("20m", 20, 30, 30);
+    // Less than the grace is left: the grace.
+    check("20m", 15, 30, 40);
+    // More is left: after that.
+    check("30m", 5, 45, 70);
+    check("20m", 10, 10, 20);
 }
 
 #[test]
