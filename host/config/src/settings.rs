@@ -100,6 +100,7 @@ impl Settings {
             runbooks: self.runbooks.clone(),
             services: self.services.clone(),
             slos: self.slos.clone(),
+            keep_ended: self.storage.keep_ended,
         }
     }
 
@@ -123,6 +124,9 @@ pub struct StorageSettings {
     pub keep_samples: Span,
     /// How large the event log may grow; twice as large where a consumer in the host has not read it.
     pub keep_log_bytes: u64,
+    /// How long what has ended is kept: runs, scans, findings that were fixed, incidents that were resolved, deployments, dead
+    /// letters. Zero keeps it for ever.
+    pub keep_ended: Span,
     /// How many series there may be. Samples of new ones beyond it are refused.
     pub max_series: u64,
 }
@@ -134,6 +138,8 @@ impl Default for StorageSettings {
             keep_events: Span::from_secs(7 * 86_400),
             keep_samples: Span::from_secs(15 * 86_400),
             keep_log_bytes: 1 << 30,
+            // Three months of 30.44 days each, which is what `3months` means.
+            keep_ended: Span::from_secs(3 * 2_630_016),
             max_series: 1_000_000,
         }
     }

@@ -14,6 +14,7 @@
 //! - `incidents`: alerts and findings gathered into what people work on
 //! - `notifications`: events to messages
 //! - `runbooks`, `scans`, `deployments`
+//! - `retention`: forgets what ended long ago
 
 #![cfg_attr(
     test,
@@ -37,6 +38,7 @@ pub mod notifications;
 pub mod outbox;
 mod place;
 mod results;
+mod retention;
 pub mod runbooks;
 pub mod scans;
 pub mod slos;
@@ -142,6 +144,7 @@ impl Engines {
         let scans = scans::start(&context, &mut tasks).await?;
         let slos = slos::start(&context, &mut tasks).await?;
         let monitoring = monitoring::start(&context, &mut tasks).await?;
+        retention::start(&context, &mut tasks);
         let outbox = outbox::start(&context, inlet, outbox, &mut tasks).await?;
         let (ended, stopped) = oneshot::channel();
         let (report, failed) = watch::channel(None);

@@ -312,7 +312,7 @@ async fn retire(context: &Context, name: Option<&str>) -> Result<(), Error> {
             match document.decode::<Finding>() {
                 Ok(finding) => {
                     let spec = catalog.scans.get(&finding.scan_name);
-                    updates.extend(findings::retire(vec![finding], spec));
+                    updates.extend(findings::retire(vec![finding], spec, context.now()));
                 }
                 Err(error) => error!(finding = document.id, %error, "a finding can't be read and is left alone"),
             }

@@ -11,6 +11,7 @@ pub mod runbook;
 pub mod scan;
 pub mod slo;
 
+use crate::time::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -33,4 +34,6 @@ pub struct Catalog {
     pub services: BTreeMap<String, deployment::ServiceSpec>,
     /// Objectives, by name.
     pub slos: BTreeMap<String, slo::SloSpec>,
+    /// How long what has ended is kept; zero: for ever.
+    pub keep_ended: Span,
 }

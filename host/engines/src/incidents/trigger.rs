@@ -136,7 +136,7 @@ fn of_slo(status: &SloStatus, at: Timestamp) -> AlertSummary {
     }
 }
 
-fn finding_fingerprint(id: &str) -> String {
+pub(crate) fn finding_fingerprint(id: &str) -> String {
     Labels::new().with("finding", id).fingerprint()
 }
 

@@ -85,27 +85,27 @@ pub(super) fn merge(
     }
     for (id, finding) in known.into_iter().filter(|(_, finding)| finding.state == FindingState::Open) {
         if let Some(reason) = abandoned(&finding, Some(spec)) {
-            updates.insert(id, ended(finding, scan, Some(reason)));
+            updates.insert(id, ended(finding, scan, Some(reason), now));
             continue;
         }
         let Some(subjects) = sight.looked.get(&finding.instance) else { continue };
         if subjects.contains(&finding.subject) || sight.gone.contains(&finding.subject) {
-            updates.insert(id, ended(finding, scan, None));
+            updates.insert(id, ended(finding, scan, None, now));
         } else if sight.thorough && !spec.urls.contains(&finding.subject) {
-            updates.insert(id, ended(finding, scan, Some(NO_LONGER_SCANNED)));
+            updates.insert(id, ended(finding, scan, Some(NO_LONGER_SCANNED), now));
         }
     }
     updates.into_values().collect()
 }
 
 /// What ends because the configuration does not speak of it any more; `spec`: of the scan that the findings are of, if there is one.
-pub(super) fn retire(known: Vec<Finding>, spec: Option<&ScanSpec>) -> Vec<Update> {
+pub(super) fn retire(known: Vec<Finding>, spec: Option<&ScanSpec>, now: Timestamp) -> Vec<Update> {
     let open = known.into_iter().filter(|finding| finding.state == FindingState::Open);
     let abandoned = open.filter_map(|finding| abandoned(&finding, spec).map(|reason| (finding, reason)));
     abandoned
         .map(|(finding, reason)| {
             let scan = finding.scan.clone();
-            ended(finding, &scan, Some(reason))
+            ended(finding, &scan, Some(reason), now)
         })
         .collect()
 }
@@ -119,9 +119,10 @@ fn abandoned(finding: &Finding, spec: Option<&ScanSpec>) -> Option<&'static str>
     (!covered).then_some(NO_LONGER_SCANNED)
 }
 
-fn ended(finding: Finding, scan: &ScanId, reason: Option<&str>) -> Update {
+fn ended(finding: Finding, scan: &ScanId, reason: Option<&str>, now: Timestamp) -> Update {
     let resolution = reason.map(str::to_owned);
-    let finding = Finding { state: FindingState::Fixed, scan: scan.clone(), resolution, ..finding };
+    let finding =
+        Finding { state: FindingState::Fixed, scan: scan.clone(), resolution, resolved_at: Some(now), ..finding };
     Update { finding, news: Some(News::Fixed) }
 }
 
@@ -154,6 +155,7 @@ fn finding(name: &str, scan: &ScanId, seen: Seen, now: Timestamp) -> Finding {
         fingerprint,
         state: FindingState::Open,
         resolution: None,
+        resolved_at: None,
         first_seen: now,
         last_seen: now,
         plugin,

@@ -102,6 +102,9 @@ pub struct Finding {
     /// Why it counts as fixed although nobody looked and saw that it is: `rule removed` or `no longer scanned`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution: Option<String>,
+    /// When it was found to be fixed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_at: Option<Timestamp>,
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
     pub plugin: PluginRef,

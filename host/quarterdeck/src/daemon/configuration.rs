@@ -16,7 +16,7 @@ use super::secrets::Sources;
 use crate::arguments::Global;
 use async_trait::async_trait;
 use quarterdeck_api::{IfMatch, Mistake, Object, Order, Refused, Restored, Standing};
-use quarterdeck_config::{Base, File, Loaded, Problem, Problems, Settings, Word};
+use quarterdeck_config::{Base, File, Loaded, Problem, Problems, Settings, StorageSettings, Word};
 use quarterdeck_engines::Engines;
 use quarterdeck_model::clock::Clock;
 use quarterdeck_model::domain::Catalog;
@@ -219,7 +219,7 @@ impl Configuration {
             ("listen", old.listen == new.listen),
             ("data-dir", old.data_dir == new.data_dir),
             ("plugins-dir", old.plugins_dir == new.plugins_dir),
-            ("storage", old.storage == new.storage),
+            ("storage", same_store(&old.storage, &new.storage)),
             ("runtime", old.runtime == new.runtime),
             ("api", old.api == new.api),
         ];
@@ -244,6 +244,11 @@ impl From<Problems> for Invalid {
 
 /// A refusal, on its way from several parts.
 struct Invalid(Refused);
+
+/// What is kept of what has ended is for the engines, who follow the configuration.
+fn same_store(before: &StorageSettings, after: &StorageSettings) -> bool {
+    *before == StorageSettings { keep_ended: before.keep_ended, ..after.clone() }
+}
 
 #[async_trait]
 impl quarterdeck_api::Configuration for Configuration {

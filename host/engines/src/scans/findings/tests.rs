@@ -156,9 +156,9 @@ fn what_nobody_looks_at_any_more_ends_and_says_why() {
         merge("repo", &ScanId::from("s"), &both, first(), kept(), at(2)).iter().all(|update| update.news.is_none())
     );
     // Without a scan, and beside one.
-    assert_eq!(resolved(retire(first(), Some(&narrower))), [reason("f2", "no longer scanned")]);
-    assert_eq!(retire(first(), None).len(), 2);
-    assert_eq!(retire(first(), Some(&both)), []);
+    assert_eq!(resolved(retire(first(), Some(&narrower), at(2))), [reason("f2", "no longer scanned")]);
+    assert_eq!(retire(first(), None, at(2)).len(), 2);
+    assert_eq!(retire(first(), Some(&both), at(2)), []);
 }
 
 #[test]
