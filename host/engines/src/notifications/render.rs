@@ -2,16 +2,17 @@
 
 use super::route::{labels, severity};
 use crate::monitoring::alerts::number;
-use quarterdeck_model::Timestamp;
 use quarterdeck_model::domain::alert::{Alert, AlertState};
 use quarterdeck_model::domain::incident::Incident;
-use quarterdeck_model::domain::runbook::Run;
-use quarterdeck_model::domain::scan::{Finding, Scan};
+use quarterdeck_model::domain::scan::Finding;
 use quarterdeck_model::domain::slo::SloStatus;
 use quarterdeck_model::event::Event;
+use quarterdeck_model::kind::deployment_strategy::Move;
 use quarterdeck_model::kind::notifier::Message;
+use quarterdeck_model::{Severity, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// The message about an event. `public_url` has no slash at its end.
 pub fn message(event: &Event, public_url: &str) -> Message {
@@ -39,8 +40,8 @@ fn words(event: &Event) -> Words {
         "alert" => Alert::deserialize(&event.data).ok().map(|alert| of_alert(&alert, event)),
         "incident" => Incident::deserialize(&event.data).ok().map(|incident| of_incident(&incident, event)),
         "finding" => Finding::deserialize(&event.data).ok().map(|finding| of_finding(&finding, event)),
-        "scan" => Scan::deserialize(&event.data).ok().map(|scan| of_scan(&scan)),
-        "run" => Run::deserialize(&event.data).ok().map(|run| of_run(&run)),
+        "scan" => of_scan(event),
+        "run" => of_run(event),
         "slo" => SloStatus::deserialize(&event.data).ok().map(|status| of_slo(&status, event)),
         "health" => Some(of_health(event)),
         "deployment" => Some(of_deployment(event)),
@@ -105,37 +106,47 @@ fn of_finding(finding: &Finding, event: &Event) -> Words {
     Words { title, body: body.0 }
 }
 
-fn of_scan(scan: &Scan) -> Words {
-    let found: u64 = scan.findings.values().sum();
-    let title = format!(
-        "[SCAN {}] {}: {found} findings, {} new, {} fixed",
-        kebab(&scan.state).to_uppercase(),
-        scan.name,
-        scan.new_findings,
-        scan.fixed_findings
-    );
+/// Events of scans carry a summary, and not the document.
+fn of_scan(event: &Event) -> Option<Words> {
+    let (name, number) =
+        (field(event, "name")?, |name: &str| event.data.get(name).and_then(Value::as_u64).unwrap_or(0));
     let mut body = Body::default();
-    for (severity, count) in &scan.findings {
+    body.line("Scan", &event.subject);
+    let Some(state) = field(event, "state") else {
+        return Some(Words { title: format!("[SCAN {}] {name}", happened(event).to_uppercase()), body: body.0 });
+    };
+    let counts: BTreeMap<Severity, u64> =
+        event.data.get("findings").and_then(|counts| BTreeMap::deserialize(counts).ok()).unwrap_or_default();
+    let (found, new, fixed) = (counts.values().sum::<u64>(), number("new_findings"), number("fixed_findings"));
+    for (severity, count) in &counts {
         body.line(severity.as_str(), &count.to_string());
     }
-    for error in &scan.errors {
-        body.line("Error", error);
+    body.line("Looked at", &format!("{} files, {} pages", number("files"), number("urls")));
+    for page in event.data.get("pages").and_then(Value::as_array).into_iter().flatten() {
+        let text = |name: &str| page.get(name).and_then(Value::as_str).unwrap_or_default();
+        body.line("Grade", &format!("{} {}", text("grade"), text("url")));
     }
-    Words { title, body: body.0 }
+    if number("errors") > 0 {
+        body.line("Errors", &number("errors").to_string());
+    }
+    let title =
+        format!("[SCAN {}] {name}: {}, {new} new, {fixed} fixed", state.to_uppercase(), count(found, "finding"));
+    Some(Words { title, body: body.0 })
 }
 
-fn of_run(run: &Run) -> Words {
-    let title = format!("[RUN {}] {}", kebab(&run.state).to_uppercase(), run.runbook);
+/// Events of runs carry a summary, and not the document.
+fn of_run(event: &Event) -> Option<Words> {
+    let runbook = field(event, "runbook")?;
+    let dry = event.data.get("dry_run") == Some(&Value::Bool(true));
+    let what = field(event, "state").unwrap_or(happened(event)).to_uppercase();
+    let step = field(event, "step").map_or(String::new(), |step| format!(", step {step}"));
     let mut body = Body::default();
-    body.line("Run", run.id.as_str());
-    body.line("Started by", &run.principal);
-    body.option("For", run.cause.as_deref());
-    for step in &run.steps {
-        let error = step.error.as_ref().map_or(String::new(), |error| format!(": {error}"));
-        body.line("-", &format!("{} {}{error}", step.name, kebab(&step.state)));
-    }
-    body.option("Error", run.error.as_deref());
-    Words { title, body: body.0 }
+    body.line("Run", &event.subject);
+    body.line("Started by", &event.principal);
+    body.option("For", field(event, "cause"));
+    body.option("Error", field(event, "error"));
+    let title = format!("[{} {what}] {runbook}{step}", if dry { "DRY RUN" } else { "RUN" });
+    Some(Words { title, body: body.0 })
 }
 
 fn of_slo(status: &SloStatus, event: &Event) -> Words {
@@ -158,16 +169,52 @@ fn of_health(event: &Event) -> Words {
 }
 
 fn of_deployment(event: &Event) -> Words {
-    let text = |name: &str| event.data.get(name).and_then(Value::as_str).unwrap_or_default();
-    let (service, state) = (text("service"), text("state"));
-    let what = if state.is_empty() { happened(event) } else { state };
+    let text = |name: &str| field(event, name).unwrap_or_default();
+    let (service, candidate, stable) = (text("service"), text("candidate"), text("stable"));
+    // What happened says more than the state that it led to, except at the end.
+    let what = match (happened(event), text("state")) {
+        ("finished", state) if !state.is_empty() => state,
+        (happened, _) => happened,
+    };
     let name = if service.is_empty() { &event.subject } else { service };
+    let candidate_named = if candidate.is_empty() { String::new() } else { format!(" {candidate}") };
+    let decided = event.data.get("move").and_then(of_move);
+    let said = [decided.as_deref(), field(event, "reason"), field(event, "error")].into_iter().flatten().next();
+    let said = said.map_or(String::new(), |said| format!(": {said}"));
     let mut body = Body::default();
     body.line("Deployment", &event.subject);
-    for field in ["stable", "candidate", "reason", "error", "principal"] {
-        body.line(field, text(field));
+    body.line("From", stable);
+    body.line("To", candidate);
+    if let Some(weight) = event.data.get("weight").and_then(Value::as_u64) {
+        body.line("Share of the traffic", &format!("{weight} %"));
     }
-    Words { title: format!("[DEPLOYMENT {}] {name}", what.to_uppercase()), body: body.0 }
+    for (title, name) in [("Reason", "reason"), ("Error", "error"), ("By", "by")] {
+        body.option(title, field(event, name));
+    }
+    body.line("Started by", &event.principal);
+    Words { title: format!("[DEPLOYMENT {}] {name}{candidate_named}{said}", what.to_uppercase()), body: body.0 }
+}
+
+/// A strategy's move, in words.
+fn of_move(decided: &Value) -> Option<String> {
+    Some(match Move::deserialize(decided).ok()? {
+        Move::Start { count: replicas } => format!("starts {}", count(u64::from(replicas), "replica")),
+        Move::Weight { percent } => format!("gets {percent} % of the traffic"),
+        Move::Retire { replicas } => format!("retires {}", replicas.join(", ")),
+        Move::Hold { span } => format!("is looked at again after {span}"),
+        Move::Pause { reason } => format!("waits for a person: {reason}"),
+        Move::Complete => "is complete".to_owned(),
+        Move::RollBack { reason } => format!("goes back: {reason}"),
+    })
+}
+
+fn count(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A text of the event's data that is not empty.
+fn field<'a>(event: &'a Event, name: &str) -> Option<&'a str> {
+    event.data.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
 fn of_anything(event: &Event) -> Words {
@@ -207,11 +254,6 @@ fn url(event: &Event, public_url: &str) -> String {
 /// `opened` of `incident.opened`.
 fn happened(event: &Event) -> &str {
     event.event_type.split_once('.').map_or("", |(_, what)| what)
-}
-
-/// A state as it is written in JSON.
-fn kebab<T: serde::Serialize>(state: &T) -> String {
-    serde_json::to_value(state).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// A title has one line, and not too long a one: subjects of mails and lines of chats end there.
