@@ -13,7 +13,7 @@ use std::sync::Mutex;
 #[derive(Default)]
 pub(crate) struct Fixed {
     pub(crate) sound: bool,
-    objects: Mutex<BTreeMap<String, Object>>,
+    pub(crate) objects: Mutex<BTreeMap<String, Object>>,
 }
 
 #[async_trait]

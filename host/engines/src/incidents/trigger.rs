@@ -93,7 +93,7 @@ fn of_deployment(finished: &Finished, event: &Event) -> Trigger {
     let summary = format!("deployment of {} {} {what}{reason}", finished.service, finished.candidate);
     let name = format!("deployment {}", finished.service);
     let alert = AlertSummary { fingerprint, name, severity, labels, summary, active_at: event.time };
-    Trigger::Begins { alert, runbook: None }
+    Trigger::Begins { alert, runbook: None, goes_on: false }
 }
 
 fn of_alert(alert: Alert) -> AlertSummary {

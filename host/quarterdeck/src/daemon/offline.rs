@@ -70,6 +70,8 @@ pub(crate) fn unfit_offline(global: &Global, loaded: &Loaded) -> Result<Vec<Prob
             clock: clock.clone(),
             shutdown: shutdown.clone(),
             log_dir: scratch.0.join("processes"),
+            // Nothing is started for a check.
+            allowed: Arc::new(|_, _| false),
         })
         .await?;
         let plugins_dir = settings.plugins_folder(Some(&config_dir));
