@@ -229,6 +229,10 @@ async fn the_commands_of_the_readme_work_as_they_stand_there() {
     let place = daemon.setup.folder.path().join("repository");
     std::fs::create_dir_all(place.join("target/release")).unwrap();
     std::os::unix::fs::symlink(BINARY, place.join("target/release/quarterdeck")).unwrap();
+    // The file that one of the commands names.
+    let rule =
+        "detector = \"threshold/default\"\nselect = { metric = \"cpu_usage_percent\" }\nconfig = { raise = 97.0 }\n";
+    std::fs::write(place.join("rule.toml"), rule).unwrap();
     let path = std::env::join_paths([place.join("target/release"), "/usr/bin".into(), "/bin".into()]).unwrap();
     let commands = commands_of_the_readme();
     assert!(commands.len() >= 9, "{commands:#?}");

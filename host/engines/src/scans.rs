@@ -298,7 +298,8 @@ async fn scan_it(context: Context, mut scan: Scan, spec: ScanSpec) -> Result<Sca
     Ok(scan)
 }
 
-/// Ends the findings that the configuration does not speak of any more, of one scan or of all.
+/// Ends the findings that the configuration does not speak of any more, of one scan or of all. The end of a scan and a change of
+/// the configuration may come to the same finding at once: it is told once, by the one whose revision is met.
 async fn retire(context: &Context, name: Option<&str>) -> Result<(), Error> {
     let catalog = context.catalog();
     let prefix = name.map(|name| format!("{name}/")).unwrap_or_default();
@@ -306,7 +307,6 @@ async fn retire(context: &Context, name: Option<&str>) -> Result<(), Error> {
     loop {
         let documents = context.store.list(Finding::COLLECTION, &page)?;
         let Some(last) = documents.last() else { return Ok(()) };
-        page.after = Some(last.id.clone());
         let mut updates = Vec::new();
         for document in &documents {
             match document.decode::<Finding>() {
@@ -317,13 +317,28 @@ async fn retire(context: &Context, name: Option<&str>) -> Result<(), Error> {
                 Err(error) => error!(finding = document.id, %error, "a finding can't be read and is left alone"),
             }
         }
-        keep(context, "host", &updates).await?;
+        let seen: BTreeMap<&str, u64> =
+            documents.iter().map(|document| (document.id.as_str(), document.revision)).collect();
+        let mut records = records(context, "host", &updates)?;
+        for write in records.iter_mut().flat_map(|record| &mut record.writes) {
+            write.expected = seen.get(write.id.as_str()).map_or(Expected::Any, |seen| Expected::Revision(*seen));
+        }
+        match commit_all(context, records).await {
+            // Somebody else has written one of them: looked at again.
+            Err(Error::Store(StoreError::Conflict { .. })) => {}
+            Err(failure) => return Err(failure),
+            Ok(()) => page.after = Some(last.id.clone()),
+        }
     }
 }
 
 async fn keep(context: &Context, principal: &str, updates: &[Update]) -> Result<(), Error> {
-    for transition in records(context, principal, updates)? {
-        patiently(context, || async { Ok(context.commit(transition.clone()).await?) }).await?;
+    commit_all(context, records(context, principal, updates)?).await
+}
+
+async fn commit_all(context: &Context, records: Vec<Transition>) -> Result<(), Error> {
+    for record in records {
+        patiently(context, || async { Ok(context.commit(record.clone()).await?) }).await?;
     }
     Ok(())
 }

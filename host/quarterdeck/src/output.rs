@@ -137,6 +137,7 @@ fn flatten(path: &str, value: &Value, rows: &mut Vec<(String, String)>) {
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
+        Value::Object(fields) if fields.is_empty() => String::new(),
         Value::String(text) => printable(text),
         Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
         Value::Object(_) => {
