@@ -195,7 +195,7 @@ async fn a_body_must_be_sent_where_the_document_says_so_and_only_there() {
             item.as_object().unwrap().iter().filter(|(_, operation)| !operation["requestBody"].is_null())
         {
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-            let path = path.replace('{', "").replace('}', "");
+            let path = path.replace(['{', '}'], "");
             let empty = request(method, &path).header(AUTHORIZATION, "Bearer a-token").body(Body::empty()).unwrap();
             let refused = String::from_utf8(deck.send(empty).await.body).unwrap().contains("there is no body");
             assert_eq!(operation["requestBody"]["required"], refused, "{path}");

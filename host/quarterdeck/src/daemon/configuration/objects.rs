@@ -13,7 +13,7 @@ use tracing::{error, info};
 const PRINCIPAL: &str = "operator";
 
 /// What the store has kept; and what of it can't be read any more.
-pub(super) fn kept(store: &dyn Store) -> (Vec<Word>, Vec<(Word, String)>) {
+pub(super) fn kept(store: &dyn Store) -> (Vec<Word>, Vec<LeftOut>) {
     let documents = store.list(WORDS, &Page::all()).unwrap_or_else(|error| {
         error!(%error, "what the API has said about objects can't be read");
         Vec::new()
@@ -35,9 +35,12 @@ pub(super) fn kept(store: &dyn Store) -> (Vec<Word>, Vec<(Word, String)>) {
     (words, unreadable)
 }
 
+/// A word that does not fit, and why.
+pub(super) type LeftOut = (Word, String);
+
 /// Lays as many of the words over the files as can be: those that a mistake is in are left out, then those that take something
 /// away, then all. `None`: the files are wrong by themselves.
-pub(super) fn lay_what_fits(base: &Base, mut words: Vec<Word>) -> Option<(Loaded, Vec<Word>, Vec<(Word, String)>)> {
+pub(super) fn lay_what_fits(base: &Base, mut words: Vec<Word>) -> Option<(Loaded, Vec<Word>, Vec<LeftOut>)> {
     let mut left_out = Vec::new();
     loop {
         let problems = match load::lay(base, &words) {
