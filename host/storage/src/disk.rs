@@ -7,11 +7,16 @@ use quarterdeck_model::store::StoreError;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Raised whenever an older program could misread what this one writes.
 const SCHEMA: u64 = 1;
 /// Pages of the tree that stay in memory. sled spreads them over 256 shards: each must hold a whole page.
 const CACHE_BYTES: u64 = 32 << 20;
+/// How long a lock is waited for that is held: a daemon that is just ending, or a process that is just being started and still has
+/// what its parent had open.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_AGAIN: Duration = Duration::from_millis(20);
 
 pub(crate) struct Disk {
     pub(crate) tree: sled::Db,
@@ -27,12 +32,8 @@ impl Disk {
         std::fs::create_dir_all(dir).map_err(|e| at(dir, &e))?;
         let lock = lock(dir)?;
         let inside = dir.join("store");
-        let tree = sled::Config::new()
-            .path(&inside)
-            .cache_capacity(CACHE_BYTES)
-            .flush_every_ms(None)
-            .open()
-            .map_err(failure)?;
+        let config = sled::Config::new().path(&inside).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+        let tree = patiently(|| config.open(), is_locked).map_err(failure)?;
         // sled writes this file and never fsyncs it.
         let db = inside.join("db");
         let file = File::open(&db).map_err(|e| at(&db, &e))?;
@@ -115,13 +116,30 @@ fn sync_ancestors(dir: &Path) -> Result<(), StoreError> {
 fn lock(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join("lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(|e| at(&path, &e))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    let take = || flock(&file, FlockOperation::NonBlockingLockExclusive);
+    match patiently(take, |error| *error == rustix::io::Errno::WOULDBLOCK) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Invalid(format!(
             "`{}` is in use by another daemon; hint: stop that one, or choose another data folder",
             dir.display()
         ))),
         Err(error) => Err(at(&path, &error.into())),
+    }
+}
+
+/// sled says it in words only.
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
+}
+
+/// Tries again for a moment while `is_held`.
+fn patiently<T, E>(attempt: impl Fn() -> Result<T, E>, is_held: impl Fn(&E) -> bool) -> Result<T, E> {
+    let until = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match attempt() {
+            Err(error) if is_held(&error) && Instant::now() < until => std::thread::sleep(LOCK_AGAIN),
+            result => return result,
+        }
     }
 }
 

@@ -1,12 +1,30 @@
 //! Killed at any instruction, the store goes on where it was.
+//!
+//! A test binary of its own: a process that is being started has, for a moment, what the tests beside it have open, locks too.
 
-use super::*;
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::allow_attributes,
+    reason = "a test may panic"
+)]
+
+#[path = "../storage/support.rs"]
+mod support;
+
+use quarterdeck_model::event::{EventFilter, Offset};
+use quarterdeck_model::store::Store;
 use quarterdeck_model::transition::{Expected, Transition};
 use serde_json::json;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use support::{event, open, replay};
 
 const FOLDER: &str = "QUARTERDECK_STORAGE_TEST_FOLDER";
 const WRITERS: u64 = 16;
@@ -50,7 +68,7 @@ fn a_kill_loses_nothing_acknowledged_and_leaves_nothing_half_applied() {
     let mut acknowledged: HashMap<String, u64> = HashMap::new();
     for round in 0..ROUNDS {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "crash::child", "--nocapture", "--test-threads=1"])
+            .args(["--exact", "child", "--nocapture", "--test-threads=1"])
             .env(FOLDER, folder.path())
             .stdout(Stdio::piped())
             .spawn()
