@@ -1,6 +1,6 @@
 //! A canary under real load through a real HAProxy: a good revision is promoted, bad ones are rolled back.
 
-use crate::harness::web::{self, Services, deploy, free_port, start_haproxy};
+use crate::harness::web::{self, Services, deploy, free_port, free_slots, start_haproxy};
 use crate::harness::{Setup, counterpart, eventually};
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
@@ -39,7 +39,7 @@ async fn a_canary_under_load_promotes_a_good_revision_and_rolls_back_those_that_
     let python = web::real(&python);
     let setup = Setup::new();
     let folder = setup.folder.path().to_owned();
-    let (port, first) = (free_port(), free_port());
+    let (port, first) = (free_port(), free_slots());
     let service = web::write_service(&folder);
     let _services = Services(service.clone());
     let service_config = "steps = [{ weight = 20, hold-seconds = 2 }, { weight = 50, hold-seconds = 2 }]\n\

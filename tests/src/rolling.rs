@@ -1,6 +1,6 @@
 //! A rolling deployment over processes of the host behind a real HAProxy: batch by batch, without a failed answer.
 
-use crate::harness::web::{self, Services, deploy, free_port, start_haproxy};
+use crate::harness::web::{self, Services, deploy, free_port, free_slots, start_haproxy};
 use crate::harness::{Setup, counterpart};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ async fn a_rolling_deployment_replaces_every_replica_without_a_failed_answer_and
     let python = web::real(&python);
     let setup = Setup::new();
     let folder = setup.folder.path().to_owned();
-    let (port, first) = (free_port(), free_port());
+    let (port, first) = (free_port(), free_slots());
     let service = web::write_service(&folder);
     let _services = Services(service.clone());
     let setup = setup.config(&web::config(&folder, &python, &service, first, "rolling", 3, "hold-seconds = 1\n"));
