@@ -23,7 +23,9 @@ mod ports;
 
 use quarterdeck_model::kind::collector::Collector;
 use quarterdeck_model::kind::detector::{Detector, Window};
-use quarterdeck_model::plugin::{CallError, Grants, InstanceName, InstanceSpec, Kind, Registry};
+use quarterdeck_model::plugin::{
+    CallError, Grants, InstanceName, InstanceSpec, Kind, PluginState, PluginStatus, Registry,
+};
 use quarterdeck_model::series::SeriesData;
 use quarterdeck_model::{Labels, Span, Timestamp};
 use quarterdeck_runtime::Runtime;
@@ -205,7 +207,8 @@ async fn take_up(runtime: &Runtime, plugins: &Path, from: &str, to: &str) -> Res
     std::fs::copy(from, &temporary)?;
     let started = Instant::now();
     std::fs::rename(temporary, plugins.join(to))?;
-    while Registry::plugins(runtime).iter().all(|status| status.source != to) {
+    let in_use = |status: &PluginStatus| status.source == to && status.state == PluginState::Active;
+    while !Registry::plugins(runtime).iter().any(in_use) {
         tokio::time::sleep(Duration::from_micros(200)).await;
         if started.elapsed() > Duration::from_secs(60) {
             return Err("it was not taken up".into());
