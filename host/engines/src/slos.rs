@@ -27,8 +27,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 use tracing::warn;
 
-/// The first calculation of a new host comes before its first sample: the second one must not be long in coming.
 const EVERY: Span = Span::from_secs(5);
+/// The first calculation of a new host comes before its first sample: until there is one, the next must not be long in coming.
+const EVERY_AT_FIRST: Span = Span::from_secs(1);
+/// What has no data after that is not waiting for its first sample.
+const AT_FIRST: Span = Span::from_secs(15);
 /// A status whose state stays the same is written this often; its figures in memory are those of the last calculation.
 const WRITE_EVERY: Span = Span::from_secs(60);
 
@@ -59,6 +62,8 @@ struct Objective {
     status: Option<SloStatus>,
     cache: Arc<Cache>,
     written: Option<Timestamp>,
+    /// While it waits for its first sample: since when.
+    new_since: Option<Timestamp>,
     /// One calculation at a time: each change is told once.
     turn: Arc<Semaphore>,
 }
@@ -110,13 +115,11 @@ impl Objectives {
                     None => (known.iter().find(|s| s.name == *name).cloned(), Arc::new(Semaphore::new(1))),
                 };
                 let cache = Arc::new(Cache::new(name));
-                state.insert(name.clone(), Objective { spec: spec.clone(), status, cache, written: None, turn });
+                let new_since = Some(self.context.now());
+                let objective = Objective { spec: spec.clone(), status, cache, written: None, new_since, turn };
+                state.insert(name.clone(), objective);
             });
-            let job = Calculate { objectives: self.clone(), name: name.clone() };
-            let spec = JobSpec { jitter: Span::from_secs(1), ..JobSpec::every(job_name(name), EVERY) };
-            if let Err(error) = self.context.scheduler.set(spec, Arc::new(job)) {
-                warn!(slo = name, %error, "an objective can't be scheduled");
-            }
+            self.schedule(name, EVERY_AT_FIRST);
         }
         for status in known.iter().filter(|status| !catalog.slos.contains_key(&status.name)) {
             self.context.scheduler.remove(&job_name(&status.name));
@@ -131,6 +134,32 @@ impl Objectives {
         }
         self.with(|state| state.retain(|name, _| catalog.slos.contains_key(name)));
         Ok(())
+    }
+
+    fn schedule(self: &Arc<Self>, name: &str, every: Span) {
+        let job = Calculate { objectives: self.clone(), name: name.to_owned() };
+        let jitter = Span::from_millis(every.as_millis() / 5);
+        let spec = JobSpec { jitter, ..JobSpec::every(job_name(name), every) };
+        if let Err(error) = self.context.scheduler.set(spec, Arc::new(job)) {
+            warn!(slo = name, %error, "an objective can't be scheduled");
+        }
+    }
+
+    /// Goes over to the usual interval when there is data, or none to be expected soon.
+    fn settle(self: &Arc<Self>, name: &str, now: Timestamp) {
+        let is_over = self.with(|state| {
+            let Some(objective) = state.get_mut(name) else { return false };
+            let Some(since) = objective.new_since else { return false };
+            let has_data = objective.status.as_ref().is_some_and(|status| status.state != SloState::NoData);
+            let is_over = has_data || now.since(since) >= AT_FIRST;
+            if is_over {
+                objective.new_since = None;
+            }
+            is_over
+        });
+        if is_over {
+            self.schedule(name, EVERY);
+        }
     }
 
     async fn evaluate(&self, name: &str) -> Result<(), Error> {
@@ -259,8 +288,10 @@ struct Calculate {
 
 #[async_trait]
 impl Job for Calculate {
-    async fn run(&self, _planned: Timestamp) -> Result<(), String> {
-        self.objectives.evaluate(&self.name).await.map_err(|error| error.to_string())
+    async fn run(&self, planned: Timestamp) -> Result<(), String> {
+        let result = self.objectives.evaluate(&self.name).await.map_err(|error| error.to_string());
+        self.objectives.settle(&self.name, planned);
+        result
     }
 }
 

@@ -2,9 +2,15 @@
 
 use crate::time::{Span, Timestamp};
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
+
+    /// How long until then; a real clock says it more exactly than in whole milliseconds.
+    fn until(&self, at: Timestamp) -> Duration {
+        at.since(self.now()).as_duration()
+    }
 }
 
 /// Time that stands still until it is moved: for tests and for trying a policy out.

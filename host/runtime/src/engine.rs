@@ -33,6 +33,9 @@ fn config() -> Config {
     config.cranelift_nan_canonicalization(true);
     config.relaxed_simd_deterministic(true);
     config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(8));
+    // Names of functions are enough to tell a trap; tables for debuggers would be a sixth of each artefact.
+    config.generate_address_map(false);
+    config.native_unwind_info(false);
     config
 }
 

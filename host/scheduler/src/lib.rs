@@ -8,6 +8,7 @@
 //! - `plan`: the timetable of one job, pure
 //! - `agenda`: all jobs, what is due, what was missed, who may run; pure, and generic over what a job is
 //! - `service`: the thin shell: one task that sleeps until something is due and spawns the runs
+//! - `alarm`: sleeps more exactly than tokio's timer
 //! - `timers`: ids that fall due at a moment
 //! - `clock`: the system's clock, the only place in Quarterdeck where time is read
 //!
@@ -48,6 +49,7 @@
 )]
 
 pub mod agenda;
+mod alarm;
 mod clock;
 mod error;
 pub mod plan;

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::agenda::{Agenda, Key, Start};
+use crate::alarm::Alarm;
 use crate::timers::{LONGEST_SLEEP, TimerQueue, Timers, timers};
 use async_trait::async_trait;
 use quarterdeck_model::Timestamp;
@@ -144,14 +145,15 @@ impl Shared {
 }
 
 async fn work(shared: Arc<Shared>) {
+    let alarm = Alarm::new();
     loop {
         let now = shared.clock.now();
         let (starts, wake) = shared.agenda(|agenda| (agenda.take_due(now), agenda.next_wake()));
         for start in starts {
             spawn(&shared, start);
         }
-        // Asked again: spawning took some time, and a sleep is rounded up to the next millisecond.
-        let sleep = wake.map_or(LONGEST_SLEEP, |wake| wake.since(shared.clock.now()).as_duration().min(LONGEST_SLEEP));
+        // Asked again: spawning took some time.
+        let sleep = wake.map_or(LONGEST_SLEEP, |wake| shared.clock.until(wake).min(LONGEST_SLEEP));
         if sleep == Duration::ZERO {
             tokio::task::yield_now().await;
             if shared.shutdown.is_cancelled() {
@@ -163,7 +165,7 @@ async fn work(shared: Arc<Shared>) {
             biased;
             () = shared.shutdown.cancelled() => return,
             () = shared.changed.notified() => {}
-            () = tokio::time::sleep(sleep) => {}
+            () = alarm.wait(sleep) => {}
         }
     }
 }

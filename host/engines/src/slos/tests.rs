@@ -1,5 +1,6 @@
 use super::*;
 use crate::testing::{Bench, Fake, START};
+use quarterdeck_model::domain::job::Schedule;
 use quarterdeck_model::plugin::Kind;
 use quarterdeck_model::series::{Selector, Series, SeriesData};
 use serde_json::{Value, json};
@@ -49,6 +50,26 @@ async fn an_objective_without_samples_is_neither_met_nor_breached() {
     assert_eq!(handle.get("api").unwrap().state, SloState::NoData);
     assert!(told(&bench).is_empty());
     assert!(matches!(handle.calculate("none").await, Err(Error::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn a_new_objective_is_calculated_each_second_until_its_first_sample_is_there() {
+    let interval = |bench: &Bench| bench.context.scheduler.get("slo/api").unwrap().spec.schedule;
+    for has_samples in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let (bench, _tasks, handle) = bench(folder.path(), &fake(), catalog(json!({})), START).await;
+        handle.calculate("api").await.unwrap();
+        handle.0.settle("api", bench.now());
+        assert_eq!(interval(&bench), Schedule::Every(EVERY_AT_FIRST));
+        if has_samples {
+            samples(&bench, 1, 1.0).await;
+        } else {
+            bench.advance(AT_FIRST);
+        }
+        handle.calculate("api").await.unwrap();
+        handle.0.settle("api", bench.now());
+        assert_eq!(interval(&bench), Schedule::Every(EVERY), "with samples: {has_samples}");
+    }
 }
 
 #[tokio::test]
