@@ -135,6 +135,12 @@ impl Base {
         Base { source: Source::default(), written, files: Vec::new(), main: None, unreadable: Vec::new() }
     }
 
+    /// Whether the files were the same when this was read, down to the places of what they say.
+    pub fn same_files(&self, other: &Base) -> bool {
+        (&self.written, &self.files, &self.main, &self.unreadable)
+            == (&other.written, &other.files, &other.main, &other.unreadable)
+    }
+
     /// The main file, where there was one.
     pub fn main_file(&self) -> Option<&Path> {
         self.main.as_deref()

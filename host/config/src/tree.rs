@@ -4,7 +4,7 @@ use crate::place::{Place, steps};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Node {
     /// Where the key stands; the value's place for what has none.
     pub(crate) key: Place,
@@ -12,7 +12,7 @@ pub(crate) struct Node {
     pub(crate) kind: Kind,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Kind {
     Scalar(Value),
     List(Vec<Node>),

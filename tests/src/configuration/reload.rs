@@ -35,6 +35,45 @@ async fn limits_of_events_and_the_log_change_while_it_runs_and_the_rest_is_told(
     assert_eq!(last, StatusCode::TOO_MANY_REQUESTS, "the new limit holds");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_written_while_the_daemon_starts_is_taken_up() {
+    let setup = Setup::new();
+    // All plugins are compiled: the start takes a while.
+    let cache = setup.folder.path().join("cache");
+    let setup = setup.variable("QUARTERDECK_CACHE_DIR", cache.to_str().unwrap());
+    let (token, rules) = (setup.data_dir().join("token"), setup.config_dir().join("instances"));
+    let starting = tokio::spawn(setup.start());
+    // It is made after the files were read, and before anything that takes long.
+    eventually("the token", SOON, async || token.is_file().then_some(())).await;
+    std::fs::create_dir_all(&rules).unwrap();
+    std::fs::write(rules.join("late.toml"), "[instances.\"log/late\"]\nplugin = \"log\"\n").unwrap();
+    let daemon = starting.await.unwrap();
+    eventually("the instance", SOON, async || {
+        daemon.items("/api/v1/instances").await.into_iter().find(|instance| instance["name"] == "log/late")
+    })
+    .await;
+    let versions = daemon.items("/api/v1/configuration/versions").await;
+    assert_eq!(versions.len(), 2, "the start's and this one: {versions:#?}");
+}
+
+#[tokio::test]
+async fn a_folder_of_objects_that_is_moved_away_is_noticed() {
+    let setup = Setup::new();
+    setup.write(
+        "rules/own.toml",
+        "detector = \"threshold/default\"\nselect = { metric = \"m\" }\nconfig = { raise = 1 }\n",
+    );
+    let daemon = setup.start().await;
+    let own = async || daemon.get("/api/v1/configuration").await["value"]["rules"].get("own").cloned();
+    assert!(own().await.is_some());
+    let versions = daemon.items("/api/v1/configuration/versions").await.len();
+    std::fs::rename(daemon.setup.config_dir().join("rules"), daemon.setup.folder.path().join("elsewhere")).unwrap();
+    eventually("the rule is gone", SOON, async || own().await.is_none().then_some(())).await;
+    std::fs::rename(daemon.setup.folder.path().join("elsewhere"), daemon.setup.config_dir().join("rules")).unwrap();
+    eventually("the rule is back", SOON, async || own().await).await;
+    assert_eq!(daemon.items("/api/v1/configuration/versions").await.len(), versions + 2);
+}
+
 #[tokio::test]
 async fn a_main_file_that_is_gone_changes_nothing_and_is_said() {
     let daemon = Setup::new().config("[storage]\nkeep-events = \"3days\"\n").start().await;

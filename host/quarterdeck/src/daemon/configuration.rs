@@ -161,6 +161,13 @@ impl Configuration {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
     }
 
+    /// Whether the files say something else than when they were last put in force, or can't be read.
+    pub(super) async fn files_differ(&self) -> bool {
+        let (global, dir, before) = (self.global.clone(), self.config_dir.clone(), self.current());
+        let same = move || load::read(&global, Some(dir)).is_ok_and(|base| base.same_files(&before.base));
+        !tokio::task::spawn_blocking(same).await.unwrap_or(false)
+    }
+
     /// Reads the files again. A bad one changes nothing, and neither does a main file that is gone.
     ///
     /// # Errors

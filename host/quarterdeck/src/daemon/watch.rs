@@ -1,6 +1,7 @@
 //! Watches the configuration folder, and reads it again when a file has changed.
 
 use super::configuration::Configuration;
+use notify::event::{EventKind, ModifyKind};
 use notify::{RecursiveMode, Watcher};
 use std::path::Path;
 use std::sync::Arc;
@@ -15,8 +16,9 @@ const SETTLE: Duration = Duration::from_millis(200);
 pub(super) async fn run(configuration: Arc<Configuration>, shutdown: CancellationToken) {
     let (changed, mut changes) = mpsc::channel::<()>(1);
     let folder = configuration.config_dir.clone();
+    let below = folder.clone();
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !event.kind.is_access() && event.paths.iter().any(|path| is_configuration(path))) {
+        if event.is_ok_and(|event| event.paths.iter().any(|path| matters(&below, event.kind, path))) {
             // A full channel already says it.
             let _ = changed.try_send(());
         }
@@ -29,6 +31,10 @@ pub(super) async fn run(configuration: Arc<Configuration>, shutdown: Cancellatio
             return;
         }
     };
+    // The files were read before anything else was made: what was changed since then gave no event.
+    if configuration.files_differ().await {
+        reload(&configuration).await;
+    }
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
@@ -36,13 +42,37 @@ pub(super) async fn run(configuration: Arc<Configuration>, shutdown: Cancellatio
         }
         tokio::time::sleep(SETTLE).await;
         while changes.try_recv().is_ok() {}
-        if let Err(problems) = configuration.reload_files("host").await {
-            error!("the changed configuration is not valid; the one before stays in force");
-            for problem in problems {
-                error!("{problem}");
-            }
+        reload(&configuration).await;
+    }
+}
+
+async fn reload(configuration: &Configuration) {
+    if let Err(problems) = configuration.reload_files("host").await {
+        error!("the changed configuration is not valid; the one before stays in force");
+        for problem in problems {
+            error!("{problem}");
         }
     }
+}
+
+fn matters(folder: &Path, kind: EventKind, path: &Path) -> bool {
+    match kind {
+        EventKind::Access(_) => false,
+        EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)) => {
+            is_configuration(path) || was_folder(folder, path)
+        }
+        _ => is_configuration(path),
+    }
+}
+
+/// Of what is gone nobody can ask whether it was a folder with objects: where one may stand, it counts as one.
+fn was_folder(folder: &Path, path: &Path) -> bool {
+    let names: Vec<_> = path.strip_prefix(folder).into_iter().flatten().map(|name| name.to_string_lossy()).collect();
+    let known = |name: &str| name == "environments" || quarterdeck_config::sections().any(|section| section == name);
+    names.len() <= 2
+        && names.first().is_some_and(|name| known(name))
+        && !names.iter().any(|name| name.starts_with('.'))
+        && path.extension().is_none()
 }
 
 /// A new folder counts too: what was written into it before it was watched gives no event of its own.
@@ -51,4 +81,41 @@ fn is_configuration(path: &Path) -> bool {
     let known =
         path.extension().is_some_and(|extension| extension == "toml" || extension == "yaml" || extension == "yml");
     !hidden && (known || path.is_dir())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use notify::event::{CreateKind, DataChange, RemoveKind, RenameMode};
+
+    #[test]
+    fn files_and_folders_of_the_configuration_matter_and_so_does_their_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        std::fs::create_dir_all(root.join("rules")).unwrap();
+        let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+        let moved = EventKind::Modify(ModifyKind::Name(RenameMode::From));
+        let removed = EventKind::Remove(RemoveKind::Folder);
+        let made = EventKind::Create(CreateKind::Any);
+        for (kind, path, wanted) in [
+            (written, "quarterdeck.toml", true),
+            (written, "rules/slow.yaml", true),
+            (written, "rules/.slow.yaml.swp", false),
+            (written, "plugins/a.wasm", false),
+            (made, "rules", true),
+            (made, "rules/4913", false),
+            // Gone: nothing says any more what it was.
+            (moved, "instances", true),
+            (moved, "instances/http-probe", true),
+            (removed, "slos", true),
+            (removed, "environments", true),
+            (removed, "rules/slow.toml", true),
+            (removed, "plugins", false),
+            (removed, "plugins/a.wasm", false),
+            (removed, "rules/.git", false),
+            (EventKind::Access(notify::event::AccessKind::Any), "rules", false),
+        ] {
+            assert_eq!(matters(root, kind, &root.join(path)), wanted, "{kind:?} {path}");
+        }
+    }
 }
