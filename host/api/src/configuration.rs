@@ -2,13 +2,14 @@
 
 use crate::problem::{Mistake, Problem};
 use async_trait::async_trait;
-use quarterdeck_config::{Difference, File};
+use quarterdeck_config::{Difference, File, parts};
 use quarterdeck_model::Timestamp;
-use quarterdeck_model::store::StoreError;
+use quarterdeck_model::store::{Document, Store, StoreError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 
 #[async_trait]
 pub trait Configuration: Send + Sync + 'static {
@@ -53,7 +54,7 @@ pub trait Configuration: Send + Sync + 'static {
 /// What is in force, beside its values.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Standing {
-    /// Id of the version.
+    /// Id of the version. Empty: it could not be kept, the log says why.
     pub version: String,
     /// `sha256:<64 hex>` of the values.
     pub digest: String,
@@ -124,7 +125,7 @@ impl IfMatch {
     }
 }
 
-/// A configuration that was in force. Every one is kept.
+/// A configuration that was in force. The newest ones are kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ConfigurationVersion")]
 pub struct Version {
@@ -143,6 +144,60 @@ pub struct Version {
 impl Version {
     pub const COLLECTION: &'static str = "configurations";
     pub const APPLIED: &'static str = "configuration.applied";
+
+    /// Reads a version with all of its values.
+    ///
+    /// # Errors
+    /// What keeps it from being read. `None`: there is none of that id (any more).
+    pub fn find(store: &dyn Store, id: &str) -> Result<Option<Self>, StoreError> {
+        if id.is_empty() || id.contains('\0') {
+            return Ok(None);
+        }
+        let Some(document) = store.get(Self::COLLECTION, id)? else { return Ok(None) };
+        let kept: Kept = document.decode()?;
+        let Some(value) = kept.value(store, &document)? else { return Ok(None) };
+        let Kept { digest, applied_at, principal, .. } = kept;
+        Ok(Some(Version { id: document.id, digest, applied_at, principal, value }))
+    }
+}
+
+/// A version as it stands in the store: its values may be larger than a document, and mostly are those of the version before. So
+/// they are kept in parts, which versions share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    pub digest: String,
+    pub applied_at: Timestamp,
+    pub principal: String,
+    /// Ids of the parts, in their order.
+    #[serde(default)]
+    pub parts: Vec<String>,
+    /// Instead of parts, in versions of older daemons.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Value>,
+}
+
+impl Kept {
+    /// Collection of the parts: `{"text": "..."}`, see [`parts`]. Their ids follow from their text.
+    pub const PARTS: &'static str = "configuration-parts";
+
+    /// `None`: the version has been forgotten meanwhile, and its parts with it.
+    fn value(&self, store: &dyn Store, of: &Document) -> Result<Option<Value>, StoreError> {
+        if let Some(value) = &self.value {
+            return Ok(Some(value.clone()));
+        }
+        let mut texts = Vec::with_capacity(self.parts.len());
+        for part in &self.parts {
+            let text =
+                store.get(Self::PARTS, part)?.and_then(|part| part.value.get("text")?.as_str().map(str::to_owned));
+            match text {
+                Some(text) => texts.push(Cow::Owned(text)),
+                None if store.get(Version::COLLECTION, &of.id)?.is_none() => return Ok(None),
+                None => return Err(StoreError::Corrupt(format!("part `{part}` of the configuration `{}`", of.id))),
+            }
+        }
+        let corrupt = |error| StoreError::Corrupt(format!("configuration `{}`: {error}", of.id));
+        parts::join(texts).map(Some).map_err(corrupt)
+    }
 }
 
 /// Collection of what the API has said about objects. Id: `<section>/<name>`.

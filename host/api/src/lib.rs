@@ -47,7 +47,9 @@ mod schema;
 mod security;
 mod server;
 
-pub use configuration::{Configuration, IfMatch, Object, Order, Refused, Restored, Said, Standing, Version, WORDS};
+pub use configuration::{
+    Configuration, IfMatch, Kept, Object, Order, Refused, Restored, Said, Standing, Version, WORDS,
+};
 pub use problem::{Mistake, Problem};
 pub use server::serve;
 

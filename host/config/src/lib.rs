@@ -15,7 +15,8 @@
 //! - `variables`: `QUARTERDECK_STORAGE__KEEP_EVENTS=3d` and flags as a layer
 //! - `shape`: the tree against the schema; `meaning`: what a schema can't say (names that must exist)
 //! - `resolve`: `{{host.url}}` and its like
-//! - `compare`: what is different between two versions; `export`: the effective configuration as files again
+//! - `compare`: what is different between two versions; `export`: the effective configuration as files again; `parts`: its text in
+//!   parts that versions share
 //!
 //! ```
 //! let loaded = quarterdeck_config::load(quarterdeck_config::Source::default()).expect("the built-in configuration is valid");
@@ -38,6 +39,7 @@ mod compare;
 mod export;
 mod layers;
 mod meaning;
+pub mod parts;
 mod place;
 mod problem;
 mod read;

@@ -1,10 +1,11 @@
 //! The configuration in force: loaded, checked against the plugins, applied in one step, kept.
 //!
 //! - `objects`: what the API says about single objects, over what the files say
-//! - `versions`: every applied version, and the way back to one
+//! - `versions`: the newest versions, and the way back to one; `kept`: how they stand in the store
 //! - `fit`: whether plugins take what is configured for them
 
 mod fit;
+mod kept;
 mod objects;
 mod versions;
 
@@ -23,7 +24,6 @@ use quarterdeck_model::domain::Catalog;
 use quarterdeck_model::id::IdSource;
 use quarterdeck_model::plugin::Registry;
 use quarterdeck_model::store::Store;
-use quarterdeck_model::transition::Transition;
 use quarterdeck_supervisor::{Allowed, Supervisor};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -64,7 +64,7 @@ pub(super) struct InForce {
     loaded: Loaded,
     /// What plugins don't take, and had to be lived with.
     unfit: Vec<Problem>,
-    /// Id under which it is kept.
+    /// Id under which it is kept. Empty where it could not be.
     version: String,
 }
 
@@ -127,20 +127,10 @@ impl Configuration {
         for problem in &unfit {
             error!("{problem}");
         }
-        let version = String::new();
-        let next = InForce { base, words, left_out, loaded, unfit, version };
-        let (next, transition) = self.numbered(next, "host");
-        if let Err(error) = self.store_version(transition).await {
-            warn!(%error, "the applied configuration could not be kept");
-        }
+        let mut next = InForce { base, words, left_out, loaded, unfit, version: String::new() };
+        next.version = self.keep_if_possible(&next, "host").await;
+        self.forget(&next, true).await;
         self.put_in_force(next).await;
-    }
-
-    async fn store_version(&self, transition: Transition) -> Result<(), quarterdeck_model::store::StoreError> {
-        if !transition.is_empty() {
-            self.store.commit(transition).await?;
-        }
-        Ok(())
     }
 
     /// Hands every part what is its own. Nothing of this can fail.
@@ -202,12 +192,8 @@ impl Configuration {
         let changed = before.loaded.digest != loaded.digest;
         let digest = loaded.digest.clone();
         let base = Arc::new(base);
-        let next = InForce { base, words, left_out, loaded, unfit: Vec::new(), version: before.version.clone() };
-        let (next, transition) = self.numbered(next, principal);
-        if let Err(error) = self.store_version(transition).await {
-            // Files must be able to mend what keeps the store from writing.
-            warn!(%error, "the applied configuration could not be kept");
-        }
+        let mut next = InForce { base, words, left_out, loaded, unfit: Vec::new(), version: String::new() };
+        next.version = self.keep_if_possible(&next, principal).await;
         self.put_in_force(next).await;
         if changed {
             info!(digest, "configuration applied");

@@ -1,8 +1,8 @@
-//! Versions of the configuration: every one that was in force.
+//! Versions of the configuration: the newest ones that were in force.
 
 use super::Routes;
 use crate::Api;
-use crate::configuration::{Restored, Version};
+use crate::configuration::{Kept, Restored, Version};
 use crate::extract::{At, Params};
 use crate::paging::{List, Order, Slice, Slicing, blocking, read};
 use crate::problem::Problem;
@@ -11,7 +11,7 @@ use axum::Json;
 use axum::extract::State;
 use quarterdeck_config::{Difference, compare};
 use quarterdeck_model::Timestamp;
-use quarterdeck_model::store::{Document, StoreError};
+use quarterdeck_model::store::Document;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::sync::Arc;
@@ -42,23 +42,16 @@ struct Differences {
     items: Vec<Difference>,
 }
 
-fn decode(document: &Document) -> Result<Version, StoreError> {
-    let mut version: Version = document.decode()?;
-    version.id.clone_from(&document.id);
-    Ok(version)
-}
-
 async fn find(api: &Api, id: String) -> Result<Version, Problem> {
     let store = Arc::clone(&api.options.store);
     blocking(move || {
-        let found = if id.is_empty() || id.contains('\0') { None } else { store.get(Version::COLLECTION, &id)? };
         let unknown = || Problem::not_found(format!("there is no version `{id}`; hint: list `configuration/versions`"));
-        Ok(decode(&found.ok_or_else(unknown)?)?)
+        Version::find(&*store, &id)?.ok_or_else(unknown)
     })
     .await
 }
 
-/// Versions, newest first.
+/// Versions, newest first. The newest 200 are kept; of those, the older ones as long as `storage.keep-ended` says.
 #[utoipa::path(get, path = "/configuration/versions", tag = "configuration", params(Slicing),
     responses((status = 200, description = "Versions.", body = ref(of::<List<VersionSummary>>()))))]
 async fn list_configuration_versions(
@@ -68,8 +61,8 @@ async fn list_configuration_versions(
     let (store, slice) = (Arc::clone(&api.options.store), Slice::of(&params)?);
     blocking(move || {
         let summary = |document: &Document| {
-            let Version { id, digest, applied_at, principal, .. } = decode(document)?;
-            Ok(Some(VersionSummary { id, digest, applied_at, principal }))
+            let Kept { digest, applied_at, principal, .. } = document.decode()?;
+            Ok(Some(VersionSummary { id: document.id.clone(), digest, applied_at, principal }))
         };
         read(&*store, Version::COLLECTION, Order::Newest, slice, summary, |_| true)
     })

@@ -6,7 +6,7 @@ use quarterdeck_config::{Base, Loaded, Problem, Word};
 use quarterdeck_model::store::{Page, Store};
 use quarterdeck_model::transition::{Expected, Transition};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tracing::{error, info};
 
@@ -67,41 +67,60 @@ pub(super) fn lay_what_fits(base: &Base, mut words: Vec<Word>) -> Option<(Loaded
     }
 }
 
+impl InForce {
+    /// What the API has said about each object, by section and name; and why it does not hold where it is left out.
+    fn said(&self) -> BTreeMap<(&str, &str), (&Word, Option<&String>)> {
+        let left_out = self.left_out.iter().map(|(word, reason)| (word, Some(reason)));
+        // Those in force last: where there are both, they are what counts.
+        let all = left_out.chain(self.words.iter().map(|word| (word, None)));
+        all.map(|(word, reason)| ((word.section.as_str(), word.name.as_str()), (word, reason))).collect()
+    }
+
+    fn object(&self, section: &str, name: &str, said: Option<(&Word, Option<&String>)>) -> Option<Object> {
+        let value = self.loaded.value.get(section).and_then(|objects| objects.get(name)).cloned();
+        if value.is_none() && said.is_none() {
+            return None;
+        }
+        let pointer = Word { section: section.to_owned(), name: name.to_owned(), value: None }.pointer();
+        Some(Object {
+            section: section.to_owned(),
+            name: name.to_owned(),
+            origin: value.as_ref().map(|_| self.loaded.place(&pointer)),
+            value,
+            api: said.map(|(word, _)| if word.value.is_some() { Said::Set } else { Said::Deleted }),
+            problem: said.and_then(|(_, reason)| reason.cloned()),
+        })
+    }
+}
+
 /// Every object that is in force, or that the API has said something about.
 pub(super) fn all(current: &InForce) -> Vec<Object> {
-    let mut names: BTreeSet<(String, String)> = BTreeSet::new();
+    let said = current.said();
+    let mut names: BTreeSet<(&str, &str)> = said.keys().copied().collect();
     for section in quarterdeck_config::sections() {
         let objects = current.loaded.value.get(section).and_then(Value::as_object);
-        names.extend(objects.into_iter().flatten().map(|(name, _)| (section.to_owned(), name.clone())));
+        names.extend(objects.into_iter().flatten().map(|(name, _)| (section, name.as_str())));
     }
-    let said = current.words.iter().chain(current.left_out.iter().map(|(word, _)| word));
-    names.extend(said.map(|word| (word.section.clone(), word.name.clone())));
-    let mut objects: Vec<Object> = names.iter().filter_map(|(section, name)| one(current, section, name)).collect();
+    let object = |object: (&str, &str)| current.object(object.0, object.1, said.get(&object).copied());
+    let mut objects: Vec<Object> =
+        names.into_iter().filter(|(section, _)| is_section(section)).filter_map(object).collect();
     // As lists are walked: by the whole key.
-    objects.sort_by_key(|object| format!("{}/{}", object.section, object.name));
+    objects.sort_by_cached_key(|object| format!("{}/{}", object.section, object.name));
     objects
 }
 
 pub(super) fn one(current: &InForce, section: &str, name: &str) -> Option<Object> {
-    if !quarterdeck_config::sections().any(|known| known == section) {
+    if !is_section(section) {
         return None;
     }
-    let is_it = |word: &Word| word.section == section && word.name == name;
-    let value = current.loaded.value.get(section).and_then(|objects| objects.get(name)).cloned();
-    let left_out = current.left_out.iter().find(|(word, _)| is_it(word));
-    let word = current.words.iter().find(|word| is_it(word)).or(left_out.map(|(word, _)| word));
-    if value.is_none() && word.is_none() {
-        return None;
-    }
-    let pointer = Word { section: section.to_owned(), name: name.to_owned(), value: None }.pointer();
-    Some(Object {
-        section: section.to_owned(),
-        name: name.to_owned(),
-        origin: value.as_ref().map(|_| current.loaded.place(&pointer)),
-        value,
-        api: word.map(|word| if word.value.is_some() { Said::Set } else { Said::Deleted }),
-        problem: left_out.map(|(_, reason)| reason.clone()),
-    })
+    let is_it = |word: &&Word| word.section == section && word.name == name;
+    let left_out = current.left_out.iter().map(|(word, reason)| (word, Some(reason))).find(|(word, _)| is_it(word));
+    let said = current.words.iter().find(is_it).map(|word| (word, None)).or(left_out);
+    current.object(section, name, said)
+}
+
+fn is_section(section: &str) -> bool {
+    quarterdeck_config::sections().any(|known| known == section)
 }
 
 impl Configuration {
@@ -114,7 +133,7 @@ impl Configuration {
     ) -> Result<(), Refused> {
         let _one = self.changing.lock().await;
         let current = self.current();
-        if !quarterdeck_config::sections().any(|known| known == section) {
+        if !is_section(section) {
             let known: Vec<&str> = quarterdeck_config::sections().collect();
             let detail = format!("there is no section `{section}`; hint: there are {}", known.join(", "));
             return Err(Refused::Invalid(vec![Mistake { path: String::new(), detail }]));
@@ -157,10 +176,9 @@ impl Configuration {
             return Err(Refused::Invalid(mistakes(fresh)));
         }
         let base = Arc::clone(&current.base);
-        let next = InForce { base, words, left_out, loaded, unfit, version: current.version.clone() };
-        let (next, mut transition) = self.numbered(next, PRINCIPAL);
-        transition.absorb(self.changed_words(current, &next));
-        self.store_version(transition).await.map_err(Refused::Store)?;
+        let mut next = InForce { base, words, left_out, loaded, unfit, version: String::new() };
+        let said = self.changed_words(current, &next);
+        next.version = self.keep(&next, PRINCIPAL, said).await.map_err(Refused::Store)?;
         let digest = next.loaded.digest.clone();
         self.put_in_force(next).await;
         info!(digest, "configuration applied, as the API said");
@@ -169,20 +187,17 @@ impl Configuration {
 
     /// The documents that make the store keep what `next` is made of.
     fn changed_words(&self, current: &InForce, next: &InForce) -> Transition {
-        fn every(state: &InForce) -> impl Iterator<Item = &Word> {
-            state.words.iter().chain(state.left_out.iter().map(|(word, _)| word))
-        }
-        let id = |word: &Word| format!("{}/{}", word.section, word.name);
+        let (old, new) = (current.said(), next.said());
+        let id = |(section, name): &(&str, &str)| format!("{section}/{name}");
         let mut transition = Transition::new();
-        for word in every(next).filter(|word| !every(current).any(|old| old == *word)) {
-            let value = json!({"value": word.value, "principal": PRINCIPAL, "at": self.clock.now()});
-            transition = transition.put(WORDS, &id(word), Expected::Any, value);
-        }
-        for word in every(current) {
-            let stays = every(next).any(|new| new.section == word.section && new.name == word.name);
-            if !stays {
-                transition = transition.delete(WORDS, &id(word), Expected::Any);
+        for (object, (word, _)) in &new {
+            if old.get(object).is_none_or(|(before, _)| before != word) {
+                let value = json!({"value": word.value, "principal": PRINCIPAL, "at": self.clock.now()});
+                transition = transition.put(WORDS, &id(object), Expected::Any, value);
             }
+        }
+        for object in old.keys().filter(|object| !new.contains_key(*object)) {
+            transition = transition.delete(WORDS, &id(object), Expected::Any);
         }
         transition
     }

@@ -1,49 +1,49 @@
-//! Every applied version is kept; objects can be made again what they were in one.
+//! The newest versions are kept; objects can be made again what they were in one.
 
+use super::kept::Keeper;
 use super::{Configuration, InForce, load};
 use quarterdeck_api::{Refused, Restored, Version};
 use quarterdeck_config::{Word, compare};
-use quarterdeck_model::event::Event;
-use quarterdeck_model::store::Page;
-use quarterdeck_model::transition::{Expected, Transition};
-use serde_json::{Value, json};
+use quarterdeck_model::store::StoreError;
+use quarterdeck_model::transition::Transition;
+use serde_json::Value;
+use tracing::warn;
 
 impl Configuration {
-    /// Numbers what is about to be in force, and gives the record that keeps it: an empty one if it is the version that was kept
-    /// last.
-    pub(super) fn numbered(&self, mut next: InForce, principal: &str) -> (InForce, Transition) {
-        let newest = self.store.list(Version::COLLECTION, &Page::newest(1)).unwrap_or_default();
-        let same = newest.into_iter().find(|document| document.value.get("digest") == Some(&json!(next.loaded.digest)));
-        if let Some(document) = same {
-            next.version = document.id;
-            return (next, Transition::new());
+    fn keeper(&self) -> Keeper<'_> {
+        Keeper { store: &*self.store, clock: &*self.clock, ids: &self.ids }
+    }
+
+    /// Keeps what is about to be in force, and `also` in the same record. Returns the id of the version.
+    pub(super) async fn keep(&self, next: &InForce, principal: &str, also: Transition) -> Result<String, StoreError> {
+        let version = self.keeper().keep(&next.loaded.digest, &next.loaded.value, principal, also).await?;
+        self.forget(next, false).await;
+        Ok(version)
+    }
+
+    /// Like [`Configuration::keep`], where what can't be kept holds all the same: files must be able to mend what keeps the store
+    /// from writing.
+    pub(super) async fn keep_if_possible(&self, next: &InForce, principal: &str) -> String {
+        self.keep(next, principal, Transition::new()).await.unwrap_or_else(|error| {
+            warn!(%error, "the applied configuration could not be kept");
+            String::new()
+        })
+    }
+
+    /// Forgets old versions; `strays`: and what a write that was cut short has left.
+    pub(super) async fn forget(&self, current: &InForce, strays: bool) {
+        let keep = current.loaded.settings.storage.keep_ended;
+        if let Err(error) = self.keeper().forget(keep, strays).await {
+            warn!(%error, "old versions of the configuration could not be forgotten");
         }
-        let now = self.clock.now();
-        let event = Event::new(&self.ids, now, Version::APPLIED, "").principal(principal);
-        // A version and the event that tells of it share their number.
-        let id = event.id.as_str().replace("evt_", "cfg_");
-        let mut event = event.data(json!({"digest": next.loaded.digest}));
-        event.subject.clone_from(&id);
-        let version = json!({
-            "id": id,
-            "digest": next.loaded.digest,
-            "applied_at": now,
-            "principal": principal,
-            "value": next.loaded.value,
-        });
-        let transition = Transition::new().put(Version::COLLECTION, &id, Expected::Any, version).event(event);
-        next.version = id;
-        (next, transition)
     }
 
     /// Finds the words that make every object what it was in the version: none where the files say it, the whole object where they
     /// say something else, a deletion where there was none.
     pub(super) async fn restore_version(&self, id: &str) -> Result<Restored, Refused> {
         let _one = self.changing.lock().await;
-        let named = !id.is_empty() && !id.contains('\0');
-        let found = if named { self.store.get(Version::COLLECTION, id).map_err(Refused::Store)? } else { None };
         let unknown = || Refused::Unknown(format!("there is no version `{id}`"));
-        let version: Version = found.ok_or_else(unknown)?.decode().map_err(Refused::Store)?;
+        let version = Version::find(&*self.store, id).map_err(Refused::Store)?.ok_or_else(unknown)?;
         let current = self.current();
         let below = load::lay(&current.base, &[]).map_err(|problems| super::Invalid::from(problems).0)?;
         let objects =
