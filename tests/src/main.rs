@@ -30,6 +30,7 @@ mod incidents;
 mod kills;
 mod monitoring;
 mod outside;
+mod reads;
 mod rolling;
 mod runbooks;
 mod stop;

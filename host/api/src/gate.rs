@@ -33,7 +33,7 @@ fn admit(api: &Api, request: &Request, route: Option<&str>) -> Result<(), Proble
     let headers = request.headers();
     let host = security::check_host(headers, request.uri(), &api.options.allowed_hosts)?;
     security::check_origin(headers, &host)?;
-    if security::needs_token(request.method(), request.uri(), headers, &host) {
+    if security::needs_token(request.method(), request.uri(), headers, &host, api.options.reads_need_token) {
         security::check_token(headers, api.options.token.as_deref())?;
     }
     check_parameters(request, route)

@@ -87,6 +87,8 @@ pub struct Options {
     pub token: Option<String>,
     /// Names by which this host may be reached, beside loopback ones; with or without a port.
     pub allowed_hosts: Vec<String>,
+    /// Reading needs the token under loopback names, too: a proxy may be in front.
+    pub reads_need_token: bool,
     /// Bytes of a request's body. See [`BODY_LIMIT`].
     pub body_limit: usize,
     /// Events that wait for a slow stream. See [`STREAM_BUFFER`]. A change holds for streams that begin later.

@@ -51,10 +51,16 @@ pub(crate) fn check_origin(headers: &HeaderMap, host: &Authority) -> Result<(), 
 const FORWARDED: [&str; 5] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"];
 
 /// What changes anything needs the token. Reading is free to those who sit at this machine; under any other name, or through a
-/// proxy, it needs the token as well. `/healthz` says no more than that there is a host.
-pub(crate) fn needs_token(method: &Method, uri: &Uri, headers: &HeaderMap, host: &Authority) -> bool {
+/// proxy that says so, it needs the token as well. Not every proxy says so: with one, `reads` has to be set, and nothing but the two
+/// pages that tell how the host is are free. `/healthz` says no more than that there is one.
+pub(crate) fn needs_token(method: &Method, uri: &Uri, headers: &HeaderMap, host: &Authority, reads: bool) -> bool {
     let here = is_loopback(host.host()) && !FORWARDED.iter().any(|name| headers.contains_key(*name));
-    !method.is_safe() || !(here || uri.path() == "/healthz")
+    let free = match uri.path() {
+        "/healthz" => true,
+        "/readyz" => here,
+        _ => here && !reads,
+    };
+    !(method.is_safe() && free)
 }
 
 pub(crate) fn check_token(headers: &HeaderMap, token: Option<&str>) -> Result<(), Problem> {
@@ -66,7 +72,8 @@ pub(crate) fn check_token(headers: &HeaderMap, token: Option<&str>) -> Result<()
             "the token is not this host's; hint: read it anew from the file that the daemon named at its start",
         )),
         None => Err(Problem::unauthorized(
-            "what changes anything needs the token, and so does reading from elsewhere; hint: send `Authorization: Bearer <token>`, \
+            "what changes anything needs the token, and so does reading from elsewhere, or anywhere once `api.allowed-hosts` or \
+             `api.reads-need-token` is set; hint: send `Authorization: Bearer <token>`, \
              the daemon names its file at its start",
         )),
     }
@@ -164,7 +171,7 @@ mod tests {
     #[test]
     fn reading_is_free_at_this_machine_only() {
         let needs = |method: Method, path: &'static str, name: &str, more: &[(HeaderName, &str)]| {
-            needs_token(&method, &Uri::from_static(path), &headers(more), &host(name).unwrap())
+            needs_token(&method, &Uri::from_static(path), &headers(more), &host(name).unwrap(), false)
         };
         for method in [Method::POST, Method::DELETE, Method::PUT, Method::PATCH] {
             assert!(needs(method, "/healthz", "localhost", &[]));
@@ -178,5 +185,22 @@ mod tests {
         for name in FORWARDED.map(HeaderName::from_static) {
             assert!(needs(Method::GET, "/readyz", "127.0.0.1:7700", &[(name.clone(), "10.0.0.9")]), "{name}");
         }
+    }
+
+    #[test]
+    fn reading_needs_the_token_at_this_machine_too_where_it_is_set() {
+        let needs = |path: &'static str| {
+            needs_token(
+                &Method::GET,
+                &Uri::from_static(path),
+                &HeaderMap::new(),
+                &host("127.0.0.1:7700").unwrap(),
+                true,
+            )
+        };
+        for path in ["/", "/metrics", "/api/v1/status", "/api/v1/openapi.json"] {
+            assert!(needs(path), "{path}");
+        }
+        assert!(!needs("/healthz") && !needs("/readyz"));
     }
 }

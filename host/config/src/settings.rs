@@ -199,13 +199,24 @@ impl Default for EventSettings {
 pub struct ApiSettings {
     /// Larger bodies of requests are refused.
     pub body_limit_bytes: u64,
-    /// Names by which the API may be reached, beside the loopback names. By these, reading needs the token as well.
+    /// Names by which the API may be reached, beside the loopback names. With any, reading needs the token.
     pub allowed_hosts: Vec<String>,
+    /// Whether reading needs the token as well, not only changing; `allowed-hosts` makes it so, too. A proxy on this machine may ask
+    /// as a program of this machine would, so with one in front this has to hold.
+    pub reads_need_token: bool,
+}
+
+impl ApiSettings {
+    /// Whether reading needs the token. A host that has other names stands behind a proxy, and whether that passes a name on can't be
+    /// told from a request.
+    pub fn reading_needs_token(&self) -> bool {
+        self.reads_need_token || !self.allowed_hosts.is_empty()
+    }
 }
 
 impl Default for ApiSettings {
     fn default() -> Self {
-        ApiSettings { body_limit_bytes: 1 << 20, allowed_hosts: Vec::new() }
+        ApiSettings { body_limit_bytes: 1 << 20, allowed_hosts: Vec::new(), reads_need_token: false }
     }
 }
 

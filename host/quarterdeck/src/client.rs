@@ -169,12 +169,11 @@ impl Client {
     /// The event stream behind an offset; lines come as they are sent.
     pub(crate) async fn stream(&self, path: &str, query: &[(&str, String)], last: &str) -> Result<reqwest::Response> {
         let request = self.request(Method::GET, path, query).header("Last-Event-ID", last);
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let response = self.send(true, request).await.map_err(|error| self.unreachable(&error))?;
         if response.status().is_success() { Ok(response) } else { Err(problem(response).await) }
     }
 
     fn request(&self, method: Method, path: &str, query: &[(&str, String)]) -> reqwest::RequestBuilder {
-        let reads = method == Method::GET;
         let mut url = format!("{}{path}", self.base);
         for (index, (name, value)) in query.iter().enumerate() {
             url.push(if index == 0 { '?' } else { '&' });
@@ -182,20 +181,28 @@ impl Client {
             url.push('=');
             url.push_str(&escape(value));
         }
-        let request = self.http.request(method, url);
-        // Reading is free at this machine: the token goes only where it is needed.
-        match &self.token {
-            Some(token) if !(reads && self.here) => request.bearer_auth(token),
-            _ => request,
+        self.http.request(method, url)
+    }
+
+    /// Reading is mostly free at this machine: the token goes only where it is needed.
+    async fn send(&self, reads: bool, request: reqwest::RequestBuilder) -> reqwest::Result<reqwest::Response> {
+        let Some(token) = &self.token else { return request.send().await };
+        match request.try_clone().filter(|_| reads && self.here) {
+            None => request.bearer_auth(token).send().await,
+            Some(without) => match without.send().await? {
+                refused if refused.status() == StatusCode::UNAUTHORIZED => request.bearer_auth(token).send().await,
+                response => Ok(response),
+            },
         }
     }
 
     async fn call(&self, method: Method, path: &str, query: &[(&str, String)], body: Option<&Value>) -> Result<Value> {
+        let reads = method == Method::GET;
         let mut request = self.request(method, path, query).timeout(std::time::Duration::from_secs(60));
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let response = self.send(reads, request).await.map_err(|error| self.unreachable(&error))?;
         match response.status() {
             StatusCode::NO_CONTENT => Ok(Value::Null),
             status if status.is_success() => response.json().await.context("failed to read the daemon's answer"),

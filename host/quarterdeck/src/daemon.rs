@@ -89,7 +89,8 @@ fn check_address(listen: SocketAddr) -> Result<()> {
     }
     Err(anyhow!(
         "{listen} is not a loopback address, and TLS with tokens for everything is not there yet\n\
-         hint: listen on 127.0.0.1 and put a proxy that terminates TLS in front"
+         hint: listen on 127.0.0.1, put a proxy that terminates TLS in front, and set its name in [api] `allowed-hosts`, with which \
+         reading needs the token (or `reads-need-token`); the proxy has to pass the name on: in nginx, `proxy_set_header Host $host;`"
     ))
 }
 
@@ -222,6 +223,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
         version: env!("CARGO_PKG_VERSION"),
         token: Some(token),
         allowed_hosts: settings.api.allowed_hosts.clone(),
+        reads_need_token: settings.api.reading_needs_token(),
         body_limit: usize::try_from(settings.api.body_limit_bytes).unwrap_or(usize::MAX),
         stream_buffer,
         configuration: configuration.clone(),

@@ -139,7 +139,8 @@ impl Daemon {
             tokio::time::sleep(Duration::from_millis(10)).await;
         };
         let token = std::fs::read_to_string(setup.data_dir().join("token")).unwrap().trim().to_owned();
-        let document = http.get(format!("{url}/api/v1/openapi.json")).send().await.unwrap().json().await.unwrap();
+        let document = http.get(format!("{url}/api/v1/openapi.json")).bearer_auth(&token);
+        let document = document.send().await.unwrap().json().await.unwrap();
         Daemon { child, url, token, contract: Contract::new(document), http, setup }
     }
 

@@ -118,6 +118,7 @@ pub(crate) async fn deck_over(kept: Vec<Kept>, catalog: Catalog, change: impl Fn
         version: "0.0.0",
         token: Some(TOKEN.to_owned()),
         allowed_hosts: vec!["deck.example".to_owned()],
+        reads_need_token: false,
         body_limit: BODY_LIMIT,
         stream_buffer: Arc::new(16.into()),
         stall: Span::from_millis(200),
