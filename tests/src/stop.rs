@@ -89,6 +89,46 @@ async fn what_does_not_end_within_a_stop_goes_on_at_the_next_start() {
     assert_eq!(ended(&daemon, "/api/v1/scans", &again).await["state"], "succeeded");
 }
 
+/// What hangs in one part takes nothing from the others: no more work begins, and the store is closed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_hangs_holds_up_neither_the_flows_nor_the_store() {
+    let target = Receiver::start().await;
+    let (setup, url) = (setup(&target), target.url());
+    let step = |name: &str| {
+        format!(
+            "[[steps]]\nname = \"{name}\"\naction = \"http/step\"\nidempotent = false\n\
+             with = {{ url = \"{url}/{name}\", method = \"POST\", timeout-seconds = 20 }}\n"
+        )
+    };
+    setup.write("runbooks/two.toml", &format!("title = \"Two\"\n{}{}", step("first"), step("second")));
+    let hangs = format!(
+        "plugin = \"http-probe\"\nevery = \"500ms\"\nconfig = {{ url = \"{url}/hangs\", timeout-ms = 20000 }}\n\
+         grants.http = [\"{url}\"]\nlimits.deadline = \"25s\"\n"
+    );
+    setup.write("instances/http-probe/hangs.toml", &hangs);
+    let daemon = setup.start().await;
+    target.hold("/");
+    let run = daemon.post("/api/v1/runs", &json!({"runbook": "two"})).await["id"].as_str().unwrap().to_owned();
+    eventually("both in flight", SOON, async || {
+        ["/first", "/hangs"].iter().all(|path| !asked(&target, path).is_empty()).then_some(())
+    })
+    .await;
+    let stopping = tokio::task::spawn_blocking(move || daemon.stop());
+    // The step's answer comes when the stop is under way; the collector's never does.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    target.hold("/hangs");
+    let (setup, took, well) = stopping.await.unwrap();
+    let log = setup.log();
+    assert!(well && took < AT_MOST, "took {took:?}\n{log}");
+    assert!(log.contains("the store is closed"), "{log}");
+    assert_eq!(asked(&target, "/second").len(), 0, "nothing begins during a stop");
+    target.release();
+    let daemon = setup.start().await;
+    let run = ended(&daemon, "/api/v1/runs", &run).await;
+    assert_eq!(run["state"], "succeeded", "{run:#}");
+    assert_eq!((asked(&target, "/first").len(), asked(&target, "/second").len()), (1, 1), "each once");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_ends_within_a_stop_is_written_down_and_not_done_again() {
     let target = Receiver::start().await;

@@ -68,7 +68,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 /// How long [`Engines::stop`] waits for calls in flight.
-const STOP_WITHIN: Duration = Duration::from_secs(4);
+/// A little longer than the outbox waits for its own.
+const STOP_WITHIN: Duration = Duration::from_millis(3_100);
 
 pub struct Options {
     pub store: Arc<dyn Store>,

@@ -39,8 +39,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-/// A stop takes no longer; what is not finished goes on at the next start.
-const STOP_WITHIN: Duration = Duration::from_millis(4_500);
+// A stop takes no longer than these three together. What is not finished goes on at the next start.
+
+/// What is in flight may end by itself: requests, jobs, effects. A little longer than each part takes for its own.
+const IN_FLIGHT: Duration = Duration::from_millis(3_200);
+/// Then calls of plugins are cut off.
+const CUT_OFF: Duration = Duration::from_millis(600);
+/// Then the store is closed, whatever else has or has not ended.
+const CLOSE: Duration = Duration::from_millis(800);
 
 /// One TLS implementation for the whole process. Calling it again does nothing.
 pub(crate) fn install_crypto() {
@@ -158,11 +164,8 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
             info!("asked to stop during the start");
             scheduling.cancel();
             running.cancel();
-            let stop = async {
-                scheduler.drained().await;
-                database.close().await;
-            };
-            let _ = tokio::time::timeout(STOP_WITHIN, stop).await;
+            let _ = tokio::time::timeout(IN_FLIGHT, scheduler.drained()).await;
+            close(&database).await;
             return Ok(());
         }
     };
@@ -240,21 +243,28 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
     let reason = until_the_end(signals, &database, &engines, &configuration).await?;
     info!(reason = reason.as_deref().unwrap_or("asked to"), "stopping");
     folders.withdraw();
-    let stop = async {
-        accepting.cancel();
-        let _ = server.await;
-        let _ = watcher.await;
-        scheduling.cancel();
-        scheduler.drained().await;
-        engines.stop().await;
-        running.cancel();
-        runtime.shutdown(Duration::from_secs(1)).await;
-        database.close().await;
+    // From here on nothing new begins, in any part.
+    accepting.cancel();
+    scheduling.cancel();
+    let in_flight = async {
+        let _ = tokio::join!(server, watcher, scheduler.drained(), engines.stop());
     };
-    if tokio::time::timeout(STOP_WITHIN, stop).await.is_err() {
-        error!(within = ?STOP_WITHIN, "not everything ended in time; what was in flight goes on at the next start");
+    if tokio::time::timeout(IN_FLIGHT, in_flight).await.is_err() {
+        warn!(within = ?IN_FLIGHT, "not everything ended in time; what was in flight is cut off, and goes on at the next start");
     }
+    running.cancel();
+    if tokio::time::timeout(CUT_OFF, runtime.shutdown(CUT_OFF / 2)).await.is_err() {
+        error!(within = ?CUT_OFF, "calls of plugins could not be cut off in time");
+    }
+    close(&database).await;
     reason.map_or(Ok(()), |reason| Err(anyhow!(reason)))
+}
+
+async fn close(database: &Database) {
+    match tokio::time::timeout(CLOSE, database.close()).await {
+        Ok(()) => info!("the store is closed"),
+        Err(_) => error!(within = ?CLOSE, "the store could not be closed in time; what was acknowledged is safe"),
+    }
 }
 
 fn producer_limits(settings: &Settings) -> quarterdeck_bus::Options {
