@@ -293,7 +293,16 @@ fn init_writes_a_configuration_that_is_valid_and_is_not_written_over() {
     let setup = Setup::new();
     let folder = setup.folder.path().join("fresh");
     let folder = folder.to_str().unwrap();
-    assert!(setup.run(&["init", folder]).status.success());
+    let own = setup.data_dir().join("config/rules");
+    std::fs::create_dir_all(&own).unwrap();
+    std::fs::write(own.join("own.toml"), "").unwrap();
+    std::fs::create_dir_all(setup.data_dir().join("plugins")).unwrap();
+    std::fs::write(setup.data_dir().join("plugins/own.wasm"), "").unwrap();
+    let output = setup.run(&["init", folder]);
+    assert!(output.status.success());
+    let said = text(&output.stderr);
+    assert!(said.contains("data/config is not read"), "the set-up before is told of: {said}");
+    assert!(!said.contains("data/plugins"), "its plugins stay in use: {said}");
     let check = setup.run(&["config", "check", "--config-dir", folder]);
     assert!(check.status.success(), "{}", text(&check.stderr));
     let again = setup.run(&["init", folder]);

@@ -1,6 +1,7 @@
 //! The daemon: every part is made here, handed to those above it, and ended in the opposite order.
 
 mod configuration;
+mod elsewhere;
 mod folders;
 mod load;
 mod log;
@@ -13,6 +14,7 @@ use crate::arguments::{Arguments, Global};
 use crate::output::print_line;
 use anyhow::{Context, Result, anyhow};
 use configuration::Configuration;
+pub(crate) use elsewhere::unread;
 use folders::Folders;
 pub(crate) use load::load_configuration;
 pub(crate) use offline::unfit_offline;
@@ -142,6 +144,9 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
     let plugins_dir = settings.plugins_folder(Some(&config_dir));
     std::fs::create_dir_all(&plugins_dir)
         .with_context(|| format!("failed to make the plugins folder {}", plugins_dir.display()))?;
+    for unread in unread(global, &config_dir, &plugins_dir, &folders.data) {
+        warn!("{unread}");
+    }
     let signs = vitals::Signs::new(store.clone());
     let starting = start_runtime(Parts {
         settings: &settings,

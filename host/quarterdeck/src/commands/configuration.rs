@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Writes the annotated default, and never over a file that is there.
-pub(super) fn init(folder: &Path) -> Result<ExitCode> {
-    std::fs::create_dir_all(folder.join("plugins")).with_context(|| format!("failed to make {}", folder.display()))?;
+/// Writes the annotated default, and never over a file that is there. A folder for plugins is not made: the daemon would look there,
+/// and no more into the one of its data folder.
+pub(super) fn init(global: &Global, folder: &Path) -> Result<ExitCode> {
+    std::fs::create_dir_all(folder).with_context(|| format!("failed to make {}", folder.display()))?;
     let path = folder.join("quarterdeck.toml");
     if path.exists() {
         bail!("{} is there already; hint: name another folder", path.display());
@@ -23,6 +24,13 @@ pub(super) fn init(folder: &Path) -> Result<ExitCode> {
         .with_context(|| format!("failed to write {}", path.display()))?;
     print_line(&format!("wrote {}", path.display()));
     print_line(&format!("start with: quarterdeck run --config-dir {}", folder.display()));
+    if let Ok(data) = crate::client::default_data_dir(global) {
+        let beside = folder.join("plugins");
+        let plugins = if beside.is_dir() { beside } else { data.join("plugins") };
+        for unread in crate::daemon::unread(global, folder, &plugins, &data) {
+            eprintln!("warning: {unread}");
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 

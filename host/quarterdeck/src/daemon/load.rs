@@ -19,15 +19,17 @@ const OWN_VARIABLES: [&str; 9] = [
 
 /// `--config-dir`, else the first of the usual places that holds a `quarterdeck.toml`, else `config` in the data folder.
 pub(crate) fn config_dir(global: &Global) -> Option<PathBuf> {
-    let usual = || {
-        let home = std::env::var_os("XDG_CONFIG_HOME")
-            .map(PathBuf::from)
-            .or_else(|| std::env::home_dir().map(|home| home.join(".config")));
-        let places = [home.map(|home| home.join("quarterdeck")), Some(PathBuf::from("/etc/quarterdeck"))];
-        places.into_iter().flatten().find(|place| place.join("quarterdeck.toml").is_file())
-    };
+    let usual = || usual_places().find(|place| place.join("quarterdeck.toml").is_file());
     let last = || crate::client::default_data_dir(global).ok().map(|data| data.join("config"));
     global.config_dir.clone().or_else(usual).or_else(last)
+}
+
+/// Where a configuration may stand without being named.
+pub(super) fn usual_places() -> impl Iterator<Item = PathBuf> {
+    let home = std::env::var_os("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::home_dir().map(|home| home.join(".config")));
+    [home.map(|home| home.join("quarterdeck")), Some(PathBuf::from("/etc/quarterdeck"))].into_iter().flatten()
 }
 
 /// All layers, as this invocation names them; without what the API has said to a daemon.
