@@ -73,7 +73,7 @@ impl Handle {
         self.rules.acknowledge(fingerprint, asked.into()).await
     }
 
-    /// Takes in samples that were sent to the host. Visible to readers on return, durable within a second.
+    /// Takes in samples that were sent to the host. Visible to readers, and durable, on return.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a malformed name or label, and the store's.

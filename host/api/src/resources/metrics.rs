@@ -188,10 +188,10 @@ fn thin(series: SeriesData, from: Timestamp, step: Option<Span>) -> SeriesRange 
     kept
 }
 
-/// Keeps samples that come from elsewhere. Readable at once, on the disk within a second.
+/// Keeps samples that come from elsewhere. Answers when they can be read, and are on the disk.
 #[utoipa::path(post, path = "/metrics", tag = "metrics",
     request_body(content = ref(taken::<Push>()), content_type = "application/json"),
-    responses((status = 202, description = "They are readable.", body = ref(of::<Pushed>())),
+    responses((status = 202, description = "They are kept.", body = ref(of::<Pushed>())),
         (status = 429, description = "More comes in than the disk takes.")))]
 async fn push_samples(
     State(api): State<Arc<Api>>,
