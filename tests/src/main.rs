@@ -29,6 +29,7 @@ mod hot_reload;
 mod incidents;
 mod kills;
 mod monitoring;
+mod notifiers;
 mod outside;
 mod reads;
 mod rolling;

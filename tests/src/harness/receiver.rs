@@ -4,9 +4,12 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 use tokio::sync::watch;
 
 #[derive(Clone)]
@@ -14,6 +17,7 @@ pub(crate) struct Received {
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    pub(crate) at: Instant,
 }
 
 impl Received {
@@ -32,6 +36,8 @@ pub(crate) struct Receiver {
 struct Shared {
     received: Arc<Mutex<Vec<Received>>>,
     status: Arc<AtomicU16>,
+    /// What the next requests are answered with, before `status` holds: status and `Retry-After`.
+    next: Arc<Mutex<VecDeque<(u16, Option<u32>)>>>,
     /// Paths that begin so are answered only when it is empty again.
     held: watch::Sender<String>,
 }
@@ -41,6 +47,7 @@ impl Receiver {
         let shared = Shared {
             received: Arc::default(),
             status: Arc::new(AtomicU16::new(200)),
+            next: Arc::default(),
             held: watch::Sender::new(String::new()),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -57,6 +64,11 @@ impl Receiver {
     /// What every request is answered with from now on.
     pub(crate) fn answer(&self, status: u16) {
         self.shared.status.store(status, Ordering::SeqCst);
+    }
+
+    /// What one of the next requests is answered with, and the `Retry-After` (in seconds) that it is told.
+    pub(crate) fn answer_once(&self, status: u16, retry_after: Option<u32>) {
+        self.shared.next.lock().unwrap().push_back((status, retry_after));
     }
 
     /// Keeps those waiting that ask for a path that begins so, until `release`. What they send is kept at once.
@@ -79,10 +91,13 @@ impl Drop for Receiver {
     }
 }
 
-async fn keep(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body: Bytes) -> (StatusCode, &'static str) {
+async fn keep(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let path = uri.path().to_owned();
-    shared.received.lock().unwrap().push(Received { path: path.clone(), headers, body });
+    shared.received.lock().unwrap().push(Received { path: path.clone(), headers, body, at: Instant::now() });
     let mut held = shared.held.subscribe();
     let _ = held.wait_for(|held| held.is_empty() || !path.starts_with(held.as_str())).await;
-    (StatusCode::from_u16(shared.status.load(Ordering::SeqCst)).unwrap(), "ok")
+    let next = shared.next.lock().unwrap().pop_front();
+    let (status, retry_after) = next.unwrap_or_else(|| (shared.status.load(Ordering::SeqCst), None));
+    let after = retry_after.map(|seconds| [("retry-after", seconds.to_string())]);
+    (StatusCode::from_u16(status).unwrap(), after, "ok").into_response()
 }
