@@ -168,9 +168,28 @@ async fn a_thousand_samples_a_second(daemon: &Daemon, stop: &AtomicBool, risen: 
     }
 }
 
-/// Swaps both plugins ten times each; each version is waited for until it has done something.
+/// Swaps both plugins ten times each; each version is waited for until it has done something. In between one file is deleted, which
+/// brings the bundled version back, and one is broken, which leaves the version before at work. Around each swap of the webhook the
+/// receiver refuses a delivery for a while, which is then tried again on another version.
 async fn swap(daemon: &Daemon, folder: &Path, hook: &Receiver, versions: &[(&'static str, String, Vec<u8>)]) {
-    for (name, version, bytes) in versions {
+    for (number, (name, version, bytes)) in versions.iter().enumerate() {
+        if number == 10 {
+            std::fs::remove_file(folder.join("webhook.wasm")).unwrap();
+            in_use(daemon, "webhook", &bundled("webhook")).await;
+        }
+        if number == 15 {
+            let before = plugin(daemon, "threshold").await.unwrap();
+            install(folder, "threshold.wasm", &bundled("threshold")[..20_000]);
+            let refused = eventually("the refusal", SOON, async || {
+                plugin(daemon, "threshold").await.filter(|plugin| plugin["reason"].is_string())
+            })
+            .await;
+            assert!(refused["digest"] == before["digest"] && runs(&refused), "the old version goes on: {refused}");
+        }
+        if *name == "webhook" {
+            hook.answer_once(503, Some(5));
+            hook.answer_once(503, None);
+        }
         install(folder, &format!("{name}.wasm"), bytes);
         in_use(daemon, name, bytes).await;
         eventually(&format!("work of {name} {version}"), SOON, async || match *name {
@@ -225,7 +244,7 @@ async fn the_keys_received_are_the_keys_expected_while_versions_are_swapped_twen
     let keys: BTreeSet<&str> = received.iter().map(|received| received.header("idempotency-key")).collect();
     assert_eq!(keys, ids);
 
-    // Each attempt names one digest, and that is the one of the version that the receiver saw.
+    // Each attempt is one request of one version that was in use, and the last one's digest is that of the version that the receiver saw.
     let version_of = |digest: &Value| versions.iter().find(|(_, _, bytes)| *digest == sha256(bytes));
     let mut seen: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for received in &received {
@@ -238,10 +257,19 @@ async fn the_keys_received_are_the_keys_expected_while_versions_are_swapped_twen
     for done in &done {
         let digest = &done["plugin"]["digest"];
         let versions = &seen[done["data"]["effect"].as_str().unwrap()];
+        assert_eq!(done["data"]["attempts"], versions.len(), "an attempt was not one request: {done:#}");
         let named = version_of(digest).map_or(done["plugin"]["version"].as_str().unwrap(), |(_, version, _)| version);
         assert_eq!(*versions.last().unwrap(), named, "the digest is another version's: {done:#}");
         assert!(digest.as_str().unwrap().starts_with("sha256:"));
     }
+    let known: BTreeSet<&str> =
+        versions.iter().filter(|(name, ..)| *name == "webhook").map(|(_, version, _)| &**version).collect();
+    let is_known = |version: &&str| known.contains(*version) || *version == env!("CARGO_PKG_VERSION");
+    assert!(seen.values().flatten().all(|version| is_known(version)), "{seen:?}");
+    let again = seen.values().filter(|versions| versions.len() > 1);
+    assert!(again.clone().count() >= 10, "deliveries that were refused come again");
+    let across = again.filter(|versions| versions.iter().any(|version| *version != versions[0]));
+    assert!(across.count() > 0, "none was tried again on another version: {seen:?}");
     // All twenty were really used: webhook's by what the receiver saw, threshold's by who judged the alerts.
     let used_at_receiver: BTreeSet<&str> = seen.values().flatten().copied().collect();
     let judged: BTreeSet<&str> = fired.iter().map(|event| event["plugin"]["digest"].as_str().unwrap()).collect();
