@@ -195,6 +195,16 @@ fn done_as_often_as_it_may_be(target: &Receiver, notifications: &[Value], runs: 
     }
     let hooks = asked.keys().filter(|(path, _)| path == "/hook").count();
     assert_eq!(hooks, notifications.len(), "messages that nobody knows of arrived");
+    // Seen from the receiver, whatever the runs know: no request that must not be made twice was, and each is some run's.
+    let once: Vec<_> = asked.iter().filter(|((path, _), _)| path == "/once").collect();
+    let of_once: Vec<&Value> = runs.iter().filter(|run| run["runbook"] == "once").collect();
+    // A key is what a run holds of it, or is made of the run's own id.
+    let own = |run: &Value, key: &str| run["steps"][0]["effect"] == key || key.contains(run["id"].as_str().unwrap());
+    for ((_, key), times) in &once {
+        assert!(of_once.iter().any(|run| own(run, key)), "no run knows of {key}");
+        assert_eq!(**times, 1, "{key} was asked for {times} times");
+    }
+    assert!(once.len() <= of_once.len(), "{} requests of {} runs", once.len(), of_once.len());
     for run in runs {
         let step = &run["steps"][0];
         let times = times(&format!("/{}", run["runbook"].as_str().unwrap()), &step["effect"]);
