@@ -10,23 +10,29 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Turns byte offsets into lines and columns.
+/// Turns byte offsets into lines and columns. The lines are found once: a file may hold very many values.
 struct Lines<'a> {
     path: &'a Arc<Path>,
     text: &'a str,
+    /// Where each line but the first starts.
+    starts: Vec<usize>,
 }
 
-impl Lines<'_> {
+impl<'a> Lines<'a> {
+    fn new(path: &'a Arc<Path>, text: &'a str) -> Self {
+        Lines { path, text, starts: text.match_indices('\n').map(|(end, _)| end + 1).collect() }
+    }
+
     fn place(&self, offset: usize) -> Place {
-        let before = self.text.get(..offset).unwrap_or(self.text);
-        let line_start = line_start(self.text, offset);
-        let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-        Place::File { path: self.path.clone(), line: before.matches('\n').count() + 1, column }
+        let before = self.starts.partition_point(|start| *start <= offset);
+        let start = before.checked_sub(1).and_then(|last| self.starts.get(last)).copied().unwrap_or(0);
+        let column = self.text.get(start..offset).unwrap_or_default().chars().count() + 1;
+        Place::File { path: self.path.clone(), line: before + 1, column }
     }
 }
 
 pub(super) fn read(path: &Arc<Path>, text: &str, problems: &mut Vec<Problem>) -> Node {
-    let lines = Lines { path, text };
+    let lines = Lines::new(path, text);
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut root = Node::table(Place::File { path: path.clone(), line: 1, column: 1 });
     let mut values = Vec::new();
@@ -64,7 +70,7 @@ pub(crate) fn value(text: &str) -> Option<Value> {
     let path: Arc<Path> = Path::new("").into();
     let parsed = DeValue::parse(text).ok()?;
     let mut problems = Vec::new();
-    let node = node(&Lines { path: &path, text }, &parsed, "", &mut problems);
+    let node = node(&Lines::new(&path, text), &parsed, "", &mut problems);
     problems.is_empty().then(|| node.to_value())
 }
 
