@@ -125,7 +125,7 @@ pub struct StorageSettings {
     /// How large the event log may grow; twice as large where a consumer in the host has not read it.
     pub keep_log_bytes: u64,
     /// How long what has ended is kept: runs, scans, findings that were fixed, incidents that were resolved, deployments, dead
-    /// letters. Zero keeps it for ever.
+    /// letters, versions of the configuration (of which there are 200 at most). Zero keeps it for ever.
     pub keep_ended: Span,
     /// How many series there may be. Samples of new ones beyond it are refused.
     pub max_series: u64,
