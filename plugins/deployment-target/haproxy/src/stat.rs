@@ -25,9 +25,9 @@ pub(crate) struct Counters {
     pub(crate) responses: u64,
     /// With a status of 500 or above, HAProxy's own among them: the 502, 503 or 504 that a client gets where the server refuses,
     /// drops or does not answer counts as an error of the server (`econ`, `eresp`), not among its responses. Where the client's
-    /// connection has had an answer before, it gets none of these: HAProxy closes it and counts nothing, so that what was given to the
-    /// server (`stot`), is not under way, was not given up by its client, and was not answered, is a failure too. Of a TCP
-    /// backend, connections that failed.
+    /// connection has had an answer before, it gets none of these: HAProxy closes it and counts nothing, so that a request that was
+    /// given to the server, is not under way, was not given up by its client, and was not answered, is a failure too. What went well
+    /// at a later try, there or at another server, is none. Of a TCP backend, connections that failed.
     pub(crate) failures: u64,
 }
 
@@ -52,7 +52,8 @@ pub(crate) fn parse(text: &str) -> Option<Vec<Row>> {
     let responses = ["hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx", "hrsp_other"].map(column);
     let weight = column("uweight").or_else(|| column("weight"));
     let (in_flight, queued, failed) = (column("scur"), column("qcur"), column("hrsp_5xx"));
-    let (sessions, errors) = (column("stot"), [column("econ"), column("eresp")]);
+    let (sessions, not_connected, bad_answers) = (column("stot"), column("econ"), column("eresp"));
+    let (retries, moved, chosen) = (column("wretr"), column("wredis"), column("lbtot"));
     let given_up = column("cli_abrt");
     let address = column("addr");
     let rows = lines.filter(|line| !line.trim().is_empty()).map(|line| {
@@ -60,15 +61,24 @@ pub(crate) fn parse(text: &str) -> Option<Vec<Row>> {
         let text = |at: Option<usize>| at.and_then(|at| fields.get(at)).map_or("", String::as_str);
         let number = |at: Option<usize>| text(at).parse::<u64>().ok();
         let sum = |columns: &[Option<usize>]| columns.iter().filter_map(|at| number(*at)).sum();
+        let count = |at| number(at).unwrap_or(0);
+        let tries = Tries {
+            sessions: count(sessions),
+            retries: count(retries),
+            moved: count(moved),
+            chosen: count(chosen),
+            bad_answers: count(bad_answers),
+        };
+        let errors = count(not_connected) + count(bad_answers).saturating_sub(tries.answers_tried_again());
         let counters = match number(failed) {
             Some(answered) => {
                 let with_status: u64 = sum(&responses);
-                let ended = number(sessions).unwrap_or(0).saturating_sub(sum(&[in_flight, given_up]));
-                let unanswered = ended.saturating_sub(with_status).max(sum(&errors));
+                let ended = tries.requests().saturating_sub(sum(&[in_flight, given_up]));
+                let unanswered = ended.saturating_sub(with_status).max(errors);
                 Counters { responses: with_status + unanswered, failures: answered + unanswered }
             }
             // Empty in a TCP backend.
-            None => Counters { responses: number(sessions).unwrap_or(0), failures: sum(&errors) },
+            None => Counters { responses: tries.requests(), failures: errors },
         };
         Row {
             server: text(Some(server)).to_owned(),
@@ -81,6 +91,38 @@ pub(crate) fn parse(text: &str) -> Option<Vec<Row>> {
         }
     });
     Some(rows.collect())
+}
+
+/// How often a server was tried, of which `stot` counts every time.
+struct Tries {
+    /// `stot`: attempts at a connection, those with one that was open included.
+    sessions: u64,
+    /// `wretr`: connections that were tried again. An answer that is tried again (`retry-on`) counts twice, or here and in `moved`.
+    retries: u64,
+    /// `wredis`: requests that went on to another server.
+    moved: u64,
+    /// `lbtot`: how often the server was chosen, which a retry does not do again; nor does a cookie, or leaving a queue.
+    chosen: u64,
+    /// `eresp`: those that were tried again included.
+    bad_answers: u64,
+}
+
+impl Tries {
+    fn without_repeats(&self) -> u64 {
+        self.sessions.saturating_sub(self.retries + self.moved)
+    }
+
+    /// Bad answers that no client saw. Each was taken away once too often by [`Tries::without_repeats`], and how often the server was
+    /// chosen tells by how much.
+    fn answers_tried_again(&self) -> u64 {
+        let chosen_and_stayed = self.chosen.saturating_sub(self.moved);
+        chosen_and_stayed.saturating_sub(self.without_repeats()).min(self.bad_answers)
+    }
+
+    /// Those that the server had the last word on, or has yet to have.
+    fn requests(&self) -> u64 {
+        self.without_repeats() + self.answers_tried_again()
+    }
 }
 
 /// Quoted where a comma or a quote stands inside, quotes doubled.
@@ -162,10 +204,42 @@ mod tests {
         assert_eq!(rows[2].counters, Counters { responses: 7, failures: 0 });
     }
 
+    /// As HAProxy 2.6 shows them: `refused` refused the first tries at a connection, `away` all of them, so that its requests went to
+    /// `other`; with `retry-on all-retryable-errors`, `reset` closed every other connection, and `shared` too, whose requests went on to
+    /// another server. All clients got a 200. Nobody ever reached `dead`.
+    const TRIED_AGAIN: &str = "# svname,scur,stot,econ,eresp,wretr,wredis,status,lbtot,hrsp_2xx,hrsp_5xx,cli_abrt\n\
+         refused,0,6,0,0,2,0,UP,4,4,0,0\naway,0,6,0,0,0,6,UP,6,0,0,0\nother,0,6,0,0,0,0,UP,6,6,0,0\n\
+         reset,0,8,0,4,8,0,UP,4,4,0,0\nshared,0,4,0,2,2,2,UP,4,2,0,0\ndead,0,4,1,0,3,0,UP,1,0,0,0\n";
+
+    #[test]
+    fn what_went_well_at_a_later_try_is_no_failure() {
+        let rows = parse(TRIED_AGAIN).unwrap();
+        let counted: Vec<_> =
+            rows.iter().map(|row| (row.server.as_str(), row.counters.responses, row.counters.failures)).collect();
+        assert_eq!(
+            counted,
+            [("refused", 4, 0), ("away", 0, 0), ("other", 6, 0), ("reset", 4, 0), ("shared", 2, 0), ("dead", 1, 1)]
+        );
+    }
+
+    #[test]
+    fn among_retries_a_request_without_an_answer_is_still_seen() {
+        // Ten requests, of which three were tried again and two were closed without an answer; one server was found by a cookie.
+        let rows = parse(
+            "# svname,scur,stot,econ,eresp,wretr,wredis,status,lbtot,hrsp_2xx,hrsp_5xx,cli_abrt\n\
+             s1,0,13,0,0,3,0,UP,10,8,0,0\ns2,0,13,0,0,3,0,UP,0,8,0,0\n",
+        )
+        .unwrap();
+        for row in rows {
+            assert_eq!(row.counters, Counters { responses: 10, failures: 2 }, "{}", row.server);
+        }
+    }
+
     #[test]
     fn of_a_tcp_backend_connections_are_counted() {
-        let rows = parse("# svname,stot,econ,eresp,status,hrsp_5xx\ns1,9,1,2,UP,\n").unwrap();
+        let rows = parse("# svname,stot,econ,eresp,wretr,status,hrsp_5xx\ns1,9,1,2,0,UP,\ns2,4,1,0,3,UP,\n").unwrap();
         assert_eq!(rows[0].counters, Counters { responses: 9, failures: 3 });
+        assert_eq!(rows[1].counters, Counters { responses: 1, failures: 1 }, "tried four times");
     }
 
     #[test]
