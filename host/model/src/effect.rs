@@ -65,6 +65,10 @@ impl Backoff {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Effect {
     pub id: EffectId,
+    /// What the plugin is told to tell repetitions by, where that is not this effect alone: several effects may be attempts at
+    /// one thing. See [`Effect::key`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// Who gets the result: `run_...`, `dep_...`, `alert/...`. Subject of the result's event.
     pub owner: String,
     /// What the result is for, within the owner: a step's name.
@@ -95,6 +99,7 @@ impl Effect {
         let owner = owner.into();
         Effect {
             id: EffectId::new(ids, now),
+            key: None,
             ordering_key: owner.clone(),
             owner,
             purpose: String::new(),
@@ -106,6 +111,11 @@ impl Effect {
             causation: None,
             correlation: None,
         }
+    }
+
+    /// The same for every attempt at the same thing; by it, a plugin and whoever it asks can drop a second one.
+    pub fn key(&self) -> &str {
+        self.key.as_deref().unwrap_or(self.id.as_str())
     }
 
     pub fn caused_by(mut self, cause: &Event) -> Self {

@@ -108,7 +108,7 @@ async fn call(context: &Context, entry: &Entry, attempt: &Pending, revision: u64
 }
 
 async fn act(context: &Context, effect: &Effect) -> ActResult<Outcome> {
-    let (plugins, instance, key) = (&context.plugins, &effect.instance, effect.id.as_str());
+    let (plugins, instance, key) = (&context.plugins, &effect.instance, effect.key());
     match &effect.action {
         Action::Notify { message } => plugins.notifier.notify(instance, message, key).await,
         Action::RunStep { inputs } => {

@@ -1,8 +1,11 @@
 //! The life of a run, pure: `(run, what happened, now) -> (run', events, effects)`.
 //!
-//! - A run takes its steps in order, one effect at a time. An effect is one attempt; it ends with the step's timeout.
-//! - A failure that the action reports is tried again up to the step's `attempts`, 1 s, 2 s, 4 s ... (at most a minute) later.
-//!   An attempt of which nobody knows whether it was done is tried again only if the step is idempotent.
+//! - A run takes its steps in order, one effect at a time. An effect is one attempt; it ends with the step's timeout. All attempts
+//!   at a step have one key, by which the action and whoever it asks can tell a repetition; whoever comes back to it by a `goto`
+//!   wants it once more, with another key.
+//! - A failure that the action is sure of is tried again up to the step's `attempts`, 1 s, 2 s, 4 s ... (at most a minute) later.
+//!   An attempt of which nobody knows whether it was done (cut off, timed out, answered with `retry`) is tried again only if the
+//!   step is idempotent; else it ends as `unknown`, and `on-failure` says what then.
 //! - A step that has failed for good ends the run (`abort`), lets the next one begin (`continue`), or another (`goto`).
 //!   Whoever goes back gets each step on the way once more, paced like a repeated attempt.
 //! - A run that holds a failed step when it ends has failed, whatever was done about it.
@@ -107,6 +110,7 @@ pub(super) fn prepare(
         started_at: None,
         finished_at: None,
         attempts: 0,
+        returns: 0,
         inputs: Value::Null,
         outputs: Value::Null,
         error: None,
@@ -378,9 +382,11 @@ impl<'a> Turn<'a> {
         };
         record.state = StepState::Running;
         record.inputs = inputs.clone();
+        let key = key(&self.run.id, index, record.returns);
         let mut effect =
             Effect::new(self.ids, self.now, self.run.id.as_str(), record.action.clone(), Action::RunStep { inputs });
         effect.purpose.clone_from(&record.name);
+        effect.key = Some(key);
         effect.class = class;
         // One attempt: the machine counts them, and each is an effect of its own.
         effect.backoff = Backoff::ONCE;
@@ -434,6 +440,9 @@ impl<'a> Turn<'a> {
         } else {
             for record in self.run.steps.iter_mut().skip(target) {
                 record.state = StepState::Waiting;
+                if record.attempts > 0 {
+                    record.returns = record.returns.saturating_add(1);
+                }
                 // Steps that were taken before are paced from now on.
                 record.finished_at = record.finished_at.map(|_| self.now);
             }
@@ -483,6 +492,12 @@ impl<'a> Turn<'a> {
         });
         self.tell(Run::FINISHED, data);
     }
+}
+
+/// What every attempt at a step is told. The step's place stands for its name, which need not fit into a header; a run keeps the
+/// runbook that it was started with.
+fn key(run: &RunId, index: usize, returns: u32) -> String {
+    format!("{run}.{}.{}", index + 1, returns + 1)
 }
 
 /// Outputs as the run keeps them.

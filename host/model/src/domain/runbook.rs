@@ -86,14 +86,18 @@ pub struct StepSpec {
     pub with: Map<String, Value>,
     #[serde(default)]
     pub on_failure: OnFailure,
-    /// Attempts in all.
+    /// Attempts in all. A failure is tried again where the action is sure of it: a program that ended with another exit code, an
+    /// answer that is not the one expected, a connection that could not be made. An attempt that may have done its work though it
+    /// failed (ended by its time-out or a signal, a request without an answer, a crash) is tried again only if the step is
+    /// `idempotent`; else the step ends as `unknown`, and `on-failure` holds.
     #[serde(default = "one")]
     pub attempts: u32,
     /// One attempt. Its call may take so long, up to 10 minutes; what goes on for longer answers that it is pending, or runs on an
     /// instance whose `limits.deadline` says so.
     #[serde(default = "one_minute")]
     pub timeout: Span,
-    /// Doing it twice does no harm: it is tried again after a crash instead of ending as `unknown`.
+    /// Doing it twice does no harm: up to `attempts`, it is tried again as well where nobody knows whether it was done, and after a
+    /// crash, instead of ending as `unknown`.
     #[serde(default)]
     pub idempotent: bool,
 }
@@ -156,6 +160,9 @@ pub struct StepRecord {
     pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
     pub attempts: u32,
+    /// How often a `goto` has led back to it. The attempts of one visit have one key.
+    #[serde(default)]
+    pub returns: u32,
     pub inputs: Value,
     pub outputs: Value,
     pub error: Option<String>,

@@ -179,6 +179,33 @@ fn a_reported_failure_is_tried_again_later_as_often_as_the_step_says() {
 }
 
 #[test]
+fn all_attempts_at_a_step_have_one_key_and_no_other_step_visit_or_run_has_it() {
+    let mut book = three_steps();
+    book.steps[1].on_failure = OnFailure::Goto("look".to_owned());
+    for step in &mut book.steps {
+        (step.attempts, step.idempotent) = (2, true);
+    }
+    let mut story = Story::begin(&book, json!({"count": 3}));
+    story.end(Ending::Unknown("interrupted".to_owned()));
+    story.wake();
+    story.done(json!({"free": 1}));
+    story.failed();
+    story.wake();
+    story.failed();
+    // Back to the first step, which has all of its attempts behind it.
+    story.wake();
+    story.done(json!({"free": 1}));
+    let keys: Vec<_> = story.effects.iter().map(|effect| effect.key().to_owned()).collect();
+    let run = story.run.id.clone();
+    let expected = ["1.1", "1.1", "2.1", "2.1", "1.2"].map(|rest| format!("{run}.{rest}"));
+    assert_eq!(keys, expected);
+    let ids: BTreeSet<_> = story.effects.iter().map(|effect| &effect.id).collect();
+    assert_eq!(ids.len(), keys.len(), "each attempt is an effect of its own");
+    story.wake();
+    assert_eq!(story.effects.last().unwrap().key(), format!("{run}.2.2"));
+}
+
+#[test]
 fn what_may_have_been_done_is_not_done_again_unless_that_does_no_harm() {
     let mut book = three_steps();
     book.steps[0].attempts = 3;
