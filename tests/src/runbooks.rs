@@ -69,6 +69,7 @@ async fn a_command_may_take_as_long_as_its_step_and_its_output_is_kept() {
     );
     let run = ended(&daemon, &too_slow).await;
     assert_eq!(run["state"], "failed", "{run:#}");
+    assert_eq!(run["steps"][0]["state"], "unknown", "what it did up to its end is not known: {run:#}");
     assert!(run["steps"][0]["error"].as_str().unwrap().contains("was killed"), "the program's end is known: {run:#}");
     let run = ended(&daemon, &fails).await;
     assert!(run["error"].as_str().unwrap().contains("exit code 3"), "{run:#}");
@@ -158,4 +159,65 @@ async fn a_target_that_is_down_starts_the_runbook_of_its_incident_with_the_targe
     })
     .await;
     assert_eq!(daemon.items("/api/v1/runs?runbook=look").await.len(), 1, "once, and for nothing else");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_attempts_at_a_step_carry_one_key_and_what_may_have_been_done_is_not_done_again() {
+    let api = Receiver::start().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let step = |name: &str, rest: &str| {
+        format!(
+            "[runbooks.{name}]\ntitle = \"{name}\"\nsteps = [{{ name = \"Order a thing\", attempts = 2, {rest} }}]\n\
+             [runbooks.{name}-safely]\ntitle = \"{name}\"\n\
+             steps = [{{ name = \"Order a thing\", attempts = 2, idempotent = true, {rest} }}]\n"
+        )
+    };
+    let post = |path: &str| {
+        format!("action = \"http/api\", with = {{ url = \"{path}\", method = \"POST\", timeout-seconds = 0.3 }}")
+    };
+    let killed = format!(
+        "action = \"command/shell\", with = {{ arguments = [\"-c\", \"echo begun >> {}; sleep 300\"], timeout-seconds = 1 }}",
+        file.path().display()
+    );
+    let setup = Setup::new().config(&format!(
+        "built-ins = false\n{SHELL}[instances.\"http/api\"]\nplugin = \"http\"\nconfig = {{ base-url = \"{0}\" }}\n\
+         grants = {{ http = [\"{0}\"] }}\n{1}{2}{3}",
+        api.url(),
+        step("answered", &post("/answered")),
+        step("silent", &post("/silent")),
+        step("killed", &killed),
+    ));
+    let daemon = setup.start().await;
+    let run = async |runbook: &str| {
+        let id = start(&daemon, runbook).await;
+        let run = ended(&daemon, &id).await;
+        let step = &run["steps"][0];
+        assert_eq!(run["state"], "failed", "{run:#}");
+        (id, step["state"].as_str().unwrap().to_owned(), step["attempts"].as_u64().unwrap())
+    };
+    let keys = |path: &str| {
+        let all = api.received().into_iter().filter(|received| received.path == path);
+        all.map(|received| received.header("idempotency-key").to_owned()).collect::<Vec<_>>()
+    };
+    // An answer says how it ended.
+    api.answer(500);
+    let (first, state, attempts) = run("answered").await;
+    assert_eq!((state.as_str(), attempts), ("failed", 2));
+    let sent = keys("/answered");
+    assert_eq!(sent, vec![format!("{first}.1.1"); 2]);
+    let (second, ..) = run("answered").await;
+    assert_ne!(keys("/answered")[2], sent[0], "{second} is another run");
+    // No answer says nothing.
+    api.hold("/silent");
+    let (_, state, attempts) = run("silent").await;
+    assert_eq!((state.as_str(), attempts, keys("/silent").len()), ("unknown", 1, 1));
+    let (third, _, attempts) = run("silent-safely").await;
+    assert_eq!((attempts, &keys("/silent")[1..]), (2, vec![format!("{third}.1.1"); 2].as_slice()));
+    api.release();
+    // A program that was killed has not said how far it came.
+    let begun = || std::fs::read_to_string(file.path()).unwrap().lines().count();
+    let (_, state, attempts) = run("killed").await;
+    assert_eq!((state.as_str(), attempts, begun()), ("unknown", 1, 1));
+    let (_, _, attempts) = run("killed-safely").await;
+    assert_eq!((attempts, begun()), (2, 3));
 }

@@ -55,7 +55,7 @@ pub enum Error {
     Tls(String),
     /// Not done in time.
     Timeout(String),
-    /// Anything else, as a response that is not HTTP.
+    /// Anything else, as a connection that was lost or a response that is not HTTP.
     Failed(String),
 }
 

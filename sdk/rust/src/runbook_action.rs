@@ -12,6 +12,10 @@ pub trait RunbookAction: Plugin {
     fn plan(config: &Self::Config, inputs: &Self::Inputs) -> Result<Option<String>, Failure>;
 
     /// `key` is the same for every attempt of one step: use it so that doing it twice does no harm.
+    ///
+    /// The failure says what is known. [`Failure::Rejected`]: nothing was done. [`Failure::Other`]: it has ended, and failed. Both
+    /// are tried again up to the step's `attempts`. [`Failure::Retry`]: it may have been done all the same (a time-out, a
+    /// connection that was lost); it is tried again only if the step is `idempotent`, and else ends as `unknown`.
     fn run(config: &Self::Config, inputs: &Self::Inputs, key: &str) -> Result<Outcome, Failure>;
 
     /// Asked after [`Outcome::Pending`], until it is done or fails.

@@ -2,7 +2,9 @@
 //! machine over its [`Pending`] document.
 //!
 //! An effect that must not run twice has its attempt written down before it begins. Whoever finds such an attempt without an
-//! answer - after a crash, or because the call was cut off - can't know whether it was done, and says so.
+//! answer - after a crash, or because the call was cut off - can't know whether it was done, and says so. So does a plugin that
+//! answers `retry`: it knows that another attempt may do better, but not that this one did nothing (a request that timed out may
+//! have been carried out). With `other` it says that the attempt has ended and failed, with `rejected` that there was none.
 
 use quarterdeck_model::effect::{Action, DeliveryClass, Pending};
 use quarterdeck_model::plugin::{CallError, Outcome};
@@ -94,6 +96,7 @@ pub fn called(attempt: &Pending, answer: Result<Outcome, CallError>, absences: u
         Err(error) if once && (error.is_misbehaviour() || error == CallError::Cancelled) => {
             After::End(Ending::Unknown(format!("cut off after it had begun: {}", words(&error))))
         }
+        Err(error @ CallError::Retry { .. }) if once => After::End(Ending::Unknown(doubt(&error))),
         // The host is stopping; the next start goes on.
         Err(CallError::Cancelled) => After::Later(now.plus(FIRST_ABSENCE)),
         Err(error) if once || !error.is_retryable() => After::End(Ending::Failed(words(&error))),
@@ -124,6 +127,10 @@ pub fn polled(pending: &Pending, answer: Result<Outcome, CallError>, now: Timest
         Err(error) if error.is_retryable() => {
             After::Later(now.plus(error.retry_after().map_or(POLL_AGAIN, |after| after.max(POLL_AGAIN))))
         }
+        // Whatever is refused now, the effect had begun.
+        Err(error @ CallError::Rejected { .. }) if pending.effect.class == DeliveryClass::AtMostOnce => {
+            After::End(Ending::Unknown(doubt(&error)))
+        }
         Err(error) => After::End(Ending::Failed(words(&error))),
     }
 }
@@ -139,6 +146,10 @@ pub fn unkept(attempt: &Pending, reason: &str) -> Ending {
 
 fn words(error: &CallError) -> String {
     short(&error.to_string())
+}
+
+fn doubt(error: &CallError) -> String {
+    format!("it is not known whether it was done: {}", words(error))
 }
 
 pub fn short(text: &str) -> String {

@@ -73,8 +73,16 @@ impl RunbookAction for RunCommand {
         let finished = exec::run(&command).map_err(|error| match error {
             Error::Denied(message) => Failure::Rejected(message),
             Error::Limited(message) => Failure::retry(message),
-            // It may have begun: whether to run it twice is for the runbook to say.
-            Error::Failed(message) => Failure::Other(format!("{}: {message}", command_line(&command))),
+            Error::Failed(message) => {
+                let words = format!("{}: {message}", command_line(&command));
+                // Anything but this is about a program that had begun, and may have done its work or half of it: whether to run
+                // it twice is for the runbook to say.
+                if message.starts_with("can't start ") {
+                    Failure::Other(words)
+                } else {
+                    Failure::Retry { message: words, after_ms: None }
+                }
+            }
         })?;
         let expected = inputs.success_codes.as_ref().or(config.success_codes.as_ref());
         judge(&command, &finished, expected.map_or(&[0], Vec::as_slice))
@@ -129,7 +137,9 @@ fn judge(command: &Command, finished: &Finished, success_codes: &[i32]) -> Resul
     let output = if finished.stderr.trim().is_empty() { &finished.stdout } else { &finished.stderr };
     let tail = tail(output);
     let colon = if tail.is_empty() { "" } else { ": " };
-    Err(Failure::Other(format!("{} {how} after {} ms{colon}{tail}", command_line(command), finished.duration_ms)))
+    let words = format!("{} {how} after {} ms{colon}{tail}", command_line(command), finished.duration_ms);
+    // A program that ended by itself has said how it ended; one that was killed has not.
+    Err(if finished.exit_code.is_some() { Failure::Other(words) } else { Failure::retry(words) })
 }
 
 /// The last lines: what a program says before it gives up.
@@ -211,7 +221,21 @@ mod tests {
         assert!(run("{}", r#"{"program":"/bin/x","success-codes":[0,2]}"#, finished).is_ok());
         let killed = Finished { exit_code: None, duration_ms: 9, ..Finished::default() };
         let failure = run("{}", r#"{"program":"/bin/x"}"#, killed).unwrap_err();
-        assert_eq!(failure, Failure::other("/bin/x was ended by a signal after 9 ms"));
+        assert_eq!(failure, Failure::retry("/bin/x was ended by a signal after 9 ms"));
+    }
+
+    #[test]
+    fn a_program_that_was_cut_off_may_have_done_its_work_and_one_that_did_not_start_has_not() {
+        let failed = |message: &str| {
+            let message = message.to_owned();
+            let host =
+                FakeHost { exec: Some(Box::new(move |_| Err(Error::Failed(message.clone())))), ..FakeHost::default() };
+            host.run(|| RunCommand::run(&read("{}"), &read(r#"{"program":"/bin/x"}"#), "key")).0.unwrap_err()
+        };
+        let killed = "`/bin/x` took longer than its 500 ms and was killed";
+        assert_eq!(failed(killed), Failure::retry(format!("/bin/x: {killed}")));
+        let absent = "can't start `/bin/x`: No such file or directory (os error 2)";
+        assert_eq!(failed(absent), Failure::other(format!("/bin/x: {absent}")));
     }
 
     #[test]

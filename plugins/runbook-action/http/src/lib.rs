@@ -116,19 +116,30 @@ impl RunbookAction for Http {
             request = request.header(name, secret::header_value(secret)?);
         }
         let start = Instant::now();
-        let response = request.send().map_err(|error| named(&request, error))?;
+        let response = request.send().map_err(|error| unanswered(&request, &error))?;
         judge(inputs, &request, &response, u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 }
 
-/// The same failure, with the request that met it.
-fn named(request: &Request, error: http::Error) -> Failure {
+/// The failure of a request that was not answered, by what is known of it.
+fn unanswered(request: &Request, error: &http::Error) -> Failure {
     let message = format!("{} {}: {error}", request.method, request.url);
-    match Failure::from(error) {
-        Failure::Rejected(_) => Failure::Rejected(message),
-        Failure::Retry { after_ms, .. } => Failure::Retry { message, after_ms },
-        Failure::Other(_) => Failure::Other(message),
+    match error {
+        http::Error::Invalid(_) | http::Error::Denied(_) => Failure::Rejected(message),
+        // It was not sent.
+        http::Error::Connect(_) | http::Error::Tls(_) => Failure::Other(message),
+        http::Error::Timeout(_) | http::Error::Failed(_) => doubtful(request, message),
     }
+}
+
+/// What was asked for may have been done, if it was anything at all.
+fn doubtful(request: &Request, message: String) -> Failure {
+    if is_safe(&request.method) { Failure::Other(message) } else { Failure::retry(message) }
+}
+
+/// Asks, and changes nothing.
+fn is_safe(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS")
 }
 
 fn request(config: &Config, inputs: &Inputs, key: &str) -> Result<Request, Failure> {
@@ -146,7 +157,7 @@ fn request(config: &Config, inputs: &Inputs, key: &str) -> Result<Request, Failu
     let mut headers: BTreeMap<String, String> = BTreeMap::new();
     headers.insert("user-agent".to_owned(), concat!("quarterdeck-http/", env!("CARGO_PKG_VERSION")).to_owned());
     // The same for every attempt of a step: the recipient can drop a second one.
-    if !matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS") {
+    if !is_safe(&method) {
         headers.insert("idempotency-key".to_owned(), key.to_owned());
     }
     let body = match &inputs.body {
@@ -177,9 +188,9 @@ fn judge(inputs: &Inputs, request: &Request, response: &Response, duration_ms: u
     let what = format!("{} {} answered {status} in {duration_ms} ms", request.method, request.url);
     if !fits {
         let message = format!("{what}, expected {}", expected(inputs));
-        // What the other side is at fault for may pass.
+        // A gateway that got no answer does not know either what became of the request behind it.
         return Err(match status {
-            408 | 425 | 429 | 500..=599 => Failure::retry(message),
+            502 | 504 => doubtful(request, message),
             _ => Failure::Other(message),
         });
     }
@@ -245,6 +256,27 @@ mod tests {
         check(r#"{"url":"http://a/","expect-status":204}"#, 200, ", expected 204");
         check(r#"{"url":"http://a/","expect-status":[200,404]}"#, 500, ", expected 200 or 404");
         check(r#"{"url":"http://a/","body-contains":"x"}"#, 200, "does not hold `x`; it begins with ``");
+    }
+
+    #[test]
+    fn a_request_that_changes_something_and_was_not_answered_may_have_been_carried_out() {
+        let unsure = |method: &str, error: http::Error| {
+            let json = format!(r#"{{"url":"http://a/","method":"{method}"}}"#);
+            let host = FakeHost { http: Some(Box::new(move |_| Err(error.clone()))), ..FakeHost::default() };
+            match host.run(|| Http::run(&config("{}"), &inputs(&json), "key")).0.unwrap_err() {
+                Failure::Retry { .. } => true,
+                Failure::Other(_) => false,
+                other @ Failure::Rejected(_) => panic!("{other}"),
+            }
+        };
+        let timeout = || http::Error::Timeout("no answer".to_owned());
+        assert!(unsure("POST", timeout()) && unsure("delete", http::Error::Failed("closed".to_owned())));
+        assert!(!unsure("GET", timeout()), "it asks for nothing to be done");
+        assert!(!unsure("POST", http::Error::Connect("refused".to_owned())), "it was not sent");
+        let answered =
+            |status| matches!(run(r#"{"url":"http://a/","method":"POST"}"#, status, ""), Err(Failure::Retry { .. }));
+        assert!(answered(502) && answered(504), "a gateway does not know");
+        assert!(!answered(500) && !answered(503) && !answered(429));
     }
 
     #[test]

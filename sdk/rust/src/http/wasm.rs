@@ -154,7 +154,7 @@ fn error(code: ErrorCode) -> Error {
         ErrorCode::DnsError(_) | ErrorCode::DestinationNotFound => connect("the name was not found"),
         ErrorCode::DestinationUnavailable | ErrorCode::DestinationIpUnroutable => connect("the host is unreachable"),
         ErrorCode::ConnectionRefused => connect("connection refused"),
-        ErrorCode::ConnectionTerminated => connect("the connection was closed"),
+        ErrorCode::ConnectionTerminated => failed("the connection was closed"),
         ErrorCode::ConnectionTimeout => timeout("no connection in time"),
         ErrorCode::ConnectionReadTimeout | ErrorCode::HttpResponseTimeout => timeout("no answer in time"),
         ErrorCode::ConnectionWriteTimeout => timeout("the request was not taken in time"),

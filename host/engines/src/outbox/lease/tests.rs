@@ -42,7 +42,7 @@ fn an_at_most_once_effect_is_never_called_twice_whatever_the_answer() {
     let Next::WriteThenCall(attempt) = next(&pending(DeliveryClass::AtMostOnce), NOW) else { panic!() };
     let budget = Span::from_secs(1);
     let answers = [
-        (retry(None), false),
+        (retry(None), true),
         (CallError::Rejected { message: String::new() }, false),
         (CallError::Other { message: String::new() }, false),
         (CallError::Trapped { reason: String::new() }, true),
@@ -132,6 +132,11 @@ fn a_poll_that_fails_for_now_is_asked_again_and_one_that_is_refused_ends_the_eff
     pending.token = Some("t".to_owned());
     assert_eq!(polled(&pending, Err(retry(None)), NOW), After::Later(NOW.plus(POLL_AGAIN)));
     let refused = CallError::Rejected { message: "gone".to_owned() };
-    assert_eq!(polled(&pending, Err(refused), NOW), After::End(Ending::Failed("gone".to_owned())));
+    let unknown = Ending::Unknown("it is not known whether it was done: gone".to_owned());
+    assert_eq!(polled(&pending, Err(refused.clone()), NOW), After::End(unknown), "it had begun");
+    let failed = CallError::Other { message: "no room".to_owned() };
+    assert_eq!(polled(&pending, Err(failed), NOW), After::End(Ending::Failed("no room".to_owned())));
     assert_eq!(polled(&pending, Ok(Outcome::Done(json!(1))), NOW), After::End(Ending::Done(json!(1))));
+    pending.effect.class = DeliveryClass::AtLeastOnce;
+    assert_eq!(polled(&pending, Err(refused), NOW), After::End(Ending::Failed("gone".to_owned())));
 }
