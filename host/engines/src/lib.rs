@@ -14,7 +14,7 @@
 //! - `incidents`: alerts and findings gathered into what people work on
 //! - `notifications`: events to messages
 //! - `runbooks`, `scans`, `deployments`
-//! - `retention`: forgets what ended long ago
+//! - `retention`: forgets what ended long ago; `letters`: counts what was given up on
 
 #![cfg_attr(
     test,
@@ -33,6 +33,7 @@ mod context;
 pub mod deployments;
 mod error;
 pub mod incidents;
+mod letters;
 pub mod monitoring;
 pub mod notifications;
 pub mod outbox;
@@ -146,6 +147,7 @@ impl Engines {
         let slos = slos::start(&context, &mut tasks).await?;
         let monitoring = monitoring::start(&context, &mut tasks).await?;
         retention::start(&context, &mut tasks);
+        letters::start(&context, &mut tasks);
         let outbox = outbox::start(&context, inlet, outbox, &mut tasks).await?;
         let (ended, stopped) = oneshot::channel();
         let (report, failed) = watch::channel(None);

@@ -4,6 +4,7 @@ use super::route::{labels, severity};
 use crate::monitoring::alerts::number;
 use quarterdeck_model::domain::alert::{Alert, AlertState};
 use quarterdeck_model::domain::incident::Incident;
+use quarterdeck_model::domain::notification::Notification;
 use quarterdeck_model::domain::scan::Finding;
 use quarterdeck_model::domain::slo::SloStatus;
 use quarterdeck_model::event::Event;
@@ -45,6 +46,7 @@ fn words(event: &Event) -> Words {
         "slo" => SloStatus::deserialize(&event.data).ok().map(|status| of_slo(&status, event)),
         "health" => Some(of_health(event)),
         "deployment" => Some(of_deployment(event)),
+        "notification" => Notification::deserialize(&event.data).ok().map(|failed| of_notification(&failed)),
         _ => None,
     };
     known.unwrap_or_else(|| of_anything(event))
@@ -195,6 +197,17 @@ fn of_deployment(event: &Event) -> Words {
     Words { title: format!("[DEPLOYMENT {}] {name}{candidate_named}{said}", what.to_uppercase()), body: body.0 }
 }
 
+/// One that was given up on: no other is told of.
+fn of_notification(failed: &Notification) -> Words {
+    let mut body = Body::default();
+    body.line("Recipient", failed.instance.as_str());
+    body.line("Event", &failed.event_type);
+    body.line("About", &failed.subject);
+    body.line("Attempts", &failed.attempts.to_string());
+    body.option("Error", failed.error.as_deref());
+    Words { title: format!("[NOT DELIVERED] {}: {}", failed.instance, failed.title), body: body.0 }
+}
+
 /// A strategy's move, in words.
 fn of_move(decided: &Value) -> Option<String> {
     Some(match Move::deserialize(decided).ok()? {
@@ -244,6 +257,7 @@ fn url(event: &Event, public_url: &str) -> String {
         "run" => "runs",
         "deployment" => "deployments",
         "slo" => "slos",
+        "notification" => return format!("{public_url}/api/v1/notifications"),
         // The ids of findings hold slashes: they have a list and no pages.
         "finding" => return format!("{public_url}/api/v1/findings"),
         _ => return format!("{public_url}/api/v1/events"),

@@ -1,7 +1,7 @@
 //! Which routes an event takes. All that match; an instance that several of them name is told once.
 
 use quarterdeck_model::Severity;
-use quarterdeck_model::domain::notification::RouteSpec;
+use quarterdeck_model::domain::notification::{Notification, RouteSpec};
 use quarterdeck_model::event::{Event, EventFilter};
 use quarterdeck_model::label::Labels;
 use quarterdeck_model::plugin::InstanceName;
@@ -11,9 +11,19 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What is told about telling would be told about for ever.
 const SILENT: [&str; 4] = ["notification.", "effect.", "audit.", "dead-letter."];
 
-/// Events that are never told to anyone, whatever a route says.
+/// Events that are never told to anyone, whatever a route says. That a message was given up on is told, to others than its recipient;
+/// that this did not arrive either is not.
 pub fn is_silent(event: &Event) -> bool {
+    if event.event_type == Notification::FAILED {
+        return event.data.get("event_type").and_then(Value::as_str) == Some(Notification::FAILED);
+    }
     SILENT.iter().any(|prefix| event.event_type.starts_with(prefix))
+}
+
+/// Who can't be told of it: whoever did not take the message.
+fn deaf(event: &Event) -> Option<&str> {
+    let failed = event.event_type == Notification::FAILED;
+    event.data.get("instance").and_then(Value::as_str).filter(|_| failed)
 }
 
 /// `(route, notifier instance)`, in the order of the routes' names.
@@ -22,7 +32,7 @@ pub fn matching<'a>(routes: &'a BTreeMap<String, RouteSpec>, event: &Event) -> V
         return Vec::new();
     }
     let (severity, labels) = (severity(event), labels(event));
-    let mut told = BTreeSet::new();
+    let mut told: BTreeSet<&str> = deaf(event).into_iter().collect();
     let mut matching = Vec::new();
     for (name, route) in routes {
         // An empty list is a route that nobody finished, not one for everything.
@@ -92,10 +102,24 @@ mod tests {
 
     #[test]
     fn telling_is_never_told() {
-        for silent in ["notification.failed", "effect.failed", "audit.call", "dead-letter.added"] {
+        for silent in ["notification.delivered", "effect.failed", "audit.call", "dead-letter.added"] {
             let topic = silent.split('.').next().unwrap();
             check(json!({"events": [topic, silent], "notify": ["log/x"]}), &event(silent, json!({})), false);
         }
+    }
+
+    #[test]
+    fn a_message_that_was_given_up_on_is_told_to_others_than_its_recipient_and_only_once() {
+        let failed = |about: &str| {
+            event("notification.failed", json!({"instance": "webhook/a", "event_type": about, "state": "failed"}))
+        };
+        let route =
+            |notify: Value| json!({"events": ["notification.failed"], "notify": notify, "minimum-severity": "high"});
+        check(route(json!(["webhook/b"])), &failed("alert.firing"), true);
+        check(route(json!(["webhook/a"])), &failed("alert.firing"), false);
+        check(route(json!(["webhook/b"])), &failed("notification.failed"), false);
+        let routes = [("r".to_owned(), serde_json::from_value(route(json!(["webhook/a", "log/x"]))).unwrap())].into();
+        assert_eq!(matching(&routes, &failed("alert.firing")), [("r", &InstanceName::from("log/x"))]);
     }
 
     #[test]

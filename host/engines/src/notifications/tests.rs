@@ -3,7 +3,7 @@ use crate::outbox;
 use crate::testing::{Bench, Fake, START, until};
 use quarterdeck_model::domain::Catalog;
 use quarterdeck_model::event::Offset;
-use quarterdeck_model::plugin::{CallError, Kind};
+use quarterdeck_model::plugin::{CallError, Kind, Outcome};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -121,4 +121,41 @@ async fn a_full_disk_costs_no_notification_though_another_event_of_the_batch_can
     assert_eq!(delivered.event.data["event_type"], "custom.healthy");
     assert_eq!(bench.events(&["dead-letter.added"]).len(), 1);
     assert_eq!(bench.fake.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn a_message_that_nobody_took_is_told_to_another_and_a_deaf_pair_does_not_tell_of_each_other_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let routes = json!({
+        "pages": {"events": ["custom"], "notify": ["webhook/a"]},
+        "undelivered": {"events": ["notification.failed"], "notify": ["webhook/a", "webhook/b"]}});
+    let (bench, _tasks, handle) = bench(folder.path(), &fake(), routes).await;
+    let titles = |bench: &Bench| {
+        bench.fake.with(|fake| fake.messages.iter().map(|message| message.title.clone()).collect::<Vec<_>>())
+    };
+    // The first message is refused, whoever gets the second one takes it.
+    let mut refused = 1;
+    bench.fake.with(|fake| {
+        fake.act = Some(Box::new(move |_| {
+            refused -= 1;
+            if refused < 0 {
+                Ok(Outcome::Done(json!({})))
+            } else {
+                Err(CallError::Rejected { message: "410 gone".into() })
+            }
+        }));
+    });
+    publish(&bench, "custom.thing", json!({"title": "hello"})).await;
+    bench.event(Notification::DELIVERED, None, Offset(0)).await;
+    assert_eq!(titles(&bench), ["[custom.thing] hello", "[NOT DELIVERED] webhook/a: [custom.thing] hello"]);
+    assert_eq!(handle.list(1).unwrap()[0].instance, "webhook/b".into());
+    // Nobody takes anything: the page fails, and so does word of it, and that is all.
+    bench.fake.with(|fake| fake.act = Some(Box::new(|_| Err(CallError::Rejected { message: "gone".into() }))));
+    let before = bench.fake.calls().len();
+    publish(&bench, "custom.thing", json!({"title": "again"})).await;
+    until("both failures", || bench.events(&[Notification::FAILED]).len() == 3).await;
+    bench.fake.with(|fake| fake.act = None);
+    publish(&bench, "custom.end", json!({"title": "the end"})).await;
+    until("what comes behind them", || bench.events(&[Notification::DELIVERED]).len() == 2).await;
+    assert_eq!(bench.fake.calls().len(), before + 3);
 }

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RouteSpec {
-    /// Types of events, as in an event filter: `alert`, `incident.opened`, `deployment.`.
+    /// Types of events, as in an event filter: `alert`, `incident.opened`, `deployment.`. Of what is told about telling, only
+    /// `notification.failed` can be had, by other recipients than the one that it is about.
     pub events: Vec<String>,
     /// Instances of notifiers.
     pub notify: Vec<InstanceName>,
