@@ -38,6 +38,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_763_942_400_000);
 
 type Act = Box<dyn FnMut(&str) -> Result<Outcome, CallError> + Send>;
+type Publish = Box<dyn FnMut() -> Vec<Event> + Send>;
 type Correlate = Box<dyn FnMut(&AlertSummary, &[OpenIncident]) -> Result<Placement, CallError> + Send>;
 type Detect = Box<dyn FnMut(&Window, Option<&[u8]>) -> Result<Verdict, CallError> + Send>;
 type Collect = Box<dyn FnMut() -> Result<Collection, CallError> + Send>;
@@ -51,6 +52,8 @@ pub(crate) struct Behaviour {
     /// Of all kinds that act, by key.
     pub(crate) act: Option<Act>,
     pub(crate) poll: Option<Act>,
+    /// What a call of a kind that acts publishes when it went well.
+    pub(crate) publish: Option<Publish>,
     pub(crate) correlate: Option<Correlate>,
     pub(crate) detect: Option<Detect>,
     pub(crate) collect: Option<Collect>,
@@ -108,7 +111,8 @@ impl Fake {
             std::future::pending::<()>().await;
         }
         let outcome = self.with(|fake| fake.act.as_mut().map_or(Ok(Outcome::Done(json!({}))), |act| act(key)));
-        outcome.map(called).map_err(failed)
+        let events = self.with(|fake| fake.publish.as_mut().map_or_else(Vec::new, |publish| publish()));
+        outcome.map(|outcome| Called { events, ..called(outcome) }).map_err(failed)
     }
 
     fn polled(&self, token: &str) -> ActResult<Outcome> {

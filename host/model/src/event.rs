@@ -1,6 +1,6 @@
 //! The envelope of everything that happened. Names follow CloudEvents 1.0; samples are not events.
 
-use crate::id::{EventId, IdSource};
+use crate::id::{EventId, IdSource, RunId};
 use crate::plugin::PluginRef;
 use crate::time::Timestamp;
 use schemars::JsonSchema;
@@ -37,6 +37,9 @@ pub struct Event {
     /// Shared by all that follows from one first event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation: Option<EventId>,
+    /// The run whose step led to it: a plugin published it while it carried the step out, or the step was given up on. Said by the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
     /// Version of `data`'s shape, from 1.
     pub schema: u32,
     pub data: Value,
@@ -53,6 +56,7 @@ impl Event {
             plugin: None,
             causation: None,
             correlation: None,
+            run: None,
             schema: 1,
             data: Value::Object(serde_json::Map::new()),
         }

@@ -6,9 +6,10 @@
 use crate::codec::{Input, put_bytes, put_int, put_uint};
 use crate::disk::{Disk, failure};
 use crate::keys::{self, VALUE_BYTES};
+use crate::prepared::{HOLDS_PLUGIN, HOLDS_RUN};
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::event::{Event, EventFilter, Offset, StoredEvent};
-use quarterdeck_model::id::EventId;
+use quarterdeck_model::id::{EventId, RunId};
 use quarterdeck_model::plugin::{Digest, PluginRef};
 use quarterdeck_model::store::{EventBatch, StoreError};
 use sled::IVec;
@@ -295,12 +296,17 @@ fn decode(event_type: &str, subject: &str, mut input: Input<'_>) -> Option<Event
     let id = EventId(input.text()?.to_owned());
     let time = Timestamp::from_millis(input.int()?);
     let principal = input.text()?.to_owned();
-    let plugin = match input.byte()? {
+    let holds = input.byte()?;
+    let plugin = match holds & HOLDS_PLUGIN {
         0 => None,
         _ => {
             let (name, version) = (input.text()?.to_owned(), input.text()?.to_owned());
             Some(PluginRef { name, version, digest: Digest(input.text()?.to_owned()) })
         }
+    };
+    let run = match holds & HOLDS_RUN {
+        0 => None,
+        _ => Some(RunId(input.text()?.to_owned())),
     };
     let causation = input.optional()?.map(EventId::from);
     let correlation = input.optional()?.map(EventId::from);
@@ -314,6 +320,7 @@ fn decode(event_type: &str, subject: &str, mut input: Input<'_>) -> Option<Event
         plugin,
         causation,
         correlation,
+        run,
         schema,
         data: serde_json::from_slice(input.rest()).ok()?,
     })

@@ -88,6 +88,10 @@ fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(value).map_err(|e| StoreError::Invalid(format!("the value can't be written as JSON: {e}")))
 }
 
+/// Bits of the byte that says what an event has of what most have not.
+pub(crate) const HOLDS_PLUGIN: u8 = 1;
+pub(crate) const HOLDS_RUN: u8 = 2;
+
 /// Type and subject stand first: a reader that filters by them skips the rest. The offset comes from the place.
 pub(crate) fn encode(event: &Event) -> Result<Vec<u8>, StoreError> {
     let mut out = Vec::with_capacity(512);
@@ -96,14 +100,15 @@ pub(crate) fn encode(event: &Event) -> Result<Vec<u8>, StoreError> {
     put_bytes(&mut out, event.id.0.as_bytes());
     put_int(&mut out, event.time.as_millis());
     put_bytes(&mut out, event.principal.as_bytes());
-    match &event.plugin {
-        None => out.push(0),
-        Some(plugin) => {
-            out.push(1);
-            for text in [&plugin.name, &plugin.version, &plugin.digest.0] {
-                put_bytes(&mut out, text.as_bytes());
-            }
+    let plugin = event.plugin.as_ref().map_or(0, |_| HOLDS_PLUGIN);
+    out.push(plugin | event.run.as_ref().map_or(0, |_| HOLDS_RUN));
+    if let Some(plugin) = &event.plugin {
+        for text in [&plugin.name, &plugin.version, &plugin.digest.0] {
+            put_bytes(&mut out, text.as_bytes());
         }
+    }
+    if let Some(run) = &event.run {
+        put_bytes(&mut out, run.0.as_bytes());
     }
     put_optional(&mut out, event.causation.as_ref().map(|id| id.as_str()));
     put_optional(&mut out, event.correlation.as_ref().map(|id| id.as_str()));

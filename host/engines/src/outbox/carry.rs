@@ -6,6 +6,7 @@ use crate::{Context, belongings, to_value};
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::effect::{Action, DEAD_LETTERS, DeliveryClass, Effect, EffectResult, OUTBOX, Pending};
 use quarterdeck_model::event::Event;
+use quarterdeck_model::id::RunId;
 use quarterdeck_model::plugin::{ActResult, CallError, InstanceState, Outcome, PluginRef};
 use quarterdeck_model::store::StoreError;
 use quarterdeck_model::transition::{Expected, Transition};
@@ -63,7 +64,7 @@ async fn attempt(context: &Context, entry: &Entry) -> Result<Verdict, StoreError
         }
         Next::Poll(token) => {
             let answer = poll(context, &pending.effect, &token).await;
-            let answer = Answer::of(answer);
+            let answer = Answer::of(answer, &pending.effect);
             let after = lease::polled(&pending, answer.outcome, context.now());
             let settled = Settled { pending: &pending, revision: document.revision, plugin: answer.plugin };
             settled.commit(context, after, answer.belongings, 0).await
@@ -97,7 +98,7 @@ fn away(context: &Context, entry: &Entry, attempt: &Pending) -> Option<Verdict> 
 }
 
 async fn call(context: &Context, entry: &Entry, attempt: &Pending, revision: u64) -> Result<Verdict, StoreError> {
-    let answer = Answer::of(act(context, &attempt.effect).await);
+    let answer = Answer::of(act(context, &attempt.effect).await, &attempt.effect);
     let absences = match &answer.outcome {
         Err(CallError::Unavailable { .. }) => entry.absences + 1,
         _ => 0,
@@ -142,14 +143,26 @@ struct Answer {
 }
 
 impl Answer {
-    fn of(result: ActResult<Outcome>) -> Self {
+    fn of(result: ActResult<Outcome>, effect: &Effect) -> Self {
         match result {
             Ok(mut called) => {
-                Answer { belongings: belongings(&mut called), outcome: Ok(called.value), plugin: Some(called.plugin) }
+                let mut belongings = belongings(&mut called);
+                // What the plugin says with its own words follows from the effect all the same.
+                for event in &mut belongings.events {
+                    event.causation.clone_from(&effect.causation);
+                    event.correlation.clone_from(&effect.correlation);
+                    event.run = run_of(effect);
+                }
+                Answer { belongings, outcome: Ok(called.value), plugin: Some(called.plugin) }
             }
             Err(failed) => Answer { outcome: Err(failed.error), plugin: failed.plugin, belongings: Transition::new() },
         }
     }
+}
+
+/// The run that the effect is a step of.
+fn run_of(effect: &Effect) -> Option<RunId> {
+    effect.owner.starts_with(RunId::PREFIX).then(|| RunId(effect.owner.clone()))
 }
 
 struct Settled<'a> {
@@ -281,11 +294,12 @@ impl Ended<'_> {
                 "kind": "effect", "at": now, "reason": reason, "attempts": self.pending.attempts,
                 "plugin": self.plugin, "effect": letter(effect),
             });
-            let added = Event::new(&context.ids, now, "dead-letter.added", effect.id.as_str())
+            let mut added = Event::new(&context.ids, now, "dead-letter.added", effect.id.as_str())
                 .data(json!({"kind": "effect", "owner": effect.owner, "purpose": effect.purpose,
                     "instance": effect.instance, "reason": reason}))
                 .plugin(self.plugin.clone())
                 .caused_by(&ended);
+            added.run = run_of(effect);
             transition =
                 transition.put(DEAD_LETTERS, effect.id.as_str(), Expected::Any, letter).event(ended).event(added);
         } else {

@@ -392,8 +392,11 @@ impl<'a> Turn<'a> {
         effect.backoff = Backoff::ONCE;
         effect.expires = self.now.plus(timeout).min(self.run.deadline);
         record.effect = Some(effect.id.clone());
-        self.effects.push(effect);
         self.tell_step(index);
+        if let Some(begun) = self.events.last() {
+            effect = effect.caused_by(begun);
+        }
+        self.effects.push(effect);
     }
 
     fn done(&mut self, index: usize, outputs: Value) {

@@ -284,3 +284,36 @@ async fn runbooks_that_would_start_each_other_for_ever_are_told_to_end() {
     assert!(finished.iter().any(|event| event.data["ancestors"] == json!(["ping"])));
     assert!(host.bench.events(&["run."]).iter().all(|event| event.data.get("cause").is_some()));
 }
+
+#[tokio::test]
+async fn what_a_step_publishes_or_leaves_among_the_dead_letters_does_not_start_its_own_runbook_again() {
+    let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::default());
+    let catalog: Catalog = serde_json::from_value(json!({"runbooks": {
+        "echo": {"title": "echo", "on": ["custom."], "steps": [{"name": "only", "action": "command/a"}]},
+        "mend": {"title": "mend", "on": ["custom.go", "dead-letter."],
+            "steps": [{"name": "only", "action": "command/gone", "idempotent": true, "timeout": "1s"}]},
+    }}))
+    .unwrap();
+    let ids = quarterdeck_model::id::IdSource::seeded(9);
+    fake.with(|fake| {
+        fake.publish = Some(Box::new(move || vec![Event::new(&ids, START, "custom.said", "s")]));
+    });
+    let host = host(folder.path(), &fake, catalog, true).await;
+    let context = &host.bench.context;
+    context.bus.publish("test", vec![Event::new(&context.ids, START, "custom.go", "s")]).await.unwrap();
+    // There is no `command/gone`: the effect is given up on at its time, before the run stops waiting for it.
+    until("both runs", || host.bench.events(&[Run::STARTED]).len() == 2).await;
+    host.bench.advance(Span::from_secs(2));
+    until("the refusals", || host.bench.events(&[Run::REFUSED]).len() == 2).await;
+    let mut reasons: Vec<_> = host.bench.events(&[Run::REFUSED]).iter().map(|e| e.data["reason"].clone()).collect();
+    reasons.sort_unstable_by_key(Value::to_string);
+    let refused = |slug: &str| json!(format!("its own run led to this one: {slug} -> {slug}"));
+    assert_eq!(reasons, [refused("echo"), refused("mend")]);
+    let runs: Vec<Run> = context.read_all(Run::COLLECTION, &Page::all()).unwrap();
+    assert_eq!(runs.len(), 2);
+    let said = host.bench.events(&["custom.said"]).remove(0);
+    let run = runs.iter().find(|run| run.runbook == "echo").unwrap();
+    assert_eq!(said.run.as_ref(), Some(&run.id), "the host says of which run");
+    let begun = host.bench.events(&[Run::STEP]).into_iter().find(|event| Some(&event.id) == said.causation.as_ref());
+    assert_eq!(begun.unwrap().subject, run.id.as_str());
+}

@@ -2,7 +2,7 @@
 //!
 //! The id of such a run follows from the event and the runbook, so an event that is read twice starts nothing twice.
 //!
-//! Runs may be started by what other runs publish, but not for ever: a runbook's own runs don't start it, nor do runs that it led to;
+//! Runs may be started by what other runs and their steps publish, but not for ever: a runbook's own runs don't start it, nor do runs that it led to;
 //! and a chain has at most [`DEEPEST`] runs behind its first. What is refused for that is told by an event, which starts nothing.
 
 use super::template::{Missing, Scope, descend, fill};
@@ -101,7 +101,9 @@ impl Shell {
         let run = machine::prepare(run_id(&event.event, slug), slug, spec, request, now)?;
         let mut change = machine::begin(run, now, &self.context.ids);
         change.events = change.events.into_iter().map(|begun| begun.caused_by(&event.event)).collect();
-        change.effects = change.effects.into_iter().map(|effect| effect.caused_by(&event.event)).collect();
+        for effect in &mut change.effects {
+            effect.correlation = Some(event.event.correlation.clone().unwrap_or_else(|| event.event.id.clone()));
+        }
         // Several runbooks may want the event, so it is acknowledged with none of them: a second reading meets the run.
         match self.create(change, Transition::new()).await {
             Ok(run) => {
@@ -115,12 +117,15 @@ impl Shell {
 }
 
 impl Shell {
-    /// The runbooks that led to the event, if it is one of a run. Read from the run itself: it can't be made up by who publishes.
+    /// The runbooks that led to the event, if it is one of a run, or one that a step of a run has led to. Read from the run itself: it
+    /// can't be made up by who publishes.
     fn ancestors(&self, event: &Event) -> Result<Vec<String>, Error> {
-        if event.topic() != "run" {
-            return Ok(Vec::new());
-        }
-        let run = self.context.read::<Run>(Run::COLLECTION, &event.subject)?;
+        let run = match &event.run {
+            Some(run) => run.as_str(),
+            None if event.topic() == "run" => &event.subject,
+            None => return Ok(Vec::new()),
+        };
+        let run = self.context.read::<Run>(Run::COLLECTION, run)?;
         Ok(run.map_or_else(Vec::new, |run| run.ancestors.into_iter().chain([run.runbook]).collect()))
     }
 
