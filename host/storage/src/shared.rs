@@ -66,6 +66,13 @@ impl Shared {
         self.series.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns when everything put before is on the disk.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        self.disk.sync()?;
+        self.space.synced();
+        Ok(())
+    }
+
     /// Why nothing can be written any more, if so.
     pub(crate) fn failure(&self) -> Option<StoreError> {
         self.failed.borrow().clone()

@@ -114,7 +114,7 @@ impl Writer {
         }
         // A group that was refused as a whole has synced nothing, so those who wait for samples get a sync of their own.
         if dirty && (!waiting.is_empty() || replies.is_empty()) {
-            self.shared.disk.sync()?;
+            self.shared.sync()?;
         }
         for reply in waiting {
             // Nobody waits any more: nothing to do about it.
@@ -168,7 +168,7 @@ impl Writer {
         // Readers see its documents from here on. Those who answer for them wait until it is synced.
         self.shared.shown.store(group.number(), Ordering::SeqCst);
         let (place, events) = group.put()?;
-        self.shared.disk.sync()?;
+        self.shared.sync()?;
         self.place = place;
         self.shared.synced.send_replace(place.group);
         self.shared.head.store(place.head, Ordering::Release);
