@@ -10,7 +10,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Raised whenever an older program could misread what this one writes.
-const SCHEMA: u64 = 1;
+///
+/// 2: further parts of documents lie in two places.
+const SCHEMA: u64 = 2;
 /// Pages of the tree that stay in memory. sled spreads them over 256 shards: each must hold a whole page.
 const CACHE_BYTES: u64 = 32 << 20;
 /// How long a lock is waited for that is held: a daemon that is just ending, or a process that is just being started and still has
@@ -53,7 +55,10 @@ impl Disk {
             None => self.put(key, SCHEMA.to_be_bytes().to_vec()),
             Some(bytes) => {
                 let found = bytes.as_ref().try_into().map(u64::from_be_bytes).unwrap_or(u64::MAX);
-                if found <= SCHEMA {
+                if found < SCHEMA {
+                    return self.put(key, SCHEMA.to_be_bytes().to_vec());
+                }
+                if found == SCHEMA {
                     return Ok(());
                 }
                 Err(StoreError::Invalid(format!(

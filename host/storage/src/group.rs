@@ -2,7 +2,7 @@
 //! refused alone if it does not fit.
 
 use crate::disk::Disk;
-use crate::documents;
+use crate::documents::{self, Parts};
 use crate::log::{Builder, FRAME_BYTES, Header};
 use crate::prepared::{Prepared, PreparedWrite};
 use crate::recovery::{Place, put_cursor, put_floor};
@@ -28,7 +28,7 @@ pub(crate) struct Group<'a> {
 /// A document as the group leaves it.
 struct Projected {
     /// Parts of the one on disk.
-    old_parts: u16,
+    old_parts: Parts,
     /// `None`: there is none.
     revision: Option<u64>,
     value: Vec<u8>,
@@ -168,6 +168,6 @@ impl<'a> Group<'a> {
 
 impl Projected {
     fn missing() -> Self {
-        Projected { old_parts: 0, revision: None, value: Vec::new(), changed: false }
+        Projected { old_parts: Parts::default(), revision: None, value: Vec::new(), changed: false }
     }
 }

@@ -108,9 +108,9 @@ fn apply(disk: &Disk, frame: &Frame) -> Result<u64, StoreError> {
         if change.value.is_none() {
             floor = floor.max(change.revision);
         }
-        let old_parts = documents::revision(disk, change.collection, change.id)?.map_or(0, |(_, parts)| parts);
+        let old = documents::revision(disk, change.collection, change.id)?.map(|(_, parts)| parts).unwrap_or_default();
         let new = change.value.map(|value| (change.revision, value));
-        documents::write(disk, change.collection, change.id, old_parts, new)?;
+        documents::write(disk, change.collection, change.id, old, new)?;
     }
     for (consumer, up_to) in acks {
         put_cursor(disk, consumer, up_to)?;
