@@ -164,10 +164,11 @@ impl Store for Database {
     }
 
     fn events(&self, after: Offset, filter: &EventFilter, limit: usize) -> Result<EventBatch, StoreError> {
-        let tail = self.tail();
-        let gap = (after < tail).then_some(Gap { from: after, to: tail });
-        let batch = log::events(&self.shared.disk, after.max(tail), self.head(), filter, limit)?;
-        Ok(EventBatch { gap, ..batch })
+        let start = after.max(self.tail());
+        let batch = log::events(&self.shared.disk, start, self.head(), filter, limit)?;
+        // Retention may have gone on meanwhile: what it took from under this reader is missing as well.
+        let to = batch.gap.map_or(start, |gap| gap.to);
+        Ok(EventBatch { gap: (after < to).then_some(Gap { from: after, to }), ..batch })
     }
 
     fn head(&self) -> Offset {
@@ -250,5 +251,50 @@ impl Series for Database {
 
     fn names(&self) -> Vec<String> {
         self.shared.series().names()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quarterdeck_model::clock::ManualClock;
+    use quarterdeck_model::event::Event;
+    use quarterdeck_model::id::IdSource;
+
+    #[tokio::test]
+    async fn a_reader_that_retention_overtakes_in_the_middle_of_the_log_is_told_what_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_750_000_000_000)));
+        let options = Options { free_space_floor_bytes: 0, ..Options::new(folder.path(), clock) };
+        let store = Database::open(options).unwrap();
+        let ids = IdSource::seeded(1);
+        for n in 0..12 {
+            let event = Event::new(&ids, Timestamp::from_millis(1), "custom.a", n.to_string());
+            store.commit(Transition::new().event(event)).await.unwrap();
+        }
+        let offsets = |batch: &EventBatch| batch.events.iter().map(|stored| stored.offset.0).collect::<Vec<_>>();
+        let read = |after: u64| store.events(Offset(after), &EventFilter::default(), 100).unwrap();
+        assert_eq!((offsets(&read(0)), read(0).gap), ((1..=12).collect(), None));
+        assert_eq!(offsets(&read(5)), (6..=12).collect::<Vec<_>>());
+        // The reader has looked at the tail; now these go.
+        for order in 3..6 {
+            recovery::remove(&store.shared.disk, keys::EVENTS, order).unwrap();
+        }
+        let before = read(0);
+        assert_eq!((offsets(&before), before.next, before.gap), (vec![1, 2, 3], Offset(3), None));
+        let behind = read(before.next.0);
+        assert_eq!(behind.gap, Some(Gap { from: Offset(3), to: Offset(6) }));
+        assert_eq!((offsets(&behind), behind.next), ((7..=12).collect(), Offset(12)));
+        let between = read(4);
+        assert_eq!((between.gap, between.next), (Some(Gap { from: Offset(4), to: Offset(6) }), Offset(12)));
+        let none = store.events(Offset(3), &EventFilter::types(["other"]), 100).unwrap();
+        assert_eq!((none.gap, none.next), (Some(Gap { from: Offset(3), to: Offset(6) }), Offset(12)));
+        // What this reader may see has gone altogether.
+        for order in 6..10 {
+            recovery::remove(&store.shared.disk, keys::EVENTS, order).unwrap();
+        }
+        let batch = log::events(&store.shared.disk, Offset(6), Offset(10), &EventFilter::default(), 100).unwrap();
+        assert_eq!((batch.gap, batch.next), (Some(Gap { from: Offset(6), to: Offset(10) }), Offset(10)));
+        assert_eq!(batch.events, []);
     }
 }

@@ -11,7 +11,7 @@ use quarterdeck_model::Timestamp;
 use quarterdeck_model::event::{Event, EventFilter, Offset, StoredEvent};
 use quarterdeck_model::id::{EventId, RunId};
 use quarterdeck_model::plugin::{Digest, PluginRef};
-use quarterdeck_model::store::{EventBatch, StoreError};
+use quarterdeck_model::store::{EventBatch, Gap, StoreError};
 use sled::IVec;
 
 /// The part of the log that one read looks at.
@@ -246,6 +246,9 @@ pub(crate) fn floor(disk: &Disk, space: u8, order: u64) -> Result<Option<u64>, S
 }
 
 /// Events behind `after`, up to `head`: what is behind that is not durable yet.
+///
+/// Offsets have no holes, so one in front of a frame shows that retention has overtaken this reader. The batch ends there, and
+/// the next one begins with a gap.
 pub(crate) fn events(
     disk: &Disk,
     after: Offset,
@@ -260,10 +263,25 @@ pub(crate) fn events(
     let start = floor(disk, keys::EVENTS, after.0)?.unwrap_or(0);
     let mut frames = Frames::from(disk, keys::EVENTS, start);
     let mut bytes = 0;
+    let mut expected = after;
     while let Some(frame) = frames.next()? {
+        let end = frame.order + frame.header.events;
+        if end <= after.0 {
+            continue;
+        }
+        if expected < head && frame.order > expected.0 {
+            if expected > after {
+                batch.next = expected;
+                return Ok(batch);
+            }
+            expected = Offset(frame.order).min(head);
+            batch.gap = Some(Gap { from: after, to: expected });
+            batch.next = expected;
+        }
         if frame.order >= head.0 {
             break;
         }
+        expected = Offset(end);
         let mut input = frame.body();
         let mut offset = frame.order;
         for _ in 0..frame.header.events {
@@ -285,6 +303,15 @@ pub(crate) fn events(
         }
         bytes += frame.bytes.as_slice().len();
         if bytes > STRETCH_BYTES || batch.next.0 - after.0 > STRETCH_EVENTS {
+            return Ok(batch);
+        }
+    }
+    if expected < head {
+        // Everything that was left has gone, with newer frames in its place that this reader may not see yet.
+        if expected == after {
+            batch.gap = Some(Gap { from: after, to: head });
+        } else {
+            batch.next = expected;
             return Ok(batch);
         }
     }
