@@ -125,6 +125,7 @@ fn finished(context: &Context, scan: &Scan) -> Event {
         "findings": scan.findings,
         "new_findings": scan.new_findings,
         "fixed_findings": scan.fixed_findings,
+        "not_looked_at": scan.not_looked_at,
         "pages": scan.pages,
         "errors": scan.errors.len(),
     });
@@ -212,6 +213,7 @@ impl Runner {
             findings: BTreeMap::new(),
             new_findings: 0,
             fixed_findings: 0,
+            not_looked_at: 0,
             rules: Vec::new(),
             pages: Vec::new(),
             errors: Vec::new(),
@@ -281,6 +283,7 @@ async fn scan_it(context: Context, mut scan: Scan, spec: ScanSpec) -> Result<Sca
         u64::try_from(count).unwrap_or(u64::MAX)
     };
     scan.findings = findings::count(&updates);
+    scan.not_looked_at = findings::not_looked_at(&updates);
     scan.new_findings = news(News::Opened);
     scan.fixed_findings = news(News::Fixed);
     keep(&context, &scan.principal, &updates).await?;

@@ -10,8 +10,8 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 use quarterdeck_model::domain::scan::ScanSpec;
 use quarterdeck_model::kind::scanner_rule::{Interest, Reported, Subject, SubjectKind};
 use quarterdeck_model::plugin::{InstanceName, InstanceState, PluginRef};
-use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -26,6 +26,10 @@ const LIMITS: Limits = Limits { files: 100_000, bytes: 4 << 30 };
 const STRANGER: &str = "https://stranger.quarterdeck.invalid";
 /// Findings of one rule in one scan.
 const FINDINGS: usize = 10_000;
+/// Why a file was not shown.
+const TOO_LARGE: &str = "it is too large";
+const NO_TEXT: &str = "it is not a text";
+const NO_FILE: &str = "it is no plain file";
 /// A rule that fails on so many groups is not asked about the rest.
 const FAILURES: usize = 3;
 const ERRORS: usize = 50;
@@ -54,6 +58,8 @@ struct Rule {
     include: GlobSet,
     exclude: GlobSet,
     looked: BTreeSet<String>,
+    /// Subjects of known findings that it would have looked at, and why it could not.
+    missed: BTreeMap<String, &'static str>,
     seen: Vec<Seen>,
     failures: usize,
     errors: Vec<String>,
@@ -63,12 +69,13 @@ struct Rule {
 struct Shown {
     subject: Subject,
     name: String,
-    scope: String,
+    root: Option<String>,
 }
 
 /// `known`: subjects of findings that are open.
 pub(super) async fn examine(context: &Context, spec: &ScanSpec, known: BTreeSet<String>) -> Examined {
     let mut examined = Examined::default();
+    let known = Arc::new(known);
     let mut rules = Vec::new();
     for instance in &spec.rules {
         ready(context, instance).await;
@@ -79,11 +86,11 @@ pub(super) async fn examine(context: &Context, spec: &ScanSpec, known: BTreeSet<
     }
     if !rules.is_empty() {
         let before = examined.errors.len();
-        files(context, spec, &mut rules, &mut examined).await;
+        files(context, spec, &known, &mut rules, &mut examined).await;
         examined.sight.thorough = examined.errors.len() == before;
         pages(context, spec, &mut rules, &mut examined).await;
         let roots = spec.paths.clone();
-        let missing = tokio::task::spawn_blocking(move || walk::gone(&roots, known.into_iter().collect()));
+        let missing = tokio::task::spawn_blocking(move || walk::gone(&roots, known.iter().cloned().collect()));
         match missing.await {
             Ok(missing) => examined.sight.gone = missing.into_iter().collect(),
             Err(failure) => examined.errors.push(format!("the scan's files can't be compared: {failure}")),
@@ -95,6 +102,7 @@ pub(super) async fn examine(context: &Context, spec: &ScanSpec, known: BTreeSet<
     for rule in rules {
         examined.plugins.push(rule.plugin);
         if rule.errors.is_empty() {
+            examined.sight.not_looked_at.insert(rule.instance.clone(), rule.missed);
             examined.sight.looked.insert(rule.instance, rule.looked);
         }
         examined.sight.seen.extend(rule.seen);
@@ -137,6 +145,7 @@ impl Rule {
             exclude: globs(&called.value.exclude)?,
             interest: called.value,
             looked: BTreeSet::new(),
+            missed: BTreeMap::new(),
             seen: Vec::new(),
             failures: 0,
             errors: Vec::new(),
@@ -148,10 +157,21 @@ impl Rule {
     }
 
     fn wants(&self, entry: &Entry) -> bool {
+        self.covers(entry) && entry.bytes <= self.interest.max_bytes
+    }
+
+    /// Whether it would look at the file, were it not too large.
+    fn covers(&self, entry: &Entry) -> bool {
         self.takes(SubjectKind::File)
-            && entry.bytes <= self.interest.max_bytes
             && (self.interest.include.is_empty() || self.include.is_match(&entry.relative))
             && !self.exclude.is_match(&entry.relative)
+    }
+
+    /// The file is there, and is not shown to the rule.
+    fn miss(&mut self, known: &BTreeSet<String>, entry: &Entry, why: &'static str) {
+        if known.contains(&entry.subject) && self.covers(entry) {
+            self.missed.insert(entry.subject.clone(), why);
+        }
     }
 
     /// Shows the rule what is given, in calls of at most 1 MiB.
@@ -177,7 +197,7 @@ impl Rule {
             return;
         }
         let (subjects, names): (Vec<_>, Vec<_>) =
-            shown.into_iter().map(|one| (one.subject, (one.name, one.scope))).unzip();
+            shown.into_iter().map(|one| (one.subject, (one.name, one.root))).unzip();
         // Rules are pure: a call writes and publishes nothing.
         match context.plugins.scanner_rule.scan(&self.instance, &subjects, context.now()).await {
             Ok(called) => {
@@ -194,8 +214,8 @@ impl Rule {
         }
     }
 
-    fn report(&mut self, reported: Reported, names: &[(String, String)]) {
-        let Some((subject, scope)) = names.get(reported.subject) else {
+    fn report(&mut self, reported: Reported, names: &[(String, Option<String>)]) {
+        let Some((subject, root)) = names.get(reported.subject) else {
             self.failures += 1;
             self.errors.push(format!("rule `{}` reported something about a subject that there is not", self.instance));
             return;
@@ -210,7 +230,7 @@ impl Rule {
             instance: self.instance.clone(),
             plugin: self.plugin.clone(),
             subject: subject.clone(),
-            scope: scope.clone(),
+            root: root.clone(),
             reported,
         });
     }
@@ -226,47 +246,56 @@ fn size(subject: &Subject) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
-async fn files(context: &Context, spec: &ScanSpec, rules: &mut [Rule], examined: &mut Examined) {
+async fn files(
+    context: &Context,
+    spec: &ScanSpec,
+    known: &Arc<BTreeSet<String>>,
+    rules: &mut [Rule],
+    examined: &mut Examined,
+) {
     if spec.paths.is_empty() || !rules.iter().any(|rule| rule.takes(SubjectKind::File)) {
         return;
     }
-    let roots = spec.paths.clone();
-    let walked = match tokio::task::spawn_blocking(move || walk::walk(&roots, LIMITS)).await {
+    let (roots, of) = (spec.paths.clone(), known.clone());
+    let walked = match tokio::task::spawn_blocking(move || walk::walk(&roots, &of, LIMITS)).await {
         Ok(walked) => walked,
         Err(failure) => return examined.errors.push(format!("the scan's files can't be listed: {failure}")),
     };
     examined.skipped += walked.skipped;
     examined.errors.extend(walked.errors);
-    let scopes: Vec<String> = spec.paths.iter().enumerate().map(|(index, root)| scope(index, root)).collect();
+    for entry in &walked.others {
+        rules.iter_mut().for_each(|rule| rule.miss(known, entry, NO_FILE));
+    }
     let mut group = Vec::new();
     let mut bytes = 0;
     for entry in walked.entries {
+        for rule in rules.iter_mut().filter(|rule| entry.bytes > rule.interest.max_bytes.min(FILE_BYTES)) {
+            rule.miss(known, &entry, TOO_LARGE);
+        }
         if entry.bytes > FILE_BYTES || !rules.iter().any(|rule| rule.wants(&entry)) {
             examined.skipped += 1;
             continue;
         }
         if (bytes + entry.bytes > GROUP_BYTES || group.len() >= GROUP_FILES) && !group.is_empty() {
-            show(context, std::mem::take(&mut group), &scopes, rules, examined).await;
+            show(context, spec, std::mem::take(&mut group), known, rules, examined).await;
             bytes = 0;
         }
         bytes += entry.bytes;
         group.push(entry);
     }
     if !group.is_empty() {
-        show(context, group, &scopes, rules, examined).await;
+        show(context, spec, group, known, rules, examined).await;
     }
 }
 
-/// Findings below the first root are known by their fingerprint alone; the same content below another one is another finding.
-fn scope(index: usize, root: &str) -> String {
-    if index == 0 {
-        return String::new();
-    }
-    let hash: String = Sha256::digest(root.as_bytes()).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    format!("-{hash}")
-}
-
-async fn show(context: &Context, group: Vec<Entry>, scopes: &[String], rules: &mut [Rule], examined: &mut Examined) {
+async fn show(
+    context: &Context,
+    spec: &ScanSpec,
+    group: Vec<Entry>,
+    known: &BTreeSet<String>,
+    rules: &mut [Rule],
+    examined: &mut Examined,
+) {
     let read = tokio::task::spawn_blocking(move || {
         group.into_iter().map(|entry| (walk::read(&entry, FILE_BYTES), entry)).collect::<Vec<_>>()
     });
@@ -278,7 +307,15 @@ async fn show(context: &Context, group: Vec<Entry>, scopes: &[String], rules: &m
     for (content, entry) in read {
         match content {
             Ok(Content::Text(content)) => texts.push((entry, content)),
-            Ok(Content::Binary | Content::Other) => examined.skipped += 1,
+            Ok(other) => {
+                examined.skipped += 1;
+                let why = match other {
+                    Content::TooLarge => TOO_LARGE,
+                    Content::Binary => NO_TEXT,
+                    _ => NO_FILE,
+                };
+                rules.iter_mut().for_each(|rule| rule.miss(known, &entry, why));
+            }
             Err(error) => {
                 examined.skipped += 1;
                 examined.errors.push(error);
@@ -290,7 +327,7 @@ async fn show(context: &Context, group: Vec<Entry>, scopes: &[String], rules: &m
         let wanted = texts.iter().filter(|(entry, _)| rule.wants(entry)).map(|(entry, content)| Shown {
             subject: Subject::File { path: entry.relative.clone(), content: content.clone() },
             name: entry.subject.clone(),
-            scope: scopes.get(entry.root).cloned().unwrap_or_default(),
+            root: spec.paths.get(entry.root).cloned(),
         });
         let wanted: Vec<_> = wanted.collect();
         rule.scan(context, wanted)
@@ -330,7 +367,7 @@ async fn pages(context: &Context, spec: &ScanSpec, rules: &mut [Rule], examined:
                 headers: page.headers.clone(),
                 body: page.body.iter().take(PAGE_BYTES).copied().collect(),
             };
-            rule.scan(context, vec![Shown { subject, name: url.clone(), scope: String::new() }])
+            rule.scan(context, vec![Shown { subject, name: url.clone(), root: None }])
         });
         futures::future::join_all(asked).await;
     }
@@ -359,11 +396,5 @@ mod tests {
         for bad in ["example.com", "ftp://example.com", "http://", "http://me@example.com/"] {
             assert_eq!(origin(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn roots_behind_the_first_have_a_scope_of_their_own() {
-        assert_eq!(scope(0, "/a"), "");
-        assert_ne!(scope(1, "/a"), scope(1, "/b"));
     }
 }

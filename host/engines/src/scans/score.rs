@@ -75,7 +75,7 @@ mod tests {
             fingerprint: String::new(),
         };
         let plugin = PluginRef { name: "h".into(), version: "1".into(), digest: Digest("d".into()) };
-        Seen { instance: "h/d".into(), plugin, subject: subject.into(), scope: String::new(), reported }
+        Seen { instance: "h/d".into(), plugin, subject: subject.into(), root: None, reported }
     }
 
     #[test]

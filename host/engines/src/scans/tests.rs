@@ -270,3 +270,46 @@ async fn a_scheduled_scan_runs_at_the_first_start_and_makes_up_for_what_was_miss
     catalog.send_replace(Arc::new(Catalog::default()));
     until("the job to go", || second.bench.context.scheduler.get(next).is_none()).await;
 }
+
+#[tokio::test]
+async fn a_finding_whose_file_can_not_be_shown_any_more_stays_open_and_is_told_apart() {
+    let (data, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let names = ["binary.txt", "folder/a.txt", "grown.txt", "huge.txt", "link.txt", "seen.txt"];
+    for name in names {
+        write_file(files.path(), name, "a secret");
+    }
+    let root = files.path().to_str().unwrap().to_owned();
+    let host = host(data.path(), json!({"rules": ["words/default"], "paths": [root]})).await;
+    assert_eq!(host.scan().await.new_findings, 6);
+    let at = |name: &str| files.path().join(name);
+    let outside = tempfile::tempdir().unwrap();
+    write_file(outside.path(), "a.txt", "a secret");
+    // Beyond what the rule takes, and beyond what any does.
+    for (name, bytes) in [("grown.txt", 3 << 20), ("huge.txt", 9 << 20)] {
+        std::fs::File::options().append(true).open(at(name)).unwrap().set_len(bytes).unwrap();
+    }
+    write_file(files.path(), "binary.txt", "\0 a secret");
+    std::fs::rename(at("link.txt"), outside.path().join("link.txt")).unwrap();
+    std::os::unix::fs::symlink(outside.path().join("link.txt"), at("link.txt")).unwrap();
+    std::fs::remove_dir_all(at("folder")).unwrap();
+    std::os::unix::fs::symlink(outside.path(), at("folder")).unwrap();
+    let scan = host.scan().await;
+    assert_eq!((scan.state, scan.fixed_findings, scan.not_looked_at), (ScanState::Succeeded, 0, 5));
+    assert_eq!(scan.findings, [(Severity::High, 1)].into());
+    let reason = |name: &str| {
+        let id = format!("repo/words/default/f-{name}");
+        let finding: Finding = host.bench.context.read(Finding::COLLECTION, &id).unwrap().unwrap();
+        assert_eq!(finding.state, FindingState::Open);
+        finding.not_looked_at
+    };
+    let reasons: Vec<_> = names.into_iter().map(|name| reason(name).unwrap_or_default()).collect();
+    let (large, file) = ("it is too large", "it is no plain file");
+    assert_eq!(reasons, ["it is not a text", file, large, large, file, ""]);
+    // What is gone indeed is fixed.
+    for name in names {
+        let _ = std::fs::remove_file(at(name));
+    }
+    std::fs::remove_file(at("folder")).unwrap();
+    let scan = host.scan().await;
+    assert_eq!((scan.fixed_findings, scan.not_looked_at), (6, 0));
+}

@@ -1,11 +1,16 @@
 //! The files below some paths. Blocking: for a thread that may block.
 //!
 //! Symbolic links are never followed, except where a path that is given is one itself, so nothing outside of what was given is read.
-//! What a link inside points to is met under its own name, if it is inside too.
+//! What a link inside points to is met under its own name, if it is inside too. That holds for what is swapped for a link between
+//! being met and being read, too: a file is opened from its root on, folder by folder, and read only if what was opened is a file.
 
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Folders that hold what others made.
 const LEFT_OUT: [&str; 3] = [".git", "target", "node_modules"];
@@ -22,6 +27,8 @@ pub(super) struct Limits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) path: PathBuf,
+    /// The root, without links.
+    pub(super) base: Arc<Path>,
     /// Below the root, with `/`: what rules see.
     pub(super) relative: String,
     /// The root as it was given, and what is below: what people see.
@@ -37,27 +44,43 @@ pub(super) struct Walked {
     pub(super) entries: Vec<Entry>,
     /// Links, and what is neither file nor folder.
     pub(super) skipped: u64,
+    /// Those of them that are subjects of known findings, or lie above such ones.
+    pub(super) others: Vec<Entry>,
     pub(super) errors: Vec<String>,
 }
 
-pub(super) fn walk(roots: &[String], limits: Limits) -> Walked {
+/// `known`: subjects of known findings.
+pub(super) fn walk(roots: &[String], known: &BTreeSet<String>, limits: Limits) -> Walked {
     let mut walked = Walked::default();
     let mut bytes: u64 = 0;
     for (index, given) in roots.iter().enumerate() {
         let root = match fs::canonicalize(given) {
-            Ok(root) => root,
+            Ok(root) => Arc::<Path>::from(root),
             Err(error) => {
                 walked.errors.push(format!("`{given}` can't be read: {error}"));
                 continue;
             }
         };
         // Last in, first out: what comes first by name is pushed last.
-        let mut stack = vec![(root.clone(), 0)];
+        let mut stack = vec![(root.to_path_buf(), 0)];
+        let entry = |subject: String, bytes: u64| {
+            let relative = subject.strip_prefix(given.trim_end_matches('/')).unwrap_or("").trim_start_matches('/');
+            // A file that was given itself is known by its name.
+            let (path, relative) = match (relative, root.file_name()) {
+                ("", Some(name)) => (root.to_path_buf(), name.to_string_lossy().into_owned()),
+                _ => (root.join(relative), relative.to_owned()),
+            };
+            Entry { path, base: root.clone(), relative, subject, root: index, bytes }
+        };
         while let Some((path, depth)) = stack.pop() {
             let kind = match fs::symlink_metadata(&path) {
                 Ok(metadata) => metadata,
-                // Gone since its folder was read.
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                // Gone since its folder was read; it may be about to come back.
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    let subject = subject(given, &relative(&root, &path));
+                    walked.others.extend(at_or_below(known, &subject).map(|subject| entry(subject.clone(), 0)));
+                    continue;
+                }
                 Err(error) => {
                     walked.errors.push(unreadable(given, &root, &path, &error));
                     continue;
@@ -76,6 +99,8 @@ pub(super) fn walk(roots: &[String], limits: Limits) -> Walked {
             }
             if !kind.is_file() {
                 walked.skipped += 1;
+                let subject = subject(given, &relative(&root, &path));
+                walked.others.extend(at_or_below(known, &subject).map(|subject| entry(subject.clone(), 0)));
                 continue;
             }
             bytes = bytes.saturating_add(kind.len());
@@ -88,17 +113,17 @@ pub(super) fn walk(roots: &[String], limits: Limits) -> Walked {
                 ));
                 return walked;
             }
-            let relative = relative(&root, &path);
-            let subject = subject(given, &relative);
-            // A file that was given itself is known by its name.
-            let relative = match (relative.is_empty(), path.file_name()) {
-                (true, Some(name)) => name.to_string_lossy().into_owned(),
-                _ => relative,
-            };
-            walked.entries.push(Entry { subject, relative, path, root: index, bytes: kind.len() });
+            let subject = subject(given, &relative(&root, &path));
+            walked.entries.push(Entry { path, ..entry(subject, kind.len()) });
         }
     }
     walked
+}
+
+fn at_or_below<'a>(known: &'a BTreeSet<String>, subject: &str) -> impl Iterator<Item = &'a String> {
+    let folder = format!("{subject}/");
+    let below = known.range(folder.clone()..).take_while(move |known| known.starts_with(&folder));
+    known.get(subject).into_iter().chain(below)
 }
 
 fn below(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
@@ -135,7 +160,9 @@ fn unreadable(given: &str, root: &Path, path: &Path, error: &std::io::Error) -> 
 pub(super) enum Content {
     Text(Vec<u8>),
     Binary,
-    /// It has grown beyond measure, or is gone, or was replaced by something else since it was met.
+    /// It has grown beyond measure since it was met.
+    TooLarge,
+    /// It is gone, or was replaced by something else since it was met.
     Other,
 }
 
@@ -143,22 +170,41 @@ pub(super) enum Content {
 /// Why it can't be read.
 pub(super) fn read(entry: &Entry, max_bytes: u64) -> Result<Content, String> {
     let failed = |error: std::io::Error| format!("`{}` can't be read: {error}", entry.subject);
-    match fs::symlink_metadata(&entry.path) {
-        Ok(metadata) if metadata.is_file() => {}
-        Ok(_) => return Ok(Content::Other),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Content::Other),
-        Err(error) => return Err(failed(error)),
+    let file = match open(entry) {
+        Ok(file) => file,
+        // Gone; a link, or a folder on the way that is none or a link; a socket.
+        Err(Errno::NOENT | Errno::LOOP | Errno::MLINK | Errno::NOTDIR | Errno::NXIO) => return Ok(Content::Other),
+        Err(error) => return Err(failed(error.into())),
+    };
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Ok(Content::Other);
     }
-    let file = fs::File::open(&entry.path).map_err(failed)?;
     let mut content = Vec::new();
     file.take(max_bytes.saturating_add(1)).read_to_end(&mut content).map_err(failed)?;
     if u64::try_from(content.len()).unwrap_or(u64::MAX) > max_bytes {
-        return Ok(Content::Other);
+        return Ok(Content::TooLarge);
     }
     if content.iter().take(TEXT_PROBE).any(|byte| *byte == 0) {
         return Ok(Content::Binary);
     }
     Ok(Content::Text(content))
+}
+
+/// Opens without following a link anywhere below the root, and without waiting for whoever might write to what is no file.
+fn open(entry: &Entry) -> Result<fs::File, Errno> {
+    const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+    const FILE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+    let below = entry.path.strip_prefix(&entry.base).unwrap_or(Path::new(""));
+    let mut parts: Vec<_> = below.components().map(|part| part.as_os_str()).collect();
+    let Some(name) = parts.pop() else {
+        // The root is a file.
+        return Ok(rustix::fs::openat(CWD, &*entry.base, FILE, Mode::empty())?.into());
+    };
+    let mut folder = rustix::fs::openat(CWD, &*entry.base, FOLDER, Mode::empty())?;
+    for part in parts {
+        folder = rustix::fs::openat(&folder, part, FOLDER, Mode::empty())?;
+    }
+    Ok(rustix::fs::openat(&folder, name, FILE, Mode::empty())?.into())
 }
 
 /// Which of these subjects are not there any more. Those that lie below none of the roots are left alone.
@@ -187,6 +233,10 @@ mod tests {
     use super::*;
 
     const LIMITS: Limits = Limits { files: 1000, bytes: 1 << 20 };
+
+    fn walk(roots: &[String], limits: Limits) -> Walked {
+        super::walk(roots, &BTreeSet::new(), limits)
+    }
 
     fn write(folder: &Path, name: &str, content: &[u8]) {
         let path = folder.join(name);
@@ -259,9 +309,58 @@ mod tests {
         let walked = walk(&[folder.path().to_str().unwrap().to_owned()], LIMITS);
         assert_eq!(read(&walked.entries[0], 100), Ok(Content::Binary));
         assert_eq!(read(&walked.entries[1], 100), Ok(Content::Text(b"text".to_vec())));
-        assert_eq!(read(&walked.entries[1], 3), Ok(Content::Other));
+        assert_eq!(read(&walked.entries[1], 3), Ok(Content::TooLarge));
         fs::remove_file(&walked.entries[1].path).unwrap();
         assert_eq!(read(&walked.entries[1], 100), Ok(Content::Other));
+    }
+
+    /// What is met, swapped, and then read.
+    fn swapped(name: &str, swap: impl FnOnce(&Path, &Path)) -> Result<Content, String> {
+        let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        write(folder.path(), name, b"text");
+        write(outside.path(), "b.txt", b"a secret of others");
+        let walked = walk(&[folder.path().to_str().unwrap().to_owned()], LIMITS);
+        swap(folder.path(), outside.path());
+        read(&walked.entries[0], 100)
+    }
+
+    #[test]
+    fn a_file_that_is_swapped_for_a_link_before_it_is_read_is_not_read() {
+        let swap = |folder: &Path, outside: &Path| {
+            fs::remove_file(folder.join("b.txt")).unwrap();
+            std::os::unix::fs::symlink(outside.join("b.txt"), folder.join("b.txt")).unwrap();
+        };
+        assert_eq!(swapped("b.txt", swap), Ok(Content::Other));
+        let swap = |folder: &Path, outside: &Path| {
+            fs::remove_dir_all(folder.join("a")).unwrap();
+            std::os::unix::fs::symlink(outside, folder.join("a")).unwrap();
+        };
+        assert_eq!(swapped("a/b.txt", swap), Ok(Content::Other), "nor is one in a folder that is swapped for a link");
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
+        let swap = |folder: &Path, _: &Path| {
+            let path = folder.join("b.txt");
+            fs::remove_file(&path).unwrap();
+            let (kind, mode) = (rustix::fs::FileType::Fifo, Mode::RUSR.union(Mode::WUSR));
+            rustix::fs::mknodat(CWD, &path, kind, mode, 0).unwrap();
+        };
+        // Nobody ever opens its other end.
+        assert_eq!(swapped("b.txt", swap), Ok(Content::Other));
+    }
+
+    #[test]
+    fn what_is_known_and_no_file_any_more_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "real/a.txt", b"text");
+        std::os::unix::fs::symlink("real", folder.path().join("out")).unwrap();
+        std::os::unix::fs::symlink("real/a.txt", folder.path().join("file")).unwrap();
+        let given = folder.path().to_str().unwrap().to_owned();
+        let known = ["file", "file2", "out/a.txt", "out/sub/b.txt", "real/a.txt"].map(|name| format!("{given}/{name}"));
+        let walked = super::walk(&[given], &known.into(), LIMITS);
+        let others: Vec<_> = walked.others.iter().map(|entry| entry.relative.as_str()).collect();
+        assert_eq!(others, ["file", "out/a.txt", "out/sub/b.txt"]);
     }
 
     #[test]

@@ -50,6 +50,9 @@ pub struct Scan {
     pub findings: BTreeMap<Severity, u64>,
     pub new_findings: u64,
     pub fixed_findings: u64,
+    /// Open findings in files that were met and could not be shown to their rule: too large, not a text, a link by now. They stay open.
+    #[serde(default)]
+    pub not_looked_at: u64,
     pub rules: Vec<PluginRef>,
     /// Pages that every rule could judge, worst first.
     #[serde(default)]
@@ -80,7 +83,8 @@ pub enum FindingState {
     Fixed,
 }
 
-/// Id: `<scan name>/<rule instance>/<fingerprint>`, the same in every scan that sees it.
+/// Id: `<scan name>/<rule instance>/<fingerprint>`, the same in every scan that sees it. Where a scan has several paths, the
+/// fingerprint ends in a hash of the one that it was found below.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     pub id: String,
@@ -105,6 +109,9 @@ pub struct Finding {
     /// When it was found to be fixed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved_at: Option<Timestamp>,
+    /// Why the last scan could not look at the file, although it is there: it is too large, not a text, or no plain file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_looked_at: Option<String>,
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
     pub plugin: PluginRef,

@@ -10,7 +10,7 @@ fn seen(subject: &str, fingerprint: &str) -> Seen {
         instance: "secrets/default".into(),
         plugin: PluginRef { name: "secrets".into(), version: "1".into(), digest: Digest("d".into()) },
         subject: subject.to_owned(),
-        scope: String::new(),
+        root: subject.split('/').next().map(str::to_owned),
         reported: Reported {
             subject: 0,
             rule: "secrets/key".to_owned(),
@@ -28,7 +28,7 @@ fn seen(subject: &str, fingerprint: &str) -> Seen {
 
 fn sight(seen: Vec<Seen>, looked: &[&str]) -> Sight {
     let subjects = looked.iter().map(|subject| (*subject).to_owned()).collect();
-    Sight { seen, looked: [("secrets/default".into(), subjects)].into(), gone: BTreeSet::new(), thorough: false }
+    Sight { seen, looked: [("secrets/default".into(), subjects)].into(), ..Sight::default() }
 }
 
 fn spec(rules: &[&str], paths: &[&str]) -> ScanSpec {
@@ -50,8 +50,13 @@ fn first() -> Vec<Finding> {
 fn again(known: Vec<Finding>, sight: Sight) -> Vec<(String, FindingState, Option<News>)> {
     merge("repo", &ScanId::from("scan_2"), &spec(&["secrets/default"], &["a", "b"]), known, sight, at(2))
         .into_iter()
-        .map(|update| (update.finding.fingerprint, update.finding.state, update.news))
+        .map(|update| (reported(&update.finding).to_owned(), update.finding.state, update.news))
         .collect()
+}
+
+/// The fingerprint as the rule gave it.
+fn reported(finding: &Finding) -> &str {
+    finding.fingerprint.split('-').next().unwrap()
 }
 
 use FindingState::{Fixed, Open};
@@ -68,7 +73,7 @@ fn what_is_seen_for_the_first_time_is_opened() {
     );
     let [update] = updates.as_slice() else { panic!("one of a fingerprint") };
     assert_eq!(update.news, Some(News::Opened));
-    assert_eq!(update.finding.id, "repo/secrets/default/f1");
+    assert_eq!(update.finding.id, format!("repo/secrets/default/f1{}", scope("a")));
     assert_eq!((update.finding.first_seen, update.finding.last_seen), (at(1), at(1)));
     assert_eq!(count(&updates), [(Severity::High, 1)].into());
 }
@@ -135,7 +140,7 @@ fn a_rule_that_tells_stories_is_cut_short() {
 /// Fingerprints of what ends, with the reasons.
 fn resolved(updates: Vec<Update>) -> Vec<(String, Option<String>)> {
     assert!(updates.iter().all(|update| update.news == Some(News::Fixed) && update.finding.state == Fixed));
-    updates.into_iter().map(|update| (update.finding.fingerprint, update.finding.resolution)).collect()
+    updates.into_iter().map(|update| (reported(&update.finding).to_owned(), update.finding.resolution)).collect()
 }
 
 #[test]
@@ -166,4 +171,58 @@ fn a_page_that_could_not_be_fetched_keeps_its_findings() {
     let page = Finding { subject: "https://a.test/".to_owned(), ..first().remove(0) };
     let sight = Sight { thorough: true, ..sight(vec![], &[]) };
     assert_eq!(merge("repo", &ScanId::from("s"), &spec(&["secrets/default"], &[]), vec![page], sight, at(2)), []);
+}
+
+#[test]
+fn what_could_not_be_shown_stays_open_and_says_so_until_somebody_looks_again() {
+    let missed = [("b".to_owned(), "it is too large")].into();
+    let sight_of = |seen, looked: &[&str]| Sight { thorough: true, ..sight(seen, looked) };
+    let sight =
+        Sight { not_looked_at: [("secrets/default".into(), missed)].into(), ..sight_of(vec![seen("a", "f1")], &["a"]) };
+    let both = spec(&["secrets/default"], &["a", "b"]);
+    let updates = merge("repo", &ScanId::from("s"), &both, first(), sight, at(2));
+    assert!(updates.iter().all(|update| update.news.is_none() && update.finding.state == Open));
+    assert_eq!((not_looked_at(&updates), count(&updates)), (1, [(Severity::High, 1)].into()));
+    let known: Vec<_> = updates.into_iter().map(|update| update.finding).collect();
+    let missed = known.iter().find(|finding| finding.subject == "b").unwrap();
+    assert_eq!((missed.not_looked_at.as_deref(), missed.last_seen), (Some("it is too large"), at(1)));
+    let seen_again = sight_of(vec![seen("a", "f1"), seen("b", "f2")], &["a", "b"]);
+    let updates = merge("repo", &ScanId::from("s"), &both, known.clone(), seen_again, at(3));
+    assert!(updates.iter().all(|update| update.news.is_none() && update.finding.not_looked_at.is_none()));
+    assert_eq!(again(known, sight_of(vec![seen("a", "f1")], &["a", "b"])).last().unwrap().1, Fixed);
+}
+
+#[test]
+fn the_order_of_the_paths_does_not_matter_and_old_names_are_kept() {
+    // The same content below both.
+    let both = || sight(vec![seen("a/x", "f"), seen("b/x", "f")], &["a/x", "b/x"]);
+    let scan = |paths: &[&str], known: Vec<Finding>, sight: Sight| {
+        let spec = spec(&["secrets/default"], paths);
+        let updates = merge("repo", &ScanId::from("s"), &spec, known, sight, at(2));
+        let news = updates.iter().filter(|update| update.news.is_some()).count();
+        (updates.into_iter().map(|update| update.finding).collect::<Vec<_>>(), news)
+    };
+    let names = |findings: &[Finding]| {
+        let named = findings.iter().map(|finding| (finding.subject.clone(), finding.fingerprint.clone()));
+        named.collect::<BTreeMap<_, _>>()
+    };
+    let (alone, news) = scan(&["a"], vec![], sight(vec![seen("a/x", "f")], &["a/x"]));
+    assert_eq!((alone[0].id.as_str(), news), ("repo/secrets/default/f", 1));
+    // Another path is added, before it.
+    let (added, news) = scan(&["b", "a"], alone, both());
+    assert_eq!(news, 1);
+    let expected = [("a/x".to_owned(), "f".to_owned()), ("b/x".to_owned(), format!("f{}", scope("b")))].into();
+    assert_eq!(names(&added), expected);
+    for paths in [["a", "b"], ["b", "a"]] {
+        let mut turned = both();
+        turned.seen.reverse();
+        for sight in [both(), turned] {
+            let (after, news) = scan(&paths, added.clone(), sight);
+            assert_eq!((names(&after), news), (expected.clone(), 0), "{paths:?}");
+        }
+    }
+    // One is taken out again.
+    let (after, news) = scan(&["b"], added, sight(vec![seen("b/x", "f")], &["b/x"]));
+    assert_eq!(news, 1, "the end of the other");
+    assert_eq!(names(&after), expected);
 }
