@@ -42,10 +42,11 @@ pub(crate) fn set_state(config: &Config, slot: &str, state: State) -> Result<(),
 
 /// What HAProxy says about all servers of the backend.
 pub(crate) fn stat(config: &Config) -> Result<Vec<Row>, Failure> {
-    // 4: servers; -1: all of them.
-    let command = format!("show stat {} 4 -1", config.backend);
-    let answer = exchange(config, &command)?;
-    stat::parse(&answer).ok_or_else(|| refused(&command, &answer))
+    // -1: of every proxy, since a name alone may be that of a frontend; 4: servers; -1: all of them.
+    let command = "show stat -1 4 -1";
+    let answer = exchange(config, command)?;
+    let rows = stat::parse(&answer).ok_or_else(|| refused(command, &answer))?;
+    Ok(rows.into_iter().filter(|row| row.proxy == config.backend).collect())
 }
 
 /// What HAProxy says about one slot.

@@ -3,6 +3,8 @@
 /// A server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Row {
+    /// The backend's name.
+    pub(crate) proxy: String,
     /// Its name.
     pub(crate) server: String,
     /// `UP`, `UP 1/3`, `no check`, `DOWN`, `DRAIN`, `MAINT`, ...
@@ -47,6 +49,7 @@ pub(crate) fn parse(text: &str) -> Option<Vec<Row>> {
     let mut lines = text.lines();
     let header = fields(lines.next()?.strip_prefix("# ")?);
     let column = |name: &str| header.iter().position(|own| own == name);
+    let proxy = column("pxname");
     let server = column("svname")?;
     let status = column("status")?;
     let responses = ["hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx", "hrsp_other"].map(column);
@@ -81,6 +84,7 @@ pub(crate) fn parse(text: &str) -> Option<Vec<Row>> {
             None => Counters { responses: tries.requests(), failures: errors },
         };
         Row {
+            proxy: text(proxy).to_owned(),
             server: text(Some(server)).to_owned(),
             status: text(Some(status)).to_owned(),
             weight: number(weight).and_then(|weight| u32::try_from(weight).ok()).unwrap_or(0),
@@ -157,6 +161,7 @@ mod tests {
         assert_eq!(
             rows[0],
             Row {
+                proxy: "web".into(),
                 server: "s1".into(),
                 status: "no check".into(),
                 weight: 10,

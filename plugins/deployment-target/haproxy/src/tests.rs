@@ -51,7 +51,7 @@ impl Balancer {
         let text = format!(
             "global\n stats socket {} mode 600 level admin\n\
              defaults\n mode http\n timeout connect 1s\n timeout client 20s\n timeout server 20s\n\
-             frontend front\n bind 127.0.0.1:{front}\n default_backend web\n\
+             frontend web\n bind 127.0.0.1:{front}\n default_backend web\n\
              backend web\n balance roundrobin\n server s1 127.0.0.1:1 disabled weight 0\n server s2 127.0.0.1:1 disabled weight 0\n\
              backend fixed\n balance source\n server s1 127.0.0.1:1 disabled weight 0\n",
             balancer.socket().display()

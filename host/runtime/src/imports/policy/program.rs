@@ -72,8 +72,13 @@ fn arguments_match(patterns: &[String], arguments: &[String]) -> bool {
     fits && patterns.iter().zip(arguments).all(|(pattern, argument)| argument_matches(pattern, argument))
 }
 
-/// `*` stands for slashes, too: an argument is a text, not a path. A pattern that can't be read matches nothing.
+/// `*` stands for slashes, too: an argument is a text, not a path. But what a pattern keeps below a folder stays there. A pattern that
+/// can't be read matches nothing.
 fn argument_matches(pattern: &str, argument: &str) -> bool {
+    let climbs = |text: &str| text.split('/').any(|part| part == "..");
+    if pattern.contains('/') && climbs(argument) && !climbs(pattern) {
+        return false;
+    }
     GlobBuilder::new(pattern)
         .literal_separator(false)
         .build()

@@ -213,6 +213,13 @@ fn arguments_match_one_by_one() {
     assert!(program(&["{start,stop}"], &["stop"]));
     assert!(!program(&["{start,stop}"], &["restart"]));
     assert!(program(&["..", "..."], &[".."]));
+    // What a pattern keeps below a folder does not climb out of it; a text that is free is free.
+    assert!(program(&["/srv/releases/*"], &["/srv/releases/v1/bin"]));
+    assert!(!program(&["/srv/releases/*"], &["/srv/releases/../../etc"]));
+    assert!(!program(&["--release=/srv/*"], &["--release=/srv/v1/.."]));
+    assert!(program(&["/srv/releases/*"], &["/srv/releases/v1..2"]));
+    assert!(program(&["/srv/../*"], &["/srv/../opt"]));
+    assert!(program(&["-c", "*"], &["-c", "ls ../../x"]));
     assert!(!program(&["["], &["["]));
     assert!(!program(&["-h"], &["-h\n"]));
 }
