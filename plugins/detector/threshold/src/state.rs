@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 /// The host keeps at most 64 KiB; an entry has 24 bytes.
 const CAPACITY: usize = 2_500;
-/// A series that has not been seen for so long is forgotten.
-const RETENTION_MS: i64 = 60 * 60 * 1000;
+/// A series that has not been seen for so long is forgotten. Long, because the alert of a series without samples fires on: when they come
+/// back, it is still the lower level that decides. What keeps the state small is its capacity.
+const RETENTION_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 const VERSION: u8 = 1;
 const ENTRY_BYTES: usize = 24;
 

@@ -91,15 +91,28 @@ fn the_order_of_labels_does_not_matter_and_a_strange_state_is_no_state() {
 }
 
 #[test]
-fn the_state_is_bounded_and_forgets_what_has_not_been_seen_for_an_hour() {
+fn the_state_is_bounded_and_forgets_what_has_not_been_seen_for_a_month() {
     let mut state = State::default();
     for key in 0..5_000 {
         state.set(key, Raised { seen_ms: 0, value: 1.0 });
     }
     let bytes = state.write().unwrap();
     assert!(bytes.len() <= 64 * 1024);
-    assert_eq!(State::read(Some(&bytes), 3_600_001), State::default());
-    assert!(State::read(Some(&bytes), 3_600_000).get(7).is_some());
+    assert_eq!(State::read(Some(&bytes), 2_592_000_001), State::default());
+    assert!(State::read(Some(&bytes), 2_592_000_000).get(7).is_some());
+}
+
+#[test]
+fn a_series_that_was_away_for_hours_is_still_raised_between_the_levels() {
+    let config = config(r#"{"raise": 90, "clear": 80}"#);
+    let day = 24 * 3_600_000;
+    let evaluate = |now_ms: i64, series: &[(&str, &[f64])], state: Option<Vec<u8>>| {
+        Threshold::evaluate(&config, &window(now_ms, series), state.as_deref()).unwrap()
+    };
+    let verdict = evaluate(0, &[("a", &[95.0])], None);
+    let verdict = evaluate(day, &[("b", &[95.0])], verdict.state);
+    let verdict = evaluate(7 * day, &[("a", &[85.0]), ("c", &[85.0])], verdict.state);
+    assert_eq!(verdict.signals.iter().map(|signal| signal.series).collect::<Vec<_>>(), [0]);
 }
 
 #[test]
