@@ -193,7 +193,13 @@ impl Objectives {
             ),
         };
         let at_risk = before.as_ref().is_some_and(is_at_risk);
-        let told = if result.is_ok() { status::told(at_risk, state) } else { None };
+        let breach_complete_since = match state {
+            SloState::Breached if result.is_ok() => complete_since,
+            _ => before.as_ref().and_then(|before| before.breach_complete_since),
+        };
+        let cut = complete_since > breach_complete_since;
+        let told = if result.is_ok() { status::told(at_risk, state, cut) } else { None };
+        let error = error.or_else(|| result.as_ref().ok().and_then(|calculated| calculated.problem.clone()));
         // A store that takes no more series is no reason to stop telling what was found.
         let refused = self.publish_figures(name, &attainment, now).await?;
         let status = SloStatus {
@@ -201,6 +207,7 @@ impl Objectives {
             from: now.minus(spec.window),
             to: now,
             complete_since,
+            breach_complete_since,
             at_risk: told.map_or(at_risk, |told| told == Told::Breached),
             calculated_at: now,
             spec,

@@ -73,9 +73,26 @@ pub(crate) struct Behaviour {
     pub(crate) merges: usize,
     /// The configuration's schema of the one plugin that there is.
     pub(crate) schema: Option<Value>,
+    /// How often the calculator was replaced by another version.
+    pub(crate) replaced: u64,
+    /// It refuses partials of other versions.
+    pub(crate) strict: bool,
 }
 
 impl Fake {
+    /// Another version is in use from now on.
+    pub(crate) fn replace(&self) {
+        self.with(|fake| {
+            fake.replaced += 1;
+            let plugin = version(fake.replaced);
+            fake.instances.values_mut().for_each(|instance| instance.plugin = Some(plugin.clone()));
+        });
+    }
+
+    fn calculated<T>(&self, value: T) -> CallResult<T> {
+        Ok(Called { plugin: version(self.with(|fake| fake.replaced)), ..called(value) })
+    }
+
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Behaviour) -> T) -> T {
         act(&mut self.0.lock().unwrap())
     }
@@ -147,6 +164,11 @@ impl Drop for Dropped {
 
 pub(crate) fn plugin() -> PluginRef {
     PluginRef { name: "fake".into(), version: "1.0.0".into(), digest: Digest("sha256:00".into()) }
+}
+
+/// The plugin after so many replacements.
+fn version(replaced: u64) -> PluginRef {
+    PluginRef { digest: Digest(format!("sha256:{replaced:02}")), ..plugin() }
 }
 
 pub(crate) fn called<T>(value: T) -> Called<T> {
@@ -269,7 +291,8 @@ impl SlaCalculator for Fake {
     ) -> CallResult<Vec<u8>> {
         self.with(|fake| fake.folds += 1);
         let good = window.values.iter().filter(|value| **value == 1.0).count();
-        Ok(called(serde_json::to_vec(&(good, window.values.len())).unwrap()))
+        let replaced = self.with(|fake| fake.replaced);
+        self.calculated(serde_json::to_vec(&(good, window.values.len(), replaced)).unwrap())
     }
 
     async fn merge(
@@ -281,9 +304,13 @@ impl SlaCalculator for Fake {
         _: Timestamp,
     ) -> CallResult<Vec<u8>> {
         self.with(|fake| fake.merges += 1);
-        let read = |bytes| serde_json::from_slice::<(u64, u64)>(bytes).unwrap();
+        let read = |bytes| serde_json::from_slice::<(u64, u64, u64)>(bytes).unwrap();
         let (a, b) = (read(a), read(b));
-        Ok(called(serde_json::to_vec(&(a.0 + b.0, a.1 + b.1)).unwrap()))
+        let (replaced, strict) = self.with(|fake| (fake.replaced, fake.strict));
+        if strict && [a.2, b.2].iter().any(|by| *by != replaced) {
+            return Err(CallError::Other { message: "the partial figures can't be read".into() });
+        }
+        self.calculated(serde_json::to_vec(&(a.0 + b.0, a.1 + b.1, replaced)).unwrap())
     }
 
     async fn finish(
@@ -293,14 +320,14 @@ impl SlaCalculator for Fake {
         partial: &[u8],
         _: Timestamp,
     ) -> CallResult<Attainment> {
-        let (good, total) = serde_json::from_slice::<(u32, u32)>(partial).unwrap();
+        let (good, total, _) = serde_json::from_slice::<(u32, u32, u64)>(partial).unwrap();
         let attained = f64::from(good) / f64::from(total);
         let mut attainment = Attainment::default();
         attainment.adjusted.good = f64::from(good);
         attainment.adjusted.total = f64::from(total);
         attainment.adjusted.attained = Some(attained);
         attainment.met = Some(attained >= config["target"].as_f64().unwrap());
-        Ok(called(attainment))
+        self.calculated(attainment)
     }
 }
 

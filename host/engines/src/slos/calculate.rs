@@ -1,10 +1,13 @@
 //! Folds, merges and finishes with the calculator. Partial results of chunks that are over are kept in memory and in documents:
 //! they outlive the samples that they were made of.
 //!
-//! A partial is known by its recipe: the calculator's version, what it reads of the configuration, the series, the exclusions. What a
+//! A partial is known by its recipe: the calculator, what it reads of the configuration, the series, the exclusions. What a
 //! calculator marks in its schema with `"x-finish-only": true` is read when the figures are made of partials, and never before: a
 //! change of it, such as another target, leaves the past as it is. Any other change makes the partials anew as far as samples reach.
 //! Those that can't be made anew are left out, and stay in the store: who takes the change back has them again.
+//!
+//! Another version of the calculator makes the partials anew as well, where all of their samples are there. Those whose samples are
+//! gone stay as they are, if the new version takes them (it is asked to merge each with itself), and are left out else.
 
 use super::chunks::{Piece, Stretch, chunk_length, chunks_of, plan};
 use crate::{Context, Error, belongings, to_value};
@@ -13,7 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::domain::slo::SloSpec;
 use quarterdeck_model::kind::sla_calculator::{Attainment, SlaWindow};
-use quarterdeck_model::plugin::{CallResult, PluginRef};
+use quarterdeck_model::plugin::{CallError, CallResult, PluginRef};
 use quarterdeck_model::series::SeriesData;
 use quarterdeck_model::store::{Page, StoreError};
 use quarterdeck_model::transition::{Expected, Transition};
@@ -33,10 +36,28 @@ const FOLDS_PER_COMMIT: usize = 64;
 
 #[derive(Serialize, Deserialize)]
 struct Kept {
-    /// Of everything that the partial was made with but its samples.
-    recipe: String,
+    #[serde(flatten)]
+    made: Made,
     /// `None`: there were no samples.
     partial: Option<String>,
+}
+
+/// How a partial was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Made {
+    /// Of everything that the partial was made with but its samples and the version of the calculator.
+    recipe: String,
+    /// The version that made it, or takes it as its own.
+    #[serde(default)]
+    by: String,
+}
+
+/// A chunk that can't be calculated.
+#[derive(Clone)]
+struct Lost {
+    made: Made,
+    /// There is a partial of a version before, which this one does not take.
+    refused: bool,
 }
 
 /// A partial result; `None` where there were no samples.
@@ -51,10 +72,10 @@ pub(super) struct Cache {
 #[derive(Default)]
 struct State {
     loaded: bool,
-    chunks: BTreeMap<Stretch, (String, Partial)>,
-    blocks: BTreeMap<Stretch, (String, Partial)>,
-    /// Chunks with a partial of another recipe and no samples to make this one of.
-    lost: BTreeMap<Stretch, String>,
+    chunks: BTreeMap<Stretch, (Made, Partial)>,
+    blocks: BTreeMap<Stretch, (Made, Partial)>,
+    /// Chunks with a partial that was made otherwise and no samples to make this one of.
+    lost: BTreeMap<Stretch, Lost>,
     /// Documents of chunks of another length, as another window had them, with their ends.
     strays: Vec<(String, Timestamp)>,
 }
@@ -74,6 +95,8 @@ pub(super) struct Calculated {
     pub(super) plugin: PluginRef,
     /// What came before could not be calculated.
     pub(super) complete_since: Option<Timestamp>,
+    /// Why, where it was not the configuration that changed.
+    pub(super) problem: Option<String>,
 }
 
 struct Calculation<'a> {
@@ -145,33 +168,40 @@ impl Calculation<'_> {
         let start = pieces.first().map_or(now, |piece| piece.stretch().from);
         self.drop_old(start);
         self.commit().await?;
-        let complete_since = self.complete_since()?;
+        let (complete_since, problem) = self.complete_since()?;
         let Some(whole) = whole else {
             let (attainment, plugin) = (Attainment::default(), self.plugin.clone());
-            return Ok(Calculated { attainment, plugin, complete_since });
+            return Ok(Calculated { attainment, plugin, complete_since, problem });
         };
         let spec = self.spec;
         let called = self.context.plugins.sla_calculator.finish(&spec.calculator, &spec.config, &whole, now).await;
         let attainment = self.take(called)?;
         self.commit().await?;
-        Ok(Calculated { attainment, plugin: self.plugin.clone(), complete_since })
+        Ok(Calculated { attainment, plugin: self.plugin.clone(), complete_since, problem })
     }
 
-    /// The end of the last chunk that could not be calculated.
-    fn complete_since(&self) -> Result<Option<Timestamp>, Error> {
+    /// The end of the last chunk that could not be calculated, and what people have to know of it.
+    fn complete_since(&self) -> Result<(Option<Timestamp>, Option<String>), Error> {
         let lost = self.cache.with(|state| state.lost.clone());
-        for (stretch, recipe) in lost.into_iter().rev() {
-            if recipe == self.recipe(stretch)? {
-                return Ok(Some(stretch.to));
+        for (stretch, lost) in lost.into_iter().rev() {
+            if lost.made == self.made(stretch)? {
+                let problem = lost.refused.then(|| {
+                    format!(
+                        "version {} of `{}` does not take the figures of the version before: those until {} are left out, as their \
+                         samples are gone; hint: the version before still has them",
+                        self.plugin.version, self.plugin.name, stretch.to
+                    )
+                });
+                return Ok((Some(stretch.to), problem));
             }
         }
-        Ok(None)
+        Ok((None, None))
     }
 
     async fn block(&mut self, stretch: Stretch) -> Result<Partial, Error> {
-        let recipe = self.recipe(stretch)?;
+        let made = self.made(stretch)?;
         let known = self.cache.with(|state| state.blocks.get(&stretch).cloned());
-        if let Some((_, partial)) = known.filter(|(made_with, _)| *made_with == recipe) {
+        if let Some((_, partial)) = known.filter(|(with, _)| *with == made) {
             return Ok(partial);
         }
         let mut whole: Partial = None;
@@ -179,30 +209,40 @@ impl Calculation<'_> {
             let partial = self.chunk(chunk).await?;
             whole = self.merge(whole, partial).await?;
         }
-        self.cache.with(|state| state.blocks.insert(stretch, (recipe, whole.clone())));
+        self.cache.with(|state| state.blocks.insert(stretch, (made, whole.clone())));
         Ok(whole)
     }
 
     async fn chunk(&mut self, stretch: Stretch) -> Result<Partial, Error> {
-        let recipe = self.recipe(stretch)?;
+        let made = self.made(stretch)?;
         let known = self.cache.with(|state| state.chunks.get(&stretch).cloned());
-        if let Some((made_with, partial)) = &known
-            && *made_with == recipe
+        if let Some((with, partial)) = &known
+            && *with == made
         {
             return Ok(partial.clone());
         }
-        if self.cache.with(|state| state.lost.get(&stretch) == Some(&recipe)) {
+        if self.cache.with(|state| state.lost.get(&stretch).is_some_and(|lost| lost.made == made)) {
             return Ok(None);
         }
-        let partial = self.fold(stretch).await?;
-        if partial.is_none() && known.is_some_and(|(_, before)| before.is_some()) {
-            self.cache.with(|state| state.lost.insert(stretch, recipe));
-            return Ok(None);
-        }
-        let kept = Kept { recipe: recipe.clone(), partial: partial.as_ref().map(|bytes| STANDARD.encode(bytes)) };
+        let folded = self.fold(stretch).await?;
+        let partial = match known {
+            Some((with, Some(before))) if with.recipe == made.recipe => {
+                self.of_the_version_before(stretch, before, folded).await?
+            }
+            Some((_, Some(_))) if folded.is_none() => Err(Lost { made: made.clone(), refused: false }),
+            _ => Ok(folded),
+        };
+        let partial = match partial {
+            Ok(partial) => partial,
+            Err(lost) => {
+                self.cache.with(|state| state.lost.insert(stretch, lost));
+                return Ok(None);
+            }
+        };
+        let kept = Kept { made: made.clone(), partial: partial.as_ref().map(|bytes| STANDARD.encode(bytes)) };
         let id = self.cache.id(stretch);
         self.record = std::mem::take(&mut self.record).put(PARTIALS, &id, Expected::Any, to_value(&kept)?);
-        self.cache.with(|state| state.chunks.insert(stretch, (recipe, partial.clone())));
+        self.cache.with(|state| state.chunks.insert(stretch, (made, partial.clone())));
         self.folds += 1;
         if self.folds.is_multiple_of(FOLDS_PER_COMMIT) {
             self.commit().await?;
@@ -210,11 +250,38 @@ impl Calculation<'_> {
         Ok(partial)
     }
 
+    /// What another version of the calculator has made, or what this one makes of the samples if they are all there: if some are older.
+    async fn of_the_version_before(
+        &mut self,
+        stretch: Stretch,
+        before: Vec<u8>,
+        folded: Partial,
+    ) -> Result<Result<Partial, Lost>, Error> {
+        let older = Stretch { from: stretch.from.minus(chunk_length(self.spec.window)), to: stretch.from };
+        if folded.is_some() && !self.samples(older).await?.0.is_empty() {
+            return Ok(Ok(folded));
+        }
+        let spec = self.spec;
+        let calculator = &self.context.plugins.sla_calculator;
+        let called = calculator.merge(&spec.calculator, &spec.config, &before, &before, self.now).await;
+        let refuses = |error: &CallError| {
+            matches!(error, CallError::Rejected { .. } | CallError::Other { .. } | CallError::Trapped { .. })
+        };
+        Ok(match called {
+            Err(failed) if refuses(&failed) => match folded {
+                Some(folded) => Ok(Some(folded)),
+                None => Err(Lost { made: self.made(stretch)?, refused: true }),
+            },
+            called => {
+                self.take(called)?;
+                Ok(Some(before))
+            }
+        })
+    }
+
     /// `None` where there are no samples: nothing to ask a plugin for.
     async fn fold(&mut self, stretch: Stretch) -> Result<Partial, Error> {
-        let (series, select) = (self.context.series.clone(), self.spec.select.clone());
-        let read = tokio::task::spawn_blocking(move || series.range(&select, stretch.from, stretch.to)).await;
-        let (at, values) = together(read.map_err(|_| StoreError::Closed)??);
+        let (at, values) = self.samples(stretch).await?;
         if at.is_empty() {
             return Ok(None);
         }
@@ -223,6 +290,12 @@ impl Calculation<'_> {
         let spec = self.spec;
         let called = self.context.plugins.sla_calculator.fold(&spec.calculator, &spec.config, &window, None).await;
         self.take(called).map(Some)
+    }
+
+    async fn samples(&self, stretch: Stretch) -> Result<(Vec<Timestamp>, Vec<f64>), Error> {
+        let (series, select) = (self.context.series.clone(), self.spec.select.clone());
+        let read = tokio::task::spawn_blocking(move || series.range(&select, stretch.from, stretch.to)).await;
+        Ok(together(read.map_err(|_| StoreError::Closed)??))
     }
 
     async fn merge(&mut self, a: Partial, b: Partial) -> Result<Partial, Error> {
@@ -253,16 +326,16 @@ impl Calculation<'_> {
         clipped.filter(|(from, to)| from < to).collect()
     }
 
-    /// Of everything that a partial of this stretch is made with, but its samples.
-    fn recipe(&self, stretch: Stretch) -> Result<String, Error> {
+    /// How a partial of this stretch is made now.
+    fn made(&self, stretch: Stretch) -> Result<Made, Error> {
         let spec = self.spec;
-        let parts = (&spec.calculator, &self.plugin.digest, &self.config, &spec.select, self.exclusions(stretch));
+        let parts = (&spec.calculator, &self.plugin.name, &self.config, &spec.select, self.exclusions(stretch));
         let mut text = String::new();
         for byte in Sha256::digest(to_value(&parts)?.to_string()).iter().take(16) {
             // Writing to a string can't fail.
             let _ = write!(text, "{byte:02x}");
         }
-        Ok(text)
+        Ok(Made { recipe: text, by: self.plugin.digest.0.clone() })
     }
 
     /// Forgets what lies before the window.
@@ -316,7 +389,7 @@ impl Cache {
             // One that can't be read is made again.
             let Ok(kept) = document.decode::<Kept>() else { continue };
             let Ok(partial) = kept.partial.map(|text| STANDARD.decode(text)).transpose() else { continue };
-            chunks.insert(Stretch { from, to }, (kept.recipe, partial));
+            chunks.insert(Stretch { from, to }, (kept.made, partial));
         }
         self.with(|state| {
             (state.chunks, state.strays) = (chunks, strays);

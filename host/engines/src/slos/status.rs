@@ -19,11 +19,12 @@ pub fn state(attainment: &Attainment) -> SloState {
 }
 
 /// A breach is told when it begins, a recovery when data says so and somebody was told of a breach: `at_risk`. Missing data is
-/// silent, and ends nothing: what was breached before it stays open for those who were told.
-pub fn told(at_risk: bool, after: SloState) -> Option<Told> {
+/// silent, and ends nothing: what was breached before it stays open for those who were told. So it does where the figures are `cut`:
+/// they reach back less far than those that showed the breach.
+pub fn told(at_risk: bool, after: SloState, cut: bool) -> Option<Told> {
     match (at_risk, after) {
         (false, SloState::Breached) => Some(Told::Breached),
-        (true, SloState::Met) => Some(Told::Recovered),
+        (true, SloState::Met) if !cut => Some(Told::Recovered),
         _ => None,
     }
 }
@@ -35,16 +36,18 @@ mod tests {
 
     #[test]
     fn missing_data_neither_recovers_nor_breaches() {
-        assert_eq!(told(true, NoData), None);
-        assert_eq!(told(false, NoData), None);
+        assert_eq!(told(true, NoData, false), None);
+        assert_eq!(told(false, NoData, false), None);
         assert_eq!(state(&Attainment::default()), NoData);
     }
 
     #[test]
     fn a_breach_and_a_recovery_are_told_once() {
-        assert_eq!(told(false, Breached), Some(Told::Breached));
-        assert_eq!(told(true, Breached), None);
-        assert_eq!(told(true, Met), Some(Told::Recovered));
-        assert_eq!(told(false, Met), None);
+        assert_eq!(told(false, Breached, false), Some(Told::Breached));
+        assert_eq!(told(false, Breached, true), Some(Told::Breached));
+        assert_eq!(told(true, Breached, false), None);
+        assert_eq!(told(true, Met, false), Some(Told::Recovered));
+        assert_eq!(told(true, Met, true), None);
+        assert_eq!(told(false, Met, false), None);
     }
 }

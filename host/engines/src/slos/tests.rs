@@ -291,3 +291,53 @@ async fn an_objective_that_is_taken_out_leaves_nothing_behind() {
     crate::testing::until("the end", || handle.list().is_empty() && empty("slos") && empty("slo-partials")).await;
     assert_eq!(told(&bench), ["slo.breached", "slo.recovered"]);
 }
+
+#[tokio::test]
+async fn another_version_of_the_calculator_keeps_the_past_whose_samples_are_gone_and_makes_the_rest_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = fake();
+    let (bench, limited, _tasks, handle) = limited(folder.path(), &fake, catalog(json!({"window": "4days"}))).await;
+    samples(&bench, 40, 0.0).await;
+    samples(&bench, 50, 1.0).await;
+    handle.calculate("api").await.unwrap();
+    // In the middle of a chunk.
+    *limited.from.lock().unwrap() = bench.now().minus(Span::from_secs(5 * 3600 + 1800));
+    fake.replace();
+    fake.with(|fake| fake.folds = 0);
+    handle.calculate("api").await.unwrap();
+    let status = handle.get("api").unwrap();
+    assert_eq!((status.state, status.attainment.adjusted.total), (SloState::Breached, 5400.0));
+    assert_eq!((status.complete_since, status.error), (None, None));
+    let folds = fake.with(|fake| fake.folds);
+    assert!((5..=8).contains(&folds), "{folds} folds");
+    assert_eq!(told(&bench), ["slo.breached"]);
+}
+
+#[tokio::test]
+async fn a_version_that_refuses_the_figures_of_the_one_before_says_so_and_no_recovery_is_told_of_a_shorter_past() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = fake();
+    let (bench, limited, _tasks, handle) = limited(folder.path(), &fake, catalog(json!({"window": "4days"}))).await;
+    samples(&bench, 40, 0.0).await;
+    samples(&bench, 50, 1.0).await;
+    handle.calculate("api").await.unwrap();
+    let cut = bench.now().minus(Span::from_secs(5 * 3600));
+    *limited.from.lock().unwrap() = cut;
+    fake.replace();
+    fake.with(|fake| fake.strict = true);
+    for _ in 0..3 {
+        handle.calculate("api").await.unwrap();
+        let status = handle.get("api").unwrap();
+        assert_eq!((status.state, status.attainment.adjusted.total), (SloState::Met, 300.0));
+        assert_eq!((status.complete_since, status.at_risk), (Some(cut), true));
+        assert!(status.error.unwrap().contains("does not take the figures of the version before"));
+        bench.advance(Span::from_secs(1));
+    }
+    assert_eq!(told(&bench), ["slo.breached"], "what was bad is only out of sight");
+    // What can't be calculated has left the window.
+    samples(&bench, 92, 1.0).await;
+    handle.calculate("api").await.unwrap();
+    let status = handle.get("api").unwrap();
+    assert_eq!((status.complete_since, status.error, status.at_risk), (None, None, false));
+    assert_eq!(told(&bench), ["slo.breached", "slo.recovered"]);
+}

@@ -60,13 +60,17 @@ pub struct SloStatus {
     pub attainment: Attainment,
     pub from: Timestamp,
     pub to: Timestamp,
-    /// The figures reach back to here, and not to `from`: what came before was calculated in another way (another version of the
-    /// calculator, another configuration), and its samples are not kept any more. `null`: they are of the whole window.
+    /// The figures reach back to here, and not to `from`: what came before was calculated in another way (another configuration, or by
+    /// another version of the calculator whose figures this one does not take), and its samples are not kept any more. `null`: they are of the whole window.
     #[serde(default)]
     pub complete_since: Option<Timestamp>,
     /// It was told as breached, and not as recovered since.
     #[serde(default)]
     pub at_risk: bool,
+    /// `complete_since` as it was when the objective was last found to be breached. While the figures reach back less far than they did
+    /// then, what was bad may only be out of sight: no recovery is told.
+    #[serde(default)]
+    pub breach_complete_since: Option<Timestamp>,
     pub calculated_at: Timestamp,
     pub plugin: Option<PluginRef>,
     pub error: Option<String>,
