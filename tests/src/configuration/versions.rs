@@ -58,6 +58,36 @@ async fn the_command_line_sets_compares_and_goes_back_to_a_version() {
 }
 
 #[tokio::test]
+async fn ten_thousand_instances_are_kept_changed_and_restored() {
+    let setup = Setup::new();
+    let many: String = (0..10_000)
+        .map(|n| format!("[instances.\"http-probe/site-{n}\"]\nplugin = \"http-probe\"\nenabled = false\nconfig.url = \"https://site-{n}.example.com/healthz\"\ngrants.http = [\"https://site-{n}.example.com\"]\n"))
+        .collect();
+    setup.write("instances/many.toml", &many);
+    let daemon = setup.start().await;
+    let standing = async |daemon: &Daemon| {
+        let now = daemon.get("/api/v1/configuration?pointer=/listen").await;
+        (now["version"].as_str().unwrap().to_owned(), now["digest"].as_str().unwrap().to_owned())
+    };
+    let (first, before) = standing(&daemon).await;
+    assert!(!first.is_empty(), "{}", daemon.log());
+    said(&daemon, &["config", "set", "instances", "log/second", "{\"plugin\": \"log\"}"]);
+    let (second, _) = standing(&daemon).await;
+    assert_ne!(first, second);
+    let daemon = daemon.kill().start().await;
+    assert_eq!(standing(&daemon).await.0, second);
+    let kept = daemon.get(&format!("/api/v1/configuration/versions/{second}")).await;
+    assert!(kept["value"]["instances"].as_object().unwrap().len() > 10_000);
+    assert_eq!(
+        kept["value"]["instances"]["http-probe/site-9999"]["grants"]["http"][0],
+        "https://site-9999.example.com"
+    );
+    said(&daemon, &["config", "restore", &first]);
+    assert_eq!(standing(&daemon).await.1, before);
+    assert!(!daemon.log().contains("could not be kept"), "{}", daemon.log());
+}
+
+#[tokio::test]
 async fn settings_that_are_no_objects_are_told_and_stay_when_a_version_comes_back() {
     let daemon = Setup::new().config("[correlation]\nminimum-severity = \"high\"\n").start().await;
     let first = daemon.get("/api/v1/configuration").await["version"].as_str().unwrap().to_owned();
