@@ -177,7 +177,9 @@ fn describe(method: &Method, status: &str, response: &mut Value, tagged: bool) {
     };
     let text = || json!({"type": "string", "minLength": 1});
     let succeeds = status.starts_with('2');
-    if status == "304" || (succeeds && (tagged || located) && response.contains_key("content")) {
+    // What is only accepted has no document to show yet.
+    let shown = succeeds && status != "202";
+    if status == "304" || (shown && (tagged || located) && response.contains_key("content")) {
         let tag = json!({"type": "string", "pattern": "^\"[0-9]+\"$"});
         add("ETag", true, "The document's revision: for `If-Match` and `If-None-Match`.", tag);
     }

@@ -1,19 +1,24 @@
-//! How many dead letters the last hour has left, as a series, so that a rule can watch what would be told to nobody.
+//! Dead letters: how many there are, and the way back.
 //!
-//! The last hour's, and not all: an alert that lasts for as long as a letter is kept would hide the next one. A letter that is taken
-//! up again does not count any more.
+//! How many the last hour has left is a series, so that a rule can watch what would be told to nobody. The last hour's, and not all: an
+//! alert that lasts for as long as a letter is kept would hide the next one. A letter that is taken up again does not count any more.
+//!
+//! What is taken up again is the effect as it was, under its id and with its key: whoever did get it the first time can tell.
 
-use crate::{Context, Error};
+use crate::{Asked, Context, Error, to_value};
 use async_trait::async_trait;
 use quarterdeck_model::domain::job::JobSpec;
-use quarterdeck_model::effect::DEAD_LETTERS;
+use quarterdeck_model::domain::notification::{DeliveryState, Notification};
+use quarterdeck_model::effect::{Action, DEAD_LETTERS, DeliveryClass, Effect};
 use quarterdeck_model::event::{EventFilter, Offset};
 use quarterdeck_model::label::Labels;
 use quarterdeck_model::series::Sample;
-use quarterdeck_model::store::Page;
+use quarterdeck_model::store::{Page, StoreError};
+use quarterdeck_model::transition::{Expected, Transition};
 use quarterdeck_model::{Span, Timestamp};
 use quarterdeck_scheduler::Job;
 use serde::Deserialize;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tracing::warn;
@@ -26,10 +31,79 @@ const RECENT: Span = Span::from_secs(3600);
 const STEP: usize = 200;
 /// More than so many are not told apart.
 const COUNTED: usize = 1_000;
+/// What is taken up again may be tried for so long.
+const EXPIRES: Span = Span::from_secs(3600);
 
-pub(crate) fn start(context: &Context, tasks: &mut crate::Tasks) {
+#[derive(Clone)]
+pub struct Handle {
+    context: Context,
+}
+
+impl Handle {
+    /// Takes up again what was given up on, and gives it as it waits now. What is no delivery needs `force`: nobody waits for it any more.
+    ///
+    /// # Errors
+    /// There is no such letter, it is at another revision, or it can't be taken up again.
+    pub async fn retry(&self, id: &str, asked: impl Into<Asked<'_>>, force: bool) -> Result<Effect, Error> {
+        let (asked, context) = (asked.into(), &self.context);
+        let document =
+            context.store.get(DEAD_LETTERS, id)?.ok_or_else(|| Error::not_found(format!("dead letter `{id}`")))?;
+        asked.check(id, document.revision)?;
+        let mut effect = repeatable(id, &document.value, force)?;
+        effect.expires = context.now().plus(EXPIRES);
+        let data =
+            json!({"kind": "effect", "owner": effect.owner, "purpose": effect.purpose, "instance": effect.instance});
+        let retried = context.event("dead-letter.retried", id).data(data).principal(asked.principal);
+        let mut transition = Transition::new()
+            .delete(DEAD_LETTERS, id, Expected::Revision(document.revision))
+            .effect(effect.clone())
+            .event(retried);
+        if let Some(document) = context.store.get(Notification::COLLECTION, effect.id.as_str())? {
+            let told = document.decode::<Notification>()?;
+            let pending =
+                Notification { state: DeliveryState::Pending, finished_at: None, attempts: 0, error: None, ..told };
+            let expected = Expected::Revision(document.revision);
+            transition = transition.put(Notification::COLLECTION, &document.id, expected, to_value(&pending)?);
+        }
+        match context.commit(transition).await {
+            Ok(_) => Ok(effect),
+            Err(StoreError::Conflict { .. }) => {
+                Err(Error::conflict(format!("dead letter `{id}` is being taken up again by somebody else")))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The effect of a letter, if it may be carried out again.
+fn repeatable(id: &str, letter: &Value, force: bool) -> Result<Effect, Error> {
+    if letter.get("kind").and_then(Value::as_str) != Some("effect") {
+        return Err(Error::conflict(format!(
+            "dead letter `{id}` is no effect; hint: an event that could not be handled can be published again"
+        )));
+    }
+    let effect = letter.get("effect").and_then(|effect| Effect::deserialize(effect).ok()).ok_or_else(|| {
+        Error::conflict(format!(
+            "dead letter `{id}` was not kept as a whole, because of its size; nothing can be done with it"
+        ))
+    })?;
+    match (&effect.action, effect.class) {
+        (Action::ApplyStep { .. }, _) => Err(Error::conflict(format!(
+            "dead letter `{id}` is a step of a deployment that has gone on without it; hint: deploy again"
+        ))),
+        (Action::Notify { .. }, DeliveryClass::AtLeastOnce) => Ok(effect),
+        _ if force => Ok(effect),
+        _ => Err(Error::conflict(format!(
+            "dead letter `{id}` is no delivery: its run has gone on without it, and doing it now may do harm; hint: `force` does it all the same"
+        ))),
+    }
+}
+
+pub(crate) fn start(context: &Context, tasks: &mut crate::Tasks) -> Handle {
+    let handle = Handle { context: context.clone() };
     let count = Count { context: context.clone(), seen: Mutex::new(None) };
-    if let Err(error) = context.scheduler.set(JobSpec::every(JOB, EVERY), Arc::new(count)) {
+    let spec = JobSpec { at_start: false, ..JobSpec::every(JOB, EVERY) };
+    if let Err(error) = context.scheduler.set(spec, Arc::new(count)) {
         warn!(%error, "dead letters can't be counted");
     }
     let context = context.clone();
@@ -38,6 +112,7 @@ pub(crate) fn start(context: &Context, tasks: &mut crate::Tasks) {
         // The job holds what holds the scheduler: nobody would ever let go.
         context.scheduler.remove(JOB);
     });
+    handle
 }
 
 struct Count {
@@ -126,8 +201,8 @@ impl Count {
 mod tests {
     use super::*;
     use crate::testing::{Bench, Fake, START};
-    use quarterdeck_model::transition::{Expected, Transition};
-    use serde_json::json;
+    use quarterdeck_model::effect::{OUTBOX, Pending};
+    use quarterdeck_model::kind::notifier::Message;
 
     #[tokio::test]
     async fn letters_of_the_last_hour_that_still_lie_there_are_counted_also_those_of_an_earlier_host() {
@@ -158,5 +233,60 @@ mod tests {
         assert_eq!(counted(&first).await, ["eff_1"], "one was taken up again");
         bench.advance(Span::from_secs(1800));
         assert!(counted(&first).await.is_empty() && counted(&count()).await.is_empty(), "an hour later");
+    }
+
+    #[tokio::test]
+    async fn a_delivery_is_taken_up_again_as_it_was_and_what_may_do_harm_only_by_force() {
+        let folder = tempfile::tempdir().unwrap();
+        let bench = Bench::open(folder.path(), &Fake::default(), Default::default(), START);
+        let context = &bench.context;
+        let handle = Handle { context: context.clone() };
+        let message = Message {
+            event_type: "custom.a".to_owned(),
+            subject: "s".to_owned(),
+            title: "t".to_owned(),
+            body: String::new(),
+            severity: quarterdeck_model::Severity::High,
+            labels: Labels::new(),
+            at: START,
+            url: String::new(),
+            data: json!({}),
+        };
+        let put = async |effect: Value| {
+            let letter = json!({"kind": "effect", "at": START, "effect": effect});
+            let put = Transition::new().put(DEAD_LETTERS, "eff_1", Expected::Any, letter);
+            context.commit(put).await.unwrap().revisions[0]
+        };
+        let effect = |action: Action| {
+            let mut effect = Effect::new(&context.ids, START, "run_1", "webhook/a".into(), action);
+            effect.id = "eff_1".into();
+            effect.key = Some("key".to_owned());
+            effect
+        };
+        let refused = async |force: bool| handle.retry("eff_1", "ann", force).await.unwrap_err().to_string();
+        let delivery = effect(Action::Notify { message });
+        let revision = put(json!(delivery)).await;
+        bench.advance(Span::from_secs(7200));
+        let seen = Asked { principal: "ann", seen: Some(&[revision + 1]) };
+        assert!(matches!(handle.retry("eff_1", seen, false).await, Err(Error::Changed { .. })));
+        let taken = handle.retry("eff_1", "ann", false).await.unwrap();
+        let expires = context.now().plus(EXPIRES);
+        assert_eq!(taken, Effect { expires, ..delivery });
+        let pending: Pending = context.read(OUTBOX, "eff_1").unwrap().unwrap();
+        assert_eq!((pending.effect, pending.attempts), (taken, 0));
+        assert_eq!(bench.events(&["dead-letter.retried"])[0].principal, "ann");
+        assert!(refused(false).await.contains("dead letter `eff_1`"), "it lies there no more");
+
+        context.commit(Transition::new().delete(OUTBOX, "eff_1", Expected::Any)).await.unwrap();
+        put(json!(effect(Action::RunStep { inputs: json!({}) }))).await;
+        assert!(refused(false).await.contains("hint: `force`"));
+        handle.retry("eff_1", "ann", true).await.unwrap();
+        put(json!({"id": "eff_1", "bytes": 1_000_000, "action-begins": "{"})).await;
+        assert!(refused(true).await.contains("not kept as a whole"));
+        context
+            .commit(Transition::new().put(DEAD_LETTERS, "eff_1", Expected::Any, json!({"kind": "event"})))
+            .await
+            .unwrap();
+        assert!(refused(true).await.contains("is no effect"));
     }
 }

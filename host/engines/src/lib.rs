@@ -14,7 +14,7 @@
 //! - `incidents`: alerts and findings gathered into what people work on
 //! - `notifications`: events to messages
 //! - `runbooks`, `scans`, `deployments`
-//! - `retention`: forgets what ended long ago; `letters`: counts what was given up on
+//! - `retention`: forgets what ended long ago; `letters`: what was given up on, counted and taken up again
 
 #![cfg_attr(
     test,
@@ -33,7 +33,7 @@ mod context;
 pub mod deployments;
 mod error;
 pub mod incidents;
-mod letters;
+pub mod letters;
 pub mod monitoring;
 pub mod notifications;
 pub mod outbox;
@@ -123,6 +123,7 @@ pub struct Engines {
     pub runbooks: runbooks::Handle,
     pub scans: scans::Handle,
     pub deployments: deployments::Handle,
+    pub letters: letters::Handle,
     pub outbox: outbox::Handle,
     catalog: watch::Sender<Arc<Catalog>>,
     shutdown: CancellationToken,
@@ -147,7 +148,7 @@ impl Engines {
         let slos = slos::start(&context, &mut tasks).await?;
         let monitoring = monitoring::start(&context, &mut tasks).await?;
         retention::start(&context, &mut tasks);
-        letters::start(&context, &mut tasks);
+        let letters = letters::start(&context, &mut tasks);
         let outbox = outbox::start(&context, inlet, outbox, &mut tasks).await?;
         let (ended, stopped) = oneshot::channel();
         let (report, failed) = watch::channel(None);
@@ -160,6 +161,7 @@ impl Engines {
             runbooks,
             scans,
             deployments,
+            letters,
             outbox,
             catalog,
             shutdown: context.shutdown,

@@ -1,22 +1,27 @@
-//! Dead letters: effects and events that were given up on.
+//! Dead letters: effects and events that were given up on, and the way back.
 
 use super::Routes;
-use crate::extract::{At, Params};
+use crate::extract::{At, Optional, Params};
 use crate::paging::{List, Order, Slice, Slicing, blocking, read};
+use crate::precondition::{IfMatch, IfNoneMatch};
 use crate::problem::Problem;
-use crate::schema::of;
+use crate::schema::{of, taken};
 use crate::{Api, precondition};
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+use quarterdeck_model::Timestamp;
 use quarterdeck_model::effect::DEAD_LETTERS;
+use quarterdeck_model::plugin::InstanceName;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
 use utoipa_axum::routes;
 
 pub(crate) fn routes() -> Routes {
-    Routes::new().routes(routes!(list_dead_letters)).routes(routes!(get_dead_letter))
+    Routes::new().routes(routes!(list_dead_letters)).routes(routes!(get_dead_letter)).routes(routes!(retry_dead_letter))
 }
 
 /// What was given up on, with the reason.
@@ -44,9 +49,51 @@ async fn list_dead_letters(State(api): State<Arc<Api>>, params: Params) -> Resul
 
 /// One dead letter.
 #[utoipa::path(get, path = "/dead-letters/{id}", tag = "events",
-    params(("id" = String, Path, description = "As the list has it.")),
+    params(IfNoneMatch, ("id" = String, Path, description = "As the list has it.")),
     responses((status = 200, description = "The dead letter.", body = ref(of::<DeadLetter>()))))]
-async fn get_dead_letter(State(api): State<Arc<Api>>, At(id): At<String>) -> Result<Json<DeadLetter>, Problem> {
+async fn get_dead_letter(
+    State(api): State<Arc<Api>>,
+    At(id): At<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let document = precondition::find(&api, DEAD_LETTERS, &id)?;
-    Ok(Json(DeadLetter { id: document.id, letter: document.value }))
+    let tag = document.revision.to_string();
+    let letter = DeadLetter { id: document.id, letter: document.value };
+    Ok(precondition::tagged(&headers, StatusCode::OK, &tag, &letter))
+}
+
+/// How it is taken up again.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Retry {
+    /// Also where it is no delivery but a step of a run, which has gone on without it: doing it now may do harm.
+    force: bool,
+}
+
+/// What waits to be carried out again.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Retried {
+    /// The effect's, which is the letter's and, of a message, the notification's.
+    id: String,
+    /// Who carries it out.
+    instance: InstanceName,
+    /// It is given up on again by then.
+    expires: Timestamp,
+}
+
+/// Takes up again what was given up on, with the key that it had: whoever got it the first time can tell. It leaves the dead letters, and
+/// comes back if it fails again. An event that could not be handled can't be retried. The body may be left out.
+#[utoipa::path(post, path = "/dead-letters/{id}/retry", tag = "events",
+    request_body(content = ref(taken::<Retry>()), content_type = "application/json"),
+    params(IfMatch, ("id" = String, Path, description = "As the list has it.")),
+    responses((status = 202, description = "It will be carried out again.", body = ref(of::<Retried>()))))]
+async fn retry_dead_letter(
+    State(api): State<Arc<Api>>,
+    At(id): At<String>,
+    seen: IfMatch,
+    Optional(retry): Optional<Retry>,
+) -> Result<(StatusCode, Json<Retried>), Problem> {
+    let effect = api.options.engines.letters.retry(&id, seen.asked(), retry.force).await?;
+    let retried = Retried { id: effect.id.0, instance: effect.instance, expires: effect.expires };
+    Ok((StatusCode::ACCEPTED, Json(retried)))
 }

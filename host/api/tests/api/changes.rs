@@ -1,7 +1,7 @@
 //! What changes something: once per key, and only what the client saw.
 
 use crate::support::{START, deck, request};
-use crate::world::{like, world};
+use crate::world::{letter, like, world};
 use axum::body::Body;
 use http::Method;
 use quarterdeck_model::Span;
@@ -160,6 +160,26 @@ async fn a_command_for_what_was_seen_is_refused_once_the_document_has_changed() 
         assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
         assert_ne!(answer.header("etag"), tag);
     }
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_was_seen_is_taken_up_again_once_and_no_other() {
+    let deck = world().await;
+    deck.put("dead-letters", "eff_1", &letter()).await;
+    let path = "/api/v1/dead-letters/eff_1";
+    let tag = deck.get(path).await.header("etag").to_owned();
+    let retry = format!("{path}/retry");
+    let stale = deck.post_with(&retry, &json!({}), &[("If-Match", "\"77\"")]).await;
+    assert_eq!(stale.status, 412);
+    let again = [("If-Match", tag.as_str()), ("Idempotency-Key", "k7")];
+    let taken = deck.post_with(&retry, &json!({}), &again).await;
+    assert_eq!(taken.status, 202, "{}", String::from_utf8_lossy(&taken.body));
+    assert_eq!((&taken.json()["id"], &taken.json()["instance"]), (&json!("eff_1"), &json!("webhook/gone")));
+    assert_eq!(deck.get(path).await.status, 404);
+    let replayed = deck.post_with(&retry, &json!({}), &again).await;
+    assert_eq!((replayed.status.as_u16(), replayed.header("idempotency-replayed")), (202, "true"));
+    assert_eq!(deck.post(&retry, &json!({})).await.status, 404);
+    assert_eq!(deck.post("/api/v1/dead-letters/one/retry", &json!({"force": true})).await.status, 409);
 }
 
 #[tokio::test]

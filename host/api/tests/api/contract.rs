@@ -1,7 +1,7 @@
 //! The document is whole, and answers are as it says.
 
 use crate::support::{deck, request};
-use crate::world::{fill, like, world};
+use crate::world::{fill, letter, like, world};
 use axum::body::Body;
 use http::Method;
 use http::header::{AUTHORIZATION, IF_NONE_MATCH};
@@ -153,6 +153,7 @@ async fn every_operation_is_asked_and_answers_with_every_success_that_the_docume
     let mut run = like(Run::COLLECTION, "run_going", &json!({"state": "running", "finished_at": null, "error": null}));
     run["steps"][0]["state"] = json!("running");
     deck.put(Run::COLLECTION, "run_going", &run).await;
+    deck.put("dead-letters", "eff_1", &letter()).await;
     for (path, body, status) in [
         ("plugins/reload", json!({}), 200),
         ("jobs/run", json!({"name": "collect/http-probe/api"}), 202),
@@ -167,6 +168,7 @@ async fn every_operation_is_asked_and_answers_with_every_success_that_the_docume
         ("deployments/dep_going/abort", json!({"reason": "not today"}), 200),
         ("runs", json!({"runbook": "health"}), 201),
         ("runs/run_going/cancel", json!({}), 200),
+        ("dead-letters/eff_1/retry", json!({}), 202),
         ("configuration/reload", json!({}), 200),
         ("configuration/versions/one/restore", json!({}), 200),
         ("configuration/objects/one/one/reset", json!({}), 200),

@@ -200,3 +200,13 @@ fn documents() -> Vec<Kept> {
         (DEAD_LETTERS, "one", json!({"why": "unknown"})),
     ]
 }
+
+/// A dead letter that can be taken up again. Nobody is there to carry it out.
+pub(crate) fn letter() -> Value {
+    let now = START.to_string();
+    json!({"kind": "effect", "at": now, "reason": "gone", "attempts": 1, "effect": {
+        "id": "eff_1", "owner": "eff_1", "purpose": "notification", "instance": "webhook/gone", "class": "at-least-once",
+        "ordering_key": "x", "backoff": {"first": "1s", "cap": "5m", "attempts": 40}, "expires": now,
+        "action": {"do": "notify", "message": {"event_type": "custom.a", "subject": "s", "title": "t", "body": "",
+            "severity": "high", "labels": {}, "at": now, "url": "", "data": {}}}}})
+}
