@@ -1,6 +1,7 @@
 //! The command line, as people and scripts use it.
 
 use crate::harness::daemon::BINARY;
+use crate::harness::receiver::Receiver as Target;
 use crate::harness::{Daemon, Setup, eventually};
 use serde_json::{Value, json};
 use std::fs::File;
@@ -8,6 +9,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(30);
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -316,4 +319,49 @@ async fn a_change_without_the_token_is_refused_with_a_hint() {
     std::fs::write(&empty, "wrong").unwrap();
     let output = daemon.command_line(&["plugin", "reload", "--token-file", empty.to_str().unwrap()]);
     assert!(!output.status.success() && text(&output.stderr).contains("hint:"), "{}", text(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_was_given_up_on_is_an_alert_and_is_sent_again_by_hand_with_the_key_that_it_had() {
+    let (pager, chat) = (Target::start().await, Target::start().await);
+    pager.answer(410);
+    let webhook = |name: &str, to: &Target| {
+        format!(
+            "[instances.\"webhook/{name}\"]\nplugin = \"webhook\"\nconfig = {{ url = \"{0}/hook\" }}\ngrants = {{ http = [\"{0}\"] }}\n",
+            to.url()
+        )
+    };
+    let setup = Setup::new().config(&format!(
+        "{}{}[routes.pages]\nevents = [\"custom\"]\nnotify = [\"webhook/pager\"]\n\
+         [routes.undelivered]\nevents = [\"notification.failed\"]\nnotify = [\"webhook/pager\", \"webhook/chat\"]\n\
+         [rules.dead-letters]\nevery = \"200ms\"\n",
+        webhook("pager", &pager),
+        webhook("chat", &chat),
+    ));
+    let daemon = setup.start().await;
+    daemon.post("/api/v1/events", &json!({"type": "custom.page", "subject": "s", "data": {"title": "wake up"}})).await;
+    let letter = eventually("the dead letter", SOON, async || daemon.items("/api/v1/dead-letters").await.pop()).await;
+    let told = eventually("word of it", SOON, async || chat.received().pop()).await;
+    let told: Value = serde_json::from_slice(&told.body).unwrap();
+    assert!(told.to_string().contains("[NOT DELIVERED] webhook/pager: [custom.page] wake up"), "{told:#}");
+    let alert = eventually("the alert", Duration::from_secs(60), async || {
+        daemon.items("/api/v1/alerts").await.into_iter().find(|alert| alert["rule"] == "dead-letters")
+    })
+    .await;
+    assert_eq!((&alert["state"], &alert["severity"]), (&json!("firing"), &json!("high")), "{alert:#}");
+    pager.answer(200);
+    let id = letter["id"].as_str().unwrap();
+    let retried = daemon.command_line(&["dead-letter", "retry", id]);
+    assert!(retried.status.success(), "{}", text(&retried.stderr));
+    assert_eq!(text(&retried.stdout).trim(), format!("{id} is carried out again"));
+    eventually("the delivery", SOON, async || {
+        let notifications = daemon.items("/api/v1/notifications").await;
+        notifications.into_iter().find(|told| told["id"] == id && told["state"] == "delivered")
+    })
+    .await;
+    let keys: Vec<_> = pager.received().iter().map(|sent| sent.header("idempotency-key").to_owned()).collect();
+    assert_eq!(keys, [id, id]);
+    assert!(daemon.items("/api/v1/dead-letters").await.is_empty());
+    let once_more = daemon.command_line(&["dead-letter", "retry", id]);
+    assert_eq!(once_more.status.code(), Some(1));
 }

@@ -367,6 +367,13 @@ pub(crate) enum DeadLetter {
     List(Limit),
     /// One dead letter, whole
     Show { id: String },
+    /// Carry out again what was given up on
+    Retry {
+        id: String,
+        /// Also a step of a run, which has gone on without it
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,6 +4,7 @@ use super::Session;
 use crate::arguments::{DeadLetter, Limit, Notification};
 use crate::client::escape;
 use anyhow::Result;
+use serde_json::json;
 use std::process::ExitCode;
 
 pub(super) async fn notification(session: &Session, command: &Notification) -> Result<ExitCode> {
@@ -39,6 +40,11 @@ pub(super) async fn dead_letter(session: &Session, command: &DeadLetter) -> Resu
         }
         DeadLetter::Show { id } => {
             session.output.one(&session.client.get(&format!("/api/v1/dead-letters/{}", escape(id)), &[]).await?);
+        }
+        DeadLetter::Retry { id, force } => {
+            let path = format!("/api/v1/dead-letters/{}/retry", escape(id));
+            let retried = session.client.post(&path, &json!({"force": force})).await?;
+            session.output.say(&format!("{id} is carried out again"), &retried);
         }
     }
     Ok(ExitCode::SUCCESS)
