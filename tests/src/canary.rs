@@ -2,6 +2,7 @@
 
 use crate::harness::web::{self, Services, deploy, free_port, free_slots, start_haproxy};
 use crate::harness::{Setup, counterpart, eventually};
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -124,7 +125,23 @@ async fn a_canary_under_load_promotes_a_good_revision_and_rolls_back_those_that_
         "{}",
         String::from_utf8_lossy(&table.stdout)
     );
-    std::fs::write(folder.join("config/quarterdeck.toml"), "").unwrap();
+    // But not as long as the service stays: whoever renames its target, or takes back a grant, would cut its clients off.
+    let file = folder.join("config/quarterdeck.toml");
+    let whole = std::fs::read_to_string(&file).unwrap();
+    let grant = format!("process = [{{ program = \"{python}\"");
+    for (from, to) in [("haproxy/web", "haproxy/other"), (grant.as_str(), "process = [{ program = \"/bin/false\"")] {
+        assert!(whole.contains(from));
+        std::fs::write(&file, whole.replace(from, to)).unwrap();
+        let (status, refused) = daemon.call(Method::POST, "/api/v1/configuration/reload", Some(&json!({}))).await;
+        assert_eq!(status, 422, "{refused:#}");
+        let detail = refused["errors"][0]["detail"].as_str().unwrap();
+        assert!(detail.contains("service `web` runs 2 processes (haproxy/web/"), "{refused:#}");
+        assert!(detail.contains("hint: keep `haproxy/web`"), "{refused:#}");
+    }
+    let set_aside = daemon.call(Method::DELETE, "/api/v1/configuration/objects/instances/haproxy%2Fweb", None).await;
+    assert_eq!(set_aside.0, 422, "{:#}", set_aside.1);
+    assert_eq!(running().await, processes);
+    std::fs::write(&file, "").unwrap();
     daemon.post("/api/v1/configuration/reload", &json!({})).await;
     eventually("the end of its processes", Duration::from_secs(60), async || running().await.is_empty().then_some(()))
         .await;

@@ -72,6 +72,11 @@ impl Entry {
         self.orders.is_closed()
     }
 
+    /// It was stopped, or is on its way there.
+    fn ends(&self) -> bool {
+        self.is_over() || self.current().phase == ProcessPhase::Stopping
+    }
+
     fn current(&self) -> ProcessStatus {
         self.status.borrow().status.clone()
     }
@@ -142,8 +147,7 @@ impl Supervisor {
         *self.allowed.write().unwrap_or_else(PoisonError::into_inner) = allowed;
         let mut orders = Vec::new();
         for (id, entry) in self.entries().iter() {
-            let ends = entry.is_over() || entry.current().phase == ProcessPhase::Stopping;
-            if !ends && !self.is_allowed(&entry.owner, &entry.spec) {
+            if !entry.ends() && !self.is_allowed(&entry.owner, &entry.spec) {
                 orders.push((id.clone(), entry.owner.clone(), entry.spec.name.clone()));
             }
         }
@@ -153,6 +157,16 @@ impl Supervisor {
                 warn!(process = %id, %error, "the order to stop could not be written down");
             }
         }
+    }
+
+    /// What [`Supervisor::allow`] would stop: owner and id of each.
+    pub fn would_stop(&self, allowed: &Allowed) -> Vec<(InstanceName, String)> {
+        let entries = self.entries();
+        let ending = entries.iter().filter(|(_, entry)| !entry.ends() && !allowed(&entry.owner, &entry.spec));
+        let mut ending: Vec<_> = ending.map(|(id, entry)| (entry.owner.clone(), id.clone())).collect();
+        drop(entries);
+        ending.sort();
+        ending
     }
 
     fn is_allowed(&self, owner: &InstanceName, spec: &ProcessSpec) -> bool {

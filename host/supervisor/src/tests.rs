@@ -262,7 +262,12 @@ async fn what_an_instance_may_not_run_any_more_is_stopped_and_not_started_again(
     let other = InstanceName::from("haproxy/other");
     let kept = host.supervisor.start(&other, shell("web", "exec sleep 300")).await.unwrap().pid.unwrap();
 
+    let would_stop = || host.supervisor.would_stop(&all_but_web());
+    let of_web = |name: &str| (owner(), format!("haproxy/web/{name}"));
+    assert_eq!(would_stop(), [of_web("failing"), of_web("web")]);
+    assert!(runs(pid), "a question stops nothing");
     host.supervisor.allow(all_but_web()).await;
+    assert!(would_stop().is_empty(), "what is stopped already is not stopped once more");
     until_gone(pid).await;
     for name in ["web", "failing"] {
         host.until(name, |status| status.phase == ProcessPhase::Exited).await;

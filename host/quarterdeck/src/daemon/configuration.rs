@@ -3,10 +3,12 @@
 //! - `objects`: what the API says about single objects, over what the files say
 //! - `versions`: the newest versions, and the way back to one; `kept`: how they stand in the store
 //! - `fit`: whether plugins take what is configured for them
+//! - `running`: whether a change would end what runs for a service
 
 mod fit;
 mod kept;
 mod objects;
+mod running;
 mod versions;
 
 pub(super) use fit::{to_be_asked, unfit};
@@ -189,6 +191,10 @@ impl Configuration {
         if !unfit.is_empty() {
             return Err(unfit);
         }
+        let bereft = self.bereft(&before, &loaded);
+        if !bereft.is_empty() {
+            return Err(bereft);
+        }
         let changed = before.loaded.digest != loaded.digest;
         let digest = loaded.digest.clone();
         let base = Arc::new(base);
@@ -202,6 +208,12 @@ impl Configuration {
             }
         }
         Ok(json!({"changed": changed, "digest": digest}))
+    }
+
+    /// Services whose processes would end if this were put in force, and that would stay.
+    fn bereft(&self, before: &InForce, next: &Loaded) -> Vec<Problem> {
+        let ending = self.supervisor.would_stop(&processes(&self.resolved(&next.settings)));
+        running::bereft(&before.loaded.settings, next, &ending)
     }
 
     /// Settings that hold from start to end.

@@ -171,7 +171,8 @@ impl Configuration {
         let loaded = load::lay(&current.base, &words).map_err(|problems| super::Invalid::from(problems).0)?;
         let unfit = unfit(&*self.registry, &loaded, &self.resolved(&loaded.settings)).await;
         // What was wrong before is not this change's fault.
-        let fresh: Vec<Problem> = unfit.iter().filter(|problem| !known(&current.unfit, problem)).cloned().collect();
+        let mut fresh: Vec<Problem> = unfit.iter().filter(|problem| !known(&current.unfit, problem)).cloned().collect();
+        fresh.extend(self.bereft(current, &loaded));
         if !fresh.is_empty() {
             return Err(Refused::Invalid(mistakes(fresh)));
         }
