@@ -95,11 +95,24 @@ async fn below_the_floor_of_free_space_writes_are_refused_and_readiness_is_red_u
     .await;
     let (status, _) = daemon.call(Method::GET, "/readyz", None).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    // The configuration: a change over the API is refused; files hold, and no version is told of that was not kept.
+    let version = async || daemon.get("/api/v1/configuration?pointer=/listen").await["version"].clone();
+    let before = version().await;
+    let object = "/api/v1/configuration/objects/instances/log%2Fsecond";
+    let (status, _) = daemon.call(Method::PUT, object, Some(&json!({"plugin": "log"}))).await;
+    assert_eq!((status, version().await), (StatusCode::INSUFFICIENT_STORAGE, before.clone()));
+    daemon.setup.write("instances/log/third.toml", "plugin = \"log\"\n");
+    daemon.post("/api/v1/configuration/reload", &json!({})).await;
+    assert_eq!(version().await, "");
     mount.empty();
     eventually("writes are taken again", SOON, async || publish(&daemon).await.0.is_success().then_some(())).await;
     eventually("readiness is green again", SOON, async || {
         daemon.call(Method::GET, "/readyz", None).await.0.is_success().then_some(())
     })
     .await;
+    daemon.post("/api/v1/configuration/reload", &json!({})).await;
+    let kept = version().await;
+    assert!(kept != "" && kept != before, "{kept}");
+    assert_eq!(daemon.items("/api/v1/configuration/versions").await[0]["id"], kept);
     drop(daemon);
 }
