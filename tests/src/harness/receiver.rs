@@ -32,12 +32,15 @@ pub(crate) struct Receiver {
     server: tokio::task::JoinHandle<()>,
 }
 
+/// Status and `Retry-After`.
+type Answer = (u16, Option<u32>);
+
 #[derive(Clone)]
 struct Shared {
     received: Arc<Mutex<Vec<Received>>>,
     status: Arc<AtomicU16>,
     /// What the next requests are answered with, before `status` holds: status and `Retry-After`.
-    next: Arc<Mutex<VecDeque<(u16, Option<u32>)>>>,
+    next: Arc<Mutex<VecDeque<Answer>>>,
     /// Paths that begin so are answered only when it is empty again.
     held: watch::Sender<String>,
 }
