@@ -69,7 +69,7 @@ macro_rules! ids {
 ids! {
     /// An event of the log.
     EventId = "evt_";
-    /// An effect in the outbox; also the idempotency key that every attempt carries.
+    /// An effect in the outbox; also the idempotency key that every attempt carries, unless the effect has another.
     EffectId = "eff_";
     IncidentId = "inc_";
     DeploymentId = "dep_";
