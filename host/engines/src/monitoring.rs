@@ -73,6 +73,15 @@ impl Handle {
         self.rules.acknowledge(fingerprint, asked.into()).await
     }
 
+    /// Someone ends a firing alert by hand. If the next evaluation still finds its series abnormal, it begins anew. Doing it again
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Changed`], and [`Error::Conflict`] for an alert that is pending.
+    pub async fn resolve(&self, fingerprint: &str, asked: impl Into<Asked<'_>>) -> Result<Alert, Error> {
+        self.rules.resolve(fingerprint, asked.into()).await
+    }
+
     /// Takes in samples that were sent to the host. Visible to readers, and durable, on return.
     ///
     /// # Errors

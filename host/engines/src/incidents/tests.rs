@@ -37,6 +37,8 @@ fn alert(name: &str, severity: Severity) -> Alert {
         rule: name.into(),
         state: AlertState::Firing,
         severity,
+        metric: None,
+        target: None,
         labels,
         summary: format!("{name} is bad"),
         reason: String::new(),

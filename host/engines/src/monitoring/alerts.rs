@@ -6,9 +6,11 @@
 //!   dropped; nobody was told about it.
 //! - Firing resolves when the series is normal again, after `keep-firing-for` from the first evaluation without a signal.
 //! - A series without samples is not a normal one: unless the rule says otherwise its alert stays as it is, marked as blind.
+//! - What left the configuration (an instance, a service) takes its alerts along once it has no samples any more, whatever the rule
+//!   says of missing ones: nobody will ever measure it again.
 //! - A resolved alert is kept for [`KEEP_RESOLVED`] and then forgotten; before that it may become active anew.
 
-use quarterdeck_model::domain::alert::{Alert, AlertState, NoData, RuleSpec};
+use quarterdeck_model::domain::alert::{Alert, AlertState, NoData, RuleSpec, Target};
 use quarterdeck_model::kind::detector::Signal;
 use quarterdeck_model::label::Labels;
 use quarterdeck_model::plugin::PluginRef;
@@ -19,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const KEEP_RESOLVED: Span = Span::from_secs(15 * 60);
 /// After the host was away for longer, nobody knows whether a pending alert was abnormal all the while.
 pub const LONGEST_GAP: Span = Span::from_secs(3600);
+const NOT_COVERED: &str = "the rule does not cover it any more";
 /// Prometheus's `rules.alert.for-grace-period`.
 pub const GRACE: Span = Span::from_secs(10 * 60);
 
@@ -33,6 +36,8 @@ pub struct Seen<'a> {
     pub series: &'a [SeriesData],
     pub signals: &'a [Signal],
     pub plugin: &'a PluginRef,
+    /// Whether something is in the configuration.
+    pub configured: &'a (dyn Fn(&Target) -> bool + Sync),
     pub now: Timestamp,
 }
 
@@ -90,7 +95,15 @@ pub fn evaluate(alerts: &Alerts, seen: &Seen<'_>) -> Result<Evaluated, Failure> 
         .collect();
     let mut evaluated = Evaluated::default();
     for (fingerprint, (labels, signal)) in &signals {
-        let before = alerts.get(fingerprint).filter(|alert| alert.state != AlertState::Resolved);
+        let known = alerts.get(fingerprint).filter(|alert| alert.state != AlertState::Resolved);
+        let before = known.filter(|alert| belongs(alert, seen.rule, seen.spec));
+        if let Some(other) = known.filter(|alert| before.is_none() && alert.state == AlertState::Firing) {
+            // Of another metric with the same labels. What this one says begins with the next evaluation.
+            let ended = resolved(other, NOT_COVERED, seen.now);
+            evaluated.alerts.insert(fingerprint.clone(), ended.clone());
+            evaluated.changes.push(Change::Resolved(ended));
+            continue;
+        }
         let after = abnormal(before, fingerprint, labels, signal, seen);
         let change = match before {
             None if after.state == AlertState::Firing => Some(Change::Fired(after.clone())),
@@ -107,7 +120,7 @@ pub fn evaluate(alerts: &Alerts, seen: &Seen<'_>) -> Result<Evaluated, Failure> 
     }
     for alert in alerts.values().filter(|alert| !signals.contains_key(&alert.fingerprint)) {
         let fate = if alert.state == AlertState::Firing && !belongs(alert, seen.rule, seen.spec) {
-            Fate::Changed(Change::Resolved(resolved(alert, "the rule does not cover it any more", seen.now)))
+            Fate::Changed(Change::Resolved(resolved(alert, NOT_COVERED, seen.now)))
         } else {
             without_signal(alert, present.contains(&alert.fingerprint), seen)
         };
@@ -201,6 +214,8 @@ fn abnormal(before: Option<&Alert>, fingerprint: &str, labels: &Labels, signal: 
         rule: seen.rule.to_owned(),
         state: if firing { AlertState::Firing } else { AlertState::Pending },
         severity: signal.severity,
+        metric: Some(seen.spec.select.metric.clone()),
+        target: before.and_then(|alert| alert.target.clone()).or_else(|| target(labels, seen)),
         labels: labels.clone(),
         summary: summary(seen, labels, signal),
         reason: signal.reason.clone(),
@@ -233,8 +248,14 @@ fn without_signal(alert: &Alert, present: bool, seen: &Seen<'_>) -> Fate {
         AlertState::Firing => {}
     }
     let mut after = Alert { last_evaluated: now, no_data: !present, ..alert.clone() };
+    after.metric.get_or_insert_with(|| seen.spec.select.metric.clone());
+    after.target = after.target.or_else(|| target(&alert.labels, seen));
+    if let Some(target) = after.target.as_ref().filter(|target| !present && !(seen.configured)(target)) {
+        let reason = format!("{target} is not configured any more");
+        return Fate::Changed(Change::Resolved(resolved(&after, &reason, now)));
+    }
     if !present && seen.spec.no_data == NoData::KeepLast {
-        return if alert.no_data { Fate::Unchanged(after) } else { Fate::Changed(Change::Kept(after)) };
+        return if differs(alert, &after) { Fate::Changed(Change::Kept(after)) } else { Fate::Unchanged(after) };
     }
     let missing_since = alert.missing_since.unwrap_or(now);
     if now.since(missing_since) >= seen.spec.keep_firing_for {
@@ -243,6 +264,18 @@ fn without_signal(alert: &Alert, present: bool, seen: &Seen<'_>) -> Fate {
     }
     after.missing_since = Some(missing_since);
     if differs(alert, &after) { Fate::Changed(Change::Kept(after)) } else { Fate::Unchanged(after) }
+}
+
+/// What the labels name, if it is in the configuration: others may send series with such labels, too.
+fn target(labels: &Labels, seen: &Seen<'_>) -> Option<Target> {
+    let instance = labels.get("instance").map(|name| Target::Instance(name.into()));
+    let service = labels.get("service").map(|name| Target::Service(name.to_owned()));
+    instance.into_iter().chain(service).find(|target| (seen.configured)(target))
+}
+
+/// Someone has ended it.
+pub fn closed(alert: &Alert, principal: &str, now: Timestamp) -> Alert {
+    resolved(alert, &format!("resolved by {principal}"), now)
 }
 
 fn resolved(alert: &Alert, reason: &str, now: Timestamp) -> Alert {
@@ -260,7 +293,7 @@ fn resolved(alert: &Alert, reason: &str, now: Timestamp) -> Alert {
 /// that no series will ever speak for again.
 fn belongs(alert: &Alert, rule: &str, spec: &RuleSpec) -> bool {
     let wanted = identity(rule, spec, &spec.select.labels);
-    alert.labels.includes(&wanted)
+    alert.labels.includes(&wanted) && alert.metric.as_ref().is_none_or(|metric| *metric == spec.select.metric)
 }
 
 /// Whether a restart would lose something of the difference.
@@ -270,6 +303,8 @@ fn differs(before: &Alert, after: &Alert) -> bool {
         || before.severity != after.severity
         || before.plugin != after.plugin
         || before.runbook != after.runbook
+        || before.metric != after.metric
+        || before.target != after.target
 }
 
 fn summary(seen: &Seen<'_>, labels: &Labels, signal: &Signal) -> String {

@@ -10,12 +10,12 @@ use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use quarterdeck_model::domain::Catalog;
-use quarterdeck_model::domain::alert::{Alert, AlertState, RuleSpec};
+use quarterdeck_model::domain::alert::{Alert, AlertState, RuleSpec, Target};
 use quarterdeck_model::domain::job::JobSpec;
 use quarterdeck_model::event::Event;
 use quarterdeck_model::kind::detector::{Verdict, Window};
-use quarterdeck_model::plugin::{Called, PluginRef};
-use quarterdeck_model::series::SeriesData;
+use quarterdeck_model::plugin::{Called, InstanceName, PluginRef};
+use quarterdeck_model::series::{Selector, SeriesData};
 use quarterdeck_model::store::{Document, Page, StoreError};
 use quarterdeck_model::transition::{Expected, Transition};
 use quarterdeck_model::{Span, Timestamp};
@@ -43,6 +43,9 @@ const CONFLICTS: u32 = 8;
 struct KeptState {
     state: String,
     plugin: PluginRef,
+    /// What it is the state of. Absent in what an older version has written.
+    #[serde(default)]
+    of: Option<(InstanceName, Selector)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -158,8 +161,8 @@ impl Rules {
     async fn set(&self, name: &str, spec: &RuleSpec) -> Result<(), Error> {
         let known = self.with(|rules| match rules.get_mut(name) {
             Some(rule) => {
-                if rule.spec.detector != spec.detector {
-                    // Another detector can't read the state of the one before.
+                if watches(&rule.spec) != watches(spec) {
+                    // Another detector can't read the state of the one before, nor does it hold for other series.
                     rule.detector = None;
                 }
                 rule.spec = spec.clone();
@@ -188,6 +191,7 @@ impl Rules {
             }
         }
         let kept: Option<KeptState> = self.context.read(STATES, name)?;
+        let kept = kept.filter(|kept| kept.of.as_ref().is_none_or(|of| *of == watches(spec)));
         let detector = kept.and_then(|kept| STANDARD.decode(kept.state).ok());
         let turn = Arc::new(Semaphore::new(1));
         let rule = Rule { spec: spec.clone(), alerts, revisions, detector, written: None, turn, leaving: false };
@@ -242,12 +246,18 @@ impl Rules {
         called: &Called<Verdict>,
         rest: Transition,
     ) -> Result<(), Error> {
+        let catalog = self.context.catalog();
+        let configured = |target: &Target| match target {
+            Target::Instance(name) => self.context.registry.instance(name).is_some(),
+            Target::Service(name) => catalog.services.contains_key(name),
+        };
         let seen = Seen {
             rule: name,
             spec: &rule.spec,
             series: &window.series,
             signals: &called.value.signals,
             plugin: &called.plugin,
+            configured: &configured,
             now: window.now,
         };
         let evaluated = alerts::evaluate(&rule.alerts, &seen).map_err(|failure| Error::invalid(failure.to_string()))?;
@@ -260,10 +270,11 @@ impl Rules {
         let fingerprints: Vec<String> = transition.writes.iter().map(|write| write.id.clone()).collect();
         let write_state = called.value.state != rule.detector && (due || !evaluated.changes.is_empty());
         if write_state {
-            transition = keep_state(transition, name, called)?;
+            transition = keep_state(transition, name, watches(&rule.spec), called)?;
         }
         transition.absorb(rest);
         let committed = self.context.commit(transition).await?;
+        let judged = watches(&rule.spec);
         self.with(|rules| {
             // Gone meanwhile: then its alerts were ended by whoever removed it.
             let Some(rule) = rules.get_mut(name) else { return };
@@ -271,7 +282,10 @@ impl Rules {
                 rule.revisions.insert(fingerprint.clone(), *revision);
             }
             adopt(rule, evaluated);
-            rule.detector.clone_from(&called.value.state);
+            // The rule may have been changed meanwhile.
+            if watches(&rule.spec) == judged {
+                rule.detector.clone_from(&called.value.state);
+            }
             if due {
                 rule.written = Some(window.now);
             }
@@ -295,6 +309,36 @@ impl Rules {
                 alert.acknowledged_by = Some(asked.principal.to_owned());
                 let event = self.context.event("alert.acknowledged", fingerprint).data(to_value(&alert)?);
                 Ok(Some((alert, Transition::new().event(event.principal(asked.principal)))))
+            })
+            .await?
+            .ok_or_else(absent)?;
+        self.reload(&known.rule)?;
+        Ok(alert)
+    }
+
+    pub(super) async fn resolve(&self, fingerprint: &str, asked: Asked<'_>) -> Result<Alert, Error> {
+        let absent = || Error::not_found(format!("alert `{fingerprint}`"));
+        let known = self.alerts().into_iter().find(|alert| alert.fingerprint == fingerprint).ok_or_else(absent)?;
+        // Behind an evaluation under way, which may have nothing to write and would then keep it firing in memory.
+        let turn = self.rule(&known.rule)?.turn;
+        let _turn = turn.acquire().await.map_err(|_| absent())?;
+        let alert = self
+            .context
+            .update_as::<Alert, _>(asked, Alert::COLLECTION, fingerprint, |alert| {
+                let alert = alert.ok_or_else(absent)?;
+                match alert.state {
+                    AlertState::Resolved => return Ok(None),
+                    AlertState::Pending => {
+                        return Err(Error::conflict(
+                            "the alert does not fire yet; it ends by itself if its signal does",
+                        ));
+                    }
+                    AlertState::Firing => {}
+                }
+                let alert = alerts::closed(&alert, asked.principal, self.context.now());
+                let event = self.context.event(Alert::RESOLVED, fingerprint).data(to_value(&alert)?);
+                let event = event.principal(asked.principal).plugin(alert.plugin.clone());
+                Ok(Some((alert, Transition::new().event(event))))
             })
             .await?
             .ok_or_else(absent)?;
@@ -424,10 +468,20 @@ fn adopt(rule: &mut Rule, evaluated: Evaluated) {
     }
 }
 
-fn keep_state(transition: Transition, name: &str, called: &Called<Verdict>) -> Result<Transition, StoreError> {
+/// Who judges what: a detector's state holds for that alone.
+fn watches(spec: &RuleSpec) -> (InstanceName, Selector) {
+    (spec.detector.clone(), spec.select.clone())
+}
+
+fn keep_state(
+    transition: Transition,
+    name: &str,
+    of: (InstanceName, Selector),
+    called: &Called<Verdict>,
+) -> Result<Transition, StoreError> {
     Ok(match &called.value.state {
         Some(state) => {
-            let kept = KeptState { state: STANDARD.encode(state), plugin: called.plugin.clone() };
+            let kept = KeptState { state: STANDARD.encode(state), plugin: called.plugin.clone(), of: Some(of) };
             transition.put(STATES, name, Expected::Any, to_value(&kept)?)
         }
         None => transition.delete(STATES, name, Expected::Any),

@@ -319,3 +319,70 @@ async fn samples_with_malformed_names_are_refused() {
     check("cpu", "a:b", false).await;
     check("cpu", "a-b", false).await;
 }
+
+#[tokio::test]
+async fn an_alert_that_is_ended_by_hand_fires_again_if_it_is_still_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _tasks, handle) = bench(folder.path(), &fake(), catalog(json!({"every": "1h"})), START).await;
+    sample(&bench, &handle, 95.0).await;
+    handle.evaluate("hot").await.unwrap();
+    let fingerprint = handle.alerts()[0].fingerprint.clone();
+    // Without samples it would fire for ever.
+    bench.advance(Span::from_secs(600));
+    handle.evaluate("hot").await.unwrap();
+    assert!(handle.alerts()[0].no_data);
+    let alert = handle.resolve(&fingerprint, "ann").await.unwrap();
+    assert_eq!((alert.state, alert.reason.as_str()), (AlertState::Resolved, "resolved by ann"));
+    handle.resolve(&fingerprint, "bob").await.unwrap();
+    handle.evaluate("hot").await.unwrap();
+    assert_eq!(handle.alert(&fingerprint).unwrap().state, AlertState::Resolved);
+    let resolved = bench.events(&[Alert::RESOLVED]);
+    assert_eq!((resolved.len(), resolved[0].principal.as_str()), (1, "ann"));
+    sample(&bench, &handle, 95.0).await;
+    handle.evaluate("hot").await.unwrap();
+    assert_eq!(handle.alert(&fingerprint).unwrap().state, AlertState::Firing);
+    assert_eq!(bench.events(&[Alert::FIRING]).len(), 2);
+    assert!(matches!(handle.resolve("none", "ann").await, Err(Error::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn another_selection_begins_with_a_detector_that_remembers_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = fake();
+    let seen: Arc<std::sync::Mutex<Vec<u8>>> = Arc::default();
+    fake.with(|fake| {
+        let seen = seen.clone();
+        fake.detect = Some(Box::new(move |_, state| {
+            let count = state.map_or(0, |state| state[0]);
+            seen.lock().unwrap().push(count);
+            Ok(Verdict { signals: Vec::new(), state: Some(vec![count + 1]) })
+        }));
+    });
+    let rule = |metric: &str| catalog(json!({"every": "1h", "select": {"metric": metric}}));
+    let last = || *seen.lock().unwrap().last().unwrap();
+    let (first, tasks, handle) = bench(folder.path(), &fake, rule("cpu"), START).await;
+    for _ in 0..3 {
+        first.advance(Span::from_secs(120));
+        handle.evaluate("hot").await.unwrap();
+    }
+    assert!(last() >= 2);
+    first.catalog.send_replace(Arc::new(rule("memory")));
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while last() >= 2 {
+        assert!(std::time::Instant::now() < deadline, "the change is not there");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        handle.evaluate("hot").await.unwrap();
+    }
+    first.advance(Span::from_secs(120));
+    for _ in 0..3 {
+        handle.evaluate("hot").await.unwrap();
+        first.advance(Span::from_secs(120));
+    }
+    let (now, before) = (first.now(), last());
+    drop((tasks, handle));
+    first.kill().await;
+    // So it is where the rule was changed while the host was away.
+    let (_second, _tasks, handle) = bench(folder.path(), &fake, rule("disk"), now).await;
+    handle.evaluate("hot").await.unwrap();
+    assert!(last() < before, "{} after {before}", last());
+}

@@ -80,6 +80,12 @@ pub struct Alert {
     pub rule: String,
     pub state: AlertState,
     pub severity: Severity,
+    /// Of its series. Absent in what an older version has written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<String>,
+    /// What is measured, where that is something of the configuration: the alert ends with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
     /// With `alertname`, the rule's name.
     pub labels: Labels,
     pub summary: String,
@@ -100,6 +106,23 @@ pub struct Alert {
     pub acknowledged_by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runbook: Option<String>,
+}
+
+/// What the series of an alert is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    Instance(InstanceName),
+    Service(String),
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Target::Instance(name) => write!(f, "instance `{name}`"),
+            Target::Service(name) => write!(f, "service `{name}`"),
+        }
+    }
 }
 
 impl Alert {

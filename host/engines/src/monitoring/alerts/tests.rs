@@ -14,6 +14,8 @@ struct Trial {
     spec: RuleSpec,
     alerts: Alerts,
     plugin: PluginRef,
+    /// Instances and services that are configured.
+    configured: Vec<&'static str>,
 }
 
 impl Trial {
@@ -21,7 +23,8 @@ impl Trial {
         let mut whole = json!({"detector": "threshold/default", "select": {"metric": "cpu"}});
         whole.as_object_mut().unwrap().extend(rule.as_object().unwrap().clone());
         let plugin = PluginRef { name: "t".into(), version: "1".into(), digest: Digest("sha256:0".into()) };
-        Trial { spec: serde_json::from_value(whole).unwrap(), alerts: Alerts::new(), plugin }
+        let spec = serde_json::from_value(whole).unwrap();
+        Trial { spec, alerts: Alerts::new(), plugin, configured: Vec::new() }
     }
 
     /// `series`: name of the instance, and whether it is abnormal; those that are not named have no data.
@@ -55,7 +58,12 @@ impl Trial {
         series: &[SeriesData],
         signals: &[Signal],
     ) -> (Result<Vec<&'static str>, Failure>, Vec<Change>) {
-        let seen = Seen { rule: "hot", spec: &self.spec, series, signals, plugin: &self.plugin, now };
+        let configured = |target: &Target| match target {
+            Target::Instance(name) => self.configured.contains(&name.as_str()),
+            Target::Service(name) => self.configured.contains(&name.as_str()),
+        };
+        let (spec, plugin) = (&self.spec, &self.plugin);
+        let seen = Seen { rule: "hot", spec, series, signals, plugin, configured: &configured, now };
         match evaluate(&self.alerts, &seen) {
             Ok(evaluated) => {
                 self.alerts = evaluated.alerts;
@@ -200,6 +208,36 @@ fn a_rule_that_selects_something_else_now_leaves_nothing_firing_behind() {
     trial.spec.labels = Labels::new().with("team", "b");
     let names = trial.evaluate(at(15), &[("a", true)]);
     assert_eq!(names, ["fired", "resolved"]);
+}
+
+#[test]
+fn a_rule_that_selects_another_metric_now_leaves_nothing_firing_behind() {
+    let mut trial = Trial::new(json!({}));
+    trial.evaluate(at(0), &[("a", true), ("b", true)]);
+    trial.spec.select.metric = "memory".into();
+    // One has no data of the new metric, the other one is abnormal in that one too.
+    assert_eq!(trial.evaluate(at(15), &[("b", true)]), ["resolved", "resolved"]);
+    assert!(trial.alerts.values().all(|alert| alert.reason == "the rule does not cover it any more"));
+    assert_eq!(trial.evaluate(at(30), &[("b", true)]), ["fired"]);
+    // What an older version has written is taken for the rule's.
+    trial.alerts.values_mut().for_each(|alert| alert.metric = None);
+    assert_eq!(trial.evaluate(at(45), &[]), ["kept"]);
+}
+
+#[test]
+fn what_leaves_the_configuration_takes_its_alerts_along() {
+    let mut trial = Trial::new(json!({"keep-firing-for": "10m"}));
+    trial.configured = vec!["a"];
+    trial.evaluate(at(0), &[("a", true), ("pushed", true)]);
+    trial.evaluate(at(15), &[]);
+    assert!(trial.alerts.values().all(|alert| alert.state == AlertState::Firing && alert.no_data), "missing data");
+    trial.configured.clear();
+    // Its last samples are still in the window.
+    assert_eq!(trial.evaluate(at(30), &[("a", true)]), ["kept"]);
+    assert_eq!(trial.evaluate(at(45), &[]), ["resolved"]);
+    let reasons: Vec<_> = trial.alerts.values().map(|alert| (alert.state, alert.reason.as_str())).collect();
+    assert!(reasons.contains(&(AlertState::Resolved, "instance `a` is not configured any more")), "{reasons:?}");
+    assert!(reasons.contains(&(AlertState::Firing, "97.5 > 90")), "what others send never was: {reasons:?}");
 }
 
 #[test]
