@@ -107,6 +107,8 @@ pub const STREAM_BUFFER: usize = 1024;
 pub const STALL: Span = Span::from_secs(10);
 /// Event streams at once.
 const STREAMS: usize = 256;
+/// Ranges of series that are read at once.
+const RANGES: usize = 4;
 
 /// What the handlers work with.
 pub struct Api {
@@ -116,6 +118,8 @@ pub struct Api {
     /// Changes under way: a client that hangs up does not stop one half-way.
     tasks: TaskTracker,
     streams: Arc<Semaphore>,
+    /// Ranges of series that may still be read at once.
+    ranges: Arc<Semaphore>,
     /// Streams that were too slow.
     cut_off: Arc<AtomicU64>,
 }
@@ -128,6 +132,7 @@ impl Api {
             idempotency: idempotency::Keys::default(),
             tasks: TaskTracker::new(),
             streams: Arc::new(Semaphore::new(STREAMS)),
+            ranges: Arc::new(Semaphore::new(RANGES)),
             cut_off: Arc::default(),
         }
     }

@@ -129,7 +129,7 @@ impl From<StoreError> for Problem {
             StoreError::Invalid(_) => Problem::invalid(detail),
             StoreError::Corrupt(_) => Problem::corrupt(detail),
             StoreError::Busy { .. } => Problem::too_fast(detail).retry_after(Span::from_secs(5)),
-            StoreError::TooManySeries { .. } => Problem::invalid(detail),
+            StoreError::TooManySeries { .. } | StoreError::TooManyPoints { .. } => Problem::invalid(detail),
             StoreError::Io(_) | StoreError::Closed => Problem::unavailable(detail),
         }
     }

@@ -11,6 +11,8 @@ mod cardinality;
 mod collect;
 mod rules;
 
+pub use collect::check_names;
+
 use crate::results::STORE_AGAIN;
 use crate::{Asked, Context, Error, Tasks};
 use quarterdeck_bus::Subscription;
@@ -41,6 +43,14 @@ pub struct TargetHealth {
     /// In this state since.
     pub since: Timestamp,
     pub checked_at: Timestamp,
+}
+
+/// What became of samples that were pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    pub accepted: usize,
+    /// Of new series, of which there are enough.
+    pub refused: usize,
 }
 
 #[derive(Clone)]
@@ -82,16 +92,24 @@ impl Handle {
         self.rules.resolve(fingerprint, asked.into()).await
     }
 
-    /// Takes in samples that were sent to the host. Visible to readers, and durable, on return.
+    /// Takes in samples that were sent to the host. They are on the disk when it returns. Those of new series are left out, and
+    /// counted, where the store has as many series as it may.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a malformed name or label, and the store's.
-    pub async fn push(&self, samples: Vec<Sample>) -> Result<(), Error> {
+    /// [`Error::Invalid`] for a malformed name or label, or one that is too long: nothing was kept then.
+    /// [`StoreError::TooManySeries`] where nothing else was kept either, and the store's others.
+    pub async fn push(&self, samples: Vec<Sample>) -> Result<Taken, Error> {
         for sample in &samples {
-            collect::check_names(&sample.name, &sample.labels).map_err(Error::invalid)?;
+            check_names(&sample.name, &sample.labels).map_err(Error::invalid)?;
         }
-        self.context.series.append(samples).await?;
-        Ok(self.context.series.sync().await?)
+        let given = samples.len();
+        let refused = match self.context.series.append(samples).await {
+            Ok(()) => 0,
+            Err(StoreError::TooManySeries { refused, .. }) if refused < given => refused,
+            Err(failure) => return Err(failure.into()),
+        };
+        self.context.series.sync().await?;
+        Ok(Taken { accepted: given.saturating_sub(refused), refused })
     }
 
     /// Evaluates a rule beside its schedule. Returns when it is done.

@@ -32,11 +32,14 @@ pub enum StoreError {
     /// More is coming in than the disk takes. Nothing of this call was taken.
     #[error("{waiting} samples wait to be written, {limit} may; hint: send them again later")]
     Busy { waiting: usize, limit: usize },
-    /// Samples of series that are known were taken, those of new ones were not.
+    /// Samples of series that are known were taken, `refused` others were not.
     #[error(
-        "the store has its {limit} series and takes no new ones; hint: send fewer values of labels, or raise `storage.max-series`"
+        "the store has its {limit} series and takes no new ones, {refused} samples were dropped; hint: send fewer values of labels, or raise `storage.max-series`"
     )]
-    TooManySeries { limit: u64 },
+    TooManySeries { limit: u64, refused: usize },
+    /// What is asked for is over what the caller wants to hold in memory.
+    #[error("there are more than {limit} points; hint: ask for a longer step, a shorter range or fewer series")]
+    TooManyPoints { limit: usize },
     #[error("the store is closed")]
     Closed,
 }

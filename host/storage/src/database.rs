@@ -3,14 +3,14 @@
 use crate::disk::Disk;
 use crate::options::Options;
 use crate::prepared::Prepared;
-use crate::series::{self, FLUSH_AT, Head, Refused};
+use crate::series::{FLUSH_AT, Head, Refused, range};
 use crate::shared::Shared;
 use crate::space::Space;
 use crate::writer::{Command, Writer};
 use crate::{documents, keys, log, recovery};
 use async_trait::async_trait;
 use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
-use quarterdeck_model::series::{Sample, Selector, Series, SeriesData};
+use quarterdeck_model::series::{Part, PartOfRange, Sample, Selector, Series, SeriesData};
 use quarterdeck_model::store::{Committed, Document, EventBatch, Gap, Page, Store, StoreError, StoreHealth};
 use quarterdeck_model::transition::Transition;
 use quarterdeck_model::{Span, Timestamp};
@@ -227,7 +227,7 @@ impl Series for Database {
         }
         match new {
             0 => Ok(()),
-            _ => Err(StoreError::TooManySeries { limit: self.shared.series().limit() }),
+            _ => Err(StoreError::TooManySeries { limit: self.shared.series().limit(), refused: hopeless + new }),
         }
     }
 
@@ -243,10 +243,23 @@ impl Series for Database {
     }
 
     fn range(&self, selector: &Selector, from: Timestamp, to: Timestamp) -> Result<Vec<SeriesData>, StoreError> {
-        if let Some(in_memory) = self.shared.series().range(selector, from, to) {
+        let mut all = self.part_of_range(selector, from, to, &Part::all())?.series;
+        all.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(all)
+    }
+
+    fn part_of_range(
+        &self,
+        selector: &Selector,
+        from: Timestamp,
+        to: Timestamp,
+        part: &Part,
+    ) -> Result<PartOfRange, StoreError> {
+        let asked = range::Asked { selector, from, to, part };
+        if let Some(in_memory) = self.shared.series().range(&asked)? {
             return Ok(in_memory);
         }
-        series::range_on_disk(&self.shared.disk, || self.shared.series(), selector, from, to)
+        range::on_disk(&self.shared.disk, || self.shared.series(), &asked)
     }
 
     fn names(&self) -> Vec<String> {

@@ -1,17 +1,19 @@
 //! Samples: the last hour in memory, all of them in frames on disk.
 //!
 //! - `column`: one series in memory; `dictionary`: which series there are; `frames`: samples on disk
+//! - `range`: reading over a stretch of time, from both, within bounds
 //!
 //! A sample is in memory when `append` returns, and in a frame within a second; the writer thread makes the frames.
 
 mod column;
 pub(crate) mod dictionary;
 pub(crate) mod frames;
+pub(crate) mod range;
 
 use crate::disk::Disk;
 use column::{Column, Insertion};
 use dictionary::Entry;
-use quarterdeck_model::series::{Sample, Selector, SeriesData};
+use quarterdeck_model::series::{Sample, Selector};
 use quarterdeck_model::store::StoreError;
 use quarterdeck_model::{Labels, Span, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -119,12 +121,13 @@ impl Head {
         })?;
         frames::each(disk, head.floor, Timestamp::MAX, |point| {
             if !head.columns.contains_key(&point.series) {
-                let Some(entry) = known.remove(&point.series) else { return };
+                let Some(entry) = known.remove(&point.series) else { return Ok(()) };
                 head.add(entry);
             }
             if let Some(column) = head.columns.get_mut(&point.series) {
                 column.insert(point.at, point.value);
             }
+            Ok(())
         })?;
         Ok(head)
     }
@@ -302,94 +305,4 @@ impl Head {
         samples.sort_by(|a, b| a.labels.cmp(&b.labels));
         samples
     }
-
-    /// `None` if memory does not hold all of the range.
-    pub(crate) fn range(&self, selector: &Selector, from: Timestamp, to: Timestamp) -> Option<Vec<SeriesData>> {
-        if from < self.floor || self.selected(selector).any(|(_, column)| column.complete_from > from.as_millis()) {
-            return None;
-        }
-        let mut all = Vec::new();
-        for (_, column) in self.selected(selector) {
-            let mut data = empty(&column.metric, &column.labels);
-            for (at, value) in column.between(from.as_millis(), to.as_millis()) {
-                data.at.push(Timestamp::from_millis(at));
-                data.values.push(value);
-            }
-            all.push(data);
-        }
-        Some(tidied(all))
-    }
-
-    /// Adds what memory has to what the disk has.
-    fn extend(&self, selector: &Selector, from: i64, to: i64, found: &mut HashMap<u32, Found>) {
-        for (id, column) in self.selected(selector) {
-            let entry = found.entry(id).or_insert_with(|| Found::new(&column.metric, &column.labels));
-            entry.points.extend(column.between(from, to));
-        }
-        for point in self.writing.iter().flat_map(|writing| &writing.samples).chain(&self.pending.samples) {
-            if let Some(entry) = found.get_mut(&point.series)
-                && point.at > from
-                && point.at <= to
-            {
-                entry.points.push((point.at, point.value));
-            }
-        }
-    }
-}
-
-/// A series that a range has met on disk or in memory.
-struct Found {
-    metric: Arc<str>,
-    labels: Labels,
-    points: Vec<(i64, f64)>,
-}
-
-impl Found {
-    fn new(metric: &Arc<str>, labels: &Labels) -> Self {
-        Found { metric: Arc::clone(metric), labels: labels.clone(), points: Vec::new() }
-    }
-}
-
-/// A range that goes back beyond memory. `extend` is called after the disk was read, so that nothing falls between.
-pub(crate) fn range_on_disk<'a>(
-    disk: &Disk,
-    head: impl FnOnce() -> std::sync::RwLockReadGuard<'a, Head>,
-    selector: &Selector,
-    from: Timestamp,
-    to: Timestamp,
-) -> Result<Vec<SeriesData>, StoreError> {
-    let mut found = HashMap::new();
-    dictionary::of_metric(disk, &selector.metric, |_, entry| {
-        if entry.labels.includes(&selector.labels) {
-            found.insert(entry.id, Found::new(&entry.metric, &entry.labels));
-        }
-    })?;
-    if !found.is_empty() {
-        frames::each(disk, from, to, |point| {
-            if let Some(entry) = found.get_mut(&point.series) {
-                entry.points.push((point.at, point.value));
-            }
-        })?;
-    }
-    head().extend(selector, from.as_millis(), to.as_millis(), &mut found);
-    let mut all = Vec::new();
-    for mut series in found.into_values() {
-        series.points.sort_by_key(|(at, _)| *at);
-        series.points.dedup_by_key(|(at, _)| *at);
-        let mut data = empty(&series.metric, &series.labels);
-        data.at = series.points.iter().map(|(at, _)| Timestamp::from_millis(*at)).collect();
-        data.values = series.points.iter().map(|(_, value)| *value).collect();
-        all.push(data);
-    }
-    Ok(tidied(all))
-}
-
-fn empty(metric: &str, labels: &Labels) -> SeriesData {
-    SeriesData { name: metric.to_owned(), labels: labels.clone(), at: Vec::new(), values: Vec::new() }
-}
-
-fn tidied(mut all: Vec<SeriesData>) -> Vec<SeriesData> {
-    all.retain(|data| !data.at.is_empty());
-    all.sort_by(|a, b| a.labels.cmp(&b.labels));
-    all
 }

@@ -3,17 +3,20 @@
 use super::Routes;
 use crate::Api;
 use crate::extract::{Body, Params, bad};
-use crate::paging::{List, Slice, Slicing, blocking, part};
+use crate::paging::{List, Slice, Slicing, blocking, cursor, part};
 use crate::problem::Problem;
 use crate::schema::{of, taken};
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
-use quarterdeck_model::series::{LOOKBACK, Sample, Selector, SeriesData};
+use quarterdeck_engines::monitoring::{Taken, check_names};
+use quarterdeck_model::series::{LOOKBACK, Part, Sample, Selector, SeriesData};
 use quarterdeck_model::{Labels, Span, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
 use utoipa_axum::routes;
 
 /// Points of one answer.
@@ -23,6 +26,8 @@ const PUSHED: usize = 10_000;
 /// How far a pushed sample may be ahead of this host's clock.
 const AHEAD: Span = Span::from_secs(600);
 const RANGE: Span = Span::from_secs(3600);
+/// How long a range waits for those that are being read.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) fn routes() -> Routes {
     Routes::new()
@@ -70,15 +75,18 @@ struct PushedSample {
     at: Option<Timestamp>,
 }
 
-/// Samples to be kept: all of them, or none if one of them is not valid.
+/// Samples to be kept: none if one of them is not valid. Those of new series are refused by themselves once the store has as many
+/// series as it may.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(transparent)]
 struct Push(Vec<PushedSample>);
 
 #[derive(Debug, Serialize, JsonSchema)]
 struct Pushed {
-    /// Samples that were taken.
+    /// Samples that are kept. One of a series and time of which there is one already counts, and changes nothing.
     accepted: usize,
+    /// Samples that are not kept: of new series, of which the store takes no more (`storage.max-series`).
+    refused: usize,
 }
 
 fn finite(value: f64) -> Option<f64> {
@@ -133,7 +141,8 @@ async fn latest_samples(State(api): State<Arc<Api>>, params: Params) -> Result<J
         ("from" = Option<String>, Query, description = "RFC 3339, exclusive; an hour before `to` unless given."),
         ("to" = Option<String>, Query, description = "RFC 3339, inclusive; now unless given."),
         ("step" = Option<String>, Query, description = "The last sample of every `30s` or `5m`; every sample unless given.")),
-    responses((status = 200, description = "Series.", body = ref(of::<List<SeriesRange>>()))))]
+    responses((status = 200, description = "Series.", body = ref(of::<List<SeriesRange>>())),
+        (status = 429, description = "Too many ranges are being read.")))]
 async fn range_of_samples(State(api): State<Arc<Api>>, params: Params) -> Result<Json<List<SeriesRange>>, Problem> {
     let selector = selector(&params)?;
     let to = moment(&params, "to")?.unwrap_or_else(|| api.now());
@@ -147,17 +156,19 @@ async fn range_of_samples(State(api): State<Arc<Api>>, params: Params) -> Result
     }
     let slice = Slice::of(&params)?;
     let series = Arc::clone(&api.options.series);
+    // What reading costs is bounded, and so is how often it is paid at once. It goes on when the client hangs up, so that the
+    // place is given back by who reads.
+    let place = timeout(PATIENCE, Arc::clone(&api.ranges).acquire_owned()).await.ok().and_then(Result::ok);
+    let place = place.ok_or_else(|| {
+        Problem::too_fast("too many ranges are being read; hint: ask for one after the other")
+            .retry_after(Span::from_secs(5))
+    })?;
     blocking(move || {
-        let found = series.range(&selector, from, to)?;
-        let found = found.into_iter().map(|series| thin(series, from, step));
-        let list = by_labels(found, &slice, |series| &series.labels);
-        if list.items.iter().map(|series| series.at.len()).sum::<usize>() > POINTS {
-            let detail = format!(
-                "the answer would have more than {POINTS} points; hint: give a longer `step` or a shorter range"
-            );
-            return Err(Problem::invalid(detail));
-        }
-        Ok(list)
+        let part = Part { step, after: slice.after, series: slice.limit, points: POINTS };
+        let found = series.part_of_range(&selector, from, to, &part)?;
+        drop(place);
+        let next_cursor = found.next.as_deref().map(cursor);
+        Ok(Json(List { items: found.series.into_iter().map(shown).collect(), next_cursor }))
     })
     .await
 }
@@ -170,28 +181,16 @@ fn by_labels<T>(series: impl Iterator<Item = T>, slice: &Slice, labels: impl Fn(
     Json(List { items: items.into_iter().map(|(_, series)| series).collect(), next_cursor })
 }
 
-/// Keeps the last sample of each step, counted from the start of the range.
-fn thin(series: SeriesData, from: Timestamp, step: Option<Span>) -> SeriesRange {
-    let mut kept = SeriesRange { name: series.name, labels: series.labels, at: Vec::new(), values: Vec::new() };
-    let mut last_step = None;
-    for (at, value) in series.at.into_iter().zip(series.values) {
-        // The range and each step of it are open at their start and closed at their end.
-        let here = step.map(|step| at.since(from).as_millis().saturating_sub(1) / step.as_millis());
-        if here.is_some() && here == last_step {
-            kept.at.pop();
-            kept.values.pop();
-        }
-        last_step = here;
-        kept.at.push(at);
-        kept.values.push(finite(value));
-    }
-    kept
+fn shown(series: SeriesData) -> SeriesRange {
+    let SeriesData { name, labels, at, values } = series;
+    SeriesRange { name, labels, at, values: values.into_iter().map(finite).collect() }
 }
 
-/// Keeps samples that come from elsewhere. Answers when they can be read, and are on the disk.
+/// Keeps samples that come from elsewhere. Answered when they are on the disk, and says how many were kept. Where none of them
+/// could be, since all are of series beyond `storage.max-series`, it is a refusal.
 #[utoipa::path(post, path = "/metrics", tag = "metrics",
     request_body(content = ref(taken::<Push>()), content_type = "application/json"),
-    responses((status = 202, description = "They are kept.", body = ref(of::<Pushed>())),
+    responses((status = 202, description = "They are kept, but for those that it counts as refused.", body = ref(of::<Pushed>())),
         (status = 429, description = "More comes in than the disk takes.")))]
 async fn push_samples(
     State(api): State<Arc<Api>>,
@@ -209,32 +208,20 @@ async fn push_samples(
             mistakes =
                 mistakes.mistake(format!("[{index}].at"), format!("it is more than {AHEAD} ahead, or before 1970"));
         }
+        if let Err(reason) = check_names(&sample.name, &sample.labels) {
+            mistakes = mistakes.mistake(format!("[{index}]"), reason);
+        }
     }
     if !mistakes.errors.is_empty() {
         return Err(mistakes);
     }
-    let accepted = pushed.len();
     let keep = |sample: PushedSample| Sample {
         name: sample.name,
         labels: sample.labels,
         at: sample.at.unwrap_or(now),
         value: sample.value,
     };
-    api.options.engines.monitoring.push(pushed.into_iter().map(keep).collect()).await?;
-    Ok((StatusCode::ACCEPTED, Json(Pushed { accepted })))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_step_keeps_its_last_sample() {
-        let at: Vec<_> = [1, 10, 11, 12, 35].into_iter().map(Timestamp::from_millis).collect();
-        let data = SeriesData { at, values: vec![1.0, 2.0, 3.0, f64::NAN, 5.0], ..SeriesData::default() };
-        let thinned = thin(data.clone(), Timestamp::MIN, Some(Span::from_millis(10)));
-        assert_eq!(thinned.at.iter().map(|at| at.as_millis()).collect::<Vec<_>>(), [10, 12, 35]);
-        assert_eq!(thinned.values, [Some(2.0), None, Some(5.0)]);
-        assert_eq!(thin(data, Timestamp::MIN, None).at.len(), 5);
-    }
+    let Taken { accepted, refused } =
+        api.options.engines.monitoring.push(pushed.into_iter().map(keep).collect()).await?;
+    Ok((StatusCode::ACCEPTED, Json(Pushed { accepted, refused })))
 }

@@ -228,7 +228,7 @@ async fn pushed_samples_are_found() {
         {"name": "up", "labels": {"job": "a"}, "value": 2.0, "at": at(30)},
         {"name": "up", "labels": {"job": "b"}, "value": 3.0}
     ]);
-    assert_eq!(deck.post("/api/v1/metrics", &samples).await.json(), json!({"accepted": 3}));
+    assert_eq!(deck.post("/api/v1/metrics", &samples).await.json(), json!({"accepted": 3, "refused": 0}));
     assert_eq!(deck.get("/api/v1/metrics").await.json()["items"], json!([{"name": "up"}]));
     let latest = deck.get("/api/v1/metrics/latest?metric=up&label=job%3Da").await.json();
     assert_eq!(latest["items"], json!([{"name": "up", "labels": {"job": "a"}, "at": at(30), "value": 2.0}]));
@@ -243,4 +243,18 @@ async fn pushed_samples_are_found() {
     let wrong = json!([{"name": "up", "value": 1.0, "at": "2999-01-01T00:00:00Z"}]);
     assert_eq!(deck.post("/api/v1/metrics", &wrong).await.json()["errors"][0]["path"], "[0].at");
     assert_eq!(deck.post("/api/v1/metrics", &json!([{"name": "5xx", "value": 1.0}])).await.status, 422);
+    let long = json!([
+        {"name": "good", "value": 1.0},
+        {"name": "n".repeat(257), "value": 1.0},
+        {"name": "labels", "labels": {"text": "x".repeat(3_600)}, "value": 1.0}
+    ]);
+    let refused = deck.post("/api/v1/metrics", &long).await;
+    assert_eq!(refused.status, 422);
+    let mistakes = refused.json()["errors"].clone();
+    assert_eq!((mistakes[0]["path"].as_str(), mistakes[1]["path"].as_str()), (Some("[1]"), Some("[2]")), "{mistakes}");
+    assert!(mistakes[0]["detail"].as_str().unwrap().contains("hint: 256"), "{mistakes}");
+    assert_eq!(deck.get("/api/v1/metrics").await.json()["items"], json!([{"name": "up"}]), "nothing was kept");
+    let longest = json!([{"name": "n".repeat(256), "labels": {"text": "x".repeat(3_542)}, "value": 1.0}]);
+    assert_eq!(deck.post("/api/v1/metrics", &longest).await.json()["accepted"], 1);
+    assert_eq!(deck.store.refused_samples(), 0);
 }

@@ -16,6 +16,7 @@ mod contract;
 mod life;
 mod plugins;
 mod problems;
+mod ranges;
 #[path = "../../../../tests/src/harness/schema.rs"]
 mod schema;
 mod server;

@@ -8,7 +8,7 @@ use quarterdeck_model::domain::job::JobSpec;
 use quarterdeck_model::kind::collector::{Collection, Health};
 use quarterdeck_model::label::Labels;
 use quarterdeck_model::plugin::{InstanceName, InstanceState, InstanceStatus, Kind, PluginRef};
-use quarterdeck_model::series::Sample;
+use quarterdeck_model::series::{Sample, check_lengths};
 use quarterdeck_model::store::{Page, StoreError};
 use quarterdeck_model::transition::{Expected, Transition};
 use quarterdeck_model::{Span, Timestamp};
@@ -197,8 +197,11 @@ fn samples(instance: &InstanceName, collection: Collection, now: Timestamp) -> (
     (samples, refused)
 }
 
-/// Prometheus's names.
-pub(super) fn check_names(metric: &str, labels: &Labels) -> Result<(), String> {
+/// Prometheus's names, of lengths that can be stored.
+///
+/// # Errors
+/// What is wrong, for a person.
+pub fn check_names(metric: &str, labels: &Labels) -> Result<(), String> {
     let name = |text: &str, colons: bool| {
         let first = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_' || (colons && byte == b':');
         text.bytes().next().is_some_and(first) && text.bytes().all(|byte| first(byte) || byte.is_ascii_digit())
@@ -210,6 +213,6 @@ pub(super) fn check_names(metric: &str, labels: &Labels) -> Result<(), String> {
         Some((label, _)) => {
             Err(format!("`{label}` is not a label's name; hint: letters, digits and `_`, no digit first"))
         }
-        None => Ok(()),
+        None => check_lengths(metric, labels),
     }
 }

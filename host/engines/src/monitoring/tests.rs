@@ -386,3 +386,35 @@ async fn another_selection_begins_with_a_detector_that_remembers_nothing() {
     handle.evaluate("hot").await.unwrap();
     assert!(last() < before, "{} after {before}", last());
 }
+
+#[tokio::test]
+async fn a_push_says_how_many_of_its_samples_found_no_room_for_their_series() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bench = Bench::open(folder.path(), &fake(), Catalog::default(), START);
+    let small = tempfile::tempdir().unwrap();
+    let mut options = quarterdeck_storage::Options::new(small.path(), bench.context.clock.clone());
+    (options.free_space_floor_bytes, options.max_series) = (0, 3);
+    bench.context.series = quarterdeck_storage::Database::open(options).unwrap();
+    let mut tasks = Tasks::default();
+    let handle = start(&bench.context, &mut tasks).await.unwrap();
+    let samples = |range: std::ops::Range<u32>| -> Vec<Sample> {
+        let labels = |n: u32| Labels::new().with("n", n.to_string());
+        range.map(|n| Sample { name: "wide".into(), labels: labels(n), at: bench.now(), value: 1.0 }).collect()
+    };
+    assert_eq!(handle.push(samples(0..2)).await.unwrap(), Taken { accepted: 2, refused: 0 });
+    bench.advance(Span::from_secs(1));
+    assert_eq!(handle.push(samples(1..6)).await.unwrap(), Taken { accepted: 2, refused: 3 });
+    let error = handle.push(samples(10..12)).await.unwrap_err();
+    assert!(matches!(error, Error::Store(StoreError::TooManySeries { limit: 3, refused: 2 })), "{error}");
+    let mut long = samples(0..1);
+    long[0].labels.insert("text", "x".repeat(4_000));
+    assert!(matches!(handle.push(long).await, Err(Error::Invalid { .. })));
+    assert_eq!(
+        bench
+            .context
+            .series
+            .latest(&Selector { metric: "wide".into(), ..Selector::default() }, bench.now(), Span::from_secs(60))
+            .len(),
+        3
+    );
+}

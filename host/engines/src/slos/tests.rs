@@ -2,7 +2,7 @@ use super::*;
 use crate::testing::{Bench, Fake, START};
 use quarterdeck_model::domain::job::Schedule;
 use quarterdeck_model::plugin::Kind;
-use quarterdeck_model::series::{Selector, Series, SeriesData};
+use quarterdeck_model::series::{Part, PartOfRange, Selector, Series, SeriesData};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -131,7 +131,7 @@ struct Limited {
 impl Series for Limited {
     async fn append(&self, samples: Vec<Sample>) -> Result<(), StoreError> {
         if self.refuses.load(Ordering::SeqCst) {
-            return Err(StoreError::TooManySeries { limit: 1 });
+            return Err(StoreError::TooManySeries { limit: 1, refused: samples.len() });
         }
         self.series.append(samples).await
     }
@@ -143,6 +143,17 @@ impl Series for Limited {
     fn range(&self, selector: &Selector, from: Timestamp, to: Timestamp) -> Result<Vec<SeriesData>, StoreError> {
         let first = *self.from.lock().unwrap();
         if to <= first { Ok(Vec::new()) } else { self.series.range(selector, from.max(first), to) }
+    }
+
+    fn part_of_range(
+        &self,
+        selector: &Selector,
+        from: Timestamp,
+        to: Timestamp,
+        part: &Part,
+    ) -> Result<PartOfRange, StoreError> {
+        let first = *self.from.lock().unwrap();
+        self.series.part_of_range(selector, from.max(first), to, part)
     }
 
     fn names(&self) -> Vec<String> {

@@ -9,7 +9,7 @@ use quarterdeck_model::id::IdSource;
 use quarterdeck_model::plugin::{Digest, Grants, InstanceName, Limits, PluginRef};
 use quarterdeck_model::process::{ProcessPhase, ProcessSpec, ProcessStatus, Processes};
 use quarterdeck_model::secret::Secrets;
-use quarterdeck_model::series::{Sample, Selector, Series, SeriesData};
+use quarterdeck_model::series::{Part, PartOfRange, Sample, Selector, Series, SeriesData};
 use quarterdeck_model::store::{Committed, Document, EventBatch, Page, Store, StoreError, StoreHealth};
 use quarterdeck_model::transition::Transition;
 use quarterdeck_model::{Span, Timestamp};
@@ -174,6 +174,10 @@ impl Series for NoSeries {
 
     fn range(&self, _: &Selector, _: Timestamp, _: Timestamp) -> Result<Vec<SeriesData>, StoreError> {
         Ok(Vec::new())
+    }
+
+    fn part_of_range(&self, _: &Selector, _: Timestamp, _: Timestamp, _: &Part) -> Result<PartOfRange, StoreError> {
+        Ok(PartOfRange::default())
     }
 
     fn names(&self) -> Vec<String> {

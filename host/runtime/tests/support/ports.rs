@@ -7,7 +7,7 @@ use quarterdeck_model::id::IdSource;
 use quarterdeck_model::plugin::InstanceName;
 use quarterdeck_model::process::{ProcessSpec, ProcessStatus, Processes};
 use quarterdeck_model::secret::Secrets;
-use quarterdeck_model::series::{Sample, Selector, Series, SeriesData};
+use quarterdeck_model::series::{Part, PartOfRange, Sample, Selector, Series, SeriesData};
 use quarterdeck_model::store::{Committed, Document, EventBatch, Page, Store, StoreError, StoreHealth};
 use quarterdeck_model::transition::Transition;
 use quarterdeck_model::{Span, Timestamp};
@@ -62,6 +62,10 @@ impl Series for Nothing {
 
     fn range(&self, _: &Selector, _: Timestamp, _: Timestamp) -> Result<Vec<SeriesData>, StoreError> {
         Ok(Vec::new())
+    }
+
+    fn part_of_range(&self, _: &Selector, _: Timestamp, _: Timestamp, _: &Part) -> Result<PartOfRange, StoreError> {
+        Ok(PartOfRange::default())
     }
 
     fn names(&self) -> Vec<String> {

@@ -3,6 +3,7 @@
 use crate::codec::{Input, put_bytes, put_int, put_uint};
 use crate::disk::{Disk, failure};
 use crate::keys::{self, VALUE_BYTES};
+use quarterdeck_model::series::{LABELS_BYTES, check_lengths};
 use quarterdeck_model::store::StoreError;
 use quarterdeck_model::{Labels, Span, Timestamp};
 use std::collections::BTreeSet;
@@ -20,10 +21,13 @@ pub(crate) struct Entry {
     pub(crate) labels: Labels,
 }
 
+/// An entry takes so much beside its labels, at most.
+const ENTRY_EXTRA_BYTES: usize = 32;
+const _: () = assert!(LABELS_BYTES + ENTRY_EXTRA_BYTES <= VALUE_BYTES);
+
 /// Whether such a series can be stored.
 pub(crate) fn fits(metric: &str, labels: &Labels) -> bool {
-    let bytes: usize = labels.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
-    !metric.is_empty() && metric.len() <= 256 && !metric.contains('\0') && bytes + 32 <= VALUE_BYTES
+    check_lengths(metric, labels).is_ok()
 }
 
 pub(crate) fn put(disk: &Disk, entry: &Entry) -> Result<(), StoreError> {

@@ -79,12 +79,12 @@ fn decode(bytes: &[u8], mut found: impl FnMut(Point)) -> Option<()> {
     Some(())
 }
 
-/// Every sample in a range, in no order. `from` exclusive, `to` inclusive.
+/// Every sample in a range, in no order, until `found` fails. `from` exclusive, `to` inclusive.
 pub(crate) fn each(
     disk: &Disk,
     from: Timestamp,
     to: Timestamp,
-    mut found: impl FnMut(Point),
+    mut found: impl FnMut(Point) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let (from, to) = (from.as_millis(), to.as_millis());
     let (start, end) = (keys::samples(from.saturating_sub(MINUTE), 0), keys::samples(to, u32::MAX));
@@ -93,12 +93,14 @@ pub(crate) fn each(
     }
     for entry in disk.tree.range(start..=end) {
         let (_, value) = entry.map_err(failure)?;
+        let mut taken = Ok(());
         let read = decode(&value, |point| {
-            if point.at > from && point.at <= to {
-                found(point);
+            if taken.is_ok() && point.at > from && point.at <= to {
+                taken = found(point);
             }
         });
         read.ok_or_else(corrupt)?;
+        taken?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 use super::*;
 use quarterdeck_model::clock::Clock;
-use quarterdeck_model::series::{LOOKBACK, Sample, Selector, Series};
+use quarterdeck_model::series::{LOOKBACK, Part, Sample, Selector, Series};
 use quarterdeck_model::store::StoreError;
 use quarterdeck_model::{Labels, Span};
 
@@ -140,7 +140,7 @@ async fn new_series_beyond_the_limit_are_refused_and_known_ones_go_on() {
         let store = Database::open(options()).unwrap();
         let samples = (0..15).map(|n| sample("wide", n, START + round, 1.0)).collect();
         let error = store.append(samples).await.unwrap_err();
-        assert!(matches!(error, StoreError::TooManySeries { limit: 10 }), "{error}");
+        assert!(matches!(error, StoreError::TooManySeries { limit: 10, refused: 5 }), "{error}");
         assert!(error.to_string().contains("`storage.max-series`"), "{error}");
         assert_eq!(store.refused_samples(), 5);
         assert_eq!(store.latest(&selector("wide"), millis(START + round), LOOKBACK).len(), 10);
@@ -170,4 +170,67 @@ async fn samples_that_the_disk_does_not_keep_up_with_are_pushed_back() {
     assert!(matches!(error, StoreError::Invalid(_)) && error.to_string().contains("hint: split"), "{error}");
     drop(held);
     assert!(store.failure().is_none());
+}
+
+/// Walks all parts of a range: the core of each series, and how many points it has.
+fn walk(store: &Database, from: i64, part: &Part) -> Vec<(String, usize)> {
+    let (mut seen, mut part) = (Vec::new(), part.clone());
+    loop {
+        let found = store.part_of_range(&selector("wide"), millis(from), millis(START + 1_000), &part).unwrap();
+        assert!(found.series.len() <= part.series);
+        seen.extend(found.series.iter().map(|data| (data.labels.get("core").unwrap().to_owned(), data.at.len())));
+        match found.next {
+            Some(next) => part.after = Some(next),
+            None => return seen,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_range_is_read_in_parts_and_only_up_to_its_budget() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let day = 86_400_000;
+    // Of the odd ones there is only something that is older.
+    let samples = (0..40u32).flat_map(|core| {
+        let old = (0..100).map(move |n| sample("wide", core, START - day + n * 1_000, 1.0));
+        let new = (0..100).map(move |n| sample("wide", core, START - 100_000 + n * 1_000, 2.0));
+        old.chain(new.filter(move |_| core % 2 == 0))
+    });
+    store.append(samples.collect()).await.unwrap();
+    let text = |cores: &[u32], points: usize| {
+        let mut cores: Vec<_> = cores.iter().map(|core| (core.to_string(), points)).collect();
+        cores.sort();
+        cores
+    };
+    let all: Vec<u32> = (0..40).collect();
+    let even: Vec<u32> = (0..40).step_by(2).collect();
+    let pages = Part { series: 7, points: 1_400, ..Part::all() };
+    let thin = Part { step: Some(Span::from_secs(50)), points: 28, ..pages.clone() };
+    for written in [false, true] {
+        let from = START - day - 1_000;
+        // From memory, and from the disk though the newest lies in memory.
+        assert_eq!(walk(&store, START - 101_000, &Part { points: 700, ..pages.clone() }), text(&even, 100));
+        assert_eq!(walk(&store, START - day + 200_000, &pages), text(&even, 100));
+        assert_eq!(
+            walk(&store, START - day + 200_000, &Part { series: 100, points: 2_000, ..Part::all() }),
+            text(&even, 100)
+        );
+        let both = walk(&store, from, &pages);
+        assert_eq!(both.iter().map(|(core, _)| core.clone()).collect::<Vec<_>>(), {
+            text(&all, 0).into_iter().map(|(core, _)| core).collect::<Vec<_>>()
+        });
+        assert!(both.iter().all(|(core, points)| *points == 200 - core.parse::<usize>().unwrap() % 2 * 100));
+        assert_eq!(walk(&store, START - 100_001, &Part { points: 14, ..thin.clone() }), text(&even, 2));
+        assert_eq!(walk(&store, START - day + 200_000, &thin).len(), 20, "steps are made while reading");
+        for (from, part) in
+            [(START - 101_000, Part { points: 699, ..pages.clone() }), (from, Part { points: 999, ..pages.clone() })]
+        {
+            let error = store.part_of_range(&selector("wide"), millis(from), millis(START), &part).unwrap_err();
+            assert!(matches!(error, StoreError::TooManyPoints { .. }), "{error}");
+        }
+        if !written {
+            store.sync().await.unwrap();
+        }
+    }
 }
