@@ -93,7 +93,7 @@ pub struct Options {
     pub body_limit: usize,
     /// Events that wait for a slow stream. See [`STREAM_BUFFER`]. A change holds for streams that begin later.
     pub stream_buffer: Arc<AtomicUsize>,
-    /// How long a stream's buffer may stay full before the client is cut off. See [`STALL`].
+    /// How long a stream's buffer may stay full before the client is cut off. An event may wait six times as long. See [`STALL`].
     pub stall: Span,
     pub configuration: Arc<dyn Configuration>,
     /// Further lines for `/metrics`.
@@ -118,6 +118,8 @@ pub struct Api {
     /// Changes under way: a client that hangs up does not stop one half-way.
     tasks: TaskTracker,
     streams: Arc<Semaphore>,
+    /// Bytes that may still wait for streams.
+    stream_bytes: Arc<Semaphore>,
     /// Ranges of series that may still be read at once.
     ranges: Arc<Semaphore>,
     /// Streams that were too slow.
@@ -132,6 +134,7 @@ impl Api {
             idempotency: idempotency::Keys::default(),
             tasks: TaskTracker::new(),
             streams: Arc::new(Semaphore::new(STREAMS)),
+            stream_bytes: Arc::new(Semaphore::new(resources::stream::ALL_BYTES)),
             ranges: Arc::new(Semaphore::new(RANGES)),
             cut_off: Arc::default(),
         }

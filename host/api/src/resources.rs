@@ -23,7 +23,7 @@ mod scans;
 mod services;
 mod slos;
 mod status;
-mod stream;
+pub(crate) mod stream;
 
 use crate::problem::Problem;
 use crate::{Api, document};

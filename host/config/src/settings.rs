@@ -184,7 +184,7 @@ pub struct EventSettings {
     pub producer_rate: u32,
     /// Events that it may publish at once after a silence.
     pub producer_burst: u32,
-    /// Events that wait for a slow reader of the stream before it is cut off.
+    /// Events that wait for a slow reader of the stream before it is cut off, 256 KiB of them at most.
     pub stream_buffer: u32,
 }
 

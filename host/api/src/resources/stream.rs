@@ -1,7 +1,7 @@
 //! The event stream: server-sent events that go on without a gap where the client left off.
 //!
-//! The log is the buffer. What waits for a client in memory is bounded; a client that leaves it full for too long is cut off and
-//! comes back with `Last-Event-ID`.
+//! The log is the buffer. What waits for a client in memory is bounded, in events and in bytes. A client that leaves it full for too
+//! long, or for which an event waits for too long, is cut off and comes back with `Last-Event-ID`.
 
 use super::Routes;
 use super::events::filter;
@@ -13,17 +13,19 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use quarterdeck_bus::Subscription;
 use quarterdeck_model::Span;
 use quarterdeck_model::event::{Offset, StoredEvent};
+use quarterdeck_model::store::EventBatch;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::mpsc::{Sender, channel};
-use tokio::time::timeout;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -31,8 +33,16 @@ use utoipa_axum::routes;
 
 /// So that both sides learn of a connection that has died.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Events that are read from the log at once.
+/// Events that are read from the log at once, at most, and at first.
 const BATCH: usize = 256;
+const FIRST_BATCH: usize = 16;
+/// Bytes that wait for one stream. A larger event waits alone.
+const STREAM_BYTES: usize = 256 << 10;
+/// Bytes that wait for all streams together.
+pub(crate) const ALL_BYTES: usize = 64 << 20;
+/// How long an event may wait for a client, as a multiple of how long a client may take nothing. One that takes an event now and
+/// then would hold its buffer for ever.
+const LAG: u32 = 6;
 
 pub(crate) fn routes() -> Routes {
     Routes::new().routes(routes!(stream_events))
@@ -64,30 +74,78 @@ async fn stream_events(State(api): State<Arc<Api>>, params: Params, headers: Hea
     // Beyond the head: the data folder was put back to an earlier state.
     let after = if wanted > head { head } else { wanted.max(tail) };
     let (sender, receiver) = channel(api.options.stream_buffer.load(Ordering::Relaxed).max(1));
-    let feed = Feed {
-        subscription: api.options.bus.subscribe(after, filter),
-        sender,
-        stall: api.options.stall,
-        shutdown: api.options.shutdown.clone(),
-        cut_off: Arc::clone(&api.cut_off),
-    };
+    let stall = api.options.stall;
+    let end = End { over: api.options.shutdown.child_token(), cut_off: Arc::clone(&api.cut_off) };
+    let body = taken(receiver, stall.as_duration() * LAG, end.clone());
+    let room = Room { own: Arc::new(Semaphore::new(STREAM_BYTES)), all: Arc::clone(&api.stream_bytes) };
+    let feed = Feed { subscription: api.options.bus.subscribe(after, filter), sender, room, stall, end };
     let opening = if after == wanted { comment("quarterdeck") } else { gap(wanted, after) };
     api.tasks.spawn(async move {
         feed.run(opening).await;
         drop(slot);
     });
-    let mut response = Response::new(Body::from_stream(ReceiverStream::new(receiver).map(Ok::<_, Infallible>)));
+    let mut response = Response::new(Body::from_stream(body.map(Ok::<_, Infallible>)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 
+/// What waits for a client, and the room that it takes until then.
+struct Waiting {
+    frame: Bytes,
+    since: Instant,
+    _room: [OwnedSemaphorePermit; 2],
+}
+
+/// Bytes that may still wait.
+struct Room {
+    own: Arc<Semaphore>,
+    all: Arc<Semaphore>,
+}
+
+impl Room {
+    async fn take(&self, bytes: usize) -> Option<[OwnedSemaphorePermit; 2]> {
+        let permits = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+        let own = Arc::clone(&self.own).acquire_many_owned(permits(bytes.min(STREAM_BYTES))).await.ok()?;
+        let all = Arc::clone(&self.all).acquire_many_owned(permits(bytes.min(ALL_BYTES))).await.ok()?;
+        Some([own, all])
+    }
+}
+
+/// How a stream ends from this side.
+#[derive(Clone)]
+struct End {
+    over: CancellationToken,
+    cut_off: Arc<AtomicU64>,
+}
+
+impl End {
+    fn cut_off(&self, reason: &str) {
+        if !self.over.is_cancelled() {
+            self.over.cancel();
+            self.cut_off.fetch_add(1, Ordering::Relaxed);
+            info!(principal = PRINCIPAL, reason, "a slow event stream was cut off");
+        }
+    }
+}
+
+/// What the connection takes, until something has waited too long for it.
+fn taken(receiver: Receiver<Waiting>, lag: Duration, end: End) -> impl Stream<Item = Bytes> {
+    tokio_stream::StreamExt::map_while(ReceiverStream::new(receiver), move |waiting: Waiting| {
+        if waiting.since.elapsed() > lag {
+            end.cut_off("an event has waited too long");
+            return None;
+        }
+        Some(waiting.frame)
+    })
+}
+
 struct Feed {
     subscription: Subscription,
-    sender: Sender<Bytes>,
+    sender: Sender<Waiting>,
+    room: Room,
     stall: Span,
-    shutdown: CancellationToken,
-    cut_off: Arc<AtomicU64>,
+    end: End,
 }
 
 impl Feed {
@@ -95,42 +153,77 @@ impl Feed {
         if !self.send(opening).await {
             return;
         }
+        let mut limit = FIRST_BATCH;
         loop {
             let batch = tokio::select! {
-                () = self.shutdown.cancelled() => return,
+                () = self.end.over.cancelled() => return,
                 () = self.sender.closed() => return,
-                batch = timeout(HEARTBEAT, self.subscription.next(BATCH)) => batch,
+                batch = timeout(HEARTBEAT, self.subscription.next(limit)) => batch,
             };
-            let frames: Vec<Bytes> = match batch {
+            let goes_on = match batch {
                 Ok(Ok(batch)) => {
-                    let gap = batch.gap.map(|missed| gap(missed.from, missed.to));
-                    gap.into_iter().chain(batch.events.iter().map(frame)).collect()
+                    let (count, bytes) = (batch.events.len(), self.send_batch(batch).await);
+                    if let Some(bytes) = bytes {
+                        limit = next_limit(limit, count, bytes);
+                    }
+                    bytes.is_some()
                 }
                 Ok(Err(error)) => {
                     warn!(%error, "an event stream ended");
-                    return;
+                    false
                 }
-                Err(_) => vec![comment("")],
+                Err(_) => self.send(comment("")).await,
             };
-            for frame in frames {
-                if !self.send(frame).await {
-                    return;
-                }
+            if !goes_on {
+                return;
             }
         }
     }
 
+    /// How many bytes that were; `None` when the stream is over. One event after the other becomes text: what waits here for a slow
+    /// client is no more than was read.
+    async fn send_batch(&self, batch: EventBatch) -> Option<usize> {
+        if let Some(missed) = batch.gap
+            && !self.send(gap(missed.from, missed.to)).await
+        {
+            return None;
+        }
+        let mut bytes = 0;
+        for stored in batch.events {
+            let frame = frame(&stored);
+            drop(stored);
+            bytes += frame.len();
+            if !self.send(frame).await {
+                return None;
+            }
+        }
+        Some(bytes)
+    }
+
     /// False when the stream is over.
     async fn send(&self, frame: Bytes) -> bool {
+        let send = async {
+            let room = self.room.take(frame.len()).await?;
+            let place = self.sender.reserve().await.ok()?;
+            place.send(Waiting { frame, since: Instant::now(), _room: room });
+            Some(())
+        };
         let sent = tokio::select! {
-            () = self.shutdown.cancelled() => return false,
-            sent = timeout(self.stall.as_duration(), self.sender.send(frame)) => sent,
+            () = self.end.over.cancelled() => return false,
+            sent = timeout(self.stall.as_duration(), send) => sent,
         };
         if sent.is_err() {
-            self.cut_off.fetch_add(1, Ordering::Relaxed);
-            info!(principal = PRINCIPAL, "a slow event stream was cut off");
+            self.end.cut_off("its buffer stayed full");
         }
-        matches!(sent, Ok(Ok(())))
+        matches!(sent, Ok(Some(())))
+    }
+}
+
+/// As many events as are likely to fit into what may wait for a stream; more only step by step.
+fn next_limit(limit: usize, count: usize, bytes: usize) -> usize {
+    match bytes.checked_div(count) {
+        None | Some(0) => limit,
+        Some(mean) => (STREAM_BYTES / mean).clamp(1, BATCH.min(limit.saturating_mul(2))),
     }
 }
 
@@ -186,12 +279,12 @@ mod tests {
             // As one that was open all the time, and slow.
             subscription: bus.subscribe(Offset(3), EventFilter::default()),
             sender,
+            room: Room { own: Arc::new(Semaphore::new(STREAM_BYTES)), all: Arc::new(Semaphore::new(ALL_BYTES)) },
             stall: Span::from_secs(20),
-            shutdown: shutdown.clone(),
-            cut_off: Arc::default(),
+            end: End { over: shutdown.clone(), cut_off: Arc::default() },
         };
         let feed = tokio::spawn(feed.run(comment("quarterdeck")));
-        let mut next = async || String::from_utf8(receiver.recv().await.unwrap().to_vec()).unwrap();
+        let mut next = async || String::from_utf8(receiver.recv().await.unwrap().frame.to_vec()).unwrap();
         assert_eq!(next().await, ": quarterdeck\n\n");
         let tail = store.tail();
         let expected = format!("id: {tail}\nevent: gap\ndata: {{\"after\":3,\"next\":{tail}}}\n\n");
@@ -199,5 +292,14 @@ mod tests {
         assert!(next().await.starts_with(&format!("id: {}\nevent: custom.a\n", tail.0 + 1)));
         shutdown.cancel();
         feed.await.unwrap();
+    }
+
+    #[test]
+    fn what_is_read_at_once_follows_the_size_of_events() {
+        assert_eq!(next_limit(16, 16, 16 * 200), 32);
+        assert_eq!(next_limit(256, 256, 256 * 200), 256);
+        assert_eq!(next_limit(256, 10, 10 * (64 << 10)), 4);
+        assert_eq!(next_limit(4, 2, 2 << 20), 1);
+        assert_eq!((next_limit(1, 1, 1 << 10), next_limit(8, 0, 0)), (2, 8));
     }
 }

@@ -1,11 +1,14 @@
 //! The event stream goes on without a gap.
 
-use crate::support::{Deck, deck, deck_with, request};
+use crate::support::{Deck, START, deck, deck_with, request};
 use axum::body::{Body, BodyDataStream};
 use futures::StreamExt;
 use http::Method;
+use quarterdeck_model::Span;
 use quarterdeck_model::domain::Catalog;
+use quarterdeck_model::event::Event;
 use quarterdeck_model::store::Store;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -122,6 +125,57 @@ async fn a_client_that_reads_nothing_is_cut_off_and_resumes() {
         last = frame.id;
     }
     assert!((1..200).contains(&seen.len()), "{}", seen.len());
+    let mut again = open(&deck, "?type=custom", Some(&last)).await;
+    seen.extend(again.subjects(200 - seen.len()).await);
+    assert_eq!(seen, numbers(0..200));
+}
+
+async fn until_cut_off(deck: &Deck) {
+    let cut_off = async {
+        while !String::from_utf8(deck.get("/metrics").await.body).unwrap().contains("streams_cut_off_total 1\n") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(SOON, cut_off).await.expect("it is cut off");
+}
+
+/// The feed has room for every one of the events by their number, and not by their bytes.
+#[tokio::test]
+async fn what_waits_for_a_client_is_bounded_in_bytes() {
+    let deck = deck_with(Catalog::default(), |options| options.stream_buffer = Arc::new(100_000.into())).await;
+    let mut slow = open(&deck, "?type=custom", None).await;
+    for subject in 0..100 {
+        let data = serde_json::json!({"text": "x".repeat(60_000)});
+        let event = Event::new(&deck.ids, START, "custom.a", subject.to_string()).data(data);
+        deck.bus.publish("test", vec![event]).await.unwrap();
+    }
+    until_cut_off(&deck).await;
+    let (mut seen, mut last) = (Vec::new(), "0".to_owned());
+    while let Some(frame) = slow.next().await {
+        seen.push(frame.subject);
+        last = frame.id;
+    }
+    assert!((1..=4).contains(&seen.len()), "{} events of 60,000 bytes in 256 KiB", seen.len());
+    let mut again = open(&deck, "?type=custom", Some(&last)).await;
+    seen.extend(again.subjects(100 - seen.len()).await);
+    assert_eq!(seen, numbers(0..100));
+}
+
+/// It takes one event after the other, each in less time than it may take nothing.
+#[tokio::test]
+async fn a_client_that_falls_behind_is_cut_off_though_it_never_stands_still() {
+    let deck = deck_with(Catalog::default(), |options| options.stall = Span::from_millis(500)).await;
+    let mut slow = open(&deck, "?type=custom", None).await;
+    deck.publish("custom.a", 0..200).await;
+    let (mut seen, mut last) = (Vec::new(), "0".to_owned());
+    while let Some(frame) = slow.next().await {
+        seen.push(frame.subject);
+        last = frame.id;
+        // Sixteen wait in front of the one that comes next: five seconds, of three that it may wait.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    assert!((1..60).contains(&seen.len()), "{}", seen.len());
+    until_cut_off(&deck).await;
     let mut again = open(&deck, "?type=custom", Some(&last)).await;
     seen.extend(again.subjects(200 - seen.len()).await);
     assert_eq!(seen, numbers(0..200));
