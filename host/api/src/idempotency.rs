@@ -4,6 +4,7 @@
 //! belongs to a request that the host's end interrupted: whether it was done isn't known, and the client is told so.
 
 use crate::Api;
+use crate::paging::blocking;
 use crate::problem::Problem;
 use axum::body::{Body, to_bytes};
 use axum::response::{IntoResponse, Response};
@@ -12,13 +13,13 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION};
 use http::{HeaderMap, Request, StatusCode};
-use quarterdeck_model::store::{Page, StoreError};
+use quarterdeck_model::store::{Document, Page, StoreError};
 use quarterdeck_model::transition::{Expected, Transition};
 use quarterdeck_model::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tracing::warn;
 
 pub(crate) const COLLECTION: &str = "idempotency";
@@ -27,6 +28,8 @@ static REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// How long an answer is kept.
 const KEPT: Span = Span::from_secs(86_400);
 const SWEEP: Span = Span::from_secs(3600);
+/// Records that are read, and may go, in one step. Each may hold an answer.
+const SWEPT_AT_ONCE: usize = 50;
 /// An answer is one document of the API, or a short list.
 const ANSWER: usize = 64 << 20;
 /// With room for base64 in a document of the store.
@@ -91,7 +94,7 @@ impl Keys {
 
 /// Carries the request out by `run`, once per key.
 pub(crate) async fn once<F>(
-    api: &Api,
+    api: &Arc<Api>,
     request: Request<Bytes>,
     run: impl FnOnce(Request<Bytes>) -> F,
 ) -> Result<Response, Problem>
@@ -135,10 +138,17 @@ where
     // It is done, so the client hears that, whatever becomes of the record.
     if let Err(problem) = put(api, &id, Expected::Revision(revision), &record).await {
         warn!(id, problem = problem.detail, "the answer to a request with an idempotency key could not be kept");
-    } else if api.idempotency.sweep_is_due(now)
-        && let Err(error) = sweep(api, now).await
-    {
-        warn!(%error, "old idempotency keys could not be removed");
+    } else if api.idempotency.sweep_is_due(now) {
+        // Beside the request: its client has nothing to do with it.
+        let shared = Arc::clone(api);
+        api.tasks.spawn(async move {
+            tokio::select! {
+                () = shared.options.shutdown.cancelled() => {}
+                swept = sweep(&shared, now) => if let Err(problem) = swept {
+                    warn!(problem = problem.detail, "old idempotency keys could not be removed");
+                }
+            }
+        });
     }
     Ok(response)
 }
@@ -213,17 +223,31 @@ async fn keep(response: Response) -> Result<(Answer, Response), Problem> {
     Ok((answer, Response::from_parts(parts, Body::from(bytes))))
 }
 
-/// Removes what is older than it has to be kept.
-async fn sweep(api: &Api, now: Timestamp) -> Result<(), StoreError> {
-    let mut transition = Transition::new();
-    for document in api.options.store.list(COLLECTION, &Page::all())? {
-        let old = document.decode::<Record>().map_or(true, |record| now.since(record.at) >= KEPT);
-        if old {
-            transition = transition.delete(COLLECTION, &document.id, Expected::Revision(document.revision));
+/// Removes what is older than it has to be kept, page by page: all of it at once may be more than a record holds.
+async fn sweep(api: &Api, now: Timestamp) -> Result<(), Problem> {
+    let mut page = Page { limit: SWEPT_AT_ONCE, ..Page::all() };
+    loop {
+        let (store, asked) = (Arc::clone(&api.options.store), page.clone());
+        let (last, old) = blocking(move || {
+            let documents = store.list(COLLECTION, &asked)?;
+            let old =
+                |document: &Document| document.decode::<Record>().map_or(true, |record| now.since(record.at) >= KEPT);
+            let transition =
+                documents.iter().filter(|document| old(document)).fold(Transition::new(), |all, document| {
+                    all.delete(COLLECTION, &document.id, Expected::Revision(document.revision))
+                });
+            Ok((documents.last().map(|last| last.id.clone()), transition))
+        })
+        .await?;
+        let Some(last) = last else { return Ok(()) };
+        page.after = Some(last);
+        if old.is_empty() {
+            continue;
+        }
+        match api.options.store.commit(old).await {
+            // One of them was claimed anew: the others of its page go the next time.
+            Ok(_) | Err(StoreError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
     }
-    if !transition.is_empty() {
-        api.options.store.commit(transition).await?;
-    }
-    Ok(())
 }

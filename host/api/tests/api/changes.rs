@@ -258,3 +258,35 @@ async fn pushed_samples_are_found() {
     assert_eq!(deck.post("/api/v1/metrics", &longest).await.json()["accepted"], 1);
     assert_eq!(deck.store.refused_samples(), 0);
 }
+
+/// More of them than one record could hold the deletions of.
+#[tokio::test]
+async fn old_keys_go_in_steps_and_young_ones_stay() {
+    let deck = deck().await;
+    let record = |at: quarterdeck_model::Timestamp| json!({"at": at.to_string(), "hash": "", "answer": null});
+    let day = START.plus(Span::from_secs(86_400));
+    for thousand in 0..18 {
+        let mut transition = Transition::new();
+        for n in 0..1_000 {
+            let id = format!("operator/{thousand:03}{n:03}{}", "x".repeat(490));
+            transition = transition.put("idempotency", &id, Expected::Any, record(START));
+        }
+        deck.store.commit(transition).await.unwrap();
+    }
+    deck.put("idempotency", "operator/young", &record(day)).await;
+    deck.clock.advance(Span::from_secs(86_401));
+    let key = [("Idempotency-Key", "now")];
+    assert_eq!(deck.post_with("/api/v1/events", &custom("a"), &key).await.status, 201);
+    let left = async {
+        loop {
+            let page = quarterdeck_model::store::Page { limit: 3, ..quarterdeck_model::store::Page::all() };
+            let left = deck.store.list("idempotency", &page).unwrap();
+            if left.len() == 2 {
+                return left.into_iter().map(|document| document.id).collect::<Vec<_>>();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let left = tokio::time::timeout(std::time::Duration::from_secs(120), left).await.expect("all old keys go");
+    assert_eq!(left, ["operator/now", "operator/young"]);
+}
