@@ -10,7 +10,7 @@ use http::StatusCode;
 use http::header::{CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use http::request::Parts;
 use quarterdeck_engines::Asked;
-use quarterdeck_model::store::Document;
+use quarterdeck_model::store::{Document, StoreError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -148,8 +148,11 @@ pub(crate) fn created<T: Serialize>(api: &Api, collection: &str, id: &str, value
 
 /// The document as it is; a problem where there is none.
 pub(crate) fn find(api: &Api, collection: &str, id: &str) -> Result<Document, Problem> {
-    // A store refuses malformed ids; here they are merely unknown.
-    let found = if id.is_empty() || id.contains('\0') { None } else { api.options.store.get(collection, id)? };
+    let found = match api.options.store.get(collection, id) {
+        // A store refuses malformed ids and those that are too long; here they are merely unknown.
+        Err(StoreError::Invalid(_)) => None,
+        found => found?,
+    };
     found.ok_or_else(|| Problem::no_document(collection, id))
 }
 

@@ -39,6 +39,9 @@ async fn what_is_not_there_is_not_found() {
     {
         is(&deck.get(path).await, 404, "not-found");
     }
+    let long = "x".repeat(513);
+    is(&deck.get(&format!("/api/v1/incidents/{long}")).await, 404, "not-found");
+    is(&deck.get("/api/v1/incidents/a%00b").await, 404, "not-found");
     for path in ["/api/v1/incidents/inc_1/acknowledge", "/api/v1/alerts/x/acknowledge", "/api/v1/deployments/x/abort"] {
         is(&deck.post(path, &json!({})).await, 404, "not-found");
     }
