@@ -201,6 +201,7 @@ pub(crate) enum Metric {
     /// Hand in a sample
     Push {
         metric: String,
+        #[arg(allow_negative_numbers = true)]
         value: f64,
         /// Labels of its series
         #[arg(long = "label", value_name = "NAME=VALUE")]
@@ -431,4 +432,18 @@ pub(crate) enum Config {
     },
     /// The JSON Schema of the configuration
     Schema,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_may_be_negative() {
+        for (text, expected) in [("-3", -3.0), ("-0.5", -0.5), ("4", 4.0)] {
+            let parsed = Arguments::try_parse_from(["quarterdeck", "metric", "push", "temp", text]).unwrap();
+            let Some(Command::Metric(Metric::Push { value, .. })) = parsed.command else { panic!("{text}") };
+            assert_eq!(value, expected);
+        }
+    }
 }

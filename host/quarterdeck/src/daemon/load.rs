@@ -2,6 +2,7 @@
 
 use crate::arguments::Global;
 use quarterdeck_config::{Base, Flag, Loaded, Problem, Problems, Source, Word};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Variables that the command line, the build and the tests read themselves.
@@ -39,11 +40,7 @@ pub(crate) fn load_configuration(global: &Global) -> Result<Loaded, Problems> {
 
 /// The files of the folder, with variables and flags.
 pub(super) fn read(global: &Global, dir: Option<PathBuf>) -> Result<Base, Problems> {
-    let variables = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| name.starts_with("QUARTERDECK_") && !OWN_VARIABLES.contains(&name.as_str()))
-        .filter(|(name, _)| !name.starts_with("QUARTERDECK_TESTS_"))
-        .collect();
+    let variables = variables(std::env::vars_os())?;
     let mut flags = Vec::new();
     if let Some(listen) = &global.listen {
         flags.push(Flag { path: "listen".to_owned(), value: listen.clone(), name: "--listen".to_owned() });
@@ -63,11 +60,61 @@ pub(super) fn read(global: &Global, dir: Option<PathBuf>) -> Result<Base, Proble
     Ok(Base::read(Source { dir, file: None, environment: global.environment.clone(), variables, flags }))
 }
 
+/// Those that set something. Others may hold what they like; of these, one that can't be read is no variable to pass over.
+fn variables<C: FromIterator<(String, String)>>(
+    all: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<C, Problems> {
+    let (mut variables, mut problems) = (Vec::new(), Vec::new());
+    for (name, value) in all {
+        let shown = name.to_string_lossy().into_owned();
+        let own = OWN_VARIABLES.contains(&shown.as_str()) || shown.starts_with("QUARTERDECK_TESTS_");
+        if own || !shown.starts_with("QUARTERDECK_") {
+            continue;
+        }
+        match (name.into_string(), value.into_string()) {
+            (Ok(name), Ok(value)) => variables.push((name, value)),
+            _ => problems.push(Problem {
+                place: None,
+                pointer: String::new(),
+                message: format!("the environment variable {shown} is not UTF-8"),
+                hint: Some(format!("set it anew, or take it away: unset {shown}")),
+            }),
+        }
+    }
+    if problems.is_empty() { Ok(variables.into_iter().collect()) } else { Err(Problems(problems)) }
+}
+
 /// Lays the API's words over the files.
 pub(super) fn lay(base: &Base, words: &[Word]) -> Result<Loaded, Problems> {
     let loaded = base.with(words)?;
     match super::log::filter(&loaded.settings.log) {
         Ok(_) => Ok(loaded),
         Err(message) => Err(Problems(vec![loaded.problem("/log/filter", message)])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStringExt;
+
+    #[test]
+    fn only_variables_that_set_something_must_be_readable() {
+        let raw = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+        let read =
+            |given: &[(&[u8], &[u8])]| variables::<Vec<_>>(given.iter().map(|(name, value)| (raw(name), raw(value))));
+        let good: &[(&[u8], &[u8])] = &[
+            (b"OTHER", b"\xff"),
+            (b"\xff", b"a"),
+            (b"QUARTERDECK_DATA_DIR", b"/a/\xff"),
+            (b"QUARTERDECK_TESTS_X", b"\xff"),
+            (b"QUARTERDECK_LOG__FILTER", b"debug"),
+        ];
+        assert_eq!(read(good).unwrap(), [("QUARTERDECK_LOG__FILTER".to_owned(), "debug".to_owned())]);
+        let bad: &[(&[u8], &[u8])] = &[(b"QUARTERDECK_LOG__FILTER", b"\xff"), (b"QUARTERDECK_\xff", b"a")];
+        let Problems(problems) = read(bad).unwrap_err();
+        let messages: Vec<_> = problems.into_iter().map(|problem| problem.message).collect();
+        assert_eq!(messages[0], "the environment variable QUARTERDECK_LOG__FILTER is not UTF-8");
+        assert_eq!(messages.len(), 2);
     }
 }
