@@ -3,6 +3,7 @@
 use crate::harness::{Daemon, Setup, counterpart, eventually};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -85,7 +86,8 @@ async fn below_the_floor_of_free_space_writes_are_refused_and_readiness_is_red_u
     let setup = Setup::new().config("[storage]\nfree-space-floor-bytes = 33554432\n");
     let Some(mount) = Mount::new(&setup.data_dir(), 128, test) else { return };
     let daemon = setup.start().await;
-    assert!(publish(&daemon).await.0.is_success());
+    let (status, first) = publish(&daemon).await;
+    assert!(status.is_success());
     mount.fill(104);
     eventually("a refusal", SOON, async || {
         let (status, problem) = publish(&daemon).await;
@@ -104,6 +106,8 @@ async fn below_the_floor_of_free_space_writes_are_refused_and_readiness_is_red_u
     daemon.setup.write("instances/log/third.toml", "plugin = \"log\"\n");
     daemon.post("/api/v1/configuration/reload", &json!({})).await;
     assert_eq!(version().await, "");
+    let kept = daemon.items("/api/v1/events?type=custom.test&after=0&limit=1").await;
+    assert_eq!(kept, [first], "what was acknowledged is there");
     mount.empty();
     eventually("writes are taken again", SOON, async || publish(&daemon).await.0.is_success().then_some(())).await;
     eventually("readiness is green again", SOON, async || {
@@ -115,4 +119,62 @@ async fn below_the_floor_of_free_space_writes_are_refused_and_readiness_is_red_u
     assert!(kept != "" && kept != before, "{kept}");
     assert_eq!(daemon.items("/api/v1/configuration/versions").await[0]["id"], kept);
     drop(daemon);
+}
+
+/// Publishes until it is refused; the ids of what was acknowledged.
+async fn publish_until_refused(daemon: &Daemon, publisher: usize) -> Vec<String> {
+    let mut acknowledged = Vec::new();
+    for n in 0..MOST_EVENTS {
+        let data = json!({"text": "x".repeat(60_000)});
+        let body = json!({"type": "custom.load", "subject": format!("{publisher}-{n}"), "data": data});
+        let (status, event) = daemon.call(Method::POST, "/api/v1/events", Some(&body)).await;
+        if !status.is_success() {
+            assert_eq!(status, StatusCode::INSUFFICIENT_STORAGE, "{event}");
+            return acknowledged;
+        }
+        acknowledged.push(event["id"].as_str().unwrap().to_owned());
+    }
+    panic!("{MOST_EVENTS} events of 60,000 bytes went into some dozen megabytes")
+}
+
+/// Far more than there is room for.
+const MOST_EVENTS: usize = 2_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_load_the_floor_of_free_space_holds_and_what_was_acknowledged_stays() {
+    let test = "under_load_the_floor_of_free_space_holds_and_what_was_acknowledged_stays";
+    let floor = 32 << 20;
+    let setup = Setup::new().config(&format!(
+        "built-ins = false\n[storage]\nfree-space-floor-bytes = {floor}\n[events]\nproducer-rate = 0\n"
+    ));
+    let Some(mount) = Mount::new(&setup.data_dir(), 160, test) else { return };
+    mount.fill(64);
+    let daemon = setup.start().await;
+    let publishers = (0..6).map(|publisher| publish_until_refused(&daemon, publisher));
+    let acknowledged: BTreeSet<String> = tokio::time::timeout(10 * SOON, futures::future::join_all(publishers))
+        .await
+        .unwrap()
+        .into_iter()
+        .flatten()
+        .collect();
+    assert!(acknowledged.len() > 20, "{}", acknowledged.len());
+    let disk = rustix::fs::statvfs(&mount.0).unwrap();
+    let free = disk.f_bavail * disk.f_frsize;
+    assert!(free >= floor, "{free} bytes are left above a floor of {floor}");
+    let found = async || {
+        let (mut found, mut after) = (BTreeSet::new(), 0);
+        loop {
+            let page = daemon.get(&format!("/api/v1/events?type=custom.load&limit=50&after={after}")).await;
+            let items = page["items"].as_array().unwrap();
+            found.extend(items.iter().map(|event| event["id"].as_str().unwrap().to_owned()));
+            let next = page["next"].as_u64().unwrap();
+            if items.is_empty() && next == after {
+                return found;
+            }
+            after = next;
+        }
+    };
+    assert!(found().await.is_superset(&acknowledged), "all that was acknowledged is there after the refusals");
+    drop(daemon);
+    drop(mount);
 }

@@ -124,7 +124,7 @@ impl Wanted {
         let request = request.bearer_auth(&daemon.token);
         let response = request.json(&self.body).send().await?;
         let status = response.status();
-        response.bytes().await?;
+        daemon.answers().read(&self.method, response).await?;
         Ok(status)
     }
 }

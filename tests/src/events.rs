@@ -19,6 +19,7 @@ async fn read_stream(daemon: &Daemon, after: Option<u64>, count: usize) -> Vec<(
     }
     let response = request.timeout(Duration::from_secs(60)).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
+    daemon.answers().head(&Method::GET, &response);
     let mut stream = response.bytes_stream();
     let (mut buffer, mut events, mut id) = (String::new(), Vec::new(), 0);
     while events.len() < count {
@@ -58,8 +59,10 @@ async fn a_producer_over_its_limit_gets_429_with_retry_after() {
         if response.status() == StatusCode::TOO_MANY_REQUESTS {
             let seconds: u64 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
             assert!((1..=60).contains(&seconds));
+            daemon.answers().read(&Method::POST, response).await.unwrap();
             return;
         }
+        daemon.answers().read(&Method::POST, response).await.unwrap();
     }
     panic!("200 events went through a limit of 5 a second");
 }
@@ -81,7 +84,8 @@ async fn bad_bodies_get_problem_documents() {
         let response = post(body, content_type).await.unwrap();
         assert_eq!(response.status().as_u16(), expected);
         assert_eq!(response.headers()["content-type"], "application/problem+json");
-        let problem: Value = response.json().await.unwrap();
+        let problem = daemon.answers().read(&Method::POST, response).await.unwrap();
+        let problem: Value = serde_json::from_slice(&problem).unwrap();
         assert!(problem["title"].is_string() && problem["status"] == expected, "{problem}");
     }
     let (status, _) = daemon.call(Method::GET, "/api/v1/nothing", None).await;
@@ -104,6 +108,7 @@ async fn a_body_over_the_limit_gets_413_before_it_is_read() {
     tokio::time::timeout(Duration::from_secs(20), stream.read_to_string(&mut answer)).await.unwrap().unwrap();
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     assert!(answer.contains("application/problem+json"), "{answer}");
+    daemon.answers().raw(&Method::POST, "/api/v1/events", &answer);
 }
 
 #[tokio::test]
@@ -111,7 +116,9 @@ async fn a_foreign_host_or_origin_is_refused() {
     let daemon = Setup::new().start().await;
     for (name, value) in [("host", "evil.example"), ("origin", "http://evil.example")] {
         let request = daemon.http().get(format!("{}/api/v1/status", daemon.url)).header(name, value);
-        assert_eq!(request.send().await.unwrap().status(), StatusCode::FORBIDDEN, "{name}: {value}");
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::FORBIDDEN, "{name}: {value}");
+        daemon.answers().read(&Method::GET, response).await.unwrap();
     }
 }
 

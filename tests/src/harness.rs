@@ -9,7 +9,7 @@ pub(crate) mod schema;
 pub(crate) mod trace;
 pub(crate) mod web;
 
-pub(crate) use daemon::{Daemon, Setup};
+pub(crate) use daemon::{Answers, Daemon, Setup};
 
 use std::time::{Duration, Instant};
 

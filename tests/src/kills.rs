@@ -2,8 +2,8 @@
 
 use crate::harness::at_rest::AtRest;
 use crate::harness::receiver::Receiver;
-use crate::harness::{Daemon, Setup, eventually};
-use reqwest::RequestBuilder;
+use crate::harness::{Answers, Daemon, Setup, eventually};
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -59,6 +59,7 @@ impl Acknowledged {
 /// Sends one request after another until the daemon is gone; hands on what was acknowledged.
 async fn on_and_on(
     request: RequestBuilder,
+    answers: Answers,
     stop: Arc<AtomicBool>,
     body: impl Fn(usize) -> Value,
     keep: impl Fn(usize, Value),
@@ -67,8 +68,8 @@ async fn on_and_on(
         let Ok(answer) = request.try_clone().unwrap().json(&body(n)).send().await else { return };
         assert!(answer.status().is_success(), "{}", answer.status());
         // Cut off within the body, the status has said it already; only what it holds is not known.
-        let Ok(value) = answer.json().await else { return };
-        keep(n, value);
+        let Ok(body) = answers.read(&Method::POST, answer).await else { return };
+        keep(n, serde_json::from_slice(&body).unwrap());
         if stop.load(Ordering::SeqCst) {
             return;
         }
@@ -86,17 +87,23 @@ fn load(daemon: &Daemon, round: usize, acknowledged: &Acknowledged, stop: &Arc<A
         let keep = move |n: usize, _| {
             kept.lock().unwrap().insert(subject(n));
         };
-        tasks.spawn(on_and_on(to("/api/v1/events"), stop.clone(), body, keep));
+        tasks.spawn(on_and_on(to("/api/v1/events"), daemon.answers(), stop.clone(), body, keep));
     }
     for runbook in ["repeated", "once"] {
         let kept = acknowledged.runs.clone();
         let keep = move |_, run: Value| {
             kept.lock().unwrap().insert(run["id"].as_str().unwrap().to_owned());
         };
-        tasks.spawn(on_and_on(to("/api/v1/runs"), stop.clone(), move |_| json!({"runbook": runbook}), keep));
+        tasks.spawn(on_and_on(
+            to("/api/v1/runs"),
+            daemon.answers(),
+            stop.clone(),
+            move |_| json!({"runbook": runbook}),
+            keep,
+        ));
     }
     // Each series goes up and down at a pace of its own.
-    let samples = to("/api/v1/metrics");
+    let (samples, answers) = (to("/api/v1/metrics"), daemon.answers());
     tasks.spawn(async move {
         let mut tick = tokio::time::interval(Duration::from_millis(15));
         for n in 0.. {
@@ -106,7 +113,8 @@ fn load(daemon: &Daemon, round: usize, acknowledged: &Acknowledged, stop: &Arc<A
                 json!({"name": "load_test", "labels": {"series": series.to_string()}, "value": value})
             };
             let batch: Vec<Value> = (0..SERIES).map(sample).collect();
-            if samples.try_clone().unwrap().json(&batch).send().await.is_err() {
+            let Ok(answer) = samples.try_clone().unwrap().json(&batch).send().await else { return };
+            if answers.read(&Method::POST, answer).await.is_err() {
                 return;
             }
         }

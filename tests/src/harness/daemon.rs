@@ -1,11 +1,11 @@
 //! The daemon under test.
 
 use super::schema::Contract;
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_quarterdeck");
@@ -99,11 +99,46 @@ fn shared_cache() -> &'static Path {
     })
 }
 
+/// Checks answers against the OpenAPI document of a daemon, also when that is gone.
+#[derive(Clone)]
+pub(crate) struct Answers(Arc<Contract>);
+
+impl Answers {
+    /// Reads an answer to its end; panics unless it is as the document says.
+    ///
+    /// # Errors
+    /// It was cut off: there is nothing to check then.
+    pub(crate) async fn read(&self, method: &Method, response: Response) -> reqwest::Result<Vec<u8>> {
+        let (status, headers, path) = (response.status(), response.headers().clone(), response.url().path().to_owned());
+        let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+        let bytes = response.bytes().await?;
+        self.0.check(method.as_str(), &path, status.as_u16(), header, Some(&bytes));
+        Ok(bytes.to_vec())
+    }
+
+    /// Checks the head of an answer that goes on for ever.
+    pub(crate) fn head(&self, method: &Method, response: &Response) {
+        let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        self.0.check(method.as_str(), response.url().path(), response.status().as_u16(), header, None);
+    }
+
+    /// Checks an answer as it came over a connection, not chunked.
+    pub(crate) fn raw(&self, method: &Method, path: &str, answer: &str) {
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let header = |wanted: &str| {
+            let mut headers = head.lines().filter_map(|line| line.split_once(':'));
+            headers.find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim().to_owned())
+        };
+        self.0.check(method.as_str(), path, status, header, Some(body.as_bytes()));
+    }
+}
+
 pub(crate) struct Daemon {
     child: Child,
     pub(crate) url: String,
     pub(crate) token: String,
-    contract: Contract,
+    contract: Arc<Contract>,
     http: reqwest::Client,
     pub(crate) setup: Setup,
 }
@@ -141,7 +176,7 @@ impl Daemon {
         let token = std::fs::read_to_string(setup.data_dir().join("token")).unwrap().trim().to_owned();
         let document = http.get(format!("{url}/api/v1/openapi.json")).bearer_auth(&token);
         let document = document.send().await.unwrap().json().await.unwrap();
-        Daemon { child, url, token, contract: Contract::new(document), http, setup }
+        Daemon { child, url, token, contract: Arc::new(Contract::new(document)), http, setup }
     }
 
     pub(crate) fn log(&self) -> String {
@@ -157,11 +192,13 @@ impl Daemon {
         let response =
             request.send().await.unwrap_or_else(|error| panic!("{method} {path}: {error:?}\n{}", self.log()));
         let status = response.status();
-        let headers = response.headers().clone();
-        let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
-        let bytes = response.bytes().await.unwrap();
-        self.contract.check(method.as_str(), path, status.as_u16(), header, Some(&bytes));
+        let bytes = self.answers().read(&method, response).await.unwrap();
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// The check of answers to requests that a test sends by itself.
+    pub(crate) fn answers(&self) -> Answers {
+        Answers(Arc::clone(&self.contract))
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {
