@@ -26,7 +26,7 @@ async fn each_misbehaviour_gives_a_clear_state_and_reason_while_the_host_serves(
         let deadline = if ["loop", "event-flood"].contains(&behaviour) { "300ms" } else { "20s" };
         text.push_str(&format!(
             "[instances.\"hostile/{behaviour}\"]\nplugin = \"hostile\"\nevery = \"200ms\"\nconfig = {{ behaviour = \"{behaviour}\" }}\n\
-             limits = {{ deadline = \"{deadline}\", memory-bytes = 33554432 }}\ngrants = {{ events = [\"custom.\"] }}\n"
+             limits = {{ deadline = \"{deadline}\", memory-bytes = 33554432 }}\ngrants = {{ events = [\"custom.\"] }}\ngranted-to = [\"file:hostile.wasm\"]\n"
         ));
     }
     let setup = Setup::new().config(&text);

@@ -129,7 +129,7 @@ async fn half_written_temporary_and_linked_files_are_handled() {
 fn told_by_webhook(hook: &Receiver) -> Setup {
     Setup::new().config(&format!(
         "[instances.\"webhook/test\"]\nplugin = \"webhook\"\n\
-         config = {{ url = \"{0}/hook\", timeout-ms = 20000 }}\ngrants = {{ http = [\"{0}\"] }}\nlimits = {{ deadline = \"25s\" }}\n\
+         config = {{ url = \"{0}/hook\", timeout-ms = 20000 }}\ngrants = {{ http = [\"{0}\"] }}\ngranted-to = [\"file:webhook.wasm\"]\nlimits = {{ deadline = \"25s\" }}\n\
          [instances.\"threshold/load\"]\nplugin = \"threshold\"\nconfig = {{ raise = 10.0 }}\n\
          [rules.load]\ndetector = \"threshold/load\"\nselect = {{ metric = \"load_test\" }}\nevery = \"100ms\"\nfor = \"0s\"\nwindow = \"1m\"\n\
          [routes.test]\nevents = [\"alert.firing\"]\nlabels = {{ alertname = \"load\" }}\nnotify = [\"webhook/test\"]\n",

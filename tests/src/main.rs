@@ -16,6 +16,7 @@
 mod harness;
 
 mod architecture;
+mod authoring;
 mod build_script;
 mod canary;
 mod command_line;

@@ -8,7 +8,7 @@ use std::time::Duration;
 #[tokio::test]
 async fn the_host_loads_a_component_of_every_kind_from_outside_and_runs_it() {
     let setup = Setup::new().config(
-        "[instances.\"outside/all\"]\nplugin = \"outside\"\nevery = \"200ms\"\ngrants = { kv = true }\n\
+        "[instances.\"outside/all\"]\nplugin = \"outside\"\nevery = \"200ms\"\ngrants = { kv = true }\ngranted-to = [\"file:outside.wasm\"]\n\
          [rules.outside]\ndetector = \"outside/all\"\nselect = { metric = \"outside_value\" }\nevery = \"200ms\"\n\
          [correlation]\ncorrelator = \"outside/all\"\nminimum-severity = \"info\"\n\
          [routes.outside]\nevents = [\"alert.firing\"]\nnotify = [\"outside/all\"]\n\

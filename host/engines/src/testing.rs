@@ -104,6 +104,7 @@ impl Fake {
             state: InstanceState::Active,
             reason: None,
             plugin: Some(plugin()),
+            awaiting: None,
             kinds: vec![kind],
             usage: Usage::default(),
         };

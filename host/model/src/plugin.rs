@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
 /// SHA-256 of a component file, `sha256:<64 hex>`: what a plugin is known by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -153,6 +154,29 @@ pub struct Grants {
     pub secret: Vec<String>,
 }
 
+impl Grants {
+    pub fn is_empty(&self) -> bool {
+        *self == Grants::default()
+    }
+
+    /// Whether anything of that capability is granted.
+    pub fn has(&self, capability: &str) -> bool {
+        match capability {
+            "log" => true,
+            "http" => !self.http.is_empty(),
+            "kv" => self.kv,
+            "metrics" => self.metrics,
+            "events" => !self.events.is_empty(),
+            "system" => self.system,
+            "exec" => !self.exec.is_empty(),
+            "tcp" => !self.tcp.is_empty(),
+            "process" => !self.process.is_empty(),
+            "secret" => !self.secret.is_empty(),
+            _ => false,
+        }
+    }
+}
+
 fn is_false(value: &bool) -> bool {
     !*value
 }
@@ -206,6 +230,54 @@ impl Default for Limits {
     }
 }
 
+/// Who may have an instance's grants: a name that a file gives itself inherits none.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[schemars(with = "String")]
+pub enum GrantedTo {
+    /// The component of that content, wherever it comes from.
+    Digest(Digest),
+    /// Whatever that file of the plugins folder holds.
+    File(String),
+}
+
+impl fmt::Display for GrantedTo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            GrantedTo::Digest(digest) => digest.fmt(f),
+            GrantedTo::File(file) => write!(f, "file:{file}"),
+        }
+    }
+}
+
+impl FromStr for GrantedTo {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let hex = |hex: &&str| hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if text.strip_prefix("sha256:").filter(hex).is_some() {
+            return Ok(GrantedTo::Digest(Digest(text.to_owned())));
+        }
+        match text.strip_prefix("file:") {
+            Some(file) if file.ends_with(".wasm") && !file.contains('/') => Ok(GrantedTo::File(file.to_owned())),
+            _ => Err(format!(
+                "`{text}` is neither `sha256:` and 64 hexadecimal digits in lower case, nor `file:<name>.wasm`"
+            )),
+        }
+    }
+}
+
+impl Serialize for GrantedTo {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for GrantedTo {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// An instance as it is configured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -217,6 +289,10 @@ pub struct InstanceSpec {
     pub config: Map<String, Value>,
     #[serde(default)]
     pub grants: Grants,
+    /// Which files of the name may have the grants, beside the bundled plugin: `sha256:<64 hex>` (what `quarterdeck plugin grant`
+    /// writes), or `file:<name>.wasm` for whatever that file of the plugins folder holds, while it is being developed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub granted_to: Vec<GrantedTo>,
     #[serde(default)]
     pub limits: Limits,
     /// Collectors: how often. Unless given, 15 s.
@@ -293,8 +369,22 @@ pub struct InstanceStatus {
     pub reason: Option<String>,
     /// The version that the next call will run on.
     pub plugin: Option<PluginRef>,
+    /// A version that waits for a grant: this instance stays on `plugin`, or has none, until somebody gives it.
+    pub awaiting: Option<Awaiting>,
     pub kinds: Vec<Kind>,
     pub usage: Usage,
+}
+
+/// What an instance's plugin waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Awaiting {
+    pub plugin: PluginRef,
+    /// The file in the plugins folder.
+    pub source: String,
+    /// What it can't do without and was not given.
+    pub capabilities: Vec<Capability>,
+    /// The instance's grants were given to another content: `granted-to` does not name this one.
+    pub granted_to_others: bool,
 }
 
 /// Metering of one instance since the daemon's start.

@@ -1,6 +1,6 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
 
@@ -152,6 +152,97 @@ pub(crate) enum Plugin {
     Show { name: String },
     /// Look at the plugins folder again, now
     Reload,
+    /// Give an instance's grants to the content that waits for them, after showing what it asks for
+    Grant {
+        /// The instance: `http-probe/api`
+        instance: String,
+        /// Only if that is what waits: `sha256:...`
+        #[arg(long)]
+        digest: Option<String>,
+        /// What the instance may touch from now on, laid over what it may already: JSON, or @FILE
+        #[arg(long, value_name = "JSON")]
+        grants: Option<String>,
+    },
+    /// Take an instance's grants from a content again
+    Revoke {
+        /// The instance: `http-probe/api`
+        instance: String,
+        /// Of this content only [default: of every one]
+        #[arg(long)]
+        digest: Option<String>,
+    },
+    /// Make the folder of a new plugin, with a test that passes
+    New {
+        /// In kebab-case: `http-probe`
+        name: String,
+        /// What it is to be
+        #[arg(long, value_enum)]
+        kind: PluginKind,
+        /// Where to [default: a folder of its name]
+        #[arg(long)]
+        folder: Option<PathBuf>,
+    },
+    /// Build the component of a plugin, and print where it is
+    Build {
+        /// The plugin's folder
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+    },
+    /// Run a plugin's tests, build it, and check the component
+    Test {
+        /// The plugin's folder
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+        #[command(flatten)]
+        given: Given,
+    },
+    /// Judge a component before it is trusted; exits with 1 if it fails
+    Check {
+        /// The component
+        file: PathBuf,
+        #[command(flatten)]
+        given: Given,
+    },
+    /// Call a component once, without a daemon, and print its answer as JSON
+    Run {
+        /// The component
+        file: PathBuf,
+        /// `collect`, `evaluate`, `scan`, ... [default: what its kind is for]
+        function: Option<String>,
+        /// What the function is given: JSON, @FILE, or - for standard input
+        #[arg(long, default_value = "{}", value_name = "JSON")]
+        input: String,
+        /// What the call may use, as under `limits` of an instance: JSON, or @FILE
+        #[arg(long, default_value = "{}", value_name = "JSON")]
+        limits: String,
+        #[command(flatten)]
+        given: Given,
+    },
+}
+
+/// What a component is given when it is tried.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Given {
+    /// Configuration of the instance: JSON, or @FILE
+    #[arg(long, value_name = "JSON")]
+    pub(crate) config: Option<String>,
+    /// What the instance may touch, as under `grants` in the configuration: JSON, or @FILE
+    #[arg(long, value_name = "JSON")]
+    pub(crate) grants: Option<String>,
+}
+
+/// A kind of plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PluginKind {
+    Collector,
+    Detector,
+    ScannerRule,
+    Correlator,
+    Notifier,
+    DeploymentStrategy,
+    DeploymentTarget,
+    RunbookAction,
+    SlaCalculator,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,7 @@
 //! Every operation on the daemon, over its HTTP API: one file per noun.
 
 mod alerts;
+mod authoring;
 mod configuration;
 mod deliveries;
 mod deployments;
@@ -41,6 +42,10 @@ pub(crate) fn main(global: &Global, command: &Command) -> ExitCode {
             completions(*shell);
             Ok(ExitCode::SUCCESS)
         }
+        Command::Plugin(plugin) => match authoring::local(global, plugin) {
+            Some(done) => done,
+            None => remote(global, command),
+        },
         command => remote(global, command),
     };
     done.unwrap_or_else(|error| {

@@ -6,6 +6,7 @@ mod folders;
 mod load;
 mod log;
 mod offline;
+pub(crate) mod scratch;
 mod secrets;
 mod vitals;
 mod watch;

@@ -5,6 +5,7 @@
 //! - `daemon`: wires store, bus, scheduler, runtime, engines and API together, and ends them in order
 //! - `client`: finds the daemon and its token, speaks to the API; `output`: tables for people, JSON for tools
 //! - `commands::*`: one file per noun
+//! - `workbench`: what an author does with a component before a daemon has it
 
 #![cfg_attr(
     test,
@@ -23,6 +24,7 @@ mod client;
 mod commands;
 mod daemon;
 mod output;
+mod workbench;
 
 use arguments::{Arguments, Command};
 use clap::Parser;

@@ -223,6 +223,7 @@ fn spec(plugin: &str, deadline_millis: u64) -> InstanceSpec {
         config: serde_json::Map::new(),
         grants: Grants { system: true, kv: true, ..Grants::default() },
         limits: quarterdeck_model::plugin::Limits::default(),
+        granted_to: Vec::new(),
         every: None,
         enabled: true,
     };

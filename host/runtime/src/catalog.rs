@@ -103,6 +103,11 @@ impl Catalog {
         named.chain(found).chain(&self.draining).find(|version| version.reference.digest == *digest).cloned()
     }
 
+    /// Whether it is the content of a plugin that came with the binary.
+    pub(crate) fn is_bundled(&self, digest: &Digest) -> bool {
+        self.names.values().filter_map(|named| named.bundled.as_ref()).any(|own| own.reference.digest == *digest)
+    }
+
     /// The files that have been missing for as long as `grace`, of those that are not `present`.
     pub(crate) fn missing(&mut self, present: impl Fn(&str) -> bool, grace: Duration) -> Vec<String> {
         let mut gone = Vec::new();

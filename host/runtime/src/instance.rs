@@ -8,7 +8,7 @@ pub(crate) use meter::{Meter, Report};
 
 use crate::executor::Pace;
 use crate::plugin::{Again, Use, Version};
-use quarterdeck_model::plugin::{Grants, InstanceName, InstanceSpec, InstanceState, InstanceStatus, Limits};
+use quarterdeck_model::plugin::{Awaiting, Grants, InstanceName, InstanceSpec, InstanceState, InstanceStatus, Limits};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Semaphore;
 
@@ -31,6 +31,8 @@ pub(crate) struct Binding {
     pub(crate) grants: Arc<Grants>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) permits: Arc<Semaphore>,
+    /// What waits for a grant: the version of this binding, or one that it stays behind.
+    pub(crate) awaiting: Option<Awaiting>,
     /// When the plugin is asked again whether the configuration fits, if it could not answer.
     pub(crate) again: Option<Again>,
 }
@@ -49,6 +51,7 @@ impl Binding {
             grants: Arc::new(spec.grants.clone()),
             limits: Arc::new(spec.limits.clone()),
             permits: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
+            awaiting: None,
             again: None,
             state,
             reason,
@@ -111,6 +114,7 @@ impl Instance {
             state,
             reason,
             plugin: binding.version.as_ref().map(|version| version.reference.clone()),
+            awaiting: binding.awaiting.clone(),
             kinds: binding.version.as_ref().map(|version| version.kinds.clone()).unwrap_or_default(),
             usage: self.meter.usage(),
         }

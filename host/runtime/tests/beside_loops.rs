@@ -46,6 +46,7 @@ fn spec(plugin: &str, deadline: Span) -> InstanceSpec {
         config: serde_json::Map::new(),
         grants: Grants::default(),
         limits: Limits { deadline, ..Limits::default() },
+        granted_to: Vec::new(),
         every: None,
         enabled: true,
     }

@@ -1,10 +1,12 @@
 //! Plugins, instances, and the processes that are run for them.
 
-use super::Session;
+use super::{Session, authoring, text};
 use crate::arguments::{Instance, Plugin, Process};
-use crate::output::Column;
-use anyhow::Result;
-use serde_json::json;
+use crate::output::{Column, print_line};
+use crate::workbench::check;
+use anyhow::{Result, bail};
+use quarterdeck_model::plugin::Capability;
+use serde_json::{Map, Value, json};
 use std::process::ExitCode;
 
 const PLUGINS: [Column; 6] = [
@@ -31,8 +33,80 @@ pub(super) async fn plugin(session: &Session, command: &Plugin) -> Result<ExitCo
             let plugins = answer.get("items").and_then(|items| items.as_array()).cloned().unwrap_or_default();
             session.output.list(&PLUGINS, &plugins, "no plugins");
         }
+        Plugin::Grant { instance, digest, grants } => {
+            grant(session, instance, digest.as_deref(), grants.as_deref()).await?;
+        }
+        Plugin::Revoke { instance, digest } => revoke(session, instance, digest.as_deref()).await?,
+        // Done without a daemon.
+        Plugin::New { .. } | Plugin::Build { .. } | Plugin::Test { .. } | Plugin::Check { .. } | Plugin::Run { .. } => {
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Gives what waits the instance's grants: its digest goes into the instance's `granted-to`, as the API's word about it.
+async fn grant(session: &Session, instance: &str, digest: Option<&str>, grants: Option<&str>) -> Result<()> {
+    let status = session.client.get(&format!("/api/v1/instances/{}", segments(instance)), &[]).await?;
+    let awaiting = status.get("awaiting").filter(|awaiting| awaiting.is_object());
+    let Some(awaiting) = awaiting else { bail!("nothing waits for the grants of {instance}") };
+    let waits = text(awaiting, "/plugin/digest");
+    if let Some(wanted) = digest.filter(|wanted| *wanted != waits) {
+        bail!("what waits is {waits}, not {wanted}; hint: look at it with `quarterdeck instance show {instance}`");
+    }
+    let path = format!("/api/v1/plugins/{}", crate::client::escape(text(&status, "/spec/plugin")));
+    let plugin = session.client.get(&path, &[]).await.ok();
+    let capabilities = plugin.and_then(|plugin| plugin.get("capabilities").cloned()).unwrap_or_default();
+    let capabilities: Vec<Capability> = serde_json::from_value(capabilities).unwrap_or_default();
+    if !session.output.json {
+        print_line(&format!(
+            "{} {} of `{}`",
+            text(awaiting, "/plugin/name"),
+            text(awaiting, "/plugin/version"),
+            text(awaiting, "/source")
+        ));
+        check::asked(&capabilities).iter().for_each(|asked| print_line(&format!("  asks for {asked}")));
+    }
+    let more: Map<String, Value> = grants.map_or(Ok(Map::new()), |text| authoring::parsed("--grants", text))?;
+    let answer = change(session, instance, |spec| {
+        let given = spec.entry("grants").or_insert_with(|| json!({}));
+        if let Value::Object(given) = given {
+            given.extend(more);
+        }
+        let to = spec.entry("granted-to").or_insert_with(|| json!([]));
+        if let Value::Array(to) = to
+            && !to.iter().any(|to| *to == waits)
+        {
+            to.push(json!(waits));
+        }
+    });
+    let answer = answer.await?;
+    session.output.say(&format!("{waits} has the grants of {instance}"), &answer);
+    Ok(())
+}
+
+async fn revoke(session: &Session, instance: &str, digest: Option<&str>) -> Result<()> {
+    let mut taken = 0;
+    let answer = change(session, instance, |spec| {
+        let Some(Value::Array(to)) = spec.get_mut("granted-to") else { return };
+        let before = to.len();
+        to.retain(|to| digest.is_some_and(|digest| *to != digest));
+        taken = before - to.len();
+    });
+    let answer = answer.await?;
+    if taken == 0 {
+        bail!("{instance} has given its grants to no such content; a bundled plugin has them by itself");
+    }
+    session.output.say(&format!("taken from {taken}"), &answer);
+    Ok(())
+}
+
+/// Changes what is configured for an instance. From then on the API has the word about it: `config reset` gives it back to the files.
+async fn change(session: &Session, instance: &str, change: impl FnOnce(&mut Map<String, Value>)) -> Result<Value> {
+    let path = format!("/api/v1/configuration/objects/instances/{}", crate::client::escape(instance));
+    let object = session.client.get(&path, &[]).await?;
+    let Some(Value::Object(mut spec)) = object.get("value").cloned() else { bail!("{instance} is not configured") };
+    change(&mut spec);
+    session.client.put(&path, &Value::Object(spec)).await
 }
 
 /// `plugin/name`: two segments of the path.

@@ -5,7 +5,9 @@ use crate::call::words as cut;
 use crate::engine::MAX_MEMORY_BYTES;
 use crate::instance::Binding;
 use crate::plugin::{Again, Refusal, Version};
-use quarterdeck_model::plugin::{CallError, Capability, Grants, InstanceName, InstanceSpec, InstanceState};
+use quarterdeck_model::plugin::{
+    Awaiting, CallError, Capability, GrantedTo, Grants, InstanceName, InstanceSpec, InstanceState,
+};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::Instant;
@@ -43,14 +45,14 @@ impl Runtime {
         };
         let Findings { problems, unchecked } = self.problems(name, &spec, &version).await;
         if !problems.is_empty() {
-            let words: Vec<String> = problems
+            let said: Vec<String> = problems
                 .iter()
                 .map(|(pointer, message)| match pointer.as_str() {
                     "" => message.clone(),
                     pointer => format!("{pointer}: {message}"),
                 })
                 .collect();
-            let reason = cut(words.join("; "));
+            let reason = cut(said.join("; "));
             return Binding::new(spec, InstanceState::Misconfigured, Some(reason), Some(version));
         }
         if unchecked.is_some() {
@@ -58,10 +60,65 @@ impl Runtime {
             binding.again = Some(Again::after(None, Instant::now()));
             return binding;
         }
-        if let Some(reason) = ungranted(&version, &spec.grants) {
-            return Binding::new(spec, InstanceState::AwaitingGrant, Some(reason), Some(version));
+        if let Some(awaiting) = self.awaiting(&spec, &version) {
+            let reason = words(&awaiting, name);
+            let binding = match self.granted_version(name, &spec, &version).await {
+                Some(granted) => {
+                    let (used, waiting) = (&granted.reference.version, &version.reference.version);
+                    let reason =
+                        format!("stays on version {used}, because version {waiting} waits for a grant: {reason}");
+                    Binding::new(spec, InstanceState::Active, Some(reason), Some(granted))
+                }
+                None => Binding::new(spec, InstanceState::AwaitingGrant, Some(reason), Some(version)),
+            };
+            return Binding { awaiting: Some(awaiting), ..binding };
         }
         Binding::new(spec, InstanceState::Active, None, Some(version))
+    }
+
+    /// What keeps the version from having the instance's grants. An instance without grants has none to give away.
+    fn awaiting(&self, spec: &InstanceSpec, version: &Version) -> Option<Awaiting> {
+        let capabilities = missing(version, &spec.grants);
+        let (source, is_bundled) = {
+            let catalog = self.catalog();
+            (catalog.source(version), catalog.is_bundled(&version.reference.digest))
+        };
+        let is_named = spec.granted_to.iter().any(|to| match to {
+            GrantedTo::Digest(digest) => *digest == version.reference.digest,
+            GrantedTo::File(file) => *file == source || *file == version.source,
+        });
+        let granted_to_others = !(spec.grants.is_empty() || is_bundled || is_named);
+        let waits = !capabilities.is_empty() || granted_to_others;
+        waits.then(|| Awaiting { plugin: version.reference.clone(), source, capabilities, granted_to_others })
+    }
+
+    /// Another version that may have the grants, while the `waiting` one may not: of those that `granted-to` names the last one that
+    /// is still there, else the bundled plugin.
+    async fn granted_version(
+        &self,
+        name: &InstanceName,
+        spec: &InstanceSpec,
+        waiting: &Version,
+    ) -> Option<Arc<Version>> {
+        for to in spec.granted_to.iter().rev() {
+            let GrantedTo::Digest(digest) = to else { continue };
+            if *digest == waiting.reference.digest {
+                continue;
+            }
+            // What can't be loaded now is tried again when the instance is bound the next time.
+            let Ok(Some(version)) = self.stored_version(&spec.plugin, digest).await else { continue };
+            if self.may_run(name, spec, &version).await {
+                self.keep_for_instances(&version);
+                return Some(version);
+            }
+        }
+        let bundled = self.catalog().names.get(&spec.plugin).and_then(|named| named.bundled.clone())?;
+        self.may_run(name, spec, &bundled).await.then_some(bundled)
+    }
+
+    async fn may_run(&self, name: &InstanceName, spec: &InstanceSpec, version: &Arc<Version>) -> bool {
+        let Findings { problems, unchecked } = self.problems(name, spec, version).await;
+        problems.is_empty() && unchecked.is_none() && self.awaiting(spec, version).is_none()
     }
 
     /// Everything that is wrong with a specification, on that version.
@@ -127,30 +184,20 @@ impl Runtime {
     }
 }
 
-/// What the plugin can't do without and was not given, in words for whoever grants it.
-fn ungranted(version: &Version, grants: &Grants) -> Option<String> {
-    let needs_grant = |capability: &&Capability| !capability.optional && !is_granted(&capability.name, grants);
-    let asked: Vec<String> = version
-        .capabilities
-        .iter()
-        .filter(needs_grant)
-        .map(|capability| format!("`{}` ({})", capability.name, capability.reason))
-        .collect();
-    (!asked.is_empty()).then(|| format!("asks for {}; hint: add it under `grants`", asked.join(", ")))
+/// What the version can't do without and was not given.
+fn missing(version: &Version, grants: &Grants) -> Vec<Capability> {
+    let asked = version.capabilities.iter().filter(|asked| !asked.optional && !grants.has(&asked.name));
+    asked.cloned().collect()
 }
 
-fn is_granted(capability: &str, grants: &Grants) -> bool {
-    match capability {
-        "log" => true,
-        "http" => !grants.http.is_empty(),
-        "kv" => grants.kv,
-        "metrics" => grants.metrics,
-        "events" => !grants.events.is_empty(),
-        "system" => grants.system,
-        "exec" => !grants.exec.is_empty(),
-        "tcp" => !grants.tcp.is_empty(),
-        "process" => !grants.process.is_empty(),
-        "secret" => !grants.secret.is_empty(),
-        _ => false,
+/// For whoever is to give what is missing.
+fn words(awaiting: &Awaiting, instance: &InstanceName) -> String {
+    if !awaiting.capabilities.is_empty() {
+        let asked = awaiting.capabilities.iter().map(|asked| format!("`{}` ({})", asked.name, asked.reason));
+        return format!("asks for {}; hint: add it under `grants`", asked.collect::<Vec<_>>().join(", "));
     }
+    format!(
+        "its grants were not given to the content of `{}`; hint: `quarterdeck plugin grant {instance}`, or granted-to = [\"{}\"]",
+        awaiting.source, awaiting.plugin.digest
+    )
 }

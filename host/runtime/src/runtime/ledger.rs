@@ -95,7 +95,7 @@ impl Runtime {
     }
 
     /// `None`: it is gone, or can't be used any more. An error is one that may be over soon.
-    async fn stored_version(&self, name: &str, wanted: &Digest) -> Result<Option<Arc<Version>>, Refusal> {
+    pub(super) async fn stored_version(&self, name: &str, wanted: &Digest) -> Result<Option<Arc<Version>>, Refusal> {
         let loaded = self.catalog().by_digest(wanted);
         if loaded.is_some() {
             return Ok(loaded);

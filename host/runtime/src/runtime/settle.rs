@@ -85,7 +85,7 @@ impl Runtime {
             binding.reason.unwrap_or_default()
         );
         let kept = Binding::new(old.spec.clone(), InstanceState::Active, Some(reason), Some(kept));
-        Binding { again: binding.again, ..kept }
+        Binding { again: binding.again, awaiting: binding.awaiting, ..kept }
     }
 
     /// Asks the plugins of instances again that could not be asked whether their configuration fits.
@@ -147,6 +147,20 @@ impl Runtime {
         let plugin: Option<PluginRef> = instance.binding().version.as_ref().map(|version| version.reference.clone());
         let data = json!({"state": state, "reason": reason});
         self.announcer.say(INSTANCE_STATE_CHANGED, instance.name.as_str(), plugin, data);
+    }
+
+    /// A version that is in use under no name is there for the instances that stay on it.
+    pub(super) fn keep_for_instances(&self, version: &Arc<Version>) {
+        {
+            let mut catalog = self.catalog();
+            let is_current = catalog.current(&version.reference.name).is_some_and(|current| current.is(version));
+            if is_current || catalog.draining.iter().any(|kept| kept.is(version)) {
+                return;
+            }
+            version.set_draining(true);
+            catalog.draining.push(Arc::clone(version));
+        }
+        self.drain(Arc::clone(version));
     }
 
     /// Watches an old version until its last call ended and no instance stays on it.

@@ -79,7 +79,7 @@ async fn a_version_that_behaves_passes_and_is_remembered_across_a_restart() {
 }
 
 /// Over the same folders, without anything bundled.
-async fn started_again(bench: Bench) -> Bench {
+pub(super) async fn started_again(bench: Bench) -> Bench {
     bench.shutdown(Duration::from_secs(5)).await;
     let folder = tempfile::tempdir().unwrap();
     fs::rename(bench.folder.path().join("cache"), folder.path().join("cache")).unwrap();

@@ -1,0 +1,90 @@
+//! Hands `plugin new` what it writes: the Rust SDK as a crate that stands alone, the interfaces, and the templates.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::{env, fs};
+use toml::{Table, Value};
+
+fn main() -> ExitCode {
+    match build() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("failed to gather the SDK: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn build() -> Result<(), Box<dyn Error>> {
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../..").canonicalize()?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let manifest = out.join("sdk-Cargo.toml");
+    fs::write(&manifest, alone(&root)?)?;
+    let mut lines = String::new();
+    for (name, folders) in [("SDK", &["sdk/rust", "wit"][..]), ("TEMPLATES", &["sdk/templates"])] {
+        let mut files = Vec::new();
+        for folder in folders {
+            println!("cargo::rerun-if-changed={}", root.join(folder).display());
+            gather(&root.join(folder), &mut files)?;
+        }
+        files.sort();
+        writeln!(
+            lines,
+            "/// Path below the root of the repository, and content.\npub(super) const {name}: &[(&str, &str)] = &["
+        )?;
+        for file in files {
+            let path = file.strip_prefix(&root)?.to_string_lossy().into_owned();
+            let content = if path == "sdk/rust/Cargo.toml" { &manifest } else { &file };
+            writeln!(lines, "    ({path:?}, include_str!({content:?})),")?;
+        }
+        writeln!(lines, "];")?;
+    }
+    println!("cargo::rerun-if-changed={}", root.join("Cargo.toml").display());
+    fs::write(out.join("along.rs"), lines)?;
+    Ok(())
+}
+
+fn gather(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            gather(&path, files)?;
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// The SDK's manifest without anything that it takes from this workspace.
+fn alone(root: &Path) -> Result<String, Box<dyn Error>> {
+    let read = |path: &str| -> Result<Table, Box<dyn Error>> { Ok(fs::read_to_string(root.join(path))?.parse()?) };
+    let whole = read("Cargo.toml")?;
+    let workspace = whole.get("workspace").and_then(Value::as_table).ok_or("Cargo.toml has no workspace")?;
+    let mut manifest = read("sdk/rust/Cargo.toml")?;
+    manifest.remove("lints");
+    inherit(&mut manifest, "package", workspace.get("package"))?;
+    inherit(&mut manifest, "dependencies", workspace.get("dependencies"))?;
+    if let Some(targets) = manifest.get_mut("target").and_then(Value::as_table_mut) {
+        for (_, target) in targets.iter_mut() {
+            let target = target.as_table_mut().ok_or("a target is no table")?;
+            inherit(target, "dependencies", workspace.get("dependencies"))?;
+        }
+    }
+    Ok(manifest.to_string())
+}
+
+/// `name.workspace = true` becomes what the workspace says of `name`.
+fn inherit(manifest: &mut Table, section: &str, from: Option<&Value>) -> Result<(), Box<dyn Error>> {
+    let Some(entries) = manifest.get_mut(section).and_then(Value::as_table_mut) else { return Ok(()) };
+    for (name, value) in entries.iter_mut() {
+        let inherits = value.get("workspace").and_then(Value::as_bool) == Some(true);
+        if inherits {
+            *value =
+                from.and_then(|from| from.get(name)).ok_or_else(|| format!("the workspace has no `{name}`"))?.clone();
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! What the author of a plugin does: make one, build and test it, judge it, call it. Without a daemon.
+
+use crate::arguments::{Given, Global, Plugin, PluginKind};
+use crate::output::{Column, Output, print_line};
+use crate::workbench::call::{self, Call};
+use crate::workbench::check::{self, Report};
+use crate::workbench::scaffold;
+use anyhow::{Context, Result, anyhow};
+use quarterdeck_config::Settings;
+use quarterdeck_model::plugin::{Grants, Kind, Limits};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+use std::io::Read;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// `None`: it is a question to the daemon.
+pub(super) fn local(global: &Global, command: &Plugin) -> Option<Result<ExitCode>> {
+    let output = Output { json: global.json };
+    match command {
+        Plugin::New { name, kind, folder } => {
+            let default = Path::new(name);
+            Some(new(output, name, (*kind).into(), folder.as_deref().unwrap_or(default)))
+        }
+        Plugin::Build { folder } => Some(build(output, folder)),
+        Plugin::Test { folder, given } => Some(test(global, output, folder, given)),
+        Plugin::Check { file, given } => Some(judge(global, output, file, given)),
+        Plugin::Run { file, function, input, limits, given } => {
+            Some(run(global, file, function.as_deref(), input, limits, given))
+        }
+        _ => None,
+    }
+}
+
+fn new(output: Output, name: &str, kind: Kind, folder: &Path) -> Result<ExitCode> {
+    scaffold::new(name, kind, folder)?;
+    let sentence =
+        format!("made {0}, a {kind}\nnext: quarterdeck plugin test {0}, then look at {0}/src/lib.rs", folder.display());
+    output.say(&sentence, &json!({"name": name, "kind": kind, "folder": folder}));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn build(output: Output, folder: &Path) -> Result<ExitCode> {
+    let component = scaffold::build(folder)?;
+    output.say(&component.display().to_string(), &json!({"component": component}));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn test(global: &Global, output: Output, folder: &Path, given: &Given) -> Result<ExitCode> {
+    scaffold::test(folder)?;
+    let component = scaffold::build(folder)?;
+    judge(global, output, &component, given)
+}
+
+fn judge(global: &Global, output: Output, file: &Path, given: &Given) -> Result<ExitCode> {
+    let config = given.config.as_deref().map(|text| parsed("--config", text)).transpose()?;
+    let grants = given.grants.as_deref().map(|text| parsed("--grants", text)).transpose()?;
+    let report = check::check(&settings(global)?, file, config, grants)?;
+    print(output, &report)?;
+    Ok(if report.is_passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+const FINDINGS: [Column; 3] = [("CHECK", "/check"), ("VERDICT", "/verdict"), ("DETAIL", "/detail")];
+
+fn print(output: Output, report: &Report) -> Result<()> {
+    let value = serde_json::to_value(report)?;
+    if output.json {
+        output.one(&value);
+        return Ok(());
+    }
+    if let Some(plugin) = &report.plugin {
+        print_line(&format!("{} {}: {}", plugin.name, plugin.version, plugin.summary));
+    }
+    for asked in &report.asks_for {
+        print_line(&format!("  asks for {asked}"));
+    }
+    let findings = value.get("findings").and_then(Value::as_array).cloned().unwrap_or_default();
+    output.list(&FINDINGS, &findings, "nothing was looked at");
+    let sentence = if report.is_passed() { "passed" } else { "failed: this component should not be trusted as it is" };
+    print_line(sentence);
+    Ok(())
+}
+
+fn run(
+    global: &Global,
+    file: &Path,
+    function: Option<&str>,
+    input: &str,
+    limits: &str,
+    given: &Given,
+) -> Result<ExitCode> {
+    show_log_lines();
+    let config: Map<String, Value> = given.config.as_deref().map_or(Ok(Map::new()), |text| parsed("--config", text))?;
+    let grants: Grants = given.grants.as_deref().map_or(Ok(Grants::default()), |text| parsed("--grants", text))?;
+    let limits: Limits = parsed("--limits", limits)?;
+    let call = Call { file, function, config, input: parsed("--input", input)?, grants, limits };
+    let answer = call::run(&settings(global)?, call)?;
+    Output { json: true }.one(&answer);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the plugin logs, on standard error.
+fn show_log_lines() {
+    let filter = tracing_subscriber::EnvFilter::new("error,plugin=trace");
+    let written = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).without_time();
+    // There is one already: then the lines go there.
+    let _ = written.try_init();
+}
+
+/// The daemon's settings, for its cache and its limits; what is wrong with a configuration is no concern of a plugin's author.
+fn settings(global: &Global) -> Result<Settings> {
+    let mut settings =
+        crate::daemon::load_configuration(global).map_or_else(|_| Settings::default(), |loaded| loaded.settings);
+    if let Some(data_dir) = &global.data_dir {
+        settings.data_dir.clone_from(data_dir);
+    }
+    Ok(settings)
+}
+
+/// JSON from a flag: as it stands, `@FILE`, or `-` for standard input.
+pub(super) fn parsed<T: DeserializeOwned>(flag: &str, text: &str) -> Result<T> {
+    let text = match text.strip_prefix('@') {
+        Some(path) => std::fs::read_to_string(path).with_context(|| format!("{flag}: failed to read {path}"))?,
+        None if text == "-" => {
+            let mut text = String::new();
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .with_context(|| format!("{flag}: failed to read standard input"))?;
+            text
+        }
+        None => text.to_owned(),
+    };
+    serde_json::from_str(&text).map_err(|error| anyhow!("{flag}: {error}; hint: JSON is expected, or @FILE"))
+}
+
+impl From<PluginKind> for Kind {
+    fn from(kind: PluginKind) -> Self {
+        match kind {
+            PluginKind::Collector => Kind::Collector,
+            PluginKind::Detector => Kind::Detector,
+            PluginKind::ScannerRule => Kind::ScannerRule,
+            PluginKind::Correlator => Kind::Correlator,
+            PluginKind::Notifier => Kind::Notifier,
+            PluginKind::DeploymentStrategy => Kind::DeploymentStrategy,
+            PluginKind::DeploymentTarget => Kind::DeploymentTarget,
+            PluginKind::RunbookAction => Kind::RunbookAction,
+            PluginKind::SlaCalculator => Kind::SlaCalculator,
+        }
+    }
+}

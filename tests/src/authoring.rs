@@ -1,0 +1,179 @@
+//! What the author of a plugin does, as a newcomer would: with the command line alone, in a folder outside of this repository.
+
+use crate::harness::guest::{install, sha256};
+use crate::harness::{Setup, eventually};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(30);
+
+const KINDS: [&str; 9] = [
+    "collector",
+    "detector",
+    "scanner-rule",
+    "correlator",
+    "notifier",
+    "deployment-strategy",
+    "deployment-target",
+    "runbook-action",
+    "sla-calculator",
+];
+
+/// What cargo makes is kept beside what is built for the other tests, so that the SDK is compiled once.
+fn author() -> Setup {
+    let target = Path::new(env!("CARGO_BIN_EXE_quarterdeck")).parent().unwrap().join("authored");
+    let mut setup = Setup::new();
+    setup.variables.push(("CARGO_TARGET_DIR".to_owned(), target.to_str().unwrap().to_owned()));
+    setup
+}
+
+/// A plugin of that kind, with the versions of dependencies that this repository was tested with.
+fn new(setup: &Setup, name: &str, kind: &str) -> PathBuf {
+    let folder = setup.folder.path().join(name);
+    let made = setup.run(&["plugin", "new", name, "--kind", kind, "--folder", folder.to_str().unwrap()]);
+    assert!(made.status.success(), "{}", said(&made));
+    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.lock");
+    std::fs::copy(lock, folder.join("Cargo.lock")).unwrap();
+    folder
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn json_of(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(output)))
+}
+
+/// The steps of `sdk/rust/README.md`.
+#[tokio::test]
+async fn a_newcomers_plugin_is_tested_checked_called_and_put_to_use() {
+    let setup = author();
+    let folder = new(&setup, "wave", "collector");
+    let tested = setup.run(&["plugin", "test", folder.to_str().unwrap()]);
+    assert!(tested.status.success(), "{}", said(&tested));
+    assert!(said(&tested).contains("1 passed") && said(&tested).contains("collector calls"), "{}", said(&tested));
+    let built = json_of(&setup.run(&["plugin", "build", folder.to_str().unwrap(), "--json"]));
+    let component = built["component"].as_str().unwrap().to_owned();
+
+    let called = setup.run(&[
+        "plugin",
+        "run",
+        &component,
+        "--config",
+        r#"{"amplitude": 2}"#,
+        "--input",
+        r#"{"now": "2026-01-01T00:00:15Z"}"#,
+    ]);
+    let called = json_of(&called);
+    assert_eq!(called["function"], "collect");
+    assert_eq!(called["output"]["families"][0]["name"], "wave_height", "{called:#}");
+    let refused = setup.run(&["plugin", "run", &component, "--config", r#"{"amplitud": 2}"#]);
+    assert!(!refused.status.success() && said(&refused).contains("amplitud"), "{}", said(&refused));
+
+    let daemon = setup.start().await;
+    std::fs::copy(&component, daemon.setup.plugins_dir().join("wave.wasm")).unwrap();
+    eventually("the plugin", SOON, async || {
+        daemon
+            .items("/api/v1/plugins")
+            .await
+            .into_iter()
+            .find(|plugin| plugin["name"] == "wave" && plugin["state"] == "active")
+    })
+    .await;
+    let set =
+        daemon.command_line(&["config", "set", "instances", "wave/first", r#"{"plugin": "wave", "every": "200ms"}"#]);
+    assert!(set.status.success(), "{}", said(&set));
+    let height = eventually("its figure", SOON, async || daemon.latest("metric=wave_height").await).await;
+    assert_eq!(height, 0.0);
+}
+
+#[tokio::test]
+async fn every_kind_has_a_template_whose_tests_pass_and_whose_component_passes_the_check() {
+    let setup = author();
+    for kind in KINDS {
+        let name = format!("my-{kind}");
+        let folder = new(&setup, &name, kind);
+        let given: &[&str] = match kind {
+            "notifier" => &["--config", r#"{"url": "https://quarterdeck.invalid/"}"#],
+            _ => &[],
+        };
+        let tested = setup.run(&[&["plugin", "test", folder.to_str().unwrap(), "--json"], given].concat());
+        assert!(tested.status.success(), "{kind}: {}", said(&tested));
+        let report = json_of(&tested);
+        assert_eq!(report["plugin"]["kinds"], json!([kind]));
+        let findings = report["findings"].as_array().unwrap();
+        let poor: Vec<&Value> = findings.iter().filter(|finding| finding["verdict"] != "passed").collect();
+        assert!(poor.is_empty(), "{kind}: {poor:#?}");
+        assert!(findings.iter().any(|finding| finding["check"] == format!("{kind} calls")), "{kind}: {findings:#?}");
+    }
+}
+
+#[tokio::test]
+async fn the_check_says_what_is_wrong_with_a_component() {
+    let setup = author();
+    let file = setup.folder.path().join("hostile.wasm");
+    std::fs::write(&file, crate::harness::guest::build("hostile")).unwrap();
+    let loops = json!({"behaviour": "loop"}).to_string();
+    for (bytes, config, expected) in
+        [(b"not wasm".to_vec(), "{}", "loads"), (std::fs::read(&file).unwrap(), loops.as_str(), "collector calls")]
+    {
+        std::fs::write(&file, bytes).unwrap();
+        let checked = setup.run(&["plugin", "check", file.to_str().unwrap(), "--config", config, "--json"]);
+        assert_eq!(checked.status.code(), Some(1), "{}", said(&checked));
+        let report = json_of(&checked);
+        let failed: Vec<&Value> =
+            report["findings"].as_array().unwrap().iter().filter(|f| f["verdict"] == "failed").collect();
+        assert_eq!(failed.len(), 1, "{report:#}");
+        assert_eq!(failed[0]["check"], expected, "{report:#}");
+    }
+}
+
+/// Grants of an unsigned file are pinned to its digest.
+#[tokio::test]
+async fn a_newer_content_waits_for_its_grant_while_the_granted_one_runs_on() {
+    let setup = Setup::new()
+        .config("[instances.\"outside/all\"]\nplugin = \"outside\"\nevery = \"200ms\"\ngrants = { kv = true }\n");
+    let first = crate::harness::guest::build("outside");
+    let second = crate::harness::guest::variant(&first, 2);
+    let (first_digest, second_digest) = (sha256(&first), sha256(&second));
+    install(&setup.plugins_dir(), "outside.wasm", &first);
+    let daemon = setup.start().await;
+    let instance = async || daemon.get("/api/v1/instances/outside/all").await;
+    let waiting = async |digest: &str| {
+        eventually("a version that waits", SOON, async || {
+            let instance = instance().await;
+            (instance["awaiting"]["plugin"]["digest"] == digest).then_some(instance)
+        })
+        .await
+    };
+    assert_eq!(waiting(&first_digest).await["state"], "awaiting-grant");
+    let wrong = daemon.command_line(&["plugin", "grant", "outside/all", "--digest", &second_digest]);
+    assert!(!wrong.status.success() && said(&wrong).contains(&first_digest), "{}", said(&wrong));
+    let granted = daemon.command_line(&["plugin", "grant", "outside/all"]);
+    assert!(
+        granted.status.success() && said(&granted).contains("asks for kv: must be able to keep"),
+        "{}",
+        said(&granted)
+    );
+    let state = instance().await;
+    assert_eq!((&state["state"], &state["plugin"]["digest"]), (&json!("active"), &json!(first_digest)), "{state:#}");
+
+    install(&daemon.setup.plugins_dir(), "outside.wasm", &second);
+    let state = waiting(&second_digest).await;
+    assert_eq!((&state["state"], &state["plugin"]["digest"]), (&json!("active"), &json!(first_digest)), "{state:#}");
+    // Over a restart, too.
+    let daemon = daemon.kill().start().await;
+    let state = daemon.get("/api/v1/instances/outside/all").await;
+    assert_eq!((&state["state"], &state["plugin"]["digest"]), (&json!("active"), &json!(first_digest)), "{state:#}");
+    let granted = daemon.command_line(&["plugin", "grant", "outside/all", "--digest", &second_digest]);
+    assert!(granted.status.success(), "{}", said(&granted));
+    let state = daemon.get("/api/v1/instances/outside/all").await;
+    assert_eq!((&state["awaiting"], &state["plugin"]["digest"]), (&Value::Null, &json!(second_digest)), "{state:#}");
+
+    let revoked = daemon.command_line(&["plugin", "revoke", "outside/all"]);
+    assert!(revoked.status.success(), "{}", said(&revoked));
+    assert_eq!(daemon.get("/api/v1/instances/outside/all").await["state"], "awaiting-grant");
+}
