@@ -17,7 +17,11 @@ use std::sync::Arc;
 use utoipa_axum::routes;
 
 pub(crate) fn routes() -> Routes {
-    Routes::new().routes(routes!(list_alerts)).routes(routes!(get_alert)).routes(routes!(acknowledge_alert))
+    Routes::new()
+        .routes(routes!(list_alerts))
+        .routes(routes!(get_alert))
+        .routes(routes!(acknowledge_alert))
+        .routes(routes!(resolve_alert))
 }
 
 /// Alerts, by fingerprint.
@@ -57,5 +61,15 @@ async fn acknowledge_alert(
     seen: IfMatch,
 ) -> Result<Response, Problem> {
     api.options.engines.monitoring.acknowledge(&id, seen.asked()).await?;
+    precondition::changed::<Alert>(&api, Alert::COLLECTION, &id)
+}
+
+/// Ends a firing alert by hand, as one whose series has no samples and never will again. What is still abnormal at the next evaluation
+/// fires anew.
+#[utoipa::path(post, path = "/alerts/{fingerprint}/resolve", tag = "alerts",
+    params(IfMatch, ("fingerprint" = String, Path, description = "Identity of rule and series.")),
+    responses((status = 200, description = "The alert as it is now.", body = ref(of::<Alert>()))))]
+async fn resolve_alert(State(api): State<Arc<Api>>, At(id): At<String>, seen: IfMatch) -> Result<Response, Problem> {
+    api.options.engines.monitoring.resolve(&id, seen.asked()).await?;
     precondition::changed::<Alert>(&api, Alert::COLLECTION, &id)
 }

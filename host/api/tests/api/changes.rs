@@ -141,6 +141,7 @@ async fn a_command_for_what_was_seen_is_refused_once_the_document_has_changed() 
     deck.put("runs", "run_going", &like("runs", "run_going", &json!({"state": "running", "finished_at": null}))).await;
     for (document, command) in [
         ("alerts/one", "acknowledge"),
+        ("alerts/one", "resolve"),
         ("incidents/one", "acknowledge"),
         ("incidents/one", "resolve"),
         ("deployments/dep_paused", "promote"),

@@ -160,6 +160,7 @@ async fn every_operation_is_asked_and_answers_with_every_success_that_the_docume
         ("metrics", json!([{"name": "up", "value": 2.0}]), 202),
         ("events", json!({"type": "custom.a", "subject": "a"}), 201),
         ("alerts/one/acknowledge", json!({}), 200),
+        ("alerts/one/resolve", json!({}), 200),
         ("incidents/one/acknowledge", json!({}), 200),
         ("incidents/one/resolve", json!({"note": "rebooted"}), 200),
         ("scans", json!({"name": "default"}), 201),

@@ -42,7 +42,12 @@ async fn what_is_not_there_is_not_found() {
     let long = "x".repeat(513);
     is(&deck.get(&format!("/api/v1/incidents/{long}")).await, 404, "not-found");
     is(&deck.get("/api/v1/incidents/a%00b").await, 404, "not-found");
-    for path in ["/api/v1/incidents/inc_1/acknowledge", "/api/v1/alerts/x/acknowledge", "/api/v1/deployments/x/abort"] {
+    for path in [
+        "/api/v1/incidents/inc_1/acknowledge",
+        "/api/v1/alerts/x/acknowledge",
+        "/api/v1/alerts/x/resolve",
+        "/api/v1/deployments/x/abort",
+    ] {
         is(&deck.post(path, &json!({})).await, 404, "not-found");
     }
     is(&deck.post("/api/v1/runs", &json!({"runbook": "x"})).await, 404, "not-found");
