@@ -344,6 +344,8 @@ pub(crate) enum Alert {
     Show { fingerprint: String },
     /// Say that someone looks at it
     Ack { fingerprint: String },
+    /// End it by hand; what is still abnormal fires anew
+    Resolve { fingerprint: String },
 }
 
 #[derive(Debug, Subcommand)]

@@ -31,6 +31,11 @@ pub(super) async fn alert(session: &Session, command: &Alert) -> Result<ExitCode
                 session.client.post(&format!("/api/v1/alerts/{}/acknowledge", escape(fingerprint)), &json!({})).await?;
             session.output.say("acknowledged", &answer);
         }
+        Alert::Resolve { fingerprint } => {
+            let answer =
+                session.client.post(&format!("/api/v1/alerts/{}/resolve", escape(fingerprint)), &json!({})).await?;
+            session.output.say("resolved", &answer);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
