@@ -14,11 +14,11 @@ use crate::place::Place;
 use crate::{Context, Error, Tasks, to_value};
 use quarterdeck_bus::Consumer;
 use quarterdeck_model::domain::notification::{DeliveryState, Notification, RouteSpec};
-use quarterdeck_model::effect::{Action, Backoff, Effect, EffectResult};
+use quarterdeck_model::effect::{Action, Backoff, Effect, EffectResult, OUTBOX, Pending};
 use quarterdeck_model::event::{Event, EventFilter, StoredEvent};
 use quarterdeck_model::id::EffectId;
 use quarterdeck_model::plugin::InstanceName;
-use quarterdeck_model::store::{Page, StoreError};
+use quarterdeck_model::store::{Page, Store, StoreError};
 use quarterdeck_model::transition::{Expected, Transition};
 use quarterdeck_model::{Span, Timestamp};
 use serde::Deserialize;
@@ -50,7 +50,8 @@ impl Handle {
     /// # Errors
     /// The store's.
     pub fn list(&self, limit: usize) -> Result<Vec<Notification>, Error> {
-        Ok(self.context.read_all(Notification::COLLECTION, &Page::newest(limit))?)
+        let listed: Vec<Notification> = self.context.read_all(Notification::COLLECTION, &Page::newest(limit))?;
+        Ok(listed.into_iter().map(|told| under_way(&*self.context.store, told)).collect::<Result<_, _>>()?)
     }
 
     /// Tells one recipient something, beside all routes: to try it out.
@@ -64,6 +65,20 @@ impl Handle {
         self.context.commit(transition).await?;
         Ok(notification)
     }
+}
+
+/// A message that is on its way is known by its effect: how often it was tried, and why it has not arrived yet.
+///
+/// # Errors
+/// The store's.
+pub fn under_way(store: &dyn Store, mut notification: Notification) -> Result<Notification, StoreError> {
+    if notification.state == DeliveryState::Pending
+        && let Some(document) = store.get(OUTBOX, notification.id.as_str())?
+    {
+        let pending: Pending = document.decode()?;
+        (notification.attempts, notification.error) = (pending.attempts, pending.last_error);
+    }
+    Ok(notification)
 }
 
 pub(crate) async fn start(context: &Context, tasks: &mut Tasks) -> Result<Handle, Error> {

@@ -3,12 +3,14 @@
 use super::Routes;
 use crate::Api;
 use crate::extract::Params;
-use crate::paging::{List, Order, Slice, Slicing, stored};
+use crate::paging::{List, Order, Slice, Slicing, blocking, read};
 use crate::problem::Problem;
 use crate::schema::of;
 use axum::Json;
 use axum::extract::State;
+use quarterdeck_engines::notifications::under_way;
 use quarterdeck_model::domain::notification::{DeliveryState, Notification};
+use quarterdeck_model::store::Document;
 use std::sync::Arc;
 use utoipa_axum::routes;
 
@@ -25,9 +27,18 @@ pub(crate) fn routes() -> Routes {
 async fn list_notifications(State(api): State<Arc<Api>>, params: Params) -> Result<Json<List<Notification>>, Problem> {
     let state = params.word::<DeliveryState>("state")?;
     let subject = params.text("subject")?.map(str::to_owned);
-    stored(&api, Notification::COLLECTION, Order::Newest, Slice::of(&params)?, move |notification: &Notification| {
-        state.is_none_or(|state| notification.state == state)
-            && subject.as_ref().is_none_or(|subject| notification.subject == *subject)
+    let slice = Slice::of(&params)?;
+    let store = Arc::clone(&api.options.store);
+    blocking(move || {
+        let keep = |notification: &Notification| {
+            state.is_none_or(|state| notification.state == state)
+                && subject.as_ref().is_none_or(|subject| notification.subject == *subject)
+        };
+        let show = |document: &Document| Ok(Some(document.decode()?));
+        let Json(List { items, next_cursor }) =
+            read(&*store, Notification::COLLECTION, Order::Newest, slice, show, keep)?;
+        let items = items.into_iter().map(|told| under_way(&*store, told)).collect::<Result<_, _>>()?;
+        Ok(Json(List { items, next_cursor }))
     })
     .await
 }

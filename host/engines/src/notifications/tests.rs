@@ -3,7 +3,7 @@ use crate::outbox;
 use crate::testing::{Bench, Fake, START, until};
 use quarterdeck_model::domain::Catalog;
 use quarterdeck_model::event::Offset;
-use quarterdeck_model::plugin::{CallError, Kind, Outcome};
+use quarterdeck_model::plugin::{CallError, InstanceState, Kind, Outcome};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -60,6 +60,37 @@ async fn a_recipient_that_refuses_ends_in_a_failed_notification() {
     let failed = bench.event(Notification::FAILED, None, Offset(0)).await;
     assert_eq!(failed.event.data["error"], "410 gone");
     assert_eq!(handle.list(1).unwrap()[0].state, DeliveryState::Failed);
+}
+
+#[tokio::test]
+async fn a_message_that_is_tried_again_shows_how_often_it_was_and_why_it_has_not_arrived() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = fake();
+    let routes = json!({"all": {"events": ["custom"], "notify": ["webhook/a"]}});
+    fake.set_state("webhook/a", InstanceState::AwaitingGrant);
+    let (bench, _tasks, handle) = bench(folder.path(), &fake, routes).await;
+    publish(&bench, "custom.thing", json!({})).await;
+    let shown = |handle: &Handle| handle.list(1).unwrap().pop().map(|told| (told.state, told.attempts, told.error));
+    let waiting = |attempts, error: &str| Some((DeliveryState::Pending, attempts, Some(error.to_owned())));
+    // Nobody was called: no attempt, but a reason.
+    until("the reason", || shown(&handle) == waiting(0, "instance `webhook/a` is awaiting a grant")).await;
+    let mut failures = 0;
+    fake.with(|fake| {
+        fake.act = Some(Box::new(move |_| {
+            failures += 1;
+            let message = format!("failure {failures}: the file of secret `key` is not there");
+            if failures > 2 { Ok(Outcome::Done(json!({}))) } else { Err(CallError::Retry { message, after: None }) }
+        }));
+    });
+    fake.set_state("webhook/a", InstanceState::Active);
+    for attempts in 1..=2 {
+        bench.advance(Span::from_secs(60));
+        let words = format!("failure {attempts}: the file of secret `key` is not there");
+        until("the failure", || shown(&handle) == waiting(attempts, &words)).await;
+    }
+    bench.advance(Span::from_secs(60));
+    bench.event(Notification::DELIVERED, None, Offset(0)).await;
+    assert_eq!(shown(&handle), Some((DeliveryState::Delivered, 3, None)));
 }
 
 #[tokio::test]

@@ -65,47 +65,98 @@ async fn attempt(context: &Context, entry: &Entry) -> Result<Verdict, StoreError
         Next::Poll(token) => {
             let answer = poll(context, &pending.effect, &token).await;
             let answer = Answer::of(answer, &pending.effect);
+            let failure = answer.failure();
             let after = lease::polled(&pending, answer.outcome, context.now());
+            let failure = failure.filter(|_| matches!(after, After::Later(_)));
             let settled = Settled { pending: &pending, revision: document.revision, plugin: answer.plugin };
-            settled.commit(context, after, answer.belongings, 0).await
+            let verdict = settled.commit(context, after, answer.belongings, 0).await?;
+            note(context, &pending, document.revision, failure).await?;
+            Ok(verdict)
         }
         Next::Call(attempt) => {
-            if let Some(due) = away(context, entry, &attempt) {
-                return Ok(due);
+            if let Some(why) = away(context, &attempt.effect) {
+                note(context, &pending, document.revision, Some(why)).await?;
+                return Ok(look_again(context, entry, &pending.effect));
             }
-            call(context, entry, &attempt, document.revision).await
+            let (verdict, failure) = call(context, entry, &attempt, document.revision).await?;
+            note(context, &pending, document.revision, failure).await?;
+            Ok(verdict)
         }
         Next::WriteThenCall(attempt) => {
-            if let Some(due) = away(context, entry, &attempt) {
-                return Ok(due);
+            if let Some(why) = away(context, &attempt.effect) {
+                note(context, &pending, document.revision, Some(why)).await?;
+                return Ok(look_again(context, entry, &pending.effect));
             }
             let id = entry.id.as_str();
             let expected = Expected::Revision(document.revision);
             let written = context.commit(Transition::new().put(OUTBOX, id, expected, to_value(&attempt)?)).await?;
             let revision = written.revisions.first().copied().unwrap_or(document.revision + 1);
-            call(context, entry, &attempt, revision).await
+            Ok(call(context, entry, &attempt, revision).await?.0)
         }
     }
 }
 
-/// Looks again whether the instance may act: grants and settings may have changed since the effect was decided.
-fn away(context: &Context, entry: &Entry, attempt: &Pending) -> Option<Verdict> {
-    let may_act = context.registry.instance(&attempt.effect.instance).is_some_and(|instance| {
-        instance.spec.enabled && matches!(instance.state, InstanceState::Active | InstanceState::Quarantined)
-    });
-    let due = || context.now().plus(lease::absence(entry.absences)).min(attempt.effect.expires);
-    (!may_act).then(|| Verdict::Again { absences: entry.absences + 1, due: due() })
+/// Looks again whether the instance may act: grants and settings may have changed since the effect was decided. If not: why.
+fn away(context: &Context, effect: &Effect) -> Option<String> {
+    let name = &effect.instance;
+    let Some(instance) = context.registry.instance(name) else { return Some(format!("there is no instance `{name}`")) };
+    let state = match instance.state {
+        _ if !instance.spec.enabled => "disabled",
+        InstanceState::Active | InstanceState::Quarantined => return None,
+        InstanceState::MissingPlugin => "missing its plugin",
+        InstanceState::AwaitingGrant => "awaiting a grant",
+        InstanceState::Misconfigured => "misconfigured",
+        InstanceState::Disabled => "disabled",
+    };
+    let reason = instance.reason.map_or(String::new(), |reason| format!(": {}", lease::short(&reason)));
+    Some(format!("instance `{name}` is {state}{reason}"))
 }
 
-async fn call(context: &Context, entry: &Entry, attempt: &Pending, revision: u64) -> Result<Verdict, StoreError> {
+fn look_again(context: &Context, entry: &Entry, effect: &Effect) -> Verdict {
+    let due = context.now().plus(lease::absence(entry.absences)).min(effect.expires);
+    Verdict::Again { absences: entry.absences + 1, due }
+}
+
+/// Writes down what an effect waits for, where that is no attempt of its own: an operator sees it nowhere else. Written once
+/// and not at each look.
+async fn note(context: &Context, pending: &Pending, revision: u64, failure: Option<String>) -> Result<(), StoreError> {
+    let Some(failure) = failure.filter(|failure| pending.last_error.as_ref() != Some(failure)) else { return Ok(()) };
+    warn_first(pending, pending.attempts, &failure);
+    let id = pending.effect.id.as_str();
+    let noted = Pending { last_error: Some(failure), ..pending.clone() };
+    match context.commit(Transition::new().put(OUTBOX, id, Expected::Revision(revision), to_value(&noted)?)).await {
+        Err(error @ (StoreError::Io(_) | StoreError::Closed)) => Err(error),
+        // Withdrawn meanwhile, or no room: it goes on all the same.
+        _ => Ok(()),
+    }
+}
+
+/// The first failure of an effect is told at once, and not when it is given up on an hour later.
+fn warn_first(before: &Pending, attempts: u32, error: &str) {
+    if before.last_error.is_none() {
+        let effect = &before.effect;
+        warn!(effect = %effect.id, instance = %effect.instance, purpose = effect.purpose, attempts, error,
+            "an effect could not be carried out; it is tried again");
+    }
+}
+
+/// What becomes of it, and what it waits for where that was no attempt.
+async fn call(
+    context: &Context,
+    entry: &Entry,
+    attempt: &Pending,
+    revision: u64,
+) -> Result<(Verdict, Option<String>), StoreError> {
     let answer = Answer::of(act(context, &attempt.effect).await, &attempt.effect);
     let absences = match &answer.outcome {
         Err(CallError::Unavailable { .. }) => entry.absences + 1,
         _ => 0,
     };
+    let failure = answer.failure();
     let after = lease::called(attempt, answer.outcome, entry.absences, context.now());
+    let failure = failure.filter(|_| matches!(after, After::Later(_)));
     let settled = Settled { pending: attempt, revision, plugin: answer.plugin };
-    settled.commit(context, after, answer.belongings, absences).await
+    Ok((settled.commit(context, after, answer.belongings, absences).await?, failure))
 }
 
 async fn act(context: &Context, effect: &Effect) -> ActResult<Outcome> {
@@ -158,6 +209,11 @@ impl Answer {
             Err(failed) => Answer { outcome: Err(failed.error), plugin: failed.plugin, belongings: Transition::new() },
         }
     }
+
+    /// Why it gave nothing, in words. That the host stops is not worth any.
+    fn failure(&self) -> Option<String> {
+        self.outcome.as_ref().err().filter(|error| **error != CallError::Cancelled).map(lease::words)
+    }
 }
 
 /// The run that the effect is a step of.
@@ -202,6 +258,9 @@ impl Settled<'_> {
         absences: u32,
     ) -> Result<Verdict, StoreError> {
         let (due, goes_on) = (pending.due, pending.token.is_some());
+        if let Some(error) = &pending.last_error {
+            warn_first(self.pending, pending.attempts, error);
+        }
         let mut written = self.write(context, &pending, belongings).await;
         if !goes_on && matches!(written, Err(StoreError::Invalid(_))) {
             // The effect leaves no room for the reason. The attempt has to be counted all the same.

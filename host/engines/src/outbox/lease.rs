@@ -144,7 +144,8 @@ pub fn unkept(attempt: &Pending, reason: &str) -> Ending {
     }
 }
 
-fn words(error: &CallError) -> String {
+/// A failure as it is kept.
+pub fn words(error: &CallError) -> String {
     short(&error.to_string())
 }
 

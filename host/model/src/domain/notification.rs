@@ -48,7 +48,9 @@ pub struct Notification {
     pub state: DeliveryState,
     pub created_at: Timestamp,
     pub finished_at: Option<Timestamp>,
+    /// Deliveries that were tried, also while it is pending.
     pub attempts: u32,
+    /// Why it failed; while it is pending, why it has not arrived yet.
     pub error: Option<String>,
 }
 
