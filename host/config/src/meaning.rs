@@ -4,6 +4,7 @@
 use crate::place::push;
 use crate::problem::{Problem, nearest};
 use crate::tree::{Kind, Node};
+use quarterdeck_model::domain::runbook::is_required;
 use quarterdeck_model::plugin::InstanceName;
 use quarterdeck_model::{Span, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -103,6 +104,7 @@ impl<'a> Check<'a> {
 
     fn runbooks(&mut self) {
         for (pointer, _, runbook) in self.objects("runbooks") {
+            self.inputs(&pointer, runbook);
             self.triggers(&pointer, runbook);
             let Some(steps) = runbook.get("steps") else { continue };
             let base = push(&pointer, "steps");
@@ -138,6 +140,20 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// A table with `required` is no default.
+    fn inputs(&mut self, pointer: &str, runbook: &Node) {
+        for (name, input) in runbook.get("inputs").into_iter().flat_map(Node::entries) {
+            if input.get("required").is_some() && !is_required(&input.to_value()) {
+                let problem = Problem::at(
+                    &input.place,
+                    &push(&format!("{pointer}/inputs"), name),
+                    "expected a default, or `{ required = true }`",
+                );
+                self.problems.push(problem.hint("one with a default need not be given"));
+            }
+        }
+    }
+
     /// What a trigger hands over, the runbook has to take.
     fn triggers(&mut self, pointer: &str, runbook: &Node) {
         let known: Vec<&str> =
@@ -151,7 +167,9 @@ impl<'a> Check<'a> {
                 let problem = Problem::at(&input.key, &at, format!("the runbook has no input `{name}`"));
                 self.problems.push(match nearest(name, known.iter().copied()) {
                     Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
-                    None => problem.hint(format!("declare it: `inputs = {{ {name} = \"a default\" }}`")),
+                    None => problem.hint(format!(
+                        "declare it: `inputs = {{ {name} = \"a default\" }}`, or `{{ required = true }}`"
+                    )),
                 });
             }
         }

@@ -90,16 +90,16 @@ fn default_data_dir() -> PathBuf {
 }
 
 impl Settings {
-    /// What the engines work on.
+    /// What the engines work on: without what is switched off.
     pub fn catalog(&self) -> Catalog {
         Catalog {
-            rules: self.rules.clone(),
+            rules: only(&self.rules, |rule| rule.enabled),
             correlation: self.correlation.clone(),
-            routes: self.routes.clone(),
-            scans: self.scans.clone(),
-            runbooks: self.runbooks.clone(),
+            routes: only(&self.routes, |route| route.enabled),
+            scans: only(&self.scans, |scan| scan.enabled),
+            runbooks: only(&self.runbooks, |runbook| runbook.enabled),
             services: self.services.clone(),
-            slos: self.slos.clone(),
+            slos: only(&self.slos, |slo| slo.enabled),
             keep_ended: self.storage.keep_ended,
         }
     }
@@ -110,6 +110,10 @@ impl Settings {
         let beside = config_dir.map(|dir| dir.join("plugins")).filter(|dir| dir.is_dir());
         self.plugins_dir.clone().or(beside).unwrap_or_else(|| self.data_dir.join("plugins"))
     }
+}
+
+fn only<T: Clone>(objects: &BTreeMap<String, T>, wanted: impl Fn(&T) -> bool) -> BTreeMap<String, T> {
+    objects.iter().filter(|(_, object)| wanted(object)).map(|(name, object)| (name.clone(), object.clone())).collect()
 }
 
 /// How much is kept. What is over goes, the oldest first.

@@ -43,7 +43,7 @@ fn without_a_folder_the_built_in_configuration_holds() {
     assert_eq!(settings.instances[&InstanceName::from("http-probe/self")].every, Some(Span::from_secs(5)));
     assert_eq!(settings.runbooks["system-health-check"].steps.len(), 5);
     assert_eq!(settings.scans["default"].rules.len(), 2);
-    assert_eq!((settings.slos.len(), settings.rules.len()), (2, 8));
+    assert_eq!((settings.slos.len(), settings.rules.len()), (2, 9));
     assert!(
         settings.instances.values().all(|instance| instance.grants.exec.is_empty()),
         "nothing built in may run programs"
@@ -305,4 +305,49 @@ fn a_main_file_that_was_named_must_exist() {
     let source = Source { file: Some("/nowhere/quarterdeck.toml".into()), ..Source::default() };
     let message = load(source).unwrap_err().to_string();
     assert!(message.starts_with("/nowhere/quarterdeck.toml:1:1: failed to read it: "), "{message}");
+}
+
+#[test]
+fn what_is_switched_off_is_shown_and_not_worked_with() {
+    let dir = folder(&[(
+        "quarterdeck.toml",
+        "[rules.cpu-high]\nenabled = false\n[scans.default]\nenabled = false\n[slos.self-availability]\nenabled = false\n\
+         [runbooks.system-health-check]\nenabled = false\n\
+         [routes.team]\nevents = ['incident']\nnotify = ['log/default']\nenabled = false\n",
+    )]);
+    let loaded = good(from(&dir));
+    let catalog = loaded.settings.catalog();
+    assert!(!catalog.rules.contains_key("cpu-high") && catalog.rules.len() == 8, "{:?}", catalog.rules.keys());
+    assert!(catalog.scans.is_empty() && catalog.runbooks.is_empty() && catalog.routes.is_empty());
+    assert_eq!(catalog.slos.keys().collect::<Vec<_>>(), ["self-latency-p95"]);
+    for object in
+        ["rules/cpu-high", "scans/default", "slos/self-availability", "runbooks/system-health-check", "routes/team"]
+    {
+        assert_eq!(loaded.value.pointer(&format!("/{object}/enabled")), Some(&json!(false)), "{object}");
+    }
+    assert_eq!(loaded.value.pointer("/rules/memory-high/enabled"), None, "versions of before stay the same");
+}
+
+#[test]
+fn an_input_that_must_be_given_is_written_alike_in_toml_and_yaml() {
+    let step = "[[steps]]\nname = 'Log'\naction = 'metric-check/default'\n";
+    let toml = format!("title = 'Look'\ninputs.dir = {{ required = true }}\ninputs.count = 3\n{step}");
+    let yaml = |input: &str| {
+        format!(
+            "title: Look\ninputs:\n  dir: {input}\n  count: 3\nsteps:\n  - name: Log\n    action: metric-check/default\n"
+        )
+    };
+    let dir = folder(&[
+        ("runbooks/one.toml", &toml),
+        ("runbooks/two.yaml", &yaml("{ required: true }")),
+        ("runbooks/three.yaml", &yaml("null")),
+    ]);
+    let runbooks = good(from(&dir)).settings.runbooks;
+    for name in ["one", "two", "three"] {
+        assert_eq!(
+            (&runbooks[name].inputs["dir"], &runbooks[name].inputs["count"]),
+            (&Value::Null, &json!(3)),
+            "{name}"
+        );
+    }
 }

@@ -37,3 +37,14 @@ pub struct Catalog {
     /// How long what has ended is kept; zero: for ever.
     pub keep_ended: Span,
 }
+
+/// What is declared is in use, unless it says otherwise.
+pub(crate) const fn yes() -> bool {
+    true
+}
+
+/// Said only where something is switched off: versions of the configuration that were kept before this could be said stay the same.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference over")]
+pub(crate) const fn is_yes(value: &bool) -> bool {
+    *value
+}

@@ -4,7 +4,7 @@
 //! Not here: I/O of any kind, wasmtime, sled, HTTP. Nothing in this crate reads a clock.
 //!
 //! Layout
-//! - `id`, `time`, `severity`, `label`: values
+//! - `id`, `time`, `severity`, `label`: values; `nearest`: what a slip was meant to be
 //! - `event`: the envelope; `transition`: the one record of a change; `effect`: what the outbox carries out
 //! - `store`, `series`, `clock`, `fetch`, `process`, `secret`: ports of the kernel
 //! - `plugin`: plugins, instances, grants, limits, why a call failed
@@ -26,6 +26,7 @@ pub mod fetch;
 pub mod id;
 pub mod kind;
 pub mod label;
+mod nearest;
 pub mod plugin;
 pub mod process;
 pub mod secret;
@@ -36,5 +37,6 @@ pub mod time;
 pub mod transition;
 
 pub use label::Labels;
+pub use nearest::nearest;
 pub use severity::Severity;
 pub use time::{Span, Timestamp};

@@ -42,9 +42,14 @@ pub(super) fn read(path: &Arc<Path>, text: &str, problems: &mut Vec<Problem>) ->
         let span = error.span().unwrap_or(0..0);
         let place = lines.place(span.start);
         if error.message() != "duplicate key" {
-            let problem = Problem::at(&place, "", format!("not TOML: {}", error.message()));
             let bare_text = error.message().starts_with("invalid float") || error.message().contains("quoted");
-            problems.push(if bare_text { problem.hint("text stands in quotes") } else { problem });
+            problems.push(if bare_text && is_null(text, span.start) {
+                let problem = Problem::at(&place, "", "not TOML: there is no `null`");
+                problem.hint("leave the key out; a runbook's input that must be given is `{ required = true }`")
+            } else {
+                let problem = Problem::at(&place, "", format!("not TOML: {}", error.message()));
+                if bare_text { problem.hint("text stands in quotes") } else { problem }
+            });
             // What was made of the rest of the file may be nonsense.
             values.clear();
         } else if span.start >= twice_until {
@@ -63,6 +68,11 @@ pub(super) fn read(path: &Arc<Path>, text: &str, problems: &mut Vec<Problem>) ->
     }
     problems.append(&mut values);
     root
+}
+
+fn is_null(text: &str, offset: usize) -> bool {
+    let rest = text.get(offset..).and_then(|rest| rest.strip_prefix("null"));
+    rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_'))
 }
 
 /// A value of TOML on its own, as a variable or a flag holds it.

@@ -8,16 +8,13 @@ use quarterdeck_model::plugin::InstanceName;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is told about telling would be told about for ever.
-const SILENT: [&str; 4] = ["notification.", "effect.", "audit.", "dead-letter."];
-
 /// Events that are never told to anyone, whatever a route says. That a message was given up on is told, to others than its recipient;
 /// that this did not arrive either is not.
 pub fn is_silent(event: &Event) -> bool {
     if event.event_type == Notification::FAILED {
         return event.data.get("event_type").and_then(Value::as_str) == Some(Notification::FAILED);
     }
-    SILENT.iter().any(|prefix| event.event_type.starts_with(prefix))
+    !RouteSpec::may_tell(&event.event_type)
 }
 
 /// Who can't be told of it: whoever did not take the message.

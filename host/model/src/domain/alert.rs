@@ -43,6 +43,9 @@ pub struct RuleSpec {
     /// Slug of the runbook that helps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runbook: Option<String>,
+    /// Switched off, it is shown, and does nothing: as if it were not there.
+    #[serde(default = "crate::domain::yes", skip_serializing_if = "crate::domain::is_yes")]
+    pub enabled: bool,
 }
 
 const fn five_minutes() -> Span {

@@ -22,6 +22,19 @@ pub struct RouteSpec {
     /// Only what has all of these labels.
     #[serde(default)]
     pub labels: Labels,
+    /// Switched off, it is shown, and does nothing: as if it were not there.
+    #[serde(default = "crate::domain::yes", skip_serializing_if = "crate::domain::is_yes")]
+    pub enabled: bool,
+}
+
+impl RouteSpec {
+    /// What is told about telling would be told about for ever.
+    const SILENT: [&'static str; 4] = ["notification.", "effect.", "audit.", "dead-letter."];
+
+    /// Whether events of this type are told at all, whatever a route says.
+    pub fn may_tell(event_type: &str) -> bool {
+        event_type == Notification::FAILED || !Self::SILENT.iter().any(|prefix| event_type.starts_with(prefix))
+    }
 }
 
 const fn info() -> Severity {

@@ -4,7 +4,7 @@ use crate::id::{EffectId, RunId};
 use crate::plugin::{InstanceName, PluginRef};
 use crate::time::{Span, Timestamp};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,8 +16,8 @@ pub struct RunbookSpec {
     pub title: String,
     #[serde(default)]
     pub description: String,
-    /// Values that a run may be started with, and their defaults. `null`: must be given.
-    #[serde(default)]
+    /// Values that a run may be started with, and their defaults. `{ required = true }` (or `null`): must be given.
+    #[serde(default, deserialize_with = "inputs")]
     pub inputs: BTreeMap<String, Value>,
     pub steps: Vec<StepSpec>,
     /// The whole run ends here.
@@ -26,6 +26,9 @@ pub struct RunbookSpec {
     /// Started by itself for each event that one of these wants; once, however many of them do.
     #[serde(default)]
     pub on: Vec<Trigger>,
+    /// Switched off, it is shown, and does nothing: as if it were not there.
+    #[serde(default = "crate::domain::yes", skip_serializing_if = "crate::domain::is_yes")]
+    pub enabled: bool,
 }
 
 /// What starts a runbook by itself: `"alert.firing"`, or a table with conditions and inputs.
@@ -100,6 +103,18 @@ pub struct StepSpec {
     /// crash, instead of ending as `unknown`.
     #[serde(default)]
     pub idempotent: bool,
+}
+
+/// What must be given is `null` from here on; TOML has no word for that.
+fn inputs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Value>, D::Error> {
+    let mut inputs = BTreeMap::<String, Value>::deserialize(deserializer)?;
+    inputs.values_mut().filter(|value| is_required(value)).for_each(|value| *value = Value::Null);
+    Ok(inputs)
+}
+
+/// `{ required = true }`, and nothing beside it.
+pub fn is_required(input: &Value) -> bool {
+    input.as_object().is_some_and(|input| input.len() == 1 && input.get("required") == Some(&Value::Bool(true)))
 }
 
 const fn one_hour() -> Span {

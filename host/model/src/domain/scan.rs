@@ -22,6 +22,9 @@ pub struct ScanSpec {
     /// How often; absent: only when asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<Span>,
+    /// Switched off, it is shown, and does nothing: as if it were not there.
+    #[serde(default = "crate::domain::yes", skip_serializing_if = "crate::domain::is_yes")]
+    pub enabled: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

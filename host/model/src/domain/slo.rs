@@ -26,6 +26,9 @@ pub struct SloSpec {
     /// Times that do not count.
     #[serde(default)]
     pub exclusions: Vec<Exclusion>,
+    /// Switched off, it is shown, and does nothing: as if it were not there.
+    #[serde(default = "crate::domain::yes", skip_serializing_if = "crate::domain::is_yes")]
+    pub enabled: bool,
 }
 
 const fn thirty_days() -> Span {
