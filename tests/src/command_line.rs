@@ -244,6 +244,7 @@ async fn the_commands_of_the_readme_work_as_they_stand_there() {
             "target/release/quarterdeck events tail" => {
                 ("timeout 5 target/release/quarterdeck events tail --after 0", None)
             }
+            "quarterdeck init" => ("env -u QUARTERDECK_CONFIG_DIR -u XDG_CONFIG_HOME quarterdeck init", None),
             "quarterdeck deploy <name> <revision>" => {
                 ("quarterdeck deploy shop r2", Some("there is no service `shop`"))
             }
@@ -310,6 +311,43 @@ fn init_writes_a_configuration_that_is_valid_and_is_not_written_over() {
     assert!(check.status.success(), "{}", text(&check.stderr));
     let again = setup.run(&["init", folder]);
     assert!(!again.status.success() && text(&again.stderr).contains("is there already"));
+}
+
+#[test]
+fn init_without_a_folder_writes_where_the_daemon_looks_and_the_overlays_that_the_file_speaks_of() {
+    let setup = Setup::new();
+    let output = setup.run(&["init"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("start with: quarterdeck run\n"), "{}", text(&output.stdout));
+    assert!(setup.config_dir().join("quarterdeck.toml").is_file());
+    let check = setup.run(&["config", "check", "--environment", "production"]);
+    assert!(text(&check.stdout).contains("(2 files)"), "{} {}", text(&check.stdout), text(&check.stderr));
+    let home = setup.folder.path().join("home");
+    let mut command = setup.command(&["init"]);
+    let output = command.env_remove("QUARTERDECK_CONFIG_DIR").env("XDG_CONFIG_HOME", &home).output().unwrap();
+    assert!(output.status.success() && home.join("quarterdeck/quarterdeck.toml").is_file(), "{}", text(&output.stderr));
+    let named = setup.folder.path().join("named");
+    let output = setup.run(&["init", "--config-dir", named.to_str().unwrap()]);
+    assert!(named.join("environments/development.toml").is_file(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("run --config-dir"), "{}", text(&output.stdout));
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said_to_be_not_there() {
+    let daemon = Setup::new().start().await;
+    for (arguments, expected) in [
+        (&["instance", "show", "nope"][..], "error: there is no instance `nope`; hint: names are `plugin/name`"),
+        (&["config", "objects", "rule"], "there is no section `rule`; hint: did you mean `rules`?"),
+    ] {
+        let output = daemon.command_line(arguments);
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.starts_with("error: ") && said.contains(expected), "{said}");
+    }
+    let output = daemon.command_line(&["events", "list", "--type", "nonsense"]);
+    assert_eq!(text(&output.stdout), "no events of the type `nonsense`\n");
+    daemon.setup.write("quarterdeck.toml", "[strage]\n");
+    let said = text(&daemon.command_line(&["config", "check"]).stderr);
+    assert!(said.starts_with("error: ") && said.contains("did you mean `storage`?"), "{said}");
 }
 
 #[tokio::test]

@@ -106,3 +106,28 @@ async fn the_data_folder_of_the_file_is_used_by_daemon_and_command_line() {
     let output = status.env_remove("QUARTERDECK_DATA_DIR").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn a_check_warns_of_what_can_not_work_and_passes() {
+    let setup = Setup::new().config(
+        "[instances.\"http-prob/x\"]\nplugin = \"http-prob\"\n\
+         [instances.\"http-probe/bare\"]\nplugin = \"http-probe\"\nconfig = { url = \"http://127.0.0.1:1/\" }\n\
+         [routes.team]\nevents = [\"incident.open\"]\nnotify = [\"log/default\"]\n\
+         [secrets]\nnone = { file = \"nowhere\" }\n",
+    );
+    let output = setup.run(&["config", "check"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    for warning in [
+        "quarterdeck.toml:2:10: instances.\"http-prob/x\".plugin: there is no plugin `http-prob`; hint: did you mean `http-probe`?",
+        "instances.\"http-probe/bare\".grants: `http-probe` asks for `http`",
+        "routes.team.events[0]: there is no event of the type `incident.open`; hint: did you mean `incident.opened`?",
+        "secrets.none.file: ",
+    ] {
+        assert!(said.contains(warning), "{warning}: {said}");
+    }
+    assert_eq!(said.lines().filter(|line| line.starts_with("warning: ")).count(), 4, "{said}");
+    let output = setup.run(&["config", "check", "--json"]);
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((answer["warnings"].as_array().unwrap().len(), &answer["valid"]), (4, &json!(true)), "{answer:#}");
+}

@@ -63,6 +63,9 @@ pub struct Standing {
     /// What is wrong and had to be lived with at the start: objects of the API that were left out, configuration that its
     /// plugin does not take.
     pub problems: Vec<Mistake>,
+    /// What is in force, and can't work as things stand: plugins that are not there, grants that are missing, secrets that can't be
+    /// read, events that there are not.
+    pub warnings: Vec<Mistake>,
 }
 
 /// What the API has said about an object.

@@ -6,7 +6,7 @@ use crate::place::{Place, push};
 use crate::problem::{Problem, Problems, nearest};
 use crate::settings::Settings;
 use crate::tree::{Kind, Node, Places};
-use crate::{meaning, read, schema, shape, variables};
+use crate::{doubts, meaning, read, schema, shape, variables};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -64,8 +64,8 @@ pub struct Loaded {
     pub places: Places,
     /// Every file that was read.
     pub files: Vec<PathBuf>,
-    /// What was passed over, for whoever wonders why it has no effect.
-    pub warnings: Vec<String>,
+    /// What was passed over, and what can never work: for whoever wonders why it has no effect.
+    pub warnings: Vec<Problem>,
     /// All settings, defaults too, as JSON: what is shown, kept and compared.
     pub value: Value,
     /// `sha256:<64 hex>` of the value.
@@ -182,7 +182,11 @@ impl Base {
         let value = serde_json::to_value(&settings).map_err(|error| other(error.to_string()))?;
         let hash = Sha256::digest(value.to_string().as_bytes());
         let digest = hash.iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"));
-        Ok(Loaded { settings, places: Places(root), files: self.files.clone(), warnings, value, digest })
+        let places = Places(root);
+        let mut loaded = Loaded { settings, places, files: self.files.clone(), warnings, value, digest };
+        let doubts = doubts::of(&loaded);
+        loaded.warnings.extend(doubts);
+        Ok(loaded)
     }
 }
 

@@ -14,6 +14,7 @@
 //! - `layers`: which files there are, and what is laid over what
 //! - `variables`: `QUARTERDECK_STORAGE__KEEP_EVENTS=3d` and flags as a layer
 //! - `shape`: the tree against the schema; `meaning`: what a schema can't say (names that must exist)
+//! - `doubts`: what may be written, and can never work
 //! - `resolve`: `{{host.url}}` and its like
 //! - `compare`: what is different between two versions; `export`: the effective configuration as files again; `parts`: its text in
 //!   parts that versions share
@@ -36,6 +37,7 @@
 )]
 
 mod compare;
+mod doubts;
 mod export;
 mod layers;
 mod meaning;
@@ -55,6 +57,7 @@ pub use export::{File, export};
 pub use layers::{Base, Flag, Loaded, Source, Word, load};
 pub use place::{Place, key_path, push};
 pub use problem::{Problem, Problems};
+pub use quarterdeck_model::nearest;
 pub use schema::json_schema;
 pub use settings::{
     ApiSettings, EventSettings, LogFormat, LogSettings, RuntimeSettings, SecretSource, Settings, StorageSettings,
@@ -82,7 +85,22 @@ pub fn parse(path: &Path, text: &str) -> Result<Value, Problems> {
     }
 }
 
-/// The annotated `quarterdeck.toml`, with every setting at its default: what `quarterdeck init` writes.
+/// The annotated `quarterdeck.toml`, with every setting at its default.
 pub fn default_text() -> &'static str {
     include_str!("../../../config/quarterdeck.toml")
+}
+
+/// What `quarterdeck init` writes: the annotated file, and the overlays that it speaks of, in comments. Path and text of each.
+pub fn default_files() -> [(&'static str, String); 3] {
+    [
+        ("quarterdeck.toml", default_text().to_owned()),
+        ("environments/development.toml", commented(include_str!("../../../config/environments/development.toml"))),
+        ("environments/production.toml", commented(include_str!("../../../config/environments/production.toml"))),
+    ]
+}
+
+fn commented(text: &str) -> String {
+    let comment =
+        |line: &str| if line.is_empty() || line.starts_with('#') { format!("{line}\n") } else { format!("#{line}\n") };
+    text.lines().map(comment).collect()
 }

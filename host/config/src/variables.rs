@@ -5,6 +5,7 @@
 //! commas, or written as in TOML. What a container is told about services of a like name is passed over.
 
 use crate::place::{Place, push, steps};
+use crate::problem::Problem;
 use crate::schema;
 use crate::tree::{Kind, Node};
 use serde_json::Value;
@@ -28,17 +29,16 @@ const NOT_SETTINGS: [&str; 11] = [
 
 /// Lays the variable on the tree. Names that are not settings of ours are passed over; unknown settings become unknown keys.
 /// Returns a warning about one that looks like a setting and isn't.
-pub(crate) fn variable(root: &mut Node, strict: &Value, name: &str, value: &str) -> Option<String> {
+pub(crate) fn variable(root: &mut Node, strict: &Value, name: &str, value: &str) -> Option<Problem> {
     let path = name.strip_prefix(PREFIX)?;
     if NOT_SETTINGS.contains(&path) || path.starts_with("TESTS_") {
         return None;
     }
     let is_setting = |known: &&str| same(known, path);
     if is_service_link(path, value) && !schema::known_keys(strict, strict).iter().any(is_setting) {
-        return Some(format!(
-            "{name} is passed over: it looks like a service link of Kubernetes or Docker, not like a setting; \
-             hint: `enableServiceLinks: false` in the pod's specification keeps such variables away"
-        ));
+        let message = "passed over: it looks like a service link of Kubernetes or Docker, not like a setting";
+        let hint = "`enableServiceLinks: false` in the pod's specification keeps such variables away";
+        return Some(Problem::at(&Place::Variable(name.into()), "", message).hint(hint));
     }
     let mut pointer = String::new();
     for segment in path.split("__") {

@@ -130,7 +130,7 @@ fn service_links_of_a_container_are_passed_over_with_a_warning_and_other_unknown
     };
     let loaded = with(&links).unwrap();
     assert_eq!(loaded.warnings.len(), links.len());
-    assert!(loaded.warnings.iter().all(|warning| warning.contains("hint:")), "{:?}", loaded.warnings);
+    assert!(loaded.warnings.iter().all(|warning| warning.to_string().contains("hint:")), "{:?}", loaded.warnings);
     for (name, value) in [
         ("QUARTERDECK_PORT", "7700"),
         ("QUARTERDECK_SERVICE_PORT", "many"),

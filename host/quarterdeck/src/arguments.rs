@@ -16,6 +16,7 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// Folder that holds all of the daemon's data [default: ~/.local/share/quarterdeck]
     #[arg(long, global = true, env = "QUARTERDECK_DATA_DIR", value_name = "FOLDER")]
@@ -47,9 +48,8 @@ pub(crate) enum Command {
     Run(RunDaemon),
     /// Write a commented configuration
     Init {
-        /// Where to
-        #[arg(default_value = "config")]
-        folder: PathBuf,
+        /// Where to [default: the folder that the daemon reads: --config-dir, else ~/.config/quarterdeck]
+        folder: Option<PathBuf>,
     },
     /// How the daemon is
     Status,
@@ -99,7 +99,9 @@ pub(crate) enum Command {
     },
     /// Deploy a revision of a service, and watch it
     Deploy {
+        /// Name of the service: `[services.<name>]`
         service: String,
+        /// What is deployed, as its target knows it: `r2`
         revision: String,
         /// Return at once instead of watching
         #[arg(long)]
@@ -127,7 +129,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(Config),
     /// Print the completion script of a shell
-    Completions { shell: Shell },
+    Completions {
+        /// Name of the shell
+        shell: Shell,
+    },
     /// Compile a component, as a child of the daemon with limits of its own
     #[command(hide = true)]
     CompileComponent,
@@ -144,12 +149,23 @@ pub(crate) struct Limit {
     pub(crate) limit: usize,
 }
 
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "expected a duration such as `90s`, `15m` or `1h 30m`".to_owned())
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    text.parse().map_err(|_| "expected a number such as `4.5`".to_owned())
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Plugin {
     /// All plugins
     List,
     /// One plugin
-    Show { name: String },
+    Show {
+        /// Name of the plugin: `http-probe`
+        name: String,
+    },
     /// Look at the plugins folder again, now
     Reload,
     /// Give an instance's grants to the content that waits for them, after showing what it asks for
@@ -250,7 +266,10 @@ pub(crate) enum Instance {
     /// All instances
     List,
     /// One instance: `http-probe/self`
-    Show { name: String },
+    Show {
+        /// Name of the instance: `plugin/name`
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -264,9 +283,15 @@ pub(crate) enum Job {
     /// All jobs
     List,
     /// One job: `collect/system/local`
-    Show { name: String },
+    Show {
+        /// Name of the job: `collect/system/local`
+        name: String,
+    },
     /// Run one now
-    Run { name: String },
+    Run {
+        /// Name of the job: `collect/system/local`
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -275,6 +300,7 @@ pub(crate) enum Metric {
     List,
     /// The newest samples of one
     Latest {
+        /// Name of the metric: `cpu_usage_percent`
         metric: String,
         /// Only series with this label
         #[arg(long = "label", value_name = "NAME=VALUE")]
@@ -282,17 +308,21 @@ pub(crate) enum Metric {
     },
     /// Samples over time
     Range {
+        /// Name of the metric: `cpu_usage_percent`
         metric: String,
+        /// Only series with this label
         #[arg(long = "label", value_name = "NAME=VALUE")]
         labels: Vec<String>,
-        /// How far back
-        #[arg(long, default_value = "15m", value_parser = humantime::parse_duration)]
+        /// How far back: `90s`, `1h 30m`, `2days`
+        #[arg(long, default_value = "15m", value_parser = duration, value_name = "DURATION")]
         since: std::time::Duration,
     },
     /// Hand in a sample
     Push {
+        /// Name of the metric: `backup_bytes`
         metric: String,
-        #[arg(allow_negative_numbers = true)]
+        /// What was measured: `4.5`
+        #[arg(value_parser = number, allow_negative_numbers = true)]
         value: f64,
         /// Labels of its series
         #[arg(long = "label", value_name = "NAME=VALUE")]
@@ -307,13 +337,16 @@ pub(crate) enum Events {
         /// Types, prefixes that end in `.`, or topics
         #[arg(long = "type", value_name = "TYPE")]
         types: Vec<String>,
+        /// Only what is about this: an id or a name
         #[arg(long)]
         subject: Option<String>,
-        #[arg(long, default_value_t = 50)]
+        /// At most so many
+        #[arg(long, default_value_t = 50, value_name = "NUMBER")]
         limit: usize,
     },
     /// Print events as they happen
     Tail {
+        /// Types, prefixes that end in `.`, or topics
         #[arg(long = "type", value_name = "TYPE")]
         types: Vec<String>,
         /// Begin behind this offset instead of at the end
@@ -322,7 +355,9 @@ pub(crate) enum Events {
     },
     /// Publish an event of a type that starts with `custom.`
     Publish {
+        /// Type of the event: `custom.backup-done`
         event_type: String,
+        /// What it is about: an id or a name
         subject: String,
         /// A JSON object
         #[arg(default_value = "{}")]
@@ -341,11 +376,20 @@ pub(crate) enum Alert {
         limit: Limit,
     },
     /// One alert
-    Show { fingerprint: String },
+    Show {
+        /// Fingerprint of the alert, as `alert list --json` has it
+        fingerprint: String,
+    },
     /// Say that someone looks at it
-    Ack { fingerprint: String },
+    Ack {
+        /// Fingerprint of the alert, as `alert list --json` has it
+        fingerprint: String,
+    },
     /// End it by hand; what is still abnormal fires anew
-    Resolve { fingerprint: String },
+    Resolve {
+        /// Fingerprint of the alert, as `alert list --json` has it
+        fingerprint: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -359,11 +403,18 @@ pub(crate) enum Incident {
         limit: Limit,
     },
     /// One incident with its time line
-    Show { id: String },
+    Show {
+        /// Id of the incident: `inc_...`
+        id: String,
+    },
     /// Say that someone works on it
-    Ack { id: String },
+    Ack {
+        /// Id of the incident: `inc_...`
+        id: String,
+    },
     /// Close it
     Resolve {
+        /// Id of the incident: `inc_...`
         id: String,
         /// For the time line
         #[arg(long, default_value = "")]
@@ -376,9 +427,13 @@ pub(crate) enum Deployment {
     /// Deployments, the newest first
     List(Limit),
     /// One deployment with its moves
-    Show { id: String },
+    Show {
+        /// Id of the deployment: `dep_...`
+        id: String,
+    },
     /// Go on where it waits for a person
     Promote {
+        /// Id of the deployment: `dep_...`
         id: String,
         /// Skip all steps that are left, also where it does not wait
         #[arg(long)]
@@ -386,7 +441,9 @@ pub(crate) enum Deployment {
     },
     /// Stop it and go back to the stable revision
     Abort {
+        /// Id of the deployment: `dep_...`
         id: String,
+        /// Why, for whoever looks at it later
         #[arg(long, default_value = "")]
         reason: String,
     },
@@ -397,9 +454,13 @@ pub(crate) enum Runbook {
     /// All runbooks
     List,
     /// One runbook
-    Show { slug: String },
+    Show {
+        /// Name of the runbook: `system-health-check`
+        slug: String,
+    },
     /// Run one, and watch it
     Run {
+        /// Name of the runbook: `system-health-check`
         slug: String,
         /// A value for the run; JSON, or else a text
         #[arg(long = "input", value_name = "NAME=VALUE")]
@@ -414,9 +475,15 @@ pub(crate) enum Runbook {
     /// Runs, the newest first
     Runs(Limit),
     /// One run
-    ShowRun { id: String },
+    ShowRun {
+        /// Id of the run: `run_...`
+        id: String,
+    },
     /// Stop a run
-    Cancel { id: String },
+    Cancel {
+        /// Id of the run: `run_...`
+        id: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -424,7 +491,10 @@ pub(crate) enum Slo {
     /// All objectives with what was attained
     List,
     /// One objective
-    Show { name: String },
+    Show {
+        /// Name of the objective: `self-availability`
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -432,7 +502,10 @@ pub(crate) enum Scan {
     /// Scans that were made, the newest first
     List(Limit),
     /// One scan
-    Show { id: String },
+    Show {
+        /// Id of the scan: `scn_...`
+        id: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -440,7 +513,10 @@ pub(crate) enum Service {
     /// All services, and the revisions that they run
     List,
     /// One service
-    Show { name: String },
+    Show {
+        /// Name of the service: `[services.<name>]`
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -460,9 +536,13 @@ pub(crate) enum DeadLetter {
     /// Dead letters
     List(Limit),
     /// One dead letter, whole
-    Show { id: String },
+    Show {
+        /// Id of the dead letter, as `dead-letter list` has it
+        id: String,
+    },
     /// Carry out again what was given up on
     Retry {
+        /// Id of the dead letter, as `dead-letter list` has it
         id: String,
         /// Also a step of a run, which has gone on without it
         #[arg(long)]
@@ -490,8 +570,9 @@ pub(crate) enum Config {
     ///
     /// quarterdeck config set instances log/second 'plugin = "log"'
     Set {
-        /// instances, rules, routes, scans, runbooks, services, slos or secrets
+        /// Section of the object: instances, rules, routes, scans, runbooks, services, slos or secrets
         section: String,
+        /// Name of the object: `log/second`
         name: String,
         /// The object in TOML, or in JSON; `-` reads it from standard input
         #[arg(required_unless_present = "file")]
@@ -501,12 +582,23 @@ pub(crate) enum Config {
         file: Option<PathBuf>,
     },
     /// Take an object away, also where files declare it
-    Unset { section: String, name: String },
+    Unset {
+        /// Section of the object: instances, rules, routes, scans, runbooks, services, slos or secrets
+        section: String,
+        /// Name of the object: `log/second`
+        name: String,
+    },
     /// Take back what was set or unset: what the files say holds again
-    Reset { section: String, name: String },
+    Reset {
+        /// Section of the object: instances, rules, routes, scans, runbooks, services, slos or secrets
+        section: String,
+        /// Name of the object: `log/second`
+        name: String,
+    },
     /// Every configuration that was in force, the newest first
     Versions {
-        #[arg(long, default_value_t = 50)]
+        /// At most so many
+        #[arg(long, default_value_t = 50, value_name = "NUMBER")]
         limit: usize,
     },
     /// What is different between two versions
@@ -517,7 +609,10 @@ pub(crate) enum Config {
         to: Option<String>,
     },
     /// Make every object what it was in a version
-    Restore { version: String },
+    Restore {
+        /// Id of the version: `cfg_...`
+        version: String,
+    },
     /// Print the effective configuration as a file, or write it into a folder
     Export {
         /// A folder that is new or empty
@@ -530,6 +625,7 @@ pub(crate) enum Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
 
     #[test]
     fn a_value_may_be_negative() {
@@ -537,6 +633,41 @@ mod tests {
             let parsed = Arguments::try_parse_from(["quarterdeck", "metric", "push", "temp", text]).unwrap();
             let Some(Command::Metric(Metric::Push { value, .. })) = parsed.command else { panic!("{text}") };
             assert_eq!(value, expected);
+        }
+    }
+
+    /// Arguments without a description, below this command.
+    fn undescribed(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+        let path = format!("{path} {}", command.get_name());
+        let bare = command.get_arguments().filter(|argument| argument.get_help().is_none());
+        found.extend(bare.map(|argument| format!("{path} {}", argument.get_id())));
+        for below in command.get_subcommands() {
+            undescribed(below, &path, found);
+        }
+    }
+
+    #[test]
+    fn every_argument_says_what_it_is_and_the_global_ones_stand_apart() {
+        let mut found = Vec::new();
+        undescribed(&Arguments::command(), "", &mut found);
+        assert_eq!(found, [] as [String; 0]);
+        let mut command = Arguments::command();
+        command.build();
+        let deploy = command.find_subcommand_mut("deploy").unwrap();
+        let help = deploy.render_long_help().to_string();
+        let (own, global) = help.split_once("Global options:").unwrap();
+        assert!(own.contains("--detach") && !own.contains("--data-dir"), "{help}");
+        assert!(global.contains("--data-dir") && global.contains("--json") && !global.contains("--detach"), "{help}");
+    }
+
+    #[test]
+    fn a_value_that_is_none_is_answered_with_what_was_expected() {
+        for (words, expected) in [
+            (["metric", "range", "up", "--since=banana"], "expected a duration such as `90s`"),
+            (["metric", "push", "up", "abc"], "expected a number such as `4.5`"),
+        ] {
+            let error = Arguments::try_parse_from([&["quarterdeck"][..], &words].concat()).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
         }
     }
 }

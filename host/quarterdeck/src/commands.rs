@@ -35,7 +35,7 @@ const WATCH: Duration = Duration::from_millis(250);
 
 pub(crate) fn main(global: &Global, command: &Command) -> ExitCode {
     let done = match command {
-        Command::Init { folder } => configuration::init(global, folder),
+        Command::Init { folder } => configuration::init(global, folder.as_deref()),
         Command::Config(crate::arguments::Config::Check) => configuration::check(global),
         Command::Config(crate::arguments::Config::Schema) => configuration::schema(),
         Command::Completions { shell } => {

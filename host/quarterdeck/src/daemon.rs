@@ -15,10 +15,10 @@ use crate::arguments::{Arguments, Global};
 use crate::output::print_line;
 use anyhow::{Context, Result, anyhow};
 use configuration::Configuration;
-pub(crate) use elsewhere::unread;
+pub(crate) use elsewhere::{same as same_folder, unread};
 use folders::Folders;
-pub(crate) use load::load_configuration;
-pub(crate) use offline::unfit_offline;
+pub(crate) use load::{config_dir, load_configuration, own_config_dir};
+pub(crate) use offline::{Asked, ask_offline};
 use quarterdeck_config::{Base, Loaded, Settings};
 use quarterdeck_engines::Engines;
 use quarterdeck_model::clock::Clock;
@@ -63,14 +63,11 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
     let (base, loaded) = match read {
         Ok(read) => read,
         Err(problems) => {
-            eprintln!("{problems}");
+            problems.0.iter().for_each(|problem| eprintln!("error: {problem}"));
             return ExitCode::from(2);
         }
     };
     let log = log::start(&loaded.settings.log);
-    for warning in &loaded.warnings {
-        warn!("{warning}");
-    }
     install_crypto();
     let ended = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

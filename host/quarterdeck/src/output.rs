@@ -55,6 +55,14 @@ impl Output {
         print_line(&if self.json { pretty(value) } else { printable(sentence) });
     }
 
+    /// What an answer warns of, on standard error; with `--json` it stands in the answer.
+    pub(crate) fn warn(self, answer: &Value) {
+        let warnings = answer.get("warnings").and_then(Value::as_array).into_iter().flatten();
+        for detail in warnings.filter(|_| !self.json).filter_map(|warning| warning.get("detail")?.as_str()) {
+            remark(&format!("warning: {detail}"));
+        }
+    }
+
     /// Progress of something that takes long: on standard error, only for a person who watches.
     pub(crate) fn progress(self, line: &str) {
         if !self.json && std::io::stderr().is_terminal() {

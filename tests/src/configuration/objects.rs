@@ -112,3 +112,33 @@ async fn an_object_that_was_kept_and_fits_no_more_is_left_out_at_the_start_and_s
     let object = daemon.get(&format!("{OBJECTS}/rules/own")).await;
     assert_eq!((&object["problem"], &object["value"]["detector"]), (&Value::Null, &json!("threshold/own")));
 }
+
+#[tokio::test]
+async fn what_can_not_work_is_taken_and_warned_of() {
+    let daemon = Setup::new().start().await;
+    let bare = json!({"plugin": "http-probe", "config": {"url": "http://127.0.0.1:1/"}});
+    let cases = [
+        ("instances/http-prob%2Fx", json!({"plugin": "http-prob"}), "/instances/http-prob~1x/plugin", "`http-probe`?"),
+        ("instances/http-probe%2Fbare", bare, "/instances/http-probe~1bare/grants", "asks for `http`"),
+        ("secrets/none", json!({"env": "NO_SUCH_VARIABLE"}), "/secrets/none/env", "`NO_SUCH_VARIABLE` is not set"),
+        (
+            "routes/team",
+            json!({"events": ["incident.open"], "notify": ["log/default"]}),
+            "/routes/team/events/0",
+            "`incident.opened`?",
+        ),
+    ];
+    for (object, value, path, message) in &cases {
+        let (status, answer) = put(&daemon, object, value).await;
+        assert_eq!(status, StatusCode::CREATED, "{answer:#}");
+        let warnings = answer["warnings"].as_array().unwrap();
+        assert!(warnings.len() == 1 && warnings[0]["path"] == *path, "{object}: {warnings:?}");
+        assert!(warnings[0]["detail"].as_str().unwrap().contains(message), "{object}: {warnings:?}");
+    }
+    assert_eq!(daemon.get("/api/v1/configuration").await["warnings"].as_array().unwrap().len(), cases.len());
+    let reloaded = daemon.post("/api/v1/configuration/reload", &json!({})).await;
+    assert_eq!(reloaded["warnings"].as_array().unwrap().len(), cases.len(), "{reloaded:#}");
+    let output = daemon.command_line(&["config", "set", "secrets", "other", "file = \"/nowhere/at/all\""]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.starts_with("warning: ") && said.contains("/nowhere/at/all"), "{said}");
+}

@@ -7,7 +7,7 @@ use super::Routes;
 use crate::Api;
 use crate::configuration::Standing;
 use crate::extract::{Params, bad};
-use crate::problem::Problem;
+use crate::problem::{Mistake, Problem};
 use crate::schema::of;
 use axum::Json;
 use axum::extract::State;
@@ -43,6 +43,8 @@ struct EffectiveConfiguration {
 struct Reloaded {
     /// What is different now.
     changed: Value,
+    /// What is in force, and can't work as things stand.
+    warnings: Vec<Mistake>,
 }
 
 /// The configuration in force.
@@ -72,7 +74,9 @@ async fn get_configuration(
 #[utoipa::path(post, path = "/configuration/reload", tag = "configuration",
     responses((status = 200, description = "It is in force.", body = ref(of::<Reloaded>()))))]
 async fn reload_configuration(State(api): State<Arc<Api>>) -> Result<Json<Reloaded>, Problem> {
-    Ok(Json(Reloaded { changed: api.options.configuration.reload().await? }))
+    let configuration = &api.options.configuration;
+    let changed = configuration.reload().await?;
+    Ok(Json(Reloaded { changed, warnings: configuration.standing().warnings }))
 }
 
 /// The effective configuration as files.

@@ -5,25 +5,39 @@ mod versions;
 
 use super::Session;
 use crate::arguments::{Config, Global};
-use crate::output::{Output, print_line};
+use crate::daemon::Asked;
+use crate::output::{Output, print_line, remark};
 use anyhow::{Context, Result, bail};
 use quarterdeck_config::{Place, Problem};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Writes the annotated default, and never over a file that is there. A folder for plugins is not made: the daemon would look there,
-/// and no more into the one of its data folder.
-pub(super) fn init(global: &Global, folder: &Path) -> Result<ExitCode> {
-    std::fs::create_dir_all(folder).with_context(|| format!("failed to make {}", folder.display()))?;
+/// Writes the annotated default with the overlays beside it, and never over a file that is there. A folder for plugins is not made:
+/// the daemon would look there, and no more into the one of its data folder.
+pub(super) fn init(global: &Global, folder: Option<&Path>) -> Result<ExitCode> {
+    let usual = || crate::daemon::own_config_dir(global);
+    let folder = &folder.map(Path::to_owned).or_else(usual).context("there is no home folder; hint: name a folder")?;
     let path = folder.join("quarterdeck.toml");
     if path.exists() {
         bail!("{} is there already; hint: name another folder", path.display());
     }
-    std::fs::write(&path, quarterdeck_config::default_text())
-        .with_context(|| format!("failed to write {}", path.display()))?;
-    print_line(&format!("wrote {}", path.display()));
-    print_line(&format!("start with: quarterdeck run --config-dir {}", folder.display()));
+    for (name, text) in quarterdeck_config::default_files() {
+        let path = folder.join(name);
+        if let Some(around) = path.parent() {
+            std::fs::create_dir_all(around).with_context(|| format!("failed to make {}", around.display()))?;
+        }
+        if !path.exists() {
+            std::fs::write(&path, text).with_context(|| format!("failed to write {}", path.display()))?;
+            print_line(&format!("wrote {}", path.display()));
+        }
+    }
+    // A flag of this call is no flag of the next one.
+    let named = std::env::var_os("QUARTERDECK_CONFIG_DIR").map(PathBuf::from);
+    let reads = crate::daemon::config_dir(&Global { config_dir: named, ..global.clone() });
+    let is_read = reads.is_some_and(|reads| crate::daemon::same_folder(&reads, folder));
+    let how = if is_read { String::new() } else { format!(" --config-dir {}", folder.display()) };
+    print_line(&format!("start with: quarterdeck run{how}"));
     if let Ok(data) = crate::client::default_data_dir(global) {
         let beside = folder.join("plugins");
         let plugins = if beside.is_dir() { beside } else { data.join("plugins") };
@@ -39,32 +53,37 @@ pub(super) fn check(global: &Global) -> Result<ExitCode> {
     let output = Output { json: global.json };
     let loaded = match crate::daemon::load_configuration(global) {
         Ok(loaded) => loaded,
-        Err(problems) if global.json => return Ok(invalid(output, &problems.0)),
-        Err(problems) => {
-            eprintln!("{problems}");
-            return Ok(ExitCode::from(1));
-        }
+        Err(problems) => return Ok(invalid(output, &problems.0, &[])),
     };
-    for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
-    }
-    match crate::daemon::unfit_offline(global, &loaded) {
-        Ok(problems) if !problems.is_empty() && global.json => return Ok(invalid(output, &problems)),
-        Ok(problems) if !problems.is_empty() => {
-            problems.iter().for_each(|problem| eprintln!("{problem}"));
-            return Ok(ExitCode::from(1));
-        }
+    let Asked { unfit, doubts } = crate::daemon::ask_offline(global, &loaded);
+    match unfit {
+        Ok(problems) if !problems.is_empty() => return Ok(invalid(output, &problems, &doubts)),
         Ok(_) => {}
         Err(error) => eprintln!("warning: plugins could not be asked what they think of it: {error:#}"),
     }
+    warn(output, &doubts);
     let sentence = format!("the configuration is valid ({} files)", loaded.files.len());
-    output.say(&sentence, &json!({"valid": true, "files": loaded.files.len(), "problems": []}));
+    let warnings: Vec<_> = doubts.iter().map(describe).collect();
+    let answer = json!({"valid": true, "files": loaded.files.len(), "problems": [], "warnings": warnings});
+    output.say(&sentence, &answer);
     Ok(ExitCode::SUCCESS)
 }
 
-fn invalid(output: Output, problems: &[Problem]) -> ExitCode {
-    let problems: Vec<_> = problems.iter().map(describe).collect();
-    output.say("", &json!({"valid": false, "problems": problems}));
+fn warn(output: Output, doubts: &[Problem]) {
+    if !output.json {
+        doubts.iter().for_each(|doubt| remark(&format!("warning: {doubt}")));
+    }
+}
+
+fn invalid(output: Output, problems: &[Problem], doubts: &[Problem]) -> ExitCode {
+    if output.json {
+        let described = |list: &[Problem]| list.iter().map(describe).collect::<Vec<_>>();
+        let answer = json!({"valid": false, "problems": described(problems), "warnings": described(doubts)});
+        output.say("", &answer);
+    } else {
+        problems.iter().for_each(|problem| remark(&format!("error: {problem}")));
+        warn(output, doubts);
+    }
     ExitCode::from(1)
 }
 
@@ -95,12 +114,14 @@ pub(super) async fn remote(session: &Session, command: &Config) -> Result<ExitCo
         Config::Reload => {
             let answer = client.post("/api/v1/configuration/reload", &json!({})).await?;
             session.output.say("the configuration is in force", &answer);
+            session.output.warn(&answer);
         }
         Config::Objects { section, api } => objects::list(session, section.as_deref(), *api).await?,
         Config::Set { section, name, value, file } => {
             let value = objects::read(value.as_deref(), file.as_deref())?;
             let answer = client.put(&objects::path(section, name), &value).await?;
             session.output.say(&format!("{section} {name} is in force"), &answer);
+            session.output.warn(&answer);
         }
         Config::Unset { section, name } => {
             let answer = client.delete(&objects::path(section, name)).await?;
@@ -114,6 +135,7 @@ pub(super) async fn remote(session: &Session, command: &Config) -> Result<ExitCo
                 None => format!("{section} {name} is gone: nothing but the API declared it"),
             };
             session.output.say(&sentence, &answer);
+            session.output.warn(&answer);
         }
         Config::Versions { limit } => versions::list(session, *limit).await?,
         Config::Diff { from, to } => versions::diff(session, from.as_deref(), to.as_deref()).await?,

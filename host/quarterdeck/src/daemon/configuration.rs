@@ -2,15 +2,17 @@
 //!
 //! - `objects`: what the API says about single objects, over what the files say
 //! - `versions`: the newest versions, and the way back to one; `kept`: how they stand in the store
-//! - `fit`: whether plugins take what is configured for them
+//! - `fit`: whether plugins take what is configured for them; `doubts`: what is taken, and can't work as things stand
 //! - `running`: whether a change would end what runs for a service
 
+mod doubts;
 mod fit;
 mod kept;
 mod objects;
 mod running;
 mod versions;
 
+pub(super) use doubts::{all as all_doubts, without_plugins as doubts_without_plugins};
 pub(super) use fit::{to_be_asked, unfit};
 
 use super::load;
@@ -133,6 +135,18 @@ impl Configuration {
         next.version = self.keep_if_possible(&next, "host").await;
         self.forget(&next, true).await;
         self.put_in_force(next).await;
+        self.warn();
+    }
+
+    /// Says what is in force and can't work as things stand.
+    fn warn(&self) {
+        for doubt in self.doubts() {
+            warn!("{doubt}");
+        }
+    }
+
+    fn doubts(&self) -> Vec<Problem> {
+        doubts::all(&*self.registry, &self.current().loaded)
     }
 
     /// Hands every part what is its own. Nothing of this can fail.
@@ -206,6 +220,7 @@ impl Configuration {
             for setting in self.pending_restart() {
                 warn!(setting, "changed in the files; takes effect at the next start");
             }
+            self.warn();
         }
         Ok(json!({"changed": changed, "digest": digest}))
     }
@@ -278,6 +293,7 @@ impl quarterdeck_api::Configuration for Configuration {
             digest: current.loaded.digest.clone(),
             pending_restart: self.pending_restart(),
             problems,
+            warnings: mistakes(self.doubts()),
         }
     }
 

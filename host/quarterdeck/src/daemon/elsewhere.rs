@@ -30,7 +30,7 @@ pub(crate) fn unread(global: &Global, config_dir: &Path, plugins_dir: &Path, dat
     configuration.chain(plugins).collect()
 }
 
-fn same(one: &Path, other: &Path) -> bool {
+pub(crate) fn same(one: &Path, other: &Path) -> bool {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     one == other || real(one) == real(other)
 }

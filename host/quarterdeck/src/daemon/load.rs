@@ -25,6 +25,11 @@ pub(crate) fn config_dir(global: &Global) -> Option<PathBuf> {
     global.config_dir.clone().or_else(usual).or_else(last)
 }
 
+/// Where a user's own configuration stands: `--config-dir`, else the first of the usual places.
+pub(crate) fn own_config_dir(global: &Global) -> Option<PathBuf> {
+    global.config_dir.clone().or_else(|| usual_places().next())
+}
+
 /// Where a configuration may stand without being named.
 pub(super) fn usual_places() -> impl Iterator<Item = PathBuf> {
     let home = std::env::var_os("XDG_CONFIG_HOME")

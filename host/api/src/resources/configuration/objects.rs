@@ -3,17 +3,18 @@
 use super::Routes;
 use crate::Api;
 use crate::configuration::{Object, Order};
-use crate::extract::{At, Optional, Params};
+use crate::extract::{At, Optional, Params, bad};
 use crate::paging::{List, Slice, Slicing, part};
 use crate::precondition::{IfNoneMatch, if_match, tagged};
-use crate::problem::Problem;
+use crate::problem::{Mistake, Problem};
 use crate::schema::{of, taken};
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
+use quarterdeck_config::{nearest, push, sections};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use utoipa_axum::routes;
@@ -30,6 +31,15 @@ pub(super) fn routes() -> Routes {
 #[serde(transparent)]
 struct NewObject(Map<String, Value>);
 
+/// An object after a change.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Changed {
+    #[serde(flatten)]
+    object: Object,
+    /// What of it is in force, and can't work as things stand.
+    warnings: Vec<Mistake>,
+}
+
 /// Objects, by section and name: those in force, and those that the API has deleted.
 #[utoipa::path(get, path = "/configuration/objects", tag = "configuration",
     params(Slicing,
@@ -41,6 +51,9 @@ async fn list_configuration_objects(
     params: Params,
 ) -> Result<Json<List<Object>>, Problem> {
     let section = params.text("section")?;
+    if let Some(named) = section.filter(|named| !sections().any(|known| known == *named)) {
+        return Err(bad("section", &no_section(named)));
+    }
     let said = params.parsed("api", "`true` or `false`", |text| text.parse().ok())?.unwrap_or(false);
     let mut objects = api.options.configuration.objects();
     objects.retain(|object| section.is_none_or(|section| object.section == section) && (!said || object.api.is_some()));
@@ -71,8 +84,8 @@ async fn get_configuration_object(
     params(("section" = String, Path, description = "`instances`"),
         ("name" = String, Path, description = "Its slash as `%2F`: `http-probe%2Fshop`."),
         ("If-Match" = Option<String>, Header, description = "ETag of the object as it was seen.")),
-    responses((status = 200, description = "It is in force.", body = ref(of::<Object>())),
-        (status = 201, description = "It is new, and in force.", body = ref(of::<Object>()))))]
+    responses((status = 200, description = "It is in force.", body = ref(of::<Changed>())),
+        (status = 201, description = "It is new, and in force.", body = ref(of::<Changed>()))))]
 async fn put_configuration_object(
     State(api): State<Arc<Api>>,
     At((section, name)): At<(String, String)>,
@@ -90,7 +103,7 @@ async fn put_configuration_object(
     params(("section" = String, Path, description = "`instances`"),
         ("name" = String, Path, description = "Its slash as `%2F`: `http-probe%2Fshop`."),
         ("If-Match" = Option<String>, Header, description = "ETag of the object as it was seen.")),
-    responses((status = 200, description = "It is not in force any more.", body = ref(of::<Object>()))))]
+    responses((status = 200, description = "It is not in force any more.", body = ref(of::<Changed>()))))]
 async fn delete_configuration_object(
     State(api): State<Arc<Api>>,
     At((section, name)): At<(String, String)>,
@@ -105,7 +118,7 @@ async fn delete_configuration_object(
     params(("section" = String, Path, description = "`instances`"),
         ("name" = String, Path, description = "Its slash as `%2F`: `http-probe%2Fshop`."),
         ("If-Match" = Option<String>, Header, description = "ETag of the object as it was seen.")),
-    responses((status = 200, description = "The object as it is now.", body = ref(of::<Object>()))))]
+    responses((status = 200, description = "The object as it is now.", body = ref(of::<Changed>()))))]
 async fn reset_configuration_object(
     State(api): State<Arc<Api>>,
     At((section, name)): At<(String, String)>,
@@ -125,7 +138,19 @@ fn shown(api: &Api, section: &str, name: &str, status: StatusCode) -> Result<Res
         api: None,
         problem: None,
     });
-    Ok(tagged(&HeaderMap::new(), status, &object.tag(), &object))
+    let (tag, pointer) = (object.tag(), push(&push("", section), name));
+    let below = format!("{pointer}/");
+    let mut warnings = api.options.configuration.standing().warnings;
+    warnings.retain(|warning| warning.path == pointer || warning.path.starts_with(&below));
+    Ok(tagged(&HeaderMap::new(), status, &tag, &Changed { object, warnings }))
+}
+
+fn no_section(named: &str) -> String {
+    let hint = match nearest(named, sections()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("there are {}", sections().collect::<Vec<_>>().join(", ")),
+    };
+    format!("there is no section `{named}`; hint: {hint}")
 }
 
 fn unknown(section: &str, name: &str) -> Problem {
