@@ -89,7 +89,11 @@ fn address(global: &Global, folder: &std::path::Path) -> Result<Address> {
     let base = named.unwrap_or_else(|| "http://127.0.0.1:7700".to_owned());
     let here = reqwest::Url::parse(&base).ok().is_some_and(|url| url.host_str().is_some_and(is_loopback));
     let token = match &global.token_file {
-        Some(path) => Some(written(path.clone()).with_context(|| format!("failed to read {}", path.display()))?),
+        Some(path) => {
+            let read = std::fs::read_to_string(path);
+            let token = read.with_context(|| format!("failed to read the token in {}", path.display()))?;
+            Some(token.trim().to_owned())
+        }
         // At an address that nobody named, anybody may be listening; and the token of this machine's daemon is no other machine's.
         None if announced && here => written(folder.join(TOKEN_FILE)),
         None => None,
@@ -299,5 +303,12 @@ mod tests {
             assert_eq!(found(Some("http://127.0.0.1:4000"), Some(url), false).1, None, "{url}");
             assert_eq!(found(None, Some(url), true).1.as_deref(), Some("another"), "{url}: named by hand");
         }
+    }
+    #[test]
+    fn a_token_that_cannot_be_read_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let global = Global { token_file: Some(folder.path().join("nope")), ..Global::default() };
+        let error = format!("{:#}", address(&global, folder.path()).err().unwrap());
+        assert!(error.contains("nope: No such file"), "{error}");
     }
 }

@@ -4,6 +4,7 @@ mod header;
 mod load;
 mod probation;
 mod refusal;
+mod schema;
 
 pub(crate) use header::{Header, header};
 pub(crate) use load::{BUNDLED, Loader};
@@ -103,11 +104,12 @@ impl Version {
                 let at = error.instance_path().to_string();
                 match error.kind() {
                     // Each at its own place, not all of them at the table around them.
-                    ValidationErrorKind::AdditionalProperties { unexpected } => unexpected
-                        .iter()
-                        .map(|key| (format!("{at}/{}", escaped(key)), "unknown key".to_owned()))
-                        .collect(),
-                    _ => vec![(at, error.to_string())],
+                    ValidationErrorKind::AdditionalProperties { unexpected } => {
+                        let known = schema::known_keys(&self.config_schema, &at);
+                        let words = |key: &String| (format!("{at}/{}", escaped(key)), schema::unknown(key, &known));
+                        unexpected.iter().map(words).collect()
+                    }
+                    _ => vec![(at, schema::words(&error))],
                 }
             })
             .collect()

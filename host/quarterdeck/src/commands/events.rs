@@ -6,6 +6,8 @@ use crate::client::Client;
 use crate::output::{printable, remark, try_print_line};
 use anyhow::{Context, Result};
 use futures::StreamExt;
+use quarterdeck_model::event::{EventFilter, TYPES};
+use quarterdeck_model::nearest;
 use serde_json::{Value, json};
 use std::io::ErrorKind;
 use std::process::ExitCode;
@@ -25,7 +27,7 @@ pub(super) async fn events(session: &Session, command: &Events) -> Result<ExitCo
                 ("SUBJECT", "/subject"),
                 ("BY", "/principal"),
             ];
-            session.output.list(&columns, &items, "no events");
+            session.output.list(&columns, &items, &none(types));
         }
         Events::Tail { types, after } => return tail(session, types, *after).await,
         Events::Publish { event_type, subject, data } => {
@@ -37,6 +39,26 @@ pub(super) async fn events(session: &Session, command: &Events) -> Result<ExitCo
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why a list is empty. A type that nothing has is mostly a slip.
+fn none(types: &[String]) -> String {
+    let known = |wanted: &String| {
+        let filter = EventFilter::types([wanted.as_str()]);
+        TYPES.into_iter().any(|event_type| filter.lets_through(event_type, ""))
+    };
+    let named = types.iter().map(|wanted| format!("`{wanted}`")).collect::<Vec<_>>().join(" or ");
+    let strange = types.iter().find(|wanted| !known(wanted));
+    let hint = strange.and_then(|wanted| nearest(wanted, TYPES.into_iter().chain(TYPES.into_iter().map(topic))));
+    match (types.is_empty(), hint) {
+        (true, _) => "no events".to_owned(),
+        (false, Some(meant)) => format!("no events of the type {named}; hint: did you mean `{meant}`?"),
+        (false, None) => format!("no events of the type {named}"),
+    }
+}
+
+fn topic(event_type: &str) -> &str {
+    event_type.split('.').next().unwrap_or_default()
 }
 
 fn filter(types: &[String]) -> Vec<(&'static str, String)> {
@@ -125,4 +147,21 @@ fn show(session: &Session, data: &str) -> std::io::Result<()> {
     let event: Value = serde_json::from_str(data).unwrap_or_default();
     let field = |pointer| printable(text(&event, pointer));
     try_print_line(&format!("{}  {:<26} {}", field("/time"), field("/type"), field("/subject")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_list_names_the_type_that_there_is_nothing_of() {
+        let said = |types: &[&str]| none(&types.iter().map(|wanted| (*wanted).to_owned()).collect::<Vec<_>>());
+        assert_eq!(said(&[]), "no events");
+        assert_eq!(said(&["nonsense"]), "no events of the type `nonsense`");
+        assert_eq!(said(&["alert", "custom."]), "no events of the type `alert` or `custom.`");
+        assert_eq!(
+            said(&["incident.open"]),
+            "no events of the type `incident.open`; hint: did you mean `incident.opened`?"
+        );
+    }
 }

@@ -128,6 +128,9 @@ pub(super) async fn instance(session: &Session, command: &Instance) -> Result<Ex
             let instances = session.client.list("/api/v1/instances", &[], usize::MAX).await?;
             session.output.list(&columns, &instances, "no instances");
         }
+        Instance::Show { name } if !name.contains('/') => {
+            bail!("there is no instance `{name}`; hint: names are `plugin/name`, such as `http-probe/self`")
+        }
         Instance::Show { name } => {
             session.output.one(&session.client.get(&format!("/api/v1/instances/{}", segments(name)), &[]).await?);
         }
