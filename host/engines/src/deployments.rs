@@ -61,7 +61,7 @@ impl Handle {
     /// Starts the deployment of a revision.
     ///
     /// # Errors
-    /// There is no such service, it runs that revision already, or another deployment of it is under way.
+    /// There is no such service, it runs that revision already and well, or another deployment of it is under way.
     pub async fn start(&self, service: &str, request: StartDeployment) -> Result<Deployment, Error> {
         let context = &self.0.context;
         let catalog = context.catalog();
@@ -70,13 +70,24 @@ impl Handle {
         loop {
             let document = context.store.get(ServiceRecord::COLLECTION, service)?;
             let record: Option<ServiceRecord> = document.as_ref().map(|document| document.decode()).transpose()?;
+            let is_stable = |record: &ServiceRecord| record.stable == request.revision && record.deployment.is_none();
+            let mut rest = Transition::new();
+            let seen = if record.as_ref().is_some_and(is_stable) {
+                let target = &context.plugins.deployment_target;
+                let mut called = target.observe(&spec.target, service).await?;
+                rest = belongings(&mut called);
+                called.value.replicas
+            } else {
+                Vec::new()
+            };
             let now = context.now();
             let id = DeploymentId::new(&context.ids, now);
-            let change = machine::begin(id, service, spec, record.as_ref(), request.clone(), now, &context.ids)?;
+            let known = machine::Known { service, spec, record: record.as_ref(), seen: &seen };
+            let change = machine::begin(id, known, request.clone(), now, &context.ids)?;
             let deployment = change.deployment;
             let record = ServiceRecord {
                 service: service.to_owned(),
-                stable: deployment.stable.clone(),
+                stable: record.as_ref().map_or_else(|| deployment.stable.clone(), |record| record.stable.clone()),
                 since: record.map_or(now, |record| record.since),
                 deployment: Some(deployment.id.clone()),
             };
@@ -87,6 +98,7 @@ impl Handle {
                 .put(Deployment::COLLECTION, id, Expected::Absent, to_value(&deployment)?);
             transition.events.extend(change.events);
             transition.effects.extend(change.effects);
+            transition.absorb(rest);
             match context.commit(transition).await {
                 Ok(_) => {
                     self.0.set_timer(&deployment);

@@ -63,7 +63,8 @@ async fn get_deployment(
     precondition::show::<Deployment>(&api, &headers, Deployment::COLLECTION, &id)
 }
 
-/// Starts a deployment. Answers when it is under way; a service has one at a time.
+/// Starts a deployment. Answers when it is under way; a service has one at a time. The revision that the service runs already is taken
+/// only where its target sees that replicas of it are missing or not healthy: it is brought back.
 #[utoipa::path(post, path = "/deployments", tag = "deployments",
     request_body(content = ref(taken::<NewDeployment>()), content_type = "application/json"),
     responses((status = 201, description = "The deployment.", body = ref(of::<Deployment>()),

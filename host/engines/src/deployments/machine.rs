@@ -10,6 +10,8 @@
 //!   person's word - leads to one place: rolling back.
 //! - Rolling back starts what was retired of the stable revision, gives it all traffic, and only then takes the candidate away. It
 //!   ends as rolled back, or, where even that does not work, as failed: then a person has to look, and what takes traffic keeps it.
+//! - The stable revision itself is deployed again only where replicas of it are missing or not well. Those that are not well are stopped,
+//!   then it goes on as with a first revision; those that are well stay whatever happens, since there is nothing to go back to.
 //!
 //! The way back is in `machine/back`.
 //!
@@ -69,19 +71,28 @@ pub(super) struct Change {
     pub(super) ask: bool,
 }
 
-/// A deployment that has not begun. `record`: what is known of the service.
+/// What is known of a service before a deployment of it.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) service: &'a str,
+    pub(super) spec: &'a ServiceSpec,
+    pub(super) record: Option<&'a ServiceRecord>,
+    /// What its target sees; needed where the stable revision is to be deployed again.
+    pub(super) seen: &'a [Replica],
+}
+
+/// A deployment that has not begun.
 ///
 /// # Errors
-/// The revision is no name, is the stable one already, or another deployment is under way.
+/// The revision is no name, is the stable one and runs as it should, or another deployment is under way.
 pub(super) fn begin(
     id: DeploymentId,
-    service: &str,
-    spec: &ServiceSpec,
-    record: Option<&ServiceRecord>,
+    known: Known<'_>,
     request: StartDeployment,
     now: Timestamp,
     ids: &IdSource,
 ) -> Result<Change, Error> {
+    let Known { service, spec, record, seen } = known;
     let revision = request.revision;
     if revision.is_empty() || revision.len() > 128 || revision.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(Error::invalid(format!(
@@ -91,12 +102,22 @@ pub(super) fn begin(
     }
     if let Some(other) = record.and_then(|record| record.deployment.as_ref()) {
         return Err(Error::conflict(format!(
-            "deployment `{other}` of service `{service}` is under way; hint: wait for it, or abort it"
+            "deployment `{other}` of service `{service}` is under way; hint: wait for it, promote it if it waits for \
+             a person (`quarterdeck deployment promote {other}`), or take it back (`quarterdeck deployment abort {other}`)"
         )));
     }
-    let stable = record.map(|record| record.stable.clone()).unwrap_or_default();
-    if stable == revision {
-        return Err(Error::conflict(format!("revision `{revision}` is what service `{service}` runs already")));
+    let mut stable = record.map(|record| record.stable.clone()).unwrap_or_default();
+    let restores = stable == revision;
+    if restores {
+        let of_it = || seen.iter().filter(|replica| replica.revision == revision);
+        let healthy = of_it().filter(|replica| is_healthy(replica)).count();
+        let enough = u32::try_from(healthy).unwrap_or(u32::MAX) >= spec.replicas.max(1);
+        if enough && of_it().all(is_healthy) {
+            return Err(Error::conflict(format!(
+                "revision `{revision}` is what service `{service}` runs already, and all of its replicas are healthy ({healthy})"
+            )));
+        }
+        stable.clear();
     }
     let deployment = Deployment {
         id,
@@ -117,6 +138,7 @@ pub(super) fn begin(
         in_flight: Vec::new(),
         promoted: false,
         in_full: false,
+        restores,
         unwell_since: None,
         strategy_state: None,
         next_look: now,
@@ -126,6 +148,9 @@ pub(super) fn begin(
     };
     let mut turn = Turn::new(deployment, now, ids);
     turn.tell(Deployment::STARTED, json!({}));
+    if restores {
+        turn.clear_away(seen);
+    }
     Ok(turn.change())
 }
 
@@ -353,7 +378,7 @@ impl<'a> Turn<'a> {
             }
         }
         self.d.replicas = replicas;
-        if self.d.stable.is_empty() && self.d.moves.is_empty() {
+        if self.d.stable.is_empty() && self.d.moves.is_empty() && !self.d.restores {
             self.d.stable = self.in_charge();
         }
         if self.d.baseline.is_empty() {
@@ -362,6 +387,16 @@ impl<'a> Turn<'a> {
         }
         if !self.d.in_flight.is_empty() {
             self.d.errors = 0;
+        }
+    }
+
+    /// Stops the replicas of the candidate that are not well: a strategy would take them for a bad candidate.
+    fn clear_away(&mut self, seen: &[Replica]) {
+        self.d.replicas = seen.to_vec();
+        let unwell = of_side(&self.d, Side::Candidate).filter(|replica| !is_healthy(replica));
+        let steps: Vec<_> = unwell.map(|replica| Step::Stop { replica: replica.name.clone() }).collect();
+        if !steps.is_empty() {
+            self.emit(steps);
         }
     }
 

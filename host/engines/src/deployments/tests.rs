@@ -122,7 +122,11 @@ async fn revisions_follow_one_another() {
     let busy = host.start("v2").await.unwrap_err().to_string();
     assert_eq!(
         busy,
-        format!("deployment `{}` of service `web` is under way; hint: wait for it, or abort it", first.id)
+        format!(
+            "deployment `{0}` of service `web` is under way; hint: wait for it, promote it if it waits for a person \
+             (`quarterdeck deployment promote {0}`), or take it back (`quarterdeck deployment abort {0}`)",
+            first.id
+        )
     );
     let first = host.finished(&first.id).await;
     assert_eq!(first.state, DeploymentState::Succeeded, "{:?}", first.error);
@@ -137,6 +141,26 @@ async fn revisions_follow_one_another() {
     assert_eq!(told.event.data["state"], json!("succeeded"));
     let unknown = StartDeployment { revision: "v1".to_owned(), principal: "ann".to_owned() };
     assert!(matches!(host.handle.start("other", unknown).await, Err(Error::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn a_revision_that_does_not_run_any_more_is_deployed_again_and_stays_the_stable_one() {
+    let (data, target) = (tempfile::tempdir().unwrap(), Target::default());
+    let host = host(data.path(), &target, false).await;
+    let first = host.start("v1").await.unwrap();
+    host.finished(&first.id).await;
+    let lose: [fn(&mut Vec<Replica>); 2] =
+        [Vec::clear, |replicas| replicas.iter_mut().for_each(|replica| replica.phase = ReplicaPhase::Unhealthy)];
+    for lose in lose {
+        assert!(matches!(host.start("v1").await, Err(Error::Conflict { .. })), "it runs");
+        lose(&mut target.0.lock().unwrap());
+        let again = host.start("v1").await.unwrap();
+        assert_eq!(host.service().stable, "v1", "also meanwhile");
+        let again = host.finished(&again.id).await;
+        assert_eq!(again.state, DeploymentState::Succeeded, "{:?}", again.error);
+        assert_eq!(revisions(&target), [("v1".to_owned(), 128), ("v1".to_owned(), 128)]);
+        assert_eq!((host.service().stable.as_str(), host.service().deployment), ("v1", None));
+    }
 }
 
 #[tokio::test]

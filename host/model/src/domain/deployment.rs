@@ -86,6 +86,7 @@ pub struct Deployment {
     pub id: DeploymentId,
     pub service: String,
     pub spec: ServiceSpec,
+    /// Empty: there was none, or the candidate is the stable revision itself, which is brought back.
     pub stable: String,
     pub candidate: String,
     pub state: DeploymentState,
@@ -106,6 +107,10 @@ pub struct Deployment {
     /// A person wants no more steps: every decision from here on is told that it is promoted.
     #[serde(default)]
     pub in_full: bool,
+    /// The candidate is what the service is said to run already: replicas of it were missing or not well. What is left of it and well
+    /// stays, also if it is rolled back.
+    #[serde(default)]
+    pub restores: bool,
     /// Since when a replica of the candidate has not been healthy, while nothing is under way.
     #[serde(default)]
     pub unwell_since: Option<Timestamp>,

@@ -46,7 +46,7 @@ impl Turn<'_> {
         }
         let weighed = |name: &str| undone().any(|step| matches!(step, Step::Weight { replica, .. } if replica == name));
         for replica in self.d.replicas.iter_mut().filter(|replica| is_live(replica)) {
-            if replica.revision == self.d.stable {
+            if replica.revision == self.d.stable || (self.d.restores && replica.revision == self.d.candidate) {
                 replica.weight = 0;
             } else if replica.weight > 0 || weighed(&replica.name) {
                 replica.weight = TOTAL;
@@ -71,6 +71,10 @@ impl Turn<'_> {
             self.d.next_look = self.now.plus(LOOK);
             return;
         }
+        if self.d.restores && !of_side(&self.d, Side::Candidate).any(is_healthy) {
+            let wanted = self.d.candidate.clone();
+            return self.fail(&format!("no replica of `{wanted}` is healthy; what runs is left as it is"));
+        }
         if !self.d.stable.is_empty() {
             let healthy = of_side(&self.d, Side::Stable).any(is_healthy);
             if !healthy && self.now < patience {
@@ -85,10 +89,13 @@ impl Turn<'_> {
             }
         }
         self.d.in_flight.clear();
-        let stays = |replica: &&Replica| replica.revision == self.d.stable && is_live(replica);
+        let stays = |replica: &&Replica| {
+            (replica.revision == self.d.stable && is_live(replica)) || (self.d.restores && is_healthy(replica))
+        };
         let retire = self.d.replicas.iter().filter(|replica| !stays(replica)).map(|replica| replica.name.clone());
-        let batch = Goal { percent: 0, retire: retire.collect() }.next_batch(&self.d);
-        self.d.weight = 0;
+        let goal = Goal { percent: 0, retire: retire.collect() };
+        let batch = goal.next_batch(&self.d);
+        self.d.weight = goal.effective(&self.d);
         if !batch.is_empty() {
             return self.emit(batch);
         }

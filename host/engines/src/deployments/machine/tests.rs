@@ -123,7 +123,8 @@ impl Story {
         let id = DeploymentId::new(&ids, at(0));
         let known = record(stable);
         let known = (!stable.is_empty()).then_some(&known);
-        let change = begin(id, "web", &spec(replicas), known, request("v2"), at(0), &ids).unwrap();
+        let known = Known { service: "web", spec: &spec(replicas), record: known, seen: &[] };
+        let change = begin(id, known, request("v2"), at(0), &ids).unwrap();
         let mut world = World::default();
         if !stable.is_empty() {
             for number in 0..replicas {
@@ -612,18 +613,76 @@ fn a_deployment_that_is_not_done_in_time_is_rolled_back() {
 
 #[test]
 fn a_deployment_begins_only_where_it_makes_sense() {
-    let refused = |known: ServiceRecord, revision: &str| {
-        let id = DeploymentId::from("dep_2");
-        let ids = IdSource::seeded(1);
-        begin(id, "web", &spec(2), Some(&known), request(revision), at(0), &ids).unwrap_err().to_string()
+    let mut runs = Vec::new();
+    for replica in ["a", "b"] {
+        apply(&mut runs, &Step::Start { replica: replica.to_owned(), revision: "v2".to_owned() });
+    }
+    runs.iter_mut().for_each(|replica| replica.phase = ReplicaPhase::Healthy);
+    let begun = |seen: &[Replica], record: ServiceRecord, revision: &str| {
+        let (id, ids) = (DeploymentId::from("dep_2"), IdSource::seeded(1));
+        let known = Known { service: "web", spec: &spec(2), record: Some(&record), seen };
+        begin(id, known, request(revision), at(0), &ids)
     };
-    assert_eq!(refused(record("v2"), "v2"), "revision `v2` is what service `web` runs already");
+    let refused = |record, revision: &str| begun(&runs, record, revision).unwrap_err().to_string();
+    assert_eq!(
+        refused(record("v2"), "v2"),
+        "revision `v2` is what service `web` runs already, and all of its replicas are healthy (2)"
+    );
+    assert!(begun(&runs[..1], record("v2"), "v2").unwrap().effects.is_empty(), "one is missing");
+    let mut unwell = runs.clone();
+    unwell[0].phase = ReplicaPhase::Unhealthy;
+    let change = begun(&unwell, record("v2"), "v2").unwrap();
+    assert_eq!(change.effects.iter().map(|effect| effect.purpose.as_str()).collect::<Vec<_>>(), ["stop of `a`"]);
     assert_eq!(
         refused(ServiceRecord { deployment: Some(DeploymentId::from("dep_1")), ..record("v1") }, "v2"),
-        "deployment `dep_1` of service `web` is under way; hint: wait for it, or abort it"
+        "deployment `dep_1` of service `web` is under way; hint: wait for it, promote it if it waits for a person \
+         (`quarterdeck deployment promote dep_1`), or take it back (`quarterdeck deployment abort dep_1`)"
     );
+    let refused = |record, revision: &str| begun(&[], record, revision).unwrap_err().to_string();
     assert!(refused(record("v1"), "").contains("is not a revision; hint: "));
     assert!(refused(record("v1"), "a b").contains("is not a revision"));
+}
+
+/// A deployment of the stable revision, of which this is left.
+fn restoring(left: &[ReplicaPhase]) -> Story {
+    let mut story = Story::begin("", 2, canary(), 1);
+    let mut seen = Vec::new();
+    for (number, phase) in left.iter().enumerate() {
+        apply(&mut seen, &Step::Start { replica: format!("web-v2-{}", number + 1), revision: "v2".to_owned() });
+        seen[number].phase = *phase;
+        seen[number].weight = 128;
+    }
+    let (id, known) = (story.d.id.clone(), record("v2"));
+    let known = Known { service: "web", spec: &spec(2), record: Some(&known), seen: &seen };
+    let change = begin(id, known, request("v2"), at(0), &story.ids).unwrap();
+    story.world.replicas = seen;
+    story.take(change);
+    story
+}
+
+#[test]
+fn the_stable_revision_is_brought_back_and_what_is_not_well_of_it_goes_first() {
+    let mut story = restoring(&[ReplicaPhase::Unhealthy, ReplicaPhase::Stopped]);
+    story.run();
+    assert_eq!(story.d.state, DeploymentState::Succeeded, "{:?}", story.d.error);
+    assert!(story.world.replicas.iter().all(is_healthy));
+    assert_eq!(story.world.weights(), [("web-v2-1", 128), ("web-v2-2", 128)].into());
+    let record = settled(Some(record("v2")), &story.d, at(9));
+    assert_eq!((record.stable.as_str(), record.deployment), ("v2", None));
+}
+
+#[test]
+fn what_is_well_of_the_stable_revision_stays_when_the_rest_of_it_does_not_come_back() {
+    let mut story = restoring(&[ReplicaPhase::Healthy, ReplicaPhase::Unhealthy]);
+    story.world.never_up.push("v2".to_owned());
+    story.run();
+    assert_eq!(story.d.state, DeploymentState::RolledBack, "{:?}", story.d.error);
+    assert_eq!(story.world.weights(), [("web-v2-1", TOTAL)].into());
+    let mut story = restoring(&[ReplicaPhase::Unhealthy]);
+    story.world.never_up.push("v2".to_owned());
+    story.run();
+    assert_eq!(story.d.state, DeploymentState::Failed);
+    assert!(story.d.error.as_deref().unwrap().contains("no replica of `v2` is healthy"), "{:?}", story.d.error);
 }
 
 #[test]
