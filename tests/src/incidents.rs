@@ -42,7 +42,7 @@ async fn a_secret_in_a_file_opens_an_incident_and_its_removal_resolves_it() {
 async fn an_objective_that_is_missed_opens_an_incident_and_its_recovery_resolves_it() {
     let setup = Setup::new().config(
         "[slos.shop]\ncalculator = \"availability/default\"\nselect = { metric = \"shop_up\" }\nwindow = \"1h\"\n\
-         config = { target = 0.9 }\n",
+         config = { target = 0.9 }\nminimum-samples = 1\n",
     );
     let daemon = setup.start().await;
     let now = || {

@@ -21,6 +21,7 @@ use quarterdeck_model::store::{Page, StoreError};
 use quarterdeck_model::transition::{Expected, Transition};
 use quarterdeck_model::{Span, Timestamp};
 use quarterdeck_scheduler::Job;
+use serde_json::Value;
 use status::Told;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -126,7 +127,7 @@ impl Objectives {
             self.with(|state| state.remove(&status.name));
             let mut transition = Transition::new().delete(SloStatus::COLLECTION, &status.name, Expected::Any);
             if is_at_risk(status) {
-                let data = to_value(status)?;
+                let data = event_data(status)?;
                 transition = transition.event(self.context.event(SloStatus::RECOVERED, &status.name).data(data));
             }
             self.context.commit(transition).await?;
@@ -198,7 +199,14 @@ impl Objectives {
             _ => before.as_ref().and_then(|before| before.breach_complete_since),
         };
         let cut = complete_since > breach_complete_since;
-        let told = if result.is_ok() { status::told(at_risk, state, cut) } else { None };
+        let observed_before = before.as_ref().and_then(|before| before.observed_since);
+        let observed_since = match state {
+            _ if result.is_err() => observed_before,
+            SloState::NoData => None,
+            SloState::Met | SloState::Breached => observed_before.or(Some(now)),
+        };
+        let enough = status::is_enough(&spec, &attainment, observed_since, now);
+        let told = if result.is_ok() { status::told(at_risk, state, cut, enough) } else { None };
         let error = error.or_else(|| result.as_ref().ok().and_then(|calculated| calculated.problem.clone()));
         // A store that takes no more series is no reason to stop telling what was found.
         let refused = self.publish_figures(name, &attainment, now).await?;
@@ -208,6 +216,7 @@ impl Objectives {
             to: now,
             complete_since,
             breach_complete_since,
+            observed_since,
             at_risk: told.map_or(at_risk, |told| told == Told::Breached),
             calculated_at: now,
             spec,
@@ -219,7 +228,7 @@ impl Objectives {
         let mut transition = Transition::new();
         let broke = status.error.is_some() != before.as_ref().is_some_and(|before| before.error.is_some());
         let due = written.is_none_or(|at| now.since(at) >= WRITE_EVERY);
-        let write = due || broke || state_before != Some(state);
+        let write = due || broke || told.is_some() || state_before != Some(state);
         if write {
             let value = to_value(&status)?;
             transition = transition.put(SloStatus::COLLECTION, name, Expected::Any, value);
@@ -229,7 +238,7 @@ impl Objectives {
                 Told::Breached => SloStatus::BREACHED,
                 Told::Recovered => SloStatus::RECOVERED,
             };
-            let event = self.context.event(event_type, name).data(to_value(&status)?).plugin(status.plugin.clone());
+            let event = self.context.event(event_type, name).data(event_data(&status)?).plugin(status.plugin.clone());
             transition = transition.event(event);
         }
         // Looked at again: an objective that was removed meanwhile has ended already.
@@ -281,7 +290,17 @@ impl Objectives {
 
 /// Documents of before this was noted say it by their state.
 fn is_at_risk(status: &SloStatus) -> bool {
-    status.at_risk || status.state == SloState::Breached
+    status.at_risk || (status.observed_since.is_none() && status.state == SloState::Breached)
+}
+
+/// The status, with what routes look for where they look for it.
+fn event_data(status: &SloStatus) -> Result<Value, StoreError> {
+    let mut data = to_value(status)?;
+    if let Value::Object(fields) = &mut data {
+        fields.insert("severity".to_owned(), to_value(&status.spec.severity)?);
+        fields.insert("labels".to_owned(), to_value(&status.labels())?);
+    }
+    Ok(data)
 }
 
 fn job_name(objective: &str) -> String {

@@ -266,7 +266,8 @@ async fn a_breached_objective_opens_an_incident_that_resolves_when_it_recovers()
     let folder = tempfile::tempdir().unwrap();
     let (bench, _tasks, handle) = bench(folder.path(), &one_for_all(), START).await;
     let data = serde_json::json!({
-        "name": "shop", "spec": {"calculator": "availability/default", "select": {"metric": "up"}}, "state": "breached",
+        "name": "shop", "state": "breached",
+        "spec": {"calculator": "availability/default", "select": {"metric": "up"}, "severity": "critical", "labels": {"team": "a"}},
         "attainment": {"adjusted": {"good": 9.0, "total": 10.0, "attained": 0.9},
             "raw": {"good": 9.0, "total": 10.0, "attained": 0.9}, "met": false, "budget_left": -99.0},
         "from": START, "to": START, "calculated_at": START, "plugin": null, "error": null,
@@ -279,7 +280,11 @@ async fn a_breached_objective_opens_an_incident_that_resolves_when_it_recovers()
     bench.event(Incident::OPENED, None, Offset(0)).await;
     let incident = handle.open().unwrap().remove(0);
     assert_eq!(incident.title, "objective shop is missed: attained 0.900000");
-    assert_eq!((incident.severity, incident.members[0].alert.labels.get("slo")), (Severity::High, Some("shop")));
+    let labels = &incident.members[0].alert.labels;
+    assert_eq!(
+        (incident.severity, labels.get("slo"), labels.get("team")),
+        (Severity::Critical, Some("shop"), Some("a"))
+    );
     tell("slo.recovered").await;
     bench.event(Incident::RESOLVED, Some(incident.id.as_str()), Offset(0)).await;
 }

@@ -122,15 +122,14 @@ fn of_finding(finding: &Finding) -> AlertSummary {
 }
 
 fn of_slo(status: &SloStatus, at: Timestamp) -> AlertSummary {
-    let labels = slo_labels(&status.name);
     let attained =
         status.attainment.adjusted.attained.map_or(String::new(), |attained| format!(": attained {attained:.6}"));
     AlertSummary {
-        fingerprint: labels.fingerprint(),
+        // By its name alone: its end is found also when its labels were changed meanwhile.
+        fingerprint: slo_labels(&status.name).fingerprint(),
         name: format!("slo {}", status.name),
-        // Objectives have no severity of their own; one that is missed is for today, not for tonight.
-        severity: Severity::High,
-        labels,
+        severity: status.spec.severity,
+        labels: status.labels(),
         summary: format!("objective {} is missed{attained}", status.name),
         active_at: at,
     }

@@ -96,6 +96,35 @@ async fn a_breach_and_a_recovery_are_told_and_the_pieces_add_up() {
 }
 
 #[tokio::test]
+async fn the_first_failures_of_a_new_objective_are_told_when_there_is_enough_to_tell_by() {
+    let folder = tempfile::tempdir().unwrap();
+    let objective = json!({"window": "10m", "minimum-samples": 8, "severity": "low", "labels": {"team": "a"}});
+    let (bench, _tasks, handle) = bench(folder.path(), &fake(), catalog(objective), START).await;
+    let sample = async |minutes: u64, value: f64| {
+        bench.advance(Span::from_secs(60 * minutes));
+        let sample = Sample { name: "up".into(), labels: Labels::new(), at: bench.now(), value };
+        bench.context.series.append(vec![sample]).await.unwrap();
+        handle.calculate("api").await.unwrap();
+        handle.get("api").unwrap()
+    };
+    for value in [0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0] {
+        let status = sample(1, value).await;
+        assert_eq!((status.state, status.at_risk), (SloState::Breached, false));
+    }
+    assert!(told(&bench).is_empty());
+    assert!(sample(1, 1.0).await.at_risk, "eight samples");
+    let event = bench.events(&["slo."]).remove(0);
+    assert_eq!((&event.data["severity"], &event.data["labels"]["team"]), (&json!("low"), &json!("a")));
+    for _ in 0..10 {
+        sample(1, 1.0).await;
+    }
+    assert_eq!(told(&bench), ["slo.breached", "slo.recovered"]);
+    // Seldom sampled, but looked at for a whole window.
+    sample(9, 1.0).await;
+    assert!(sample(5, 0.0).await.at_risk);
+}
+
+#[tokio::test]
 async fn what_was_folded_once_is_not_folded_again_even_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let fake = fake();

@@ -1,8 +1,10 @@
 //! Service level objectives.
 
 use crate::kind::sla_calculator::Attainment;
+use crate::label::Labels;
 use crate::plugin::{InstanceName, PluginRef};
 use crate::series::Selector;
+use crate::severity::Severity;
 use crate::time::{Span, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,6 +31,25 @@ pub struct SloSpec {
     /// Switched off, it is shown, and does nothing: as if it were not there.
     #[serde(default = "crate::domain::yes", skip_serializing_if = "crate::domain::is_yes")]
     pub enabled: bool,
+    /// A breach is told when the window holds so many samples, or has been looked at for its whole length: one bad sample of three says
+    /// little. Counted as the calculator counts (`total`).
+    #[serde(default = "twenty")]
+    pub minimum_samples: u64,
+    /// Of what is told when it is missed.
+    #[serde(default = "high")]
+    pub severity: Severity,
+    /// Of what is told when it is missed, beside `alertname` and `slo`: for routes and for what incidents have in common.
+    #[serde(default)]
+    pub labels: Labels,
+}
+
+const fn twenty() -> u64 {
+    20
+}
+
+/// One that is missed is for today, not for tonight.
+const fn high() -> Severity {
+    Severity::High
 }
 
 const fn thirty_days() -> Span {
@@ -74,12 +95,23 @@ pub struct SloStatus {
     /// then, what was bad may only be out of sight: no recovery is told.
     #[serde(default)]
     pub breach_complete_since: Option<Timestamp>,
+    /// Since when there is data. `null`: there is none.
+    #[serde(default)]
+    pub observed_since: Option<Timestamp>,
     pub calculated_at: Timestamp,
     pub plugin: Option<PluginRef>,
     pub error: Option<String>,
 }
 
 impl SloStatus {
+    /// Of what is told about it.
+    pub fn labels(&self) -> Labels {
+        let mut labels = self.spec.labels.clone();
+        labels.insert("alertname", "slo");
+        labels.insert("slo", &self.name);
+        labels
+    }
+
     pub const COLLECTION: &'static str = "slos";
     pub const BREACHED: &'static str = "slo.breached";
     pub const RECOVERED: &'static str = "slo.recovered";

@@ -51,9 +51,9 @@ pub(super) fn unknown(key: &str, known: &[&str]) -> String {
 
 /// Keys that a table of the configuration may have, as far as the schema says it plainly.
 pub(super) fn known_keys<'a>(root: &'a Value, pointer: &str) -> Vec<&'a str> {
-    let steps = pointer.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~"));
-    let here = steps.fold(Some(root), |schema, step| {
-        let schema = plain(root, schema?, DEPTH);
+    let mut steps = pointer.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~"));
+    let here = steps.try_fold(root, |schema, step| {
+        let schema = plain(root, schema, DEPTH);
         let property = schema.get("properties").and_then(|properties| properties.get(&step));
         property.or_else(|| schema.get("additionalProperties")).or_else(|| schema.get("items"))
     });
