@@ -12,7 +12,7 @@ use serde_json::Value;
 
 /// The collection in which the store keeps effects that are not finished.
 pub const OUTBOX: &str = "outbox";
-/// The collection of effects and events that were given up on, with the reason.
+/// The collection of effects and events that were given up on, with the reason. Steps of runs and deployments are told by those.
 pub const DEAD_LETTERS: &str = "dead-letters";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,9 +4,9 @@ use super::lease::{self, After, Ending, Next};
 use super::queue::Entry;
 use crate::{Context, belongings, to_value};
 use quarterdeck_model::Timestamp;
-use quarterdeck_model::effect::{Action, DEAD_LETTERS, DeliveryClass, Effect, EffectResult, OUTBOX, Pending};
+use quarterdeck_model::effect::{Action, DEAD_LETTERS, Effect, EffectResult, OUTBOX, Pending};
 use quarterdeck_model::event::Event;
-use quarterdeck_model::id::RunId;
+use quarterdeck_model::id::{DeploymentId, RunId};
 use quarterdeck_model::plugin::{ActResult, CallError, InstanceState, Outcome, PluginRef};
 use quarterdeck_model::store::StoreError;
 use quarterdeck_model::transition::{Expected, Transition};
@@ -216,6 +216,12 @@ impl Answer {
     }
 }
 
+/// Somebody waits for how it ends, and says so: a run or a deployment, for its steps. A step is cancelled when its run goes on without it.
+fn is_owned(effect: &Effect) -> bool {
+    let is_step = matches!(effect.action, Action::RunStep { .. } | Action::ApplyStep { .. });
+    is_step && [RunId::PREFIX, DeploymentId::PREFIX].iter().any(|prefix| effect.owner.starts_with(prefix))
+}
+
 /// The run that the effect is a step of.
 fn run_of(effect: &Effect) -> Option<RunId> {
     effect.owner.starts_with(RunId::PREFIX).then(|| RunId(effect.owner.clone()))
@@ -347,8 +353,8 @@ impl Ended<'_> {
         ended.correlation.clone_from(&effect.correlation);
         let expected = Expected::Revision(revision);
         let mut transition = Transition::new().delete(OUTBOX, effect.id.as_str(), expected);
-        // What runs at most once fails before its owner's eyes; only a delivery that was given up needs a place of its own.
-        if let (Ending::Failed(reason), DeliveryClass::AtLeastOnce) = (&self.ending, effect.class) {
+        // A failed step is told by its run or its deployment; only what nobody waits for needs a place of its own.
+        if let (Ending::Failed(reason) | Ending::Unknown(reason), false) = (&self.ending, is_owned(effect)) {
             let letter = json!({
                 "kind": "effect", "at": now, "reason": reason, "attempts": self.pending.attempts,
                 "plugin": self.plugin, "effect": letter(effect),

@@ -183,12 +183,17 @@ async fn what_is_given_up_lies_among_the_dead_letters_with_the_reason() {
     bench.fake.with(|fake| {
         fake.act = Some(Box::new(|_| Err(CallError::Retry { message: "no route".into(), after: None })));
     });
-    let mut wanted = effect(&bench, "run_1", DeliveryClass::AtLeastOnce);
+    let mut wanted = effect(&bench, "evt_1", DeliveryClass::AtLeastOnce);
     wanted.backoff = Backoff { first: Span::from_millis(1), cap: Span::from_millis(1), attempts: 2 };
-    commit(&bench, &[&wanted]).await;
-    until("the first attempt", || bench.fake.calls().len() == 1).await;
+    let mut of_a_run = effect(&bench, "run_1", DeliveryClass::AtLeastOnce);
+    of_a_run.backoff = wanted.backoff;
+    commit(&bench, &[&wanted, &of_a_run]).await;
+    until("the first attempts", || bench.fake.calls().len() == 2).await;
     bench.advance(Span::from_secs(1));
     bench.event("effect.failed", Some("run_1"), Offset(0)).await;
+    bench.event("effect.failed", Some("evt_1"), Offset(0)).await;
+    let told_by_its_run = bench.context.store.get(DEAD_LETTERS, of_a_run.id.as_str()).unwrap();
+    assert!(told_by_its_run.is_none(), "a step that failed is told by its run");
     let letter = bench.context.store.get(DEAD_LETTERS, wanted.id.as_str()).unwrap().unwrap().value;
     assert_eq!(letter["reason"], "gave up after 2 attempts, the last: no route");
     assert_eq!(letter["effect"]["id"], wanted.id.0);
@@ -274,7 +279,7 @@ async fn an_attempt_counts_however_much_its_plugin_has_to_say_and_each_names_its
     bench.fake.with(|fake| {
         fake.act = Some(Box::new(|_| Err(CallError::Retry { message: "\u{e4}".repeat(1 << 20), after: None })));
     });
-    let mut wanted = effect(&bench, "run_1", DeliveryClass::AtLeastOnce);
+    let mut wanted = effect(&bench, "evt_1", DeliveryClass::AtLeastOnce);
     wanted.backoff = Backoff { first: Span::from_secs(1), cap: Span::from_secs(1), attempts: 3 };
     commit(&bench, &[&wanted]).await;
     for attempts in 1..=2 {
@@ -284,7 +289,7 @@ async fn an_attempt_counts_however_much_its_plugin_has_to_say_and_each_names_its
         assert!(pending().last_error.unwrap().ends_with("... (2097152 bytes)"));
         bench.advance(Span::from_secs(1));
     }
-    let failed = bench.event("effect.failed", Some("run_1"), Offset(0)).await;
+    let failed = bench.event("effect.failed", Some("evt_1"), Offset(0)).await;
     assert_eq!(failed.event.plugin, Some(crate::testing::plugin()));
     assert!(result(&failed).error.unwrap().starts_with("gave up after 3 attempts, the last: \u{e4}"));
     let letter = bench.context.store.get(DEAD_LETTERS, wanted.id.as_str()).unwrap().unwrap().value;
@@ -315,7 +320,7 @@ async fn an_effect_that_fills_its_document_counts_its_attempts_and_ends_in_a_let
     bench.fake.with(|fake| {
         fake.act = Some(Box::new(|_| Err(CallError::Retry { message: "y".repeat(4_000), after: None })));
     });
-    let mut wanted = effect(&bench, "run_1", DeliveryClass::AtLeastOnce);
+    let mut wanted = effect(&bench, "evt_1", DeliveryClass::AtLeastOnce);
     wanted.backoff = Backoff { first: Span::from_secs(1), cap: Span::from_secs(1), attempts: 2 };
     // Room for the document as it is, with the version that tried it, and for no message.
     wanted.action = Action::RunStep { inputs: json!({"text": "x".repeat((1 << 20) - 1_500)}) };
@@ -324,7 +329,7 @@ async fn an_effect_that_fills_its_document_counts_its_attempts_and_ends_in_a_let
     until("an attempt", || pending().attempts == 1).await;
     assert_eq!(pending().last_error, None);
     bench.advance(Span::from_secs(1));
-    bench.event("effect.failed", Some("run_1"), Offset(0)).await;
+    bench.event("effect.failed", Some("evt_1"), Offset(0)).await;
     let letter = bench.context.store.get(DEAD_LETTERS, wanted.id.as_str()).unwrap().unwrap().value;
     assert!(letter["effect"]["action-begins"].as_str().unwrap().contains("xxx"), "{}", letter["effect"]);
     assert_eq!(letter["effect"]["id"], wanted.id.0);
