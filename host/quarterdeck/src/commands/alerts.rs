@@ -4,7 +4,7 @@ use super::Session;
 use crate::arguments::{Alert, Slo};
 use crate::client::escape;
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::process::ExitCode;
 
 pub(super) async fn alert(session: &Session, command: &Alert) -> Result<ExitCode> {
@@ -45,7 +45,10 @@ pub(super) async fn slo(session: &Session, command: &Slo) -> Result<ExitCode> {
         session.output.one(&session.client.get(&format!("/api/v1/slos/{}", escape(name)), &[]).await?);
         return Ok(ExitCode::SUCCESS);
     }
-    let items = session.client.list("/api/v1/slos", &[], usize::MAX).await?;
+    let mut items = session.client.list("/api/v1/slos", &[], usize::MAX).await?;
+    if !session.output.json {
+        items.iter_mut().for_each(in_percent);
+    }
     let columns = [
         ("OBJECTIVE", "/name"),
         ("STATE", "/state"),
@@ -58,4 +61,29 @@ pub(super) async fn slo(session: &Session, command: &Slo) -> Result<ExitCode> {
     ];
     session.output.list(&columns, &items, "no objectives calculated yet");
     Ok(ExitCode::SUCCESS)
+}
+
+/// For people: what is left of the budget.
+fn in_percent(objective: &mut Value) {
+    if let Some(left) = objective.pointer_mut("/attainment/budget_left")
+        && let Some(share) = left.as_f64()
+    {
+        *left = Value::String(format!("{:.2} %", share * 100.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_a_budget_is_told_in_percent() {
+        for (left, expected) in
+            [(json!(0.99666), json!("99.67 %")), (json!(-1.5), json!("-150.00 %")), (Value::Null, Value::Null)]
+        {
+            let mut objective = json!({"attainment": {"budget_left": left}});
+            in_percent(&mut objective);
+            assert_eq!(objective["attainment"]["budget_left"], expected);
+        }
+    }
 }
