@@ -102,11 +102,11 @@ fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_else(|_| value.to_string())
 }
 
-/// Texts come from plugins and from targets: what a terminal would obey, or what would turn a line around, is shown instead.
+/// A hint stands on a line of its own where there is one for it; here there is not. Texts come from plugins and from targets: what a terminal would obey, or what would turn a line around, is shown instead.
 pub(crate) fn printable(text: &str) -> String {
     let obeyed = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in text.replace("\nhint: ", "; hint: ").chars() {
         if obeyed(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
     }
     shown
@@ -194,6 +194,7 @@ mod tests {
     #[test]
     fn what_a_terminal_would_obey_is_shown_instead() {
         assert_eq!(cell(&json!("a\u{1b}[2Jb\nc\u{202e}d\u{9b}")), "a\\u{1b}[2Jb\\nc\\u{202e}d\\u{9b}");
+        assert_eq!(cell(&json!("it is refused\nhint: grant it")), "it is refused; hint: grant it");
         assert_eq!(cell(&json!({"\u{7}x": "ü\t"})), "\\u{7}x=ü\\t");
     }
 }
