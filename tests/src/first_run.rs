@@ -240,6 +240,14 @@ fn a_stop_that_comes_while_plugins_are_still_being_compiled_is_a_stop_in_order()
         assert!(Instant::now() < end, "{}", read());
         std::thread::sleep(Duration::from_millis(1));
     }
+    // Meanwhile the command line says what it does, and so does the log.
+    loop {
+        let said = String::from_utf8(setup.run(&["status"]).stderr).unwrap();
+        if said.contains("the daemon is starting") && read().contains("compiling ") {
+            break;
+        }
+        assert!(Instant::now() < end, "{said}{}", read());
+    }
     let pid = child.id().to_string();
     assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     let status = loop {

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 /// What the daemon leaves in its data folder so that the command line finds it.
 pub(crate) const ADDRESS_FILE: &str = "url";
 pub(crate) const TOKEN_FILE: &str = "token";
+/// Locked by a daemon that has begun and does not answer yet.
+pub(crate) const STARTING_FILE: &str = "starting";
 
 /// The folder that the daemon of this configuration keeps its data in.
 fn data_dir(global: &Global) -> Result<PathBuf> {
@@ -38,6 +40,8 @@ pub(crate) struct Client {
     /// Whether the daemon is on this machine, as far as its address tells.
     here: bool,
     announced: bool,
+    /// Where the daemon of this folder says that it starts; `None` where another one is meant.
+    starting: Option<PathBuf>,
     http: reqwest::Client,
 }
 
@@ -85,6 +89,9 @@ fn address(global: &Global, folder: &std::path::Path) -> Result<Address> {
         (None, Some(listen)) => Some(format!("http://{listen}")),
         (None, None) => written(folder.join(ADDRESS_FILE)),
     };
+    if let Some(url) = &global.url {
+        check_url(url)?;
+    }
     let announced = named.is_some();
     let base = named.unwrap_or_else(|| "http://127.0.0.1:7700".to_owned());
     let here = reqwest::Url::parse(&base).ok().is_some_and(|url| url.host_str().is_some_and(is_loopback));
@@ -101,6 +108,19 @@ fn address(global: &Global, folder: &std::path::Path) -> Result<Address> {
     Ok(Address { base, announced, here, token })
 }
 
+fn check_url(url: &str) -> Result<()> {
+    match reqwest::Url::parse(url) {
+        Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => Ok(()),
+        _ => bail!("`{url}` is not the URL of a daemon\nhint: it looks like http://127.0.0.1:7700"),
+    }
+}
+
+/// Whether a daemon holds the file.
+fn is_held(path: &std::path::Path) -> bool {
+    let Ok(file) = std::fs::File::open(path) else { return false };
+    matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock))
+}
+
 fn is_loopback(host: &str) -> bool {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
@@ -112,7 +132,8 @@ impl Client {
         let folder = data_dir(global)?;
         let Address { base, announced, here, token } = address(global, &folder)?;
         let http = reqwest::Client::builder().no_proxy().build()?;
-        Ok(Client { base, token, here, announced, http })
+        let starting = global.url.is_none().then(|| folder.join(STARTING_FILE));
+        Ok(Client { base, token, here, announced, starting, http })
     }
 
     /// Whether somebody has said where the daemon is.
@@ -173,6 +194,7 @@ impl Client {
     /// The event stream behind an offset; lines come as they are sent.
     pub(crate) async fn stream(&self, path: &str, query: &[(&str, String)], last: &str) -> Result<reqwest::Response> {
         let request = self.request(Method::GET, path, query).header("Last-Event-ID", last);
+        self.check_started()?;
         let response = self.send(true, request).await.map_err(|error| self.unreachable(&error))?;
         if response.status().is_success() { Ok(response) } else { Err(problem(response).await) }
     }
@@ -206,6 +228,7 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
+        self.check_started()?;
         let response = self.send(reads, request).await.map_err(|error| self.unreachable(&error))?;
         match response.status() {
             StatusCode::NO_CONTENT => Ok(Value::Null),
@@ -214,13 +237,27 @@ impl Client {
         }
     }
 
+    /// One that starts says where it answers when it does.
+    fn check_started(&self) -> Result<()> {
+        if !self.announced && self.starting.as_deref().is_some_and(is_held) { Err(is_starting()) } else { Ok(()) }
+    }
+
     fn unreachable(&self, error: &reqwest::Error) -> anyhow::Error {
+        if self.starting.as_deref().is_some_and(is_held) {
+            return is_starting();
+        }
         anyhow!(
             "failed to reach the daemon at {}: {}\nhint: start it with `quarterdeck run`, or name another one with --url or --data-dir",
             self.base,
             deepest(error)
         )
     }
+}
+
+fn is_starting() -> anyhow::Error {
+    anyhow!(
+        "the daemon is starting: at its first start it compiles its plugins, once\nhint: ask again in a few seconds"
+    )
 }
 
 /// The cause at the bottom says what went wrong; those above say only that something did.
@@ -289,6 +326,30 @@ mod tests {
         assert_eq!(token(Some("http://127.0.0.1:4000"), None).as_deref(), Some("the-token"));
         assert_eq!(token(None, Some("http://localhost:4000/")).as_deref(), Some("the-token"));
         assert_eq!(token(None, Some("http://[::1]:4000")).as_deref(), Some("the-token"));
+    }
+
+    #[test]
+    fn what_is_no_url_is_told_as_such() {
+        for wrong in ["nonsense", "127.0.0.1:7700", "localhost:7700", "file:///tmp"] {
+            let global = Global { url: Some(wrong.to_owned()), ..Global::default() };
+            let error = address(&global, std::path::Path::new("/nowhere")).err().unwrap().to_string();
+            assert!(error.starts_with(&format!("`{wrong}` is not the URL of a daemon\nhint: ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_daemon_that_has_begun_and_does_not_answer_yet_is_starting() {
+        let folder = tempfile::tempdir().unwrap();
+        let global = Global { data_dir: Some(folder.path().to_owned()), ..Global::default() };
+        let started = || Client::new(&global).unwrap().check_started();
+        assert!(started().is_ok(), "there is none");
+        let file = std::fs::File::create(folder.path().join(STARTING_FILE)).unwrap();
+        assert!(started().is_ok(), "there was one");
+        file.lock().unwrap();
+        assert!(started().unwrap_err().to_string().starts_with("the daemon is starting"));
+        std::fs::write(folder.path().join(ADDRESS_FILE), "http://127.0.0.1:1").unwrap();
+        assert!(started().is_ok(), "it said where");
+        drop(file);
     }
 
     #[test]

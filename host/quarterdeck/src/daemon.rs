@@ -123,6 +123,8 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
     let (accepting, scheduling, running) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let database = open_database(&settings, &folders, &clock)?;
+    // The folder is this daemon's from here on.
+    let starts = folders.starting()?;
     let store: Arc<dyn Store> = database.clone();
     let bus = quarterdeck_bus::Bus::new(store.clone(), clock.clone(), producer_limits(&settings));
     let scheduler = Scheduler::start(clock.clone(), quarterdeck_scheduler::Options::default(), scheduling.clone());
@@ -240,6 +242,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
     let server = tokio::spawn(quarterdeck_api::serve(listener, quarterdeck_api::router(api), accepting.clone()));
     let watcher = tokio::spawn(watch::run(configuration.clone(), accepting.clone()));
     folders.announce(&host_url)?;
+    drop(starts);
     info!(%host_url, ready_after = ?begin.elapsed(), "ready");
     greet(&host_url, &folders, &config_dir, &plugins_dir);
 

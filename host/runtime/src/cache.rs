@@ -109,6 +109,11 @@ impl Cache {
         }
     }
 
+    /// Whether there is an artefact; whether it can be used shows when it is taken.
+    pub(crate) fn may_hold(&self, digest: &Digest) -> bool {
+        self.artefact_path(digest).exists()
+    }
+
     fn mac(&self, digest: &Digest, artefact: impl Read) -> io::Result<blake3::Hash> {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update(digest.0.as_bytes());

@@ -167,6 +167,10 @@ impl Runtime {
 
     async fn load_bundled(&self, bundled: Vec<Bundled>) {
         let now = self.clock.now();
+        let to_compile = bundled.iter().filter(|plugin| !self.loader.cache.may_hold(&plugin.digest)).count();
+        if to_compile > 0 {
+            tracing::info!("compiling {to_compile} plugins, once: the next start takes them from the cache");
+        }
         let loads = bundled.into_iter().map(async |plugin| {
             let size = u64::try_from(plugin.bytes.len()).unwrap_or(u64::MAX);
             let (bytes, digest) = (plugin.bytes.clone(), plugin.digest.clone());

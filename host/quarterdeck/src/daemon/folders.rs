@@ -1,6 +1,6 @@
 //! The data folder: private, and with what the command line needs to find the daemon.
 
-use crate::client::{ADDRESS_FILE, TOKEN_FILE};
+use crate::client::{ADDRESS_FILE, STARTING_FILE, TOKEN_FILE};
 use anyhow::{Context, Result};
 use rand::TryRngCore;
 use std::io::Write;
@@ -42,6 +42,18 @@ impl Folders {
         let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         write_private(&path, &token)?;
         Ok(token)
+    }
+
+    /// Says that a daemon starts in this folder, for as long as the file is held: its lock goes with the process, however that ends.
+    pub(super) fn starting(&self) -> Result<std::fs::File> {
+        let path = self.data.join(STARTING_FILE);
+        let hold = || {
+            let file = std::fs::File::options().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
+            // Who asks holds it for a moment.
+            file.lock()?;
+            Ok::<_, std::io::Error>(file)
+        };
+        hold().with_context(|| format!("failed to lock {}", path.display()))
     }
 
     pub(super) fn announce(&self, url: &str) -> Result<()> {
