@@ -114,7 +114,9 @@ pub struct Deployment {
     /// Since when a replica of the candidate has not been healthy, while nothing is under way.
     #[serde(default)]
     pub unwell_since: Option<Timestamp>,
-    /// The strategy's, handed back unread.
+    /// The strategy's, handed back unread. In hexadecimal digits.
+    #[serde(default, with = "hexadecimal")]
+    #[schemars(with = "Option<String>")]
     pub strategy_state: Option<Vec<u8>>,
     /// Looked at again not before this time.
     pub next_look: Timestamp,
@@ -124,6 +126,68 @@ pub struct Deployment {
     #[serde(default)]
     pub errors: u32,
     pub error: Option<String>,
+}
+
+/// Bytes as text. A list of numbers, as they were kept once, is read too.
+mod hexadecimal {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Kept {
+        Text(String),
+        Numbers(Vec<u8>),
+    }
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = bytes.as_ref().map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        text.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
+        match Option::<Kept>::deserialize(deserializer)? {
+            None => Ok(None),
+            Some(Kept::Numbers(bytes)) => Ok(Some(bytes)),
+            Some(Kept::Text(text)) => {
+                let pairs = text.as_bytes().chunks(2).map(|pair| {
+                    std::str::from_utf8(pair)
+                        .ok()
+                        .filter(|pair| pair.len() == 2)
+                        .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+                });
+                pairs
+                    .collect::<Option<Vec<u8>>>()
+                    .map(Some)
+                    .ok_or_else(|| D::Error::custom("expected hexadecimal digits"))
+            }
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        #[derive(serde::Serialize, serde::Deserialize, PartialEq, Debug)]
+        struct Held {
+            #[serde(with = "super")]
+            bytes: Option<Vec<u8>>,
+        }
+
+        #[test]
+        fn bytes_are_kept_as_text_and_read_as_they_were_kept_before() {
+            let held = |bytes| Held { bytes };
+            let some = held(Some(vec![0, 171]));
+            assert_eq!(serde_json::to_string(&some).unwrap(), r#"{"bytes":"00ab"}"#);
+            for (text, read) in [
+                (r#"{"bytes":"00ab"}"#, some),
+                (r#"{"bytes":[1,2]}"#, held(Some(vec![1, 2]))),
+                (r#"{"bytes":null}"#, held(None)),
+            ] {
+                assert_eq!(serde_json::from_str::<Held>(text).unwrap(), read);
+            }
+            assert!(serde_json::from_str::<Held>(r#"{"bytes":"0"}"#).is_err());
+            assert!(serde_json::from_str::<Held>(r#"{"bytes":"zz"}"#).is_err());
+        }
+    }
 }
 
 impl Deployment {
