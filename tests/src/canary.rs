@@ -151,3 +151,58 @@ async fn a_canary_under_load_promotes_a_good_revision_and_rolls_back_those_that_
         assert!(!command.contains("service.py"), "{process:#} still runs");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_canary_that_nobody_asks_anything_pauses_and_whoever_deployed_it_is_told_how_to_go_on() {
+    let test = "a_canary_that_nobody_asks_anything_pauses";
+    let (Some(haproxy), Some(python)) = (counterpart::find("haproxy", test), counterpart::find("python3", test)) else {
+        return;
+    };
+    let python = web::real(&python);
+    let setup = Setup::new();
+    let folder = setup.folder.path().to_owned();
+    let (port, first) = (free_port(), free_slots());
+    let service = web::write_service(&folder);
+    let _services = Services(service.clone());
+    let service_config = "steps = [{ weight = 20, hold-seconds = 1 }]\nanalysis = { inconclusive-limit = 1 }\n";
+    let setup = setup.config(&web::config(&folder, &python, &service, first, "canary", 1, service_config));
+    let _haproxy = start_haproxy(&haproxy, &folder, port);
+    let daemon = setup.start().await;
+    let cli = |arguments: &[&str]| {
+        let output = daemon.command_line(arguments);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, printed, errors) = cli(&["deploy", "web", "good-1"]);
+    assert_eq!(code, Some(0), "{printed}{errors}\n{}", daemon.log());
+    assert!(printed.contains("  start     ") && printed.ends_with("web good-1: succeeded\n"), "{printed}");
+
+    let (code, printed, errors) = cli(&["deploy", "web", "good-2"]);
+    assert_eq!(code, Some(3), "{printed}{errors}\n{}", daemon.log());
+    let id = printed.split_whitespace().next().unwrap();
+    let ways = format!("go on with `quarterdeck deployment promote {id}`, or `quarterdeck deployment abort {id}`");
+    let told = format!("paused: 0 responses, 20 are needed to tell; {ways}\n");
+    assert!(printed.ends_with(&told), "{printed}");
+    let shown = cli(&["deployment", "show", id]).1;
+    assert!(shown.ends_with(&told) && !shown.contains("strategy_state"), "{shown}");
+    let listed = cli(&["deployment", "list"]).1;
+    assert!(listed.contains("REASON") && listed.contains("20 are needed to tell"), "{listed}");
+    let (code, _, errors) = cli(&["deploy", "web", "good-3"]);
+    assert!(code == Some(1) && errors.contains(&format!("quarterdeck deployment promote {id}")), "{errors}");
+    eventually("word of the pause", Duration::from_secs(30), async || {
+        daemon.log().contains("[DEPLOYMENT PAUSED] web good-2").then_some(())
+    })
+    .await;
+
+    assert_eq!(cli(&["deployment", "abort", id, "--reason", "nobody asks"]).0, Some(0));
+    let (code, printed, _) = eventually("the end of it", Duration::from_secs(60), async || {
+        let again = cli(&["deploy", "web", "broken-4"]);
+        (!again.2.contains("is under way")).then_some(again)
+    })
+    .await;
+    assert_eq!(code, Some(1), "{printed}");
+    let last = printed.lines().last().unwrap();
+    assert!(last.starts_with("web broken-4: rolled-back: "), "the reason, with no terminal: {printed}");
+    let (code, _, errors) = cli(&["deploy", "web", "good-1"]);
+    assert!(code == Some(1) && errors.contains("all of its replicas are healthy (1)"), "{errors}");
+}

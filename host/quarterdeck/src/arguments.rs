@@ -98,6 +98,9 @@ pub(crate) enum Command {
         limit: Limit,
     },
     /// Deploy a revision of a service, and watch it
+    ///
+    /// Ends with 0 when the revision has succeeded, with 1 when it was rolled back or has failed, and with 3 when it waits: for a person,
+    /// or for traffic longer than `--patience`. What waits goes on by `quarterdeck deployment promote`, or back by `... abort`.
     Deploy {
         /// Name of the service: `[services.<name>]`
         service: String,
@@ -106,6 +109,9 @@ pub(crate) enum Command {
         /// Return at once instead of watching
         #[arg(long)]
         detach: bool,
+        /// How long nothing but holding may be decided until this ends with 3; the deployment itself goes on
+        #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+        patience: u64,
     },
     /// Deployments
     #[command(subcommand)]

@@ -82,7 +82,10 @@ async fn dispatch(session: &Session, command: &Command) -> Result<ExitCode> {
         Command::Scan { past: Some(command), .. } => scans::past(session, command).await,
         Command::Scan { name, fail_on, past: None } => scans::scan(session, name, fail_on.as_deref()).await,
         Command::Findings { all, limit } => scans::findings(session, *all, *limit).await,
-        Command::Deploy { service, revision, detach } => deployments::deploy(session, service, revision, *detach).await,
+        Command::Deploy { service, revision, detach, patience } => {
+            let patience = (!detach).then(|| Duration::from_secs(*patience));
+            deployments::deploy(session, service, revision, patience).await
+        }
         Command::Deployment(command) => deployments::deployment(session, command).await,
         Command::Service(command) => deployments::service(session, command).await,
         Command::Notification(command) => deliveries::notification(session, command).await,

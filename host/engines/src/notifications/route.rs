@@ -51,6 +51,8 @@ pub fn severity(event: &Event) -> Severity {
     let state = event.data.get("state").and_then(Value::as_str).unwrap_or_default();
     match event.event_type.as_str() {
         "slo.breached" => Severity::High,
+        // It waits for a person, and nobody is served worse by it.
+        "deployment.paused" => Severity::Medium,
         "health.changed" => match state {
             "failed" => Severity::High,
             "degraded" => Severity::Medium,
@@ -95,6 +97,17 @@ mod tests {
         check(json!({"events": ["alert"], "notify": ["log/x"], "labels": {"team": "a"}}), &firing, true);
         check(json!({"events": ["alert"], "notify": ["log/x"], "labels": {"team": "b"}}), &firing, false);
         check(json!({"events": ["alert"], "notify": ["log/x"], "labels": {"zone": ""}}), &firing, true);
+    }
+
+    #[test]
+    fn a_deployment_that_waits_for_a_person_is_more_than_for_information() {
+        let paused = event("deployment.paused", json!({"state": "paused", "reason": "look at it"}));
+        check(
+            json!({"events": ["deployment.paused"], "notify": ["log/x"], "minimum-severity": "medium"}),
+            &paused,
+            true,
+        );
+        check(json!({"events": ["deployment"], "notify": ["log/x"], "minimum-severity": "high"}), &paused, false);
     }
 
     #[test]
