@@ -111,9 +111,12 @@ pub(crate) fn build(folder: &Path) -> Result<PathBuf> {
         .and_then(Value::as_array)
         .into_iter()
         .flatten()
-        .find(|target| target["crate_types"].as_array().is_some_and(|types| types.iter().any(|kind| kind == "cdylib")))
-        .and_then(|target| target["name"].as_str());
-    let (Some(library), Some(target)) = (library, metadata["target_directory"].as_str()) else {
+        .find(|target| {
+            let types = target.get("crate_types").and_then(Value::as_array);
+            types.is_some_and(|types| types.iter().any(|kind| kind == "cdylib"))
+        })
+        .and_then(|target| target.get("name").and_then(Value::as_str));
+    let (Some(library), Some(target)) = (library, metadata.get("target_directory").and_then(Value::as_str)) else {
         bail!("{} holds no library of the type cdylib; hint: crate-type = [\"cdylib\", \"rlib\"]", folder.display());
     };
     Ok(Path::new(target).join(TARGET).join("release").join(format!("{}.wasm", library.replace('-', "_"))))
