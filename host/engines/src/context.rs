@@ -11,7 +11,7 @@ use quarterdeck_model::id::IdSource;
 use quarterdeck_model::kind::Plugins;
 use quarterdeck_model::plugin::{Called, Registry};
 use quarterdeck_model::series::Series;
-use quarterdeck_model::store::{Committed, Page, Store, StoreError};
+use quarterdeck_model::store::{Committed, Document, Page, Store, StoreError};
 use quarterdeck_model::transition::{Expected, Transition, Write};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -105,7 +105,7 @@ impl Context {
     {
         let mut conflicts = 0;
         loop {
-            let document = self.store.get(collection, id)?;
+            let document = self.find(collection, id)?;
             if let Some(document) = &document {
                 asked.check(id, document.revision)?;
             }
@@ -122,6 +122,18 @@ impl Context {
                 Err(StoreError::Conflict { .. }) if conflicts < CONFLICTS => conflicts += 1,
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    /// The document that somebody from outside named. A store refuses malformed ids and those that are too long; here they are merely
+    /// unknown.
+    ///
+    /// # Errors
+    /// What else the store says.
+    pub fn find(&self, collection: &str, id: &str) -> Result<Option<Document>, StoreError> {
+        match self.store.get(collection, id) {
+            Err(StoreError::Invalid(_)) => Ok(None),
+            found => found,
         }
     }
 

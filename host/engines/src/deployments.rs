@@ -179,7 +179,7 @@ impl Shell {
         let context = &self.context;
         let mut conflicts = 0;
         loop {
-            let Some(document) = context.store.get(Deployment::COLLECTION, id)? else { return Ok(None) };
+            let Some(document) = context.find(Deployment::COLLECTION, id)? else { return Ok(None) };
             asked.check(id, document.revision)?;
             let deployment: Deployment = document.decode()?;
             let Some(change) = decide(deployment.clone(), context.now(), &context.ids)? else {

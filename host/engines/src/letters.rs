@@ -47,7 +47,7 @@ impl Handle {
     pub async fn retry(&self, id: &str, asked: impl Into<Asked<'_>>, force: bool) -> Result<Effect, Error> {
         let (asked, context) = (asked.into(), &self.context);
         let document =
-            context.store.get(DEAD_LETTERS, id)?.ok_or_else(|| Error::not_found(format!("dead letter `{id}`")))?;
+            context.find(DEAD_LETTERS, id)?.ok_or_else(|| Error::not_found(format!("dead letter `{id}`")))?;
         asked.check(id, document.revision)?;
         let mut effect = repeatable(id, &document.value, force)?;
         effect.expires = context.now().plus(EXPIRES);

@@ -42,6 +42,12 @@ async fn what_is_not_there_is_not_found() {
     let long = "x".repeat(513);
     is(&deck.get(&format!("/api/v1/incidents/{long}")).await, 404, "not-found");
     is(&deck.get("/api/v1/incidents/a%00b").await, 404, "not-found");
+    for path in ["incidents/X/acknowledge", "incidents/X/resolve", "deployments/X/abort", "deployments/X/promote"] {
+        is(&deck.post(&format!("/api/v1/{}", path.replace('X', &long)), &json!({})).await, 404, "not-found");
+    }
+    for path in ["runs/X/cancel", "dead-letters/X/retry", "alerts/X/acknowledge"] {
+        is(&deck.post(&format!("/api/v1/{}", path.replace('X', &long)), &json!({})).await, 404, "not-found");
+    }
     for path in [
         "/api/v1/incidents/inc_1/acknowledge",
         "/api/v1/alerts/x/acknowledge",
