@@ -137,12 +137,12 @@ impl Context {
         }
     }
 
-    /// One document, decoded.
+    /// One document, decoded, as [`Context::find`] finds it.
     ///
     /// # Errors
     /// What the store says; [`StoreError::Corrupt`] if the document has another shape.
     pub fn read<T: DeserializeOwned>(&self, collection: &str, id: &str) -> Result<Option<T>, StoreError> {
-        self.store.get(collection, id)?.map(|document| document.decode()).transpose()
+        self.find(collection, id)?.map(|document| document.decode()).transpose()
     }
 
     /// A part of a collection, decoded.
