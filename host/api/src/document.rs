@@ -33,7 +33,8 @@ pub(crate) fn head() -> OpenApi {
         .title("Quarterdeck")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(
-            "Reading is free at this machine, by a loopback name; what changes anything needs the token, and so does reading from elsewhere. Every error is a problem document \
+            "Reading is free at this machine, by a loopback name; what changes anything needs the token, and so does reading from elsewhere, \
+             or what programs printed. Every error is a problem document \
              (RFC 9457). Lists are asked for with `limit` and `cursor`. Names with slashes in a path are percent-encoded.",
         ))
         .license(Some(utoipa::openapi::License::new("Apache-2.0")))

@@ -72,7 +72,7 @@ pub(crate) fn check_token(headers: &HeaderMap, token: Option<&str>) -> Result<()
             "the token is not this host's; hint: read it anew from the file that the daemon named at its start",
         )),
         None => Err(Problem::unauthorized(
-            "what changes anything needs the token, and so does reading from elsewhere, or anywhere once `api.allowed-hosts` or \
+            "what changes anything needs the token, and so does reading what programs printed, reading from elsewhere, or anywhere once `api.allowed-hosts` or \
              `api.reads-need-token` is set; hint: send `Authorization: Bearer <token>`, \
              the daemon names its file at its start",
         )),

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Settings {
-    /// Address and port of the HTTP API and the console.
+    /// Address and port of the HTTP API.
     #[schemars(schema_with = "crate::schema::socket_address")]
     pub listen: SocketAddr,
     /// Everything that the host keeps.

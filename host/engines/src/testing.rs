@@ -436,7 +436,11 @@ impl Bench {
 
     /// The first event of that type and subject behind `after`.
     pub(crate) async fn event(&self, event_type: &str, subject: Option<&str>, after: Offset) -> StoredEvent {
-        let filter = EventFilter { types: vec![event_type.to_owned()], subject: subject.map(str::to_owned) };
+        let filter = EventFilter {
+            types: vec![event_type.to_owned()],
+            subject: subject.map(str::to_owned),
+            ..Default::default()
+        };
         let mut subscription = self.context.bus.subscribe(after, filter);
         let batch = tokio::time::timeout(DEADLINE, subscription.next(1)).await;
         batch.unwrap_or_else(|_| panic!("no {event_type} came")).unwrap().events.remove(0)

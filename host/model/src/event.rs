@@ -158,11 +158,14 @@ pub struct EventFilter {
     /// Exact types, or prefixes that end in `.`, or topics without a dot.
     pub types: Vec<String>,
     pub subject: Option<String>,
+    /// Left out, written as in `types`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<String>,
 }
 
 impl EventFilter {
     pub fn types<T: Into<String>>(types: impl IntoIterator<Item = T>) -> Self {
-        EventFilter { types: types.into_iter().map(Into::into).collect(), subject: None }
+        EventFilter { types: types.into_iter().map(Into::into).collect(), ..EventFilter::default() }
     }
 
     pub fn matches(&self, event: &Event) -> bool {
@@ -172,12 +175,12 @@ impl EventFilter {
     /// [`EventFilter::matches`] for whoever has not read the whole event.
     pub fn lets_through(&self, event_type: &str, subject: &str) -> bool {
         let topic = event_type.split('.').next().unwrap_or_default();
-        let by_type = self.types.is_empty()
-            || self.types.iter().any(|wanted| {
-                wanted == event_type
-                    || (wanted.ends_with('.') && event_type.starts_with(wanted.as_str()))
-                    || (!wanted.contains('.') && topic == wanted)
-            });
-        by_type && self.subject.as_ref().is_none_or(|wanted| wanted == subject)
+        let is_of = |wanted: &String| {
+            wanted == event_type
+                || (wanted.ends_with('.') && event_type.starts_with(wanted.as_str()))
+                || (!wanted.contains('.') && topic == wanted)
+        };
+        let by_type = self.types.is_empty() || self.types.iter().any(is_of);
+        by_type && !self.without.iter().any(is_of) && self.subject.as_ref().is_none_or(|wanted| wanted == subject)
     }
 }

@@ -71,6 +71,19 @@ pub struct Process {
     pub restarts: u32,
     /// When it was started last.
     pub started_at: Timestamp,
+    /// The last lines that it printed before it last ended by itself.
+    pub last_words: Option<String>,
+}
+
+/// The end of what a process printed, on both of its outputs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProcessLog {
+    /// `<instance>/<name>`.
+    pub id: String,
+    /// Lines; what is no UTF-8 is replaced.
+    pub text: String,
+    /// There is more in front of it.
+    pub cut: bool,
 }
 
 /// Errors are texts for a person.
@@ -87,5 +100,11 @@ pub trait Processes: Send + Sync + 'static {
     /// All that run, and those that have ended of late, by id. Nothing where no processes are kept.
     fn list(&self) -> Vec<Process> {
         Vec::new()
+    }
+
+    /// The last lines that a process of this name printed, those of its earlier lives among them. It may have ended long ago. `None`
+    /// where nothing is known of it. Reads files.
+    fn log(&self, _owner: &InstanceName, _name: &str, _lines: usize) -> Result<Option<ProcessLog>, String> {
+        Ok(None)
     }
 }

@@ -30,6 +30,10 @@ pub(crate) struct Stop {
     pub(crate) given: oneshot::Sender<Result<(), String>>,
 }
 
+/// What is kept of what a process printed before it ended by itself.
+const LAST_WORDS_LINES: usize = 5;
+const LAST_WORDS_BYTES: u64 = 1 << 10;
+
 /// What all keepers share.
 #[derive(Clone)]
 pub(crate) struct Tools {
@@ -77,6 +81,7 @@ pub(crate) struct Shown {
     /// When it came into this phase.
     pub(crate) since: Timestamp,
     pub(crate) started_at: Timestamp,
+    pub(crate) last_words: Option<String>,
 }
 
 enum Next {
@@ -107,13 +112,15 @@ impl Keeper {
                 Next::Ended(exit) => {
                     self.record.identity = None;
                     self.record.exit_code = exit.code;
+                    self.record.last_words = self.last_words().await;
                     self.show(ProcessPhase::Exited);
                 }
             }
             if began.elapsed() >= STABLE_AFTER {
                 delay = FIRST_DELAY;
             }
-            warn!(process = %self.record.id(), exit_code = ?self.record.exit_code, again_in = ?delay, "a process ended by itself");
+            let last_words = self.record.last_words.as_deref().unwrap_or_default();
+            warn!(process = %self.record.id(), exit_code = ?self.record.exit_code, again_in = ?delay, last_words, "a process ended by itself");
             tokio::select! {
                 () = self.tools.shutdown.cancelled() => return,
                 Some(order) = self.orders.recv() => return self.obey(order).await,
@@ -122,6 +129,14 @@ impl Keeper {
             delay = (delay * 2).min(LONGEST_DELAY);
             self.start_again().await;
         }
+    }
+
+    /// Why it ended, as far as it said so itself.
+    async fn last_words(&self) -> Option<String> {
+        let path = output::path(&self.tools.log_dir, &self.record.owner, &self.record.spec.name);
+        let read = move || output::tail(&path, LAST_WORDS_LINES, LAST_WORDS_BYTES);
+        let read = tokio::task::spawn_blocking(read).await.ok()?;
+        read.ok().flatten().map(|(words, _)| words).filter(|words| !words.is_empty())
     }
 
     async fn start_again(&mut self) {
@@ -252,7 +267,7 @@ pub(crate) fn shown_as(record: &Record, phase: ProcessPhase, since: Timestamp) -
         exit_code: record.exit_code,
         restarts: record.restarts,
     };
-    Shown { status, since, started_at: record.started_at }
+    Shown { status, since, started_at: record.started_at, last_words: record.last_words.clone() }
 }
 
 /// Looks for the process of a record that an earlier host left: by pid and start time, else by the marker. Blocks.

@@ -55,6 +55,44 @@ fn rotate(path: &Path, max: u64) -> io::Result<()> {
     OpenOptions::new().write(true).open(path)?.set_len(0)
 }
 
+/// The last lines of what was printed, and whether there is more. `None`: nothing was ever printed.
+pub(crate) fn tail(path: &Path, lines: usize, max_bytes: u64) -> io::Result<Option<(String, bool)>> {
+    let Some((mut bytes, mut cut)) = end(path, max_bytes)? else { return Ok(None) };
+    if !cut {
+        // It was rotated a moment ago: what the reader wants stands mostly in the file before.
+        let room = max_bytes.saturating_sub(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        if let Some((mut before, more)) = end(&path.with_extension("log.1"), room)? {
+            before.append(&mut bytes);
+            (bytes, cut) = (before, more);
+        }
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    let text = text.trim_end_matches('\n');
+    let mut starts = text.rmatch_indices('\n').map(|(at, _)| at + 1);
+    Ok(Some(match lines.checked_sub(1).map(|before| starts.nth(before)) {
+        None => (String::new(), !text.is_empty()),
+        Some(None) => (text.to_owned(), cut),
+        Some(Some(start)) => (text.get(start..).unwrap_or_default().to_owned(), true),
+    }))
+}
+
+/// The last bytes of a plain file, and whether there are more.
+fn end(path: &Path, max: u64) -> io::Result<Option<(Vec<u8>, bool)>> {
+    match std::fs::symlink_metadata(path) {
+        // Whatever else a process has put there is not what it printed.
+        Ok(metadata) if !metadata.is_file() => return Ok(None),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let mut file = File::open(path)?;
+    let size = file.metadata()?.len();
+    io::Seek::seek(&mut file, io::SeekFrom::Start(size.saturating_sub(max)))?;
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(file, max), &mut bytes)?;
+    Ok(Some((bytes, size > max)))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test may panic")]
 mod tests {
@@ -71,6 +109,25 @@ mod tests {
         writer.write_all(b"on").unwrap();
         assert_eq!(std::fs::read(&file).unwrap(), b"on");
         assert_eq!(std::fs::read(file.with_extension("log.1")).unwrap(), b"6789");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+    #[test]
+    fn the_last_lines_are_read_over_a_rotation_and_it_is_said_whether_there_are_more() {
+        let folder = std::env::temp_dir().join(format!("qd-tail-{}", std::process::id()));
+        let file = path(&folder, &InstanceName::from("a/b"), "web");
+        assert_eq!(tail(&file, 5, 100).unwrap(), None);
+        open(&file).unwrap().write_all(b"three\nfour\xff\n").unwrap();
+        let some = |text: &str, cut| Some((text.to_owned(), cut));
+        assert_eq!(tail(&file, 5, 100).unwrap(), some("three\nfour\u{fffd}", false));
+        assert_eq!(tail(&file, 1, 100).unwrap(), some("four\u{fffd}", true));
+        assert_eq!(tail(&file, 0, 100).unwrap(), some("", true));
+        std::fs::write(file.with_extension("log.1"), "one\ntwo\n").unwrap();
+        assert_eq!(tail(&file, 3, 100).unwrap(), some("two\nthree\nfour\u{fffd}", true));
+        assert_eq!(tail(&file, 9, 100).unwrap(), some("one\ntwo\nthree\nfour\u{fffd}", false));
+        assert_eq!(tail(&file, 9, 6).unwrap(), some("four\u{fffd}", true));
+        let link = file.with_file_name("link.log");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert_eq!(tail(&link, 9, 100).unwrap(), None, "a link is nothing that was printed");
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

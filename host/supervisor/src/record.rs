@@ -25,6 +25,9 @@ pub struct Record {
     pub started_at: Timestamp,
     pub restarts: u32,
     pub exit_code: Option<i32>,
+    /// What it printed last before it ended by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_words: Option<String>,
 }
 
 impl Record {

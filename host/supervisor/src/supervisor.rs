@@ -1,16 +1,19 @@
 //! The port: orders in, states out.
 
 use crate::keeper::{self, Keeper, Shown, Stop, Tools};
+use crate::output;
 use crate::process::new_marker;
 use crate::record::{self, COLLECTION, Record};
 use async_trait::async_trait;
 use quarterdeck_model::Span;
 use quarterdeck_model::clock::Clock;
 use quarterdeck_model::plugin::InstanceName;
-use quarterdeck_model::process::{Process, ProcessHealth, ProcessPhase, ProcessSpec, ProcessStatus, Processes};
+use quarterdeck_model::process::{
+    Process, ProcessHealth, ProcessLog, ProcessPhase, ProcessSpec, ProcessStatus, Processes,
+};
 use quarterdeck_model::store::{Page, Store, StoreError};
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +22,9 @@ use tracing::{info, warn};
 
 /// Ended processes that are still answered for with `exited` and their exit code; behind that they are `absent`.
 const REMEMBERED: usize = 1024;
+
+/// What is shown of a log, at most.
+const LOG_BYTES: u64 = 1 << 20;
 
 /// What a process that is stopped because it may not run any more has to end by itself.
 const GRACE: Span = Span::from_secs(30);
@@ -101,6 +107,7 @@ impl Entry {
             exit_code: shown.status.exit_code,
             restarts: shown.status.restarts,
             started_at: shown.started_at,
+            last_words: shown.last_words,
         }
     }
 }
@@ -276,6 +283,7 @@ impl Processes for Supervisor {
             started_at: self.tools.clock.now(),
             restarts: 0,
             exit_code: None,
+            last_words: None,
         };
         // The intent first: should the host die behind the spawn, the marker in it leads the next one to the process.
         self.tools.save(&record).await?;
@@ -327,6 +335,20 @@ impl Processes for Supervisor {
         all.sort_by(|a, b| a.id.cmp(&b.id));
         all
     }
+
+    fn log(&self, owner: &InstanceName, name: &str, lines: usize) -> Result<Option<ProcessLog>, String> {
+        read_log(&self.tools.log_dir, owner, name, lines)
+    }
+}
+
+fn read_log(log_dir: &Path, owner: &InstanceName, name: &str, lines: usize) -> Result<Option<ProcessLog>, String> {
+    // What can't be the name of a process is no path either.
+    if !owner.is_valid() || !record::is_name(name) {
+        return Ok(None);
+    }
+    let printed = output::tail(&output::path(log_dir, owner, name), lines, LOG_BYTES)
+        .map_err(|error| format!("what `{name}` printed can't be read: {error}"))?;
+    Ok(printed.map(|(text, cut)| ProcessLog { id: record::id(owner, name), text, cut }))
 }
 
 fn absent(name: &str) -> ProcessStatus {

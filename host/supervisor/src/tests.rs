@@ -160,9 +160,14 @@ async fn a_program_that_is_not_there_leaves_no_record() {
 #[tokio::test]
 async fn a_process_that_ends_by_itself_is_started_again() {
     let host = Host::first("again").await;
-    host.start(shell("web", "exit 3")).await;
+    host.start(shell("web", "echo starting; echo no configuration >&2; exit 3")).await;
     let exited = host.until("web", |status| status.phase == ProcessPhase::Exited).await;
     assert_eq!(exited.exit_code, Some(3));
+    let said = host.supervisor.list().first().and_then(|process| process.last_words.clone());
+    assert!(said.is_some_and(|said| said.ends_with("starting\nno configuration")));
+    let log = |name: &str| host.supervisor.log(&owner(), name, 1).unwrap();
+    assert_eq!(log("web").map(|log| (log.text, log.cut)), Some(("no configuration".to_owned(), true)));
+    assert_eq!((log("other"), log("../web"), log("..")), (None, None, None));
     host.until("web", |status| status.restarts >= 1).await;
     host.end().await;
 }

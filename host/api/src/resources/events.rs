@@ -67,6 +67,7 @@ struct NewEvent {
 pub(super) fn filter(params: &Params) -> Result<EventFilter, Problem> {
     let mut filter = EventFilter::types(params.many("type"));
     filter.subject = params.text("subject")?.map(str::to_owned);
+    filter.without = params.many("without").map(str::to_owned).collect();
     Ok(filter)
 }
 
@@ -74,6 +75,7 @@ pub(super) fn filter(params: &Params) -> Result<EventFilter, Problem> {
 #[utoipa::path(get, path = "/events", tag = "events",
     params(("after" = Option<u64>, Query, description = "Only those behind this offset; 0, all that retention has left, unless given."),
         ("type" = Option<Vec<String>>, Query, description = "`incident.opened`, all of `incident.`, or the topic `incident`. Repeatable."),
+        ("without" = Option<Vec<String>>, Query, description = "Types that are left out, written as those of `type`. Repeatable."),
         ("subject" = Option<String>, Query, description = "What the event is about: an id or a name."),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Events at most; 100 unless given."),
         ("newest" = Option<bool>, Query, description = "`true`: newest first, from the end of the log backwards."),

@@ -53,6 +53,7 @@ pub(crate) fn routes() -> Routes {
 #[utoipa::path(get, path = "/events/stream", tag = "events",
     params(("after" = Option<u64>, Query, description = "Only those behind this offset; what comes from now on unless given."),
         ("type" = Option<Vec<String>>, Query, description = "`incident.opened`, all of `incident.`, or the topic `incident`. Repeatable."),
+        ("without" = Option<Vec<String>>, Query, description = "Types that are left out, written as those of `type`. Repeatable."),
         ("subject" = Option<String>, Query, description = "What the event is about: an id or a name."),
         ("Last-Event-ID" = Option<String>, Header, description = "The offset that was seen last; goes before `after`.")),
     responses((status = 200, description = "The stream.", body = String, content_type = "text/event-stream"),

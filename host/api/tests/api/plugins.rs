@@ -246,11 +246,18 @@ impl Processes for Listed {
             exit_code: None,
             restarts: 1,
             started_at: Timestamp::from_millis(1_000),
+            last_words: None,
         };
         vec![
             process("s1", ProcessPhase::Healthy, ProcessHealth::Healthy, Some(4711)),
             process("s2", ProcessPhase::Exited, ProcessHealth::Unknown, None),
         ]
+    }
+
+    fn log(&self, owner: &InstanceName, name: &str, lines: usize) -> Result<Option<ProcessLog>, String> {
+        let id = format!("{owner}/{name}");
+        let printed = (id == "haproxy/web/s1").then(|| vec!["a line"; lines].join("\n"));
+        Ok(printed.map(|text| ProcessLog { id, text, cut: true }))
     }
 }
 

@@ -48,6 +48,11 @@ pub(crate) async fn world() -> Deck {
 /// A parameter that leads to what is there.
 pub(crate) fn fill(path: &str, name: &str) -> String {
     let value = match (path, name) {
+        ("/api/v1/processes/{plugin}/{name}/{process}/log", name) => match name {
+            "plugin" => "haproxy",
+            "name" => "web",
+            _ => "s1",
+        },
         (_, "plugin") | ("/api/v1/plugins/{name}", _) => "http-probe",
         ("/api/v1/jobs/{name}", _) => "collect%2Fhttp-probe%2Fapi",
         ("/api/v1/instances/{plugin}/{name}", _) => "api",

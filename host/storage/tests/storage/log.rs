@@ -47,7 +47,8 @@ async fn offsets_have_no_gaps_under_many_writers_and_each_keeps_its_order() {
     let offsets: Vec<u64> = all.iter().map(|stored| stored.offset.0).collect();
     assert_eq!(offsets, (1..=1_000).collect::<Vec<_>>());
     for writer in 0..20 {
-        let filter = EventFilter { types: vec!["many".into()], subject: Some(format!("writer-{writer}")) };
+        let filter =
+            EventFilter { types: vec!["many".into()], subject: Some(format!("writer-{writer}")), ..Default::default() };
         let numbers: Vec<u64> =
             replay(&store, Offset(0), &filter).iter().map(|stored| stored.event.data["n"].as_u64().unwrap()).collect();
         assert_eq!(numbers, (0..50).collect::<Vec<_>>());
