@@ -210,6 +210,7 @@ impl Runner {
             files: 0,
             urls: 0,
             skipped: 0,
+            skipped_because: BTreeMap::new(),
             findings: BTreeMap::new(),
             new_findings: 0,
             fixed_findings: 0,
@@ -293,7 +294,8 @@ async fn scan_it(context: Context, mut scan: Scan, spec: ScanSpec) -> Result<Sca
         (false, false) => ScanState::Partial,
     };
     scan.finished_at = Some(context.now());
-    (scan.files, scan.urls, scan.skipped) = (files, urls, skipped);
+    (scan.files, scan.urls, scan.skipped) = (files, urls, skipped.values().sum::<u64>());
+    scan.skipped_because = skipped;
     (scan.rules, scan.errors) = (plugins, errors);
     patiently(&context, || close(&context, &scan)).await?;
     // It may have been taken out of the configuration meanwhile.

@@ -30,6 +30,8 @@ const FINDINGS: usize = 10_000;
 const TOO_LARGE: &str = "it is too large";
 const NO_TEXT: &str = "it is not a text";
 const NO_FILE: &str = "it is no plain file";
+const NOT_ASKED_FOR: &str = "no rule asks for it";
+const UNREADABLE: &str = "it can't be read";
 /// A rule that fails on so many groups is not asked about the rest.
 const FAILURES: usize = 3;
 const ERRORS: usize = 50;
@@ -42,13 +44,20 @@ pub(super) struct Examined {
     pub(super) sight: Sight,
     pub(super) files: u64,
     pub(super) urls: u64,
-    pub(super) skipped: u64,
+    /// Files that were not shown to any rule, by the reason.
+    pub(super) skipped: BTreeMap<String, u64>,
     pub(super) plugins: Vec<PluginRef>,
     pub(super) errors: Vec<String>,
     /// Pages that were fetched.
     pub(super) pages: Vec<String>,
     /// Not one rule could be asked, or not one subject could be had.
     pub(super) nothing: bool,
+}
+
+impl Examined {
+    fn skip(&mut self, why: &str) {
+        *self.skipped.entry(why.to_owned()).or_default() += 1;
+    }
 }
 
 struct Rule {
@@ -261,7 +270,9 @@ async fn files(
         Ok(walked) => walked,
         Err(failure) => return examined.errors.push(format!("the scan's files can't be listed: {failure}")),
     };
-    examined.skipped += walked.skipped;
+    if walked.skipped > 0 {
+        examined.skipped.insert(NO_FILE.to_owned(), walked.skipped);
+    }
     examined.errors.extend(walked.errors);
     for entry in &walked.others {
         rules.iter_mut().for_each(|rule| rule.miss(known, entry, NO_FILE));
@@ -273,7 +284,7 @@ async fn files(
             rule.miss(known, &entry, TOO_LARGE);
         }
         if entry.bytes > FILE_BYTES || !rules.iter().any(|rule| rule.wants(&entry)) {
-            examined.skipped += 1;
+            examined.skip(if entry.bytes > FILE_BYTES { TOO_LARGE } else { NOT_ASKED_FOR });
             continue;
         }
         if (bytes + entry.bytes > GROUP_BYTES || group.len() >= GROUP_FILES) && !group.is_empty() {
@@ -308,16 +319,16 @@ async fn show(
         match content {
             Ok(Content::Text(content)) => texts.push((entry, content)),
             Ok(other) => {
-                examined.skipped += 1;
                 let why = match other {
                     Content::TooLarge => TOO_LARGE,
                     Content::Binary => NO_TEXT,
                     _ => NO_FILE,
                 };
+                examined.skip(why);
                 rules.iter_mut().for_each(|rule| rule.miss(known, &entry, why));
             }
             Err(error) => {
-                examined.skipped += 1;
+                examined.skip(UNREADABLE);
                 examined.errors.push(error);
             }
         }

@@ -152,6 +152,8 @@ async fn findings_are_opened_seen_again_and_fixed() {
     let scan = host.scan().await;
     assert_eq!(scan.state, ScanState::Succeeded, "{:?}", scan.errors);
     assert_eq!((scan.files, scan.skipped, scan.new_findings, scan.fixed_findings), (3, 3, 2, 0));
+    let because: Vec<_> = scan.skipped_because.iter().map(|(why, count)| (why.as_str(), *count)).collect();
+    assert_eq!(because, [("it is not a text", 1), ("no rule asks for it", 2)]);
     assert_eq!(scan.findings, [(Severity::High, 2)].into());
     let opened = |name: &str| ("finding.opened".to_owned(), format!("repo/words/default/f-{name}"));
     let fixed = |name: &str| ("finding.fixed".to_owned(), format!("repo/words/default/f-{name}"));

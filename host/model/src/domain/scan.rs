@@ -50,6 +50,9 @@ pub struct Scan {
     pub urls: u64,
     /// Files that no rule took: too large, not readable, excluded.
     pub skipped: u64,
+    /// How many of them for which reason.
+    #[serde(default)]
+    pub skipped_because: BTreeMap<String, u64>,
     pub findings: BTreeMap<Severity, u64>,
     pub new_findings: u64,
     pub fixed_findings: u64,
