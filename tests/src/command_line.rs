@@ -24,7 +24,7 @@ async fn every_noun_can_be_listed_and_shown_as_a_table_and_as_json() {
     let run = text(&run.stdout).trim().to_owned();
     let scan = daemon.command_line(&["scan", "default", "--json"]);
     let scan: Value = serde_json::from_slice(&scan.stdout).unwrap();
-    let lists: [&[&str]; 16] = [
+    let lists: [&[&str]; 18] = [
         &["plugin", "list"],
         &["instance", "list"],
         &["job", "list"],
@@ -33,6 +33,8 @@ async fn every_noun_can_be_listed_and_shown_as_a_table_and_as_json() {
         &["alert", "list"],
         &["incident", "list"],
         &["findings"],
+        &["findings", "--scan", "default", "--severity", "high", "--all"],
+        &["config", "versions"],
         &["scan", "list"],
         &["deployment", "list"],
         &["service", "list"],
@@ -92,6 +94,61 @@ async fn a_list_that_is_cut_says_how_much_is_left() {
     let cut = daemon.command_line(&["runbook", "runs", "--limit", "1", "--json"]);
     assert_eq!(serde_json::from_slice::<Value>(&cut.stdout).unwrap().as_array().unwrap().len(), 1);
     assert_eq!(text(&cut.stderr), "... and 2 more; hint: --limit\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_wrong_is_named_with_its_reason_where_people_look_first() {
+    let hook = Target::start().await;
+    let url = hook.url();
+    let setup = Setup::new().config(&format!(
+        "[secrets]\nhook-key = {{ file = \"/nowhere/at/all\" }}\n\
+         [instances.\"webhook/team\"]\nplugin = \"webhook\"\nconfig = {{ url = \"{url}/hook\", secret = \"hook-key\" }}\n\
+         grants = {{ http = [\"{url}\"], secret = [\"hook-key\"] }}\n\
+         [routes.team]\nevents = [\"custom\"]\nnotify = [\"webhook/team\"]\n\
+         [instances.\"http-probe/gone\"]\nplugin = \"http-probe\"\nevery = \"1s\"\n\
+         config = {{ url = \"http://127.0.0.1:1/\" }}\ngrants.http = [\"http://127.0.0.1:1\"]\n\
+         [rules.gone]\ndetector = \"threshold/default\"\nevery = \"1s\"\n\
+         select = {{ metric = \"probe_success\", labels = {{ instance = \"http-probe/gone\" }} }}\n\
+         config = {{ direction = \"below\", raise = 1.0, severity = \"low\" }}\n\
+         [instances.\"command/say\"]\nplugin = \"command\"\n\
+         grants.exec = [{{ program = \"/bin/echo\", arguments = [\"...\"] }}]\n\
+         [runbooks.say]\ntitle = \"Say it\"\n[[runbooks.say.steps]]\nname = \"say\"\naction = \"command/say\"\n\
+         with = {{ program = \"/bin/echo\", arguments = [\"a word to the wise\"] }}\n"
+    ));
+    let daemon = setup.start().await;
+    let printed = |arguments: &[&str]| text(&daemon.command_line(arguments).stdout);
+    let event = json!({"type": "custom.page", "subject": "s", "data": {"title": "wake up"}});
+    daemon.post("/api/v1/events", &event).await;
+    let told = eventually("a failed try", SOON, async || {
+        daemon.items("/api/v1/notifications").await.into_iter().find(|told| told["attempts"].as_u64() > Some(0))
+    })
+    .await;
+    assert_eq!(told["state"], "pending", "it is tried again: {told:#}");
+    assert!(told["error"].as_str().unwrap().contains("hook-key"), "{told:#}");
+    assert!(daemon.log().contains("an effect could not be carried out; it is tried again"), "{}", daemon.log());
+    let alert = eventually("the alert", Duration::from_secs(60), async || {
+        daemon.items("/api/v1/alerts?state=firing").await.into_iter().find(|alert| alert["rule"] == "gone")
+    })
+    .await;
+    let status = printed(&["status"]);
+    for trouble in ["need attention", "alert gone fires (low)", "the target of http-probe/gone is failed: ", "hook-key"]
+    {
+        assert!(status.contains(trouble), "{trouble}: {status}");
+    }
+    let instances = printed(&["instance", "list"]);
+    let why = daemon.get("/api/v1/instances/http-probe/gone").await["health"]["message"].as_str().unwrap().to_owned();
+    assert!(!why.is_empty() && instances.contains(&why), "{why}: {instances}");
+    let shown = printed(&["alert", "show", alert["fingerprint"].as_str().unwrap()]);
+    assert!(shown.contains("health.state") && shown.contains("failed"), "{shown}");
+    let run = printed(&["runbook", "run", "say"]);
+    assert!(run.contains("stdout: a word to the wise") && run.contains("exit_code: 0"), "{run}");
+    assert!(!run.contains("PLAN"), "{run}");
+    let events = printed(&["events", "list", "--limit", "500"]);
+    assert!(events.contains("wake up") && !events.contains(" audit."), "{events}");
+    assert!(printed(&["events", "list", "--limit", "500", "--all"]).contains(" audit."));
+    assert!(printed(&["events", "list", "--type", "audit"]).contains(" audit."));
+    let none = daemon.command_line(&["process", "logs", "haproxy/web", "s1"]);
+    assert!(text(&none.stderr).contains("there is no `haproxy/web/s1`"), "the token was sent: {}", text(&none.stderr));
 }
 
 #[tokio::test]

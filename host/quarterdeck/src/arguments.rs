@@ -89,14 +89,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         past: Option<Scan>,
     },
-    /// What scans found
-    Findings {
-        /// Also those that were fixed
-        #[arg(long)]
-        all: bool,
-        #[command(flatten)]
-        limit: Limit,
-    },
+    /// What scans found, the worst first
+    Findings(Findings),
     /// Deploy a revision of a service, and watch it
     ///
     /// Ends with 0 when the revision has succeeded, with 1 when it was rolled back or has failed, and with 3 when it waits: for a person,
@@ -161,6 +155,22 @@ fn duration(text: &str) -> Result<std::time::Duration, String> {
 
 fn number(text: &str) -> Result<f64, String> {
     text.parse().map_err(|_| "expected a number such as `4.5`".to_owned())
+}
+
+/// Which findings.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Findings {
+    /// Also those that were fixed
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Only those of this scan: its name in the configuration
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scan: Option<String>,
+    /// Only those that are at least this severe
+    #[arg(long, value_name = "SEVERITY")]
+    pub(crate) severity: Option<String>,
+    #[command(flatten)]
+    pub(crate) limit: Limit,
 }
 
 #[derive(Debug, Subcommand)]
@@ -282,6 +292,16 @@ pub(crate) enum Instance {
 pub(crate) enum Process {
     /// All processes
     List,
+    /// The end of what a process printed
+    Logs {
+        /// The instance that it runs for: `haproxy/web`
+        instance: String,
+        /// Its name, as `process list` has it
+        name: String,
+        /// Lines at most
+        #[arg(long, default_value_t = 100, value_name = "NUMBER")]
+        lines: usize,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -346,6 +366,9 @@ pub(crate) enum Events {
         /// Only what is about this: an id or a name
         #[arg(long)]
         subject: Option<String>,
+        /// Also what is written down of each thing that plugins did (`audit.`), which is left out unless types are named
+        #[arg(long)]
+        all: bool,
         /// At most so many
         #[arg(long, default_value_t = 50, value_name = "NUMBER")]
         limit: usize,
@@ -355,6 +378,9 @@ pub(crate) enum Events {
         /// Types, prefixes that end in `.`, or topics
         #[arg(long = "type", value_name = "TYPE")]
         types: Vec<String>,
+        /// Also what is written down of each thing that plugins did (`audit.`), which is left out unless types are named
+        #[arg(long)]
+        all: bool,
         /// Begin behind this offset instead of at the end
         #[arg(long)]
         after: Option<u64>,

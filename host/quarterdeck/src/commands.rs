@@ -10,6 +10,7 @@ mod incidents;
 mod metrics;
 mod plugins;
 mod runbooks;
+mod runs;
 mod scans;
 mod status;
 
@@ -81,7 +82,7 @@ async fn dispatch(session: &Session, command: &Command) -> Result<ExitCode> {
         Command::Incident(command) => incidents::incident(session, command).await,
         Command::Scan { past: Some(command), .. } => scans::past(session, command).await,
         Command::Scan { name, fail_on, past: None } => scans::scan(session, name, fail_on.as_deref()).await,
-        Command::Findings { all, limit } => scans::findings(session, *all, *limit).await,
+        Command::Findings(wanted) => scans::findings(session, wanted).await,
         Command::Deploy { service, revision, detach, patience } => {
             let patience = (!detach).then(|| Duration::from_secs(*patience));
             deployments::deploy(session, service, revision, patience).await

@@ -2,7 +2,7 @@
 
 use crate::client::{COUNTED, Listed, Refused};
 use comfy_table::{Table, presets};
-use serde_json::{Value, json};
+use serde_json::{Number, Value, json};
 use std::io::{IsTerminal, Write};
 
 /// A column: its heading, and the JSON Pointer of its cells.
@@ -142,7 +142,7 @@ fn flatten(path: &str, value: &Value, rows: &mut Vec<(String, String)>) {
 }
 
 /// A value in one line: never JSON.
-fn cell(value: &Value) -> String {
+pub(crate) fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::Object(fields) if fields.is_empty() => String::new(),
@@ -155,8 +155,26 @@ fn cell(value: &Value) -> String {
                 rows.into_iter().filter(|(name, _)| !name.is_empty()).map(|(name, value)| format!("{name}={value}"));
             pairs.collect::<Vec<_>>().join(" ")
         }
-        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::Number(number) => figure(number),
+        Value::Bool(_) => value.to_string(),
     }
+}
+
+/// Two digits behind the point are enough for people. What is less than a hundredth keeps its first two digits instead.
+fn figure(number: &Number) -> String {
+    let Some(value) = number.as_f64().filter(|_| number.is_f64()) else { return number.to_string() };
+    if value.fract() == 0.0 {
+        return format!("{value:.0}");
+    }
+    let magnitude = value.abs();
+    if magnitude >= 0.01 {
+        return format!("{value:.2}");
+    }
+    if magnitude >= 1e-9 {
+        let digits = (2..12).find(|digits| magnitude * 10f64.powi(*digits) >= 10.0).unwrap_or(12);
+        return format!("{value:.*}", usize::try_from(digits).unwrap_or(12));
+    }
+    format!("{value:.1e}")
 }
 
 #[cfg(test)]
@@ -189,6 +207,23 @@ mod tests {
         flatten("", &json!({"state": "ok", "checks": [{"name": "store"}], "none": {}}), &mut rows);
         let rows: Vec<_> = rows.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(rows, [("checks.1.name", "store"), ("none", ""), ("state", "ok")]);
+    }
+
+    #[test]
+    fn figures_are_rounded_in_tables_and_small_ones_are_not_lost() {
+        for (value, expected) in [
+            (json!(99.999_992_370_605_48), "100.00"),
+            (json!(12.345), "12.35"),
+            (json!(-0.5), "-0.50"),
+            (json!(3.0), "3"),
+            (json!(123_456_789_012.0), "123456789012"),
+            (json!(7), "7"),
+            (json!(0.004_219), "0.0042"),
+            (json!(0.000_123_4), "0.00012"),
+            (json!(1.5e-12), "1.5e-12"),
+        ] {
+            assert_eq!(cell(&value), expected);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Alerts and objectives.
 
-use super::Session;
+use super::{Session, text};
 use crate::arguments::{Alert, Slo};
 use crate::client::escape;
 use anyhow::Result;
@@ -24,7 +24,13 @@ pub(super) async fn alert(session: &Session, command: &Alert) -> Result<ExitCode
             session.output.listed(&columns, &listed, "no alerts");
         }
         Alert::Show { fingerprint } => {
-            session.output.one(&session.client.get(&format!("/api/v1/alerts/{}", escape(fingerprint)), &[]).await?);
+            let mut alert = session.client.get(&format!("/api/v1/alerts/{}", escape(fingerprint)), &[]).await?;
+            if let Some(health) = health(session, &alert).await
+                && let Some(alert) = alert.as_object_mut()
+            {
+                alert.insert("health".to_owned(), health);
+            }
+            session.output.one(&alert);
         }
         Alert::Ack { fingerprint } => {
             let answer =
@@ -38,6 +44,15 @@ pub(super) async fn alert(session: &Session, command: &Alert) -> Result<ExitCode
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the collector says about its target, where the alert is about one: a figure says that something is wrong, and not what.
+async fn health(session: &Session, alert: &Value) -> Option<Value> {
+    let (plugin, name) = text(alert, "/labels/instance").split_once('/')?;
+    let path = format!("/api/v1/instances/{}/{}", escape(plugin), escape(name));
+    // The instance may be gone, or the label somebody else's: the alert is shown all the same.
+    let instance = session.client.get(&path, &[]).await.ok()?;
+    instance.get("health").filter(|health| !health.is_null()).cloned()
 }
 
 pub(super) async fn slo(session: &Session, command: &Slo) -> Result<ExitCode> {

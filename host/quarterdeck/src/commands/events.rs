@@ -15,21 +15,28 @@ use std::time::Duration;
 
 pub(super) async fn events(session: &Session, command: &Events) -> Result<ExitCode> {
     match command {
-        Events::List { types, subject, limit } => {
-            let mut query = filter(types);
+        Events::List { types, subject, all, limit } => {
+            let mut query = filter(types, *all);
             query.extend(subject.clone().map(|subject| ("subject", subject)));
             query.push(("newest", "true".to_owned()));
-            let items = session.client.list("/api/v1/events", &query, *limit).await?;
+            let mut items = session.client.list("/api/v1/events", &query, *limit).await?;
+            if !session.output.json {
+                for event in items.iter_mut().filter_map(Value::as_object_mut) {
+                    let detail = event.get("data").map(detail).unwrap_or_default();
+                    event.insert("detail".to_owned(), Value::String(detail));
+                }
+            }
             let columns = [
                 ("OFFSET", "/offset"),
                 ("TIME", "/time"),
                 ("TYPE", "/type"),
                 ("SUBJECT", "/subject"),
                 ("BY", "/principal"),
+                ("DETAIL", "/detail"),
             ];
             session.output.list(&columns, &items, &none(types));
         }
-        Events::Tail { types, after } => return tail(session, types, *after).await,
+        Events::Tail { types, all, after } => return tail(session, &filter(types, *all), *after).await,
         Events::Publish { event_type, subject, data } => {
             let data: Value =
                 serde_json::from_str(data).context("the data is not JSON; hint: write it like '{\"a\": 1}'")?;
@@ -61,8 +68,32 @@ fn topic(event_type: &str) -> &str {
     event_type.split('.').next().unwrap_or_default()
 }
 
-fn filter(types: &[String]) -> Vec<(&'static str, String)> {
+/// Every request that a plugin makes leaves an audit record: those who did not ask for them would see nothing else.
+fn filter(types: &[String], all: bool) -> Vec<(&'static str, String)> {
+    if types.is_empty() && !all {
+        return vec![("without", "audit".to_owned())];
+    }
     types.iter().map(|event_type| ("type", event_type.clone())).collect()
+}
+
+/// Where an event's data say in words what it is about, the most telling first.
+const TELLING: [&str; 10] =
+    ["reason", "error", "message", "title", "summary", "detail", "why", "description", "state", "outcome"];
+const DETAIL_CHARS: usize = 80;
+
+/// The first words of an event's data that tell something.
+fn detail(data: &Value) -> String {
+    let said = TELLING.iter().filter_map(|name| match data.get(name)? {
+        // As a collector's health has it.
+        Value::Object(inner) => inner.get("message").and_then(Value::as_str),
+        value => value.as_str(),
+    });
+    let words = said.map(str::trim).find(|words| !words.is_empty()).unwrap_or_default();
+    let line = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(DETAIL_CHARS) {
+        Some((end, _)) => format!("{}...", line.get(..end).unwrap_or_default()),
+        None => line,
+    }
 }
 
 const STREAM: &str = "/api/v1/events/stream";
@@ -72,13 +103,13 @@ const AGAIN: Duration = Duration::from_millis(250);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(10);
 
 /// Follows the stream, and takes it up again behind the last event when it breaks, as often as that happens. Ends when nobody reads.
-async fn tail(session: &Session, types: &[String], after: Option<u64>) -> Result<ExitCode> {
+async fn tail(session: &Session, filter: &[(&str, String)], after: Option<u64>) -> Result<ExitCode> {
     let mut last = match after {
         Some(offset) => offset.to_string(),
         None => end(&session.client).await?,
     };
     let mut found = None;
-    let mut stream = Some(session.client.stream(STREAM, &filter(types), &last).await?);
+    let mut stream = Some(session.client.stream(STREAM, filter, &last).await?);
     let mut wait = AGAIN;
     loop {
         if let Some(stream) = stream.take() {
@@ -96,7 +127,7 @@ async fn tail(session: &Session, types: &[String], after: Option<u64>) -> Result
         wait = wait.saturating_mul(2).min(AGAIN_AT_MOST);
         // One that was started again may be at another address. As long as it has told none, it is looked for where it was.
         found = Client::new(&session.global).ok().filter(Client::is_announced).or(found);
-        match found.as_ref().unwrap_or(&session.client).stream(STREAM, &filter(types), &last).await {
+        match found.as_ref().unwrap_or(&session.client).stream(STREAM, filter, &last).await {
             Ok(connected) => {
                 remark(&format!("connected again, behind event {last}"));
                 stream = Some(connected);
@@ -146,12 +177,36 @@ fn show(session: &Session, data: &str) -> std::io::Result<()> {
     }
     let event: Value = serde_json::from_str(data).unwrap_or_default();
     let field = |pointer| printable(text(&event, pointer));
-    try_print_line(&format!("{}  {:<26} {}", field("/time"), field("/type"), field("/subject")))
+    let detail = event.get("data").map(detail).unwrap_or_default();
+    let line = format!("{}  {:<26} {:<30} {}", field("/time"), field("/type"), field("/subject"), printable(&detail));
+    try_print_line(line.trim_end())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_is_told_in_the_first_words_that_tell_something() {
+        let long = format!("{}...", "ü".repeat(80));
+        for (data, expected) in [
+            (json!({"state": "failed", "message": "connection\n refused"}), "connection refused"),
+            (json!({"reason": "", "title": "shop is down"}), "shop is down"),
+            (json!({"error": null, "state": "open"}), "open"),
+            (json!({"title": {"message": "deep"}}), "deep"),
+            (json!({"count": 1}), ""),
+            (json!({"message": "ü".repeat(81)}), long.as_str()),
+        ] {
+            assert_eq!(detail(&data), expected);
+        }
+    }
+
+    #[test]
+    fn audit_records_are_shown_to_those_who_ask_for_them() {
+        assert_eq!(filter(&[], false), [("without", "audit".to_owned())]);
+        assert_eq!(filter(&[], true), []);
+        assert_eq!(filter(&["audit.".to_owned()], false), [("type", "audit.".to_owned())]);
+    }
 
     #[test]
     fn an_empty_list_names_the_type_that_there_is_nothing_of() {

@@ -2,7 +2,8 @@
 
 use super::{Session, authoring, text};
 use crate::arguments::{Instance, Plugin, Process};
-use crate::output::{Column, print_line};
+use crate::client::escape;
+use crate::output::{Column, print_line, printable, remark};
 use crate::workbench::check;
 use anyhow::{Result, bail};
 use quarterdeck_model::plugin::Capability;
@@ -121,9 +122,11 @@ pub(super) async fn instance(session: &Session, command: &Instance) -> Result<Ex
                 ("INSTANCE", "/name"),
                 ("STATE", "/state"),
                 ("VERSION", "/plugin/version"),
+                ("HEALTH", "/health/state"),
                 ("CALLS", "/usage/calls"),
                 ("FAILURES", "/usage/failures"),
                 ("REASON", "/reason"),
+                ("ITS TARGET", "/health/message"),
             ];
             let instances = session.client.list("/api/v1/instances", &[], usize::MAX).await?;
             session.output.list(&columns, &instances, "no instances");
@@ -149,9 +152,22 @@ pub(super) async fn process(session: &Session, command: &Process) -> Result<Exit
                 ("HEALTH", "/health"),
                 ("RESTARTS", "/restarts"),
                 ("SINCE", "/since"),
+                ("LAST WORDS", "/last_words"),
             ];
             let processes = session.client.list("/api/v1/processes", &[], usize::MAX).await?;
             session.output.list(&columns, &processes, "no processes");
+        }
+        Process::Logs { instance, name, lines } => {
+            let path = format!("/api/v1/processes/{}/{}/log", segments(instance), escape(name));
+            let log = session.client.get(&path, &[("lines", lines.to_string())]).await?;
+            if session.output.json {
+                session.output.one(&log);
+                return Ok(ExitCode::SUCCESS);
+            }
+            if log.get("cut").and_then(Value::as_bool) == Some(true) {
+                remark("... there is more in front of it; hint: --lines");
+            }
+            text(&log, "/text").lines().for_each(|line| print_line(&printable(line)));
         }
     }
     Ok(ExitCode::SUCCESS)

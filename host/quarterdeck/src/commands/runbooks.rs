@@ -1,8 +1,9 @@
 //! Runbooks and their runs.
 
-use super::{Session, exit_code, text, watch};
+use super::{Session, exit_code, runs, text, watch};
 use crate::arguments::{Limit, Runbook};
 use crate::client::escape;
+use crate::output::print_line;
 use anyhow::{Result, anyhow};
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
@@ -73,9 +74,7 @@ fn print_run(session: &Session, run: &Value) {
         session.output.one(run);
         return;
     }
-    let steps = run.pointer("/steps").and_then(Value::as_array).cloned().unwrap_or_default();
-    let columns = [("STEP", "/name"), ("STATE", "/state"), ("PLAN", "/outputs/plan"), ("ERROR", "/error")];
-    session.output.list(&columns, &steps, "no steps");
+    runs::lines(run).iter().for_each(|line| print_line(line));
     session.output.say(&format!("{}: {}", text(run, "/id"), text(run, "/state")), run);
 }
 

@@ -10,10 +10,41 @@ use std::path::Path;
 const PATH: &str = "/api/v1/configuration/versions";
 
 pub(super) async fn list(session: &Session, limit: usize) -> Result<()> {
-    let versions = session.client.list(PATH, &[], limit).await?;
-    let columns = [("VERSION", "/id"), ("APPLIED", "/applied_at"), ("BY", "/principal"), ("DIGEST", "/digest")];
+    let columns = [("VERSION", "/id"), ("APPLIED", "/applied_at"), ("BY", "/principal"), ("CHANGE", "/change")];
+    // One more, for the oldest that is shown to be compared with.
+    let mut versions = session.client.list(PATH, &[], limit.saturating_add(1)).await?;
+    if !session.output.json {
+        for index in 0..versions.len().min(limit) {
+            let change = change(session, versions.get(index), versions.get(index + 1)).await?;
+            if let Some(version) = versions.get_mut(index).and_then(Value::as_object_mut) {
+                version.insert("change".to_owned(), Value::String(change));
+            }
+        }
+    }
+    versions.truncate(limit);
     session.output.list(&columns, &versions, "no versions");
     Ok(())
+}
+
+/// What a version changed of the one before.
+async fn change(session: &Session, version: Option<&Value>, before: Option<&Value>) -> Result<String> {
+    let (Some(version), Some(before)) = (version, before) else { return Ok("the oldest that is kept".to_owned()) };
+    let path = format!("{PATH}/{}/differences", crate::client::escape(text(before, "/id")));
+    // Retention may take it away meanwhile.
+    let Ok(answer) = session.client.get(&path, &[("to", text(version, "/id").to_owned())]).await else {
+        return Ok(String::new());
+    };
+    let items = answer.get("items").and_then(Value::as_array);
+    Ok(in_short(items.map(Vec::as_slice).unwrap_or_default()))
+}
+
+fn in_short(items: &[Value]) -> String {
+    let first = items.first().map(|item| quarterdeck_config::key_path(text(item, "/pointer")));
+    match (items.len(), first) {
+        (1, Some(first)) => first,
+        (count, Some(first)) => format!("{first} and {} more", count.saturating_sub(1)),
+        (_, None) => "none".to_owned(),
+    }
 }
 
 pub(super) async fn diff(session: &Session, from: Option<&str>, to: Option<&str>) -> Result<()> {
@@ -94,4 +125,17 @@ pub(super) async fn export(session: &Session, folder: Option<&Path>) -> Result<(
     }
     session.output.say(&format!("wrote {} files into {}", files.len(), folder.display()), &answer);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_version_changed_is_told_by_the_first_change_and_the_number_of_the_others() {
+        let item = |pointer: &str| json!({"pointer": pointer, "change": "added"});
+        assert_eq!(in_short(&[]), "none");
+        assert_eq!(in_short(&[item("/rules/cpu-high/window")]), "rules.cpu-high.window");
+        assert_eq!(in_short(&[item("/log"), item("/rules"), item("/routes")]), "log and 2 more");
+    }
 }
