@@ -21,8 +21,11 @@ const KINDS: [&str; 9] = [
     "sla-calculator",
 ];
 
+/// Whoever has cargo at work in the folder that the authors share: while it runs tests of documentation it does not lock it itself.
+pub(crate) static AT_WORK: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// What cargo makes is kept beside what is built for the other tests, so that the SDK is compiled once.
-fn author() -> Setup {
+pub(crate) fn author() -> Setup {
     let target = Path::new(env!("CARGO_BIN_EXE_quarterdeck")).parent().unwrap().join("authored");
     let mut setup = Setup::new();
     setup.variables.push(("CARGO_TARGET_DIR".to_owned(), target.to_str().unwrap().to_owned()));
@@ -50,6 +53,7 @@ fn json_of(output: &Output) -> Value {
 /// The steps of `sdk/rust/README.md`.
 #[tokio::test]
 async fn a_newcomers_plugin_is_tested_checked_called_and_put_to_use() {
+    let _turn = AT_WORK.lock().await;
     let setup = author();
     let folder = new(&setup, "wave", "collector");
     let tested = setup.run(&["plugin", "test", folder.to_str().unwrap()]);
@@ -92,6 +96,7 @@ async fn a_newcomers_plugin_is_tested_checked_called_and_put_to_use() {
 
 #[tokio::test]
 async fn every_kind_has_a_template_whose_tests_pass_and_whose_component_passes_the_check() {
+    let _turn = AT_WORK.lock().await;
     let setup = author();
     for kind in KINDS {
         let name = format!("my-{kind}");

@@ -1,11 +1,13 @@
 //! The command line, as people and scripts use it.
 
+use crate::authoring::{AT_WORK, author};
 use crate::harness::daemon::BINARY;
 use crate::harness::receiver::Receiver as Target;
 use crate::harness::{Daemon, Setup, eventually};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -271,6 +273,10 @@ async fn the_token_is_kept_back_from_reads_and_sent_with_changes() {
 }
 
 /// The lines of code blocks, and what stands between single ticks, that call this program.
+fn home() -> PathBuf {
+    std::env::var_os("HOME").map(PathBuf::from).unwrap()
+}
+
 fn commands_of_the_readme() -> Vec<String> {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).unwrap();
     let lines = readme.lines().filter(|line| line.starts_with("target/release/quarterdeck ")).map(str::to_owned);
@@ -281,6 +287,8 @@ fn commands_of_the_readme() -> Vec<String> {
 
 #[tokio::test]
 async fn the_commands_of_the_readme_work_as_they_stand_there() {
+    let _turn = AT_WORK.lock().await;
+    let author = author();
     let daemon = Setup::new().start().await;
     for metric in ["cpu_usage_percent", "probe_success", "disk_used_percent"] {
         eventually(metric, Duration::from_secs(60), async || daemon.latest(&format!("metric={metric}")).await).await;
@@ -293,7 +301,12 @@ async fn the_commands_of_the_readme_work_as_they_stand_there() {
     let rule =
         "detector = \"threshold/default\"\nselect = { metric = \"cpu_usage_percent\" }\nconfig = { raise = 97.0 }\n";
     std::fs::write(place.join("rule.toml"), rule).unwrap();
-    let path = std::env::join_paths([place.join("target/release"), "/usr/bin".into(), "/bin".into()]).unwrap();
+    // For the author of a plugin: this toolchain, with what was fetched for it already.
+    let cargo = Path::new(env!("CARGO")).parent().unwrap().to_owned();
+    let path = std::env::join_paths([place.join("target/release"), cargo, "/usr/bin".into(), "/bin".into()]).unwrap();
+    let cargo_home = std::env::var_os("CARGO_HOME").map_or_else(|| home().join(".cargo"), PathBuf::from);
+    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.lock").canonicalize().unwrap();
+    std::fs::copy(lock, place.join("Cargo.lock")).unwrap();
     let commands = commands_of_the_readme();
     assert!(commands.len() >= 9, "{commands:#?}");
     for written in commands {
@@ -302,6 +315,15 @@ async fn the_commands_of_the_readme_work_as_they_stand_there() {
                 ("timeout 5 target/release/quarterdeck events tail --after 0", None)
             }
             "quarterdeck init" => ("env -u QUARTERDECK_CONFIG_DIR -u XDG_CONFIG_HOME quarterdeck init", None),
+            "quarterdeck plugin new wave --kind collector" => {
+                ("quarterdeck plugin new wave --kind collector && cp Cargo.lock wave/", None)
+            }
+            "quarterdeck plugin test wave" => {
+                ("quarterdeck plugin test wave && cp \"$CARGO_TARGET_DIR\"/wasm32-wasip2/release/wave.wasm .", None)
+            }
+            "quarterdeck plugin grant wave/first" => {
+                ("quarterdeck plugin grant wave/first", Some("there is no instance `wave/first`"))
+            }
             "quarterdeck deploy <name> <revision>" => {
                 ("quarterdeck deploy shop r2", Some("there is no service `shop`"))
             }
@@ -315,7 +337,8 @@ async fn the_commands_of_the_readme_work_as_they_stand_there() {
                 shell.env(name, value);
             }
         }
-        shell.env("PATH", &path).env("HOME", daemon.setup.folder.path()).current_dir(&place);
+        shell.env("PATH", &path).env("HOME", daemon.setup.folder.path()).env("CARGO_HOME", &cargo_home);
+        shell.envs(author.variables.iter().map(|(name, value)| (name, value))).current_dir(&place);
         command = shell;
         let output = command.args(["-c", said]).stdin(Stdio::null()).output().unwrap();
         let (printed, errors) = (text(&output.stdout), text(&output.stderr));

@@ -164,5 +164,5 @@ async fn a_daemon_in_a_pod_starts_in_spite_of_the_service_links_of_its_own_servi
         .variable("QUARTERDECK_SERVICE_HOST", "10.0.0.1")
         .variable("QUARTERDECK_PORT_7700_TCP_ADDR", "10.0.0.1");
     let daemon = setup.start().await;
-    assert!(daemon.log().contains("QUARTERDECK_SERVICE_HOST is passed over"), "{}", daemon.log());
+    assert!(daemon.log().contains("QUARTERDECK_SERVICE_HOST: passed over"), "{}", daemon.log());
 }
