@@ -46,7 +46,14 @@ pub(crate) fn stat(config: &Config) -> Result<Vec<Row>, Failure> {
     let command = "show stat -1 4 -1";
     let answer = exchange(config, command)?;
     let rows = stat::parse(&answer).ok_or_else(|| refused(command, &answer))?;
-    Ok(rows.into_iter().filter(|row| row.proxy == config.backend).collect())
+    let rows: Vec<Row> = rows.into_iter().filter(|row| row.proxy == config.backend).collect();
+    if rows.is_empty() {
+        return Err(Failure::rejected(format!(
+            "HAProxy has no backend `{}` with servers in it\nhint: `backend` is to name one of HAProxy's configuration",
+            config.backend
+        )));
+    }
+    Ok(rows)
 }
 
 /// What HAProxy says about one slot.

@@ -343,7 +343,7 @@ fn what_haproxy_does_not_have_is_rejected_with_its_name() {
     );
     bench.config.backend = "nope".into();
     let text = bench.apply(&start("web-a-1", "a")).unwrap_err();
-    assert!(matches!(&text, Failure::Rejected(text) if text.contains("No such proxy")), "{text}");
+    assert!(matches!(&text, Failure::Rejected(text) if text.contains("no backend `nope`")), "{text}");
     bench.config = Config { backend: "fixed".into(), ..config(&balancer.socket(), 7041) };
     bench.pending(&start("web-b-1", "a"));
     bench.pending(&start("web-b-1", "a"));
