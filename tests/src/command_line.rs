@@ -322,7 +322,7 @@ async fn the_commands_of_the_readme_work_as_they_stand_there() {
                 ("quarterdeck plugin test wave && cp \"$CARGO_TARGET_DIR\"/wasm32-wasip2/release/wave.wasm .", None)
             }
             "quarterdeck plugin grant wave/first" => {
-                ("quarterdeck plugin grant wave/first", Some("there is no instance `wave/first`"))
+                ("quarterdeck plugin grant wave/first", Some("there is no `wave/first`"))
             }
             "quarterdeck deploy <name> <revision>" => {
                 ("quarterdeck deploy shop r2", Some("there is no service `shop`"))
