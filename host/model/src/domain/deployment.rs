@@ -165,6 +165,7 @@ mod hexadecimal {
     }
 
     #[cfg(test)]
+    #[expect(clippy::unwrap_used, reason = "a test may panic")]
     mod tests {
         #[derive(serde::Serialize, serde::Deserialize, PartialEq, Debug)]
         struct Held {
