@@ -84,12 +84,19 @@ async fn a_message_that_is_tried_again_shows_how_often_it_was_and_why_it_has_not
     });
     fake.set_state("webhook/a", InstanceState::Active);
     for attempts in 1..=2 {
-        bench.advance(Span::from_secs(60));
         let words = format!("failure {attempts}: the file of secret `key` is not there");
-        until("the failure", || shown(&handle) == waiting(attempts, &words)).await;
+        // Little by little: when the next attempt is planned is seen only by its coming.
+        until("the failure", || {
+            bench.advance(Span::from_millis(100));
+            shown(&handle) == waiting(attempts, &words)
+        })
+        .await;
     }
-    bench.advance(Span::from_secs(60));
-    bench.event(Notification::DELIVERED, None, Offset(0)).await;
+    until("the delivery", || {
+        bench.advance(Span::from_millis(100));
+        shown(&handle).is_some_and(|(state, _, _)| state == DeliveryState::Delivered)
+    })
+    .await;
     assert_eq!(shown(&handle), Some((DeliveryState::Delivered, 3, None)));
 }
 
