@@ -148,9 +148,9 @@ pub fn retire(alerts: &Alerts, now: Timestamp) -> Vec<Change> {
 /// does not fire at once after a start, when half of what it is about may be starting too.
 ///
 /// - Away for more than [`LONGEST_GAP`]: what was pending is forgotten.
+/// - What was over before the host went fires with the next evaluation.
 /// - A `for` shorter than [`GRACE`] begins anew: it is short enough to be waited for.
 /// - Else, with less than [`GRACE`] of it left: fires after [`GRACE`]. With more left, after that.
-/// - What was over before the host went fires with the next evaluation.
 ///
 /// What fires goes on firing.
 pub fn resume(mut alerts: Alerts, hold: Span, down_at: Timestamp, now: Timestamp) -> (Alerts, Vec<Change>) {
@@ -165,10 +165,10 @@ pub fn resume(mut alerts: Alerts, hold: Span, down_at: Timestamp, now: Timestamp
     for alert in alerts.values_mut().filter(|alert| alert.state == AlertState::Pending) {
         let spent = down_at.since(alert.active_at);
         let left = Span::from_millis(hold.as_millis().saturating_sub(spent.as_millis()));
-        let active_at = if hold < GRACE {
-            now
-        } else if left == Span::ZERO {
+        let active_at = if left == Span::ZERO {
             alert.active_at
+        } else if hold < GRACE {
+            now
         } else if left < GRACE {
             now.plus(GRACE).minus(hold)
         } else {

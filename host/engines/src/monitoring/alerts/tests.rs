@@ -285,7 +285,8 @@ fn after_an_absence_what_is_left_of_the_time_is_waited_for_and_at_least_the_grac
     };
     // Shorter than the grace: anew.
     check("9m", 5, 6, 15);
-    // Over before: at once.
+    // Over before: at once, also with a short one.
+    check("9m", 9, 12, 12);
     check("20m", 20, 30, 30);
     // Less than the grace is left: the grace.
     check("20m", 15, 30, 40);
