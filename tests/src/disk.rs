@@ -160,9 +160,7 @@ async fn under_load_the_floor_of_free_space_holds_and_what_was_acknowledged_stay
     assert!(acknowledged.len() > 20, "{}", acknowledged.len());
     let disk = rustix::fs::statvfs(&mount.0).unwrap();
     let free = disk.f_bavail * disk.f_frsize;
-    // The store is not alone in the folder: files of the daemon that are no store, and the last page of each, are not asked about.
-    let slack = 1 << 20;
-    assert!(free + slack >= floor, "{free} bytes are left above a floor of {floor}");
+    assert!(free >= floor, "{free} bytes are left above a floor of {floor}");
     let found = async || {
         let (mut found, mut after) = (BTreeSet::new(), 0);
         loop {

@@ -143,6 +143,12 @@ pub fn retire(alerts: &Alerts, now: Timestamp) -> Vec<Change> {
     alerts.values().map(end).collect()
 }
 
+/// The last moment at which the host is known to have been up: its last sign of life, or the evaluation that made the newest of the
+/// alerts, where it went before the next sign.
+pub fn last_up(alerts: &Alerts, sign_of_life: Option<Timestamp>) -> Option<Timestamp> {
+    alerts.values().map(|alert| alert.active_at).chain(sign_of_life).max()
+}
+
 /// What of the alerts still holds when the host comes back, having gone at `down_at`. `hold`: the rule's `for`. As Prometheus does it
 /// (`Group.RestoreForState`): nobody knows what a series did while nobody looked, so that time does not count, and an alert
 /// does not fire at once after a start, when half of what it is about may be starting too.

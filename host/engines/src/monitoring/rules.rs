@@ -177,7 +177,7 @@ impl Rules {
         let (alerts, mut revisions) = self.left(name);
         let now = self.context.now();
         let alive: Option<Alive> = self.context.read(ALIVE, ALIVE_ID)?;
-        let down_at = alive.map_or(now, |alive| alive.at);
+        let down_at = alerts::last_up(&alerts, alive.map(|alive| alive.at)).unwrap_or(now);
         let (alerts, changes) = alerts::resume(alerts, spec.hold, down_at, now);
         if !changes.is_empty() {
             info!(rule = name, %down_at, alerts = changes.len(), "pending alerts wait anew after an absence");

@@ -265,6 +265,21 @@ fn after_a_long_absence_what_was_pending_starts_anew_and_what_fired_goes_on() {
     assert!(matches!(changes.first(), Some(Change::Dropped(_))));
 }
 
+#[test]
+fn a_host_that_went_before_its_first_sign_of_life_was_last_up_when_the_alert_began() {
+    let mut trial = Trial::new(json!({"for": "1m"}));
+    assert_eq!(last_up(&trial.alerts, None), None);
+    trial.evaluate(at(10), &[("a", true)]);
+    assert_eq!(last_up(&trial.alerts, None), Some(at(10)));
+    assert_eq!(last_up(&trial.alerts, Some(at(5))), Some(at(10)));
+    assert_eq!(last_up(&trial.alerts, Some(at(15))), Some(at(15)));
+    // So the time in which nobody looked does not count.
+    let (alerts, _) = resume(trial.alerts.clone(), trial.spec.hold, at(10), at(80));
+    trial.alerts = alerts;
+    trial.evaluate(at(80), &[("a", true)]);
+    assert_eq!((trial.only().state, trial.only().active_at), (AlertState::Pending, at(80)));
+}
+
 /// The four cases of Prometheus's `RestoreForState`.
 #[test]
 fn after_an_absence_what_is_left_of_the_time_is_waited_for_and_at_least_the_grace() {
