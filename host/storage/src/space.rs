@@ -74,7 +74,9 @@ impl Space {
         if free.saturating_sub(bytes) < self.floor.saturating_add(NEAR) && self.faults.free_bytes().is_none() {
             free = seen.look((self.look)());
         }
-        if free.saturating_sub(bytes) < self.floor.saturating_add(OWN.min(self.floor)) {
+        // Whoever writes nothing only asks whether there is more than the floor.
+        let own = if bytes == 0 { 0 } else { OWN.min(self.floor) };
+        if free.saturating_sub(bytes) < self.floor.saturating_add(own) {
             drop(seen);
             self.faults.refused();
             return Err(StoreError::DiskFull { free_bytes: free, floor_bytes: self.floor });
