@@ -24,7 +24,7 @@ mod ports;
 use quarterdeck_model::kind::collector::Collector;
 use quarterdeck_model::kind::detector::{Detector, Window};
 use quarterdeck_model::plugin::{
-    CallError, Grants, InstanceName, InstanceSpec, Kind, PluginState, PluginStatus, Registry,
+    CallError, GrantedTo, Grants, InstanceName, InstanceSpec, Kind, PluginState, PluginStatus, Registry,
 };
 use quarterdeck_model::series::SeriesData;
 use quarterdeck_model::{Labels, Span, Timestamp};
@@ -223,7 +223,7 @@ fn spec(plugin: &str, deadline_millis: u64) -> InstanceSpec {
         config: serde_json::Map::new(),
         grants: Grants { system: true, kv: true, ..Grants::default() },
         limits: quarterdeck_model::plugin::Limits::default(),
-        granted_to: Vec::new(),
+        granted_to: ["a.wasm", "b.wasm", "looper.wasm"].map(|file| GrantedTo::File(file.to_owned())).to_vec(),
         every: None,
         enabled: true,
     };
