@@ -7,6 +7,9 @@ use std::process::ExitCode;
 use std::{env, fs};
 use toml::{Table, Value};
 
+/// The manifests of the SDK.
+const CRATES: [&str; 2] = ["sdk/rust/Cargo.toml", "sdk/rust/macros/Cargo.toml"];
+
 fn main() -> ExitCode {
     match build() {
         Ok(()) => ExitCode::SUCCESS,
@@ -20,8 +23,12 @@ fn main() -> ExitCode {
 fn build() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../..").canonicalize()?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    let manifest = out.join("sdk-Cargo.toml");
-    fs::write(&manifest, alone(&root)?)?;
+    let mut manifests = Vec::new();
+    for (index, path) in CRATES.iter().enumerate() {
+        let manifest = out.join(format!("sdk-{index}.toml"));
+        fs::write(&manifest, alone(&root, path)?)?;
+        manifests.push((*path, manifest));
+    }
     let mut lines = String::new();
     for (name, folders) in [("SDK", &["sdk/rust", "wit"][..]), ("TEMPLATES", &["sdk/templates"])] {
         let mut files = Vec::new();
@@ -36,7 +43,8 @@ fn build() -> Result<(), Box<dyn Error>> {
         )?;
         for file in files {
             let path = file.strip_prefix(&root)?.to_string_lossy().into_owned();
-            let content = if path == "sdk/rust/Cargo.toml" { &manifest } else { &file };
+            let manifest = manifests.iter().find(|(of, _)| *of == path).map(|(_, manifest)| manifest);
+            let content = manifest.unwrap_or(&file);
             writeln!(lines, "    ({path:?}, include_str!({content:?})),")?;
         }
         writeln!(lines, "];")?;
@@ -58,12 +66,12 @@ fn gather(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>>
     Ok(())
 }
 
-/// The SDK's manifest without anything that it takes from this workspace.
-fn alone(root: &Path) -> Result<String, Box<dyn Error>> {
+/// A manifest of the SDK without anything that it takes from this workspace.
+fn alone(root: &Path, path: &str) -> Result<String, Box<dyn Error>> {
     let read = |path: &str| -> Result<Table, Box<dyn Error>> { Ok(fs::read_to_string(root.join(path))?.parse()?) };
     let whole = read("Cargo.toml")?;
     let workspace = whole.get("workspace").and_then(Value::as_table).ok_or("Cargo.toml has no workspace")?;
-    let mut manifest = read("sdk/rust/Cargo.toml")?;
+    let mut manifest = read(path)?;
     manifest.remove("lints");
     inherit(&mut manifest, "package", workspace.get("package"))?;
     inherit(&mut manifest, "dependencies", workspace.get("dependencies"))?;

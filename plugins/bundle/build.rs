@@ -33,7 +33,15 @@ fn build() -> Result<(), Box<dyn Error>> {
     for variable in ["QUARTERDECK_SKIP_PLUGINS", "QUARTERDECK_NO_RUSTUP", "QUARTERDECK_PLUGIN_VERSION"] {
         println!("cargo::rerun-if-env-changed={variable}");
     }
-    for path in ["wit", "sdk/rust/src", "sdk/rust/Cargo.toml", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml"] {
+    for path in [
+        "wit",
+        "sdk/rust/src",
+        "sdk/rust/Cargo.toml",
+        "sdk/rust/macros",
+        "Cargo.toml",
+        "Cargo.lock",
+        "rust-toolchain.toml",
+    ] {
         println!("cargo::rerun-if-changed={}", root.join(path).display());
     }
 

@@ -52,6 +52,9 @@
     allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::allow_attributes, reason = "a test may panic")
 )]
 
+// What the macros write names this crate as its users do.
+extern crate self as quarterdeck_sdk;
+
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
 #[allow(missing_docs, unsafe_code, unreachable_pub, clippy::all, clippy::allow_attributes, reason = "generated code")]
@@ -65,6 +68,7 @@ pub mod detector;
 mod failure;
 pub mod host;
 pub mod http;
+pub mod json;
 mod label;
 #[cfg(target_family = "wasm")]
 mod mirror;
@@ -72,6 +76,7 @@ pub mod notifier;
 mod plugin;
 pub mod runbook_action;
 pub mod scanner_rule;
+pub mod schema;
 mod severity;
 pub mod sla_calculator;
 #[cfg(not(target_family = "wasm"))]
@@ -83,12 +88,12 @@ pub use label::Labels;
 #[doc(hidden)]
 pub use plugin::Component;
 pub use plugin::{Capability, Plugin, Problem, config_schema};
-pub use schemars::{self, JsonSchema};
+pub use quarterdeck_sdk_macros::Schema;
 pub use severity::Severity;
 pub use {serde, serde_json};
 
 /// Declares types of a configuration or of inputs: structs, and enums without fields. They deserialise with keys in
-/// kebab-case, refuse keys that they don't know, and have a JSON Schema; serde's and schemars' attributes can be used.
+/// kebab-case, refuse keys that they don't know, and have a JSON Schema; serde's attributes can be used, as far as [`Schema`](macro@Schema) names them.
 ///
 /// ```
 /// quarterdeck_sdk::config! {
@@ -106,15 +111,14 @@ pub use {serde, serde_json};
 ///     5000
 /// }
 ///
-/// let config: Config = quarterdeck_sdk::serde_json::from_str(r#"{"url": "http://a", "timeout-ms": 10}"#).unwrap();
+/// let config: Config = quarterdeck_sdk::json::from_str(r#"{"url": "http://a", "timeout-ms": 10}"#).unwrap();
 /// assert_eq!(config.timeout_ms, 10);
 /// ```
 #[macro_export]
 macro_rules! config {
     ($($item:item)+) => {$(
-        #[derive(Clone, Debug, PartialEq, $crate::serde::Deserialize, $crate::JsonSchema)]
+        #[derive(Clone, Debug, PartialEq, $crate::serde::Deserialize, $crate::Schema)]
         #[serde(crate = "quarterdeck_sdk::serde", deny_unknown_fields, rename_all = "kebab-case")]
-        #[schemars(crate = "quarterdeck_sdk::schemars")]
         $item
     )+};
 }

@@ -1,6 +1,6 @@
 //! What a component says about itself.
 
-use schemars::JsonSchema;
+use crate::schema::Schema;
 use serde::de::DeserializeOwned;
 
 /// What every plugin implements beside its kinds.
@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 pub trait Plugin: 'static {
     /// The instance's configuration. Its JSON Schema is what the host checks it against before the plugin sees it; give it
     /// `#[serde(deny_unknown_fields)]`, so that a misspelt key is an error.
-    type Config: DeserializeOwned + JsonSchema;
+    type Config: DeserializeOwned + Schema;
 
     /// Kebab-case, `http-probe`.
     const NAME: &'static str;
@@ -71,7 +71,7 @@ impl Problem {
 
 /// The JSON Schema (2020-12) of a plugin's configuration.
 pub fn config_schema<P: Plugin>() -> String {
-    schemars::schema_for!(P::Config).as_value().to_string()
+    crate::schema::document::<P::Config>()
 }
 
 /// What [`export!`](crate::export) puts behind a component's exports.
@@ -83,10 +83,10 @@ pub struct Component<P>(std::marker::PhantomData<P>);
 pub(crate) fn config<P: Plugin>(
     text: &str,
 ) -> Result<P::Config, crate::bindings::imports::quarterdeck::types::types::Failure> {
-    serde_json::from_str(text).map_err(|error| {
-        crate::bindings::imports::quarterdeck::types::types::Failure::Rejected(
-            ["the configuration does not fit: ", &error.to_string()].concat(),
-        )
+    crate::json::from_str(text).map_err(|error| {
+        crate::bindings::imports::quarterdeck::types::types::Failure::Rejected(format!(
+            "the configuration does not fit: {error}"
+        ))
     })
 }
 
@@ -116,7 +116,7 @@ mod wasm {
         fn validate_configuration(config: String) -> Result<(), Vec<wit::Problem>> {
             let problem = |pointer, message| wit::Problem { pointer, message };
             let config: P::Config =
-                serde_json::from_str(&config).map_err(|error| vec![problem(String::new(), error.to_string())])?;
+                crate::json::from_str(&config).map_err(|error| vec![problem(String::new(), error.to_string())])?;
             let problems = P::validate(&config);
             if problems.is_empty() {
                 return Ok(());

@@ -37,8 +37,7 @@ mod wasm {
     use crate::plugin::{Component, config};
 
     fn inputs<P: RunbookAction>(text: &str) -> Result<P::Inputs, wit::Failure> {
-        serde_json::from_str(text)
-            .map_err(|error| wit::Failure::Rejected(["the inputs do not fit: ", &error.to_string()].concat()))
+        crate::json::from_str(text).map_err(|error| wit::Failure::Rejected(format!("the inputs do not fit: {error}")))
     }
 
     impl<P: RunbookAction> wit::Guest for Component<P> {

@@ -1,10 +1,10 @@
 //! One severity scale everywhere.
 
-use schemars::JsonSchema;
+use crate::Schema;
 use serde::{Deserialize, Serialize};
 
 /// Worst first, so the smaller one is the worse one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Schema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Somebody has to act now.

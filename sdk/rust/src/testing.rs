@@ -1,4 +1,4 @@
-//! A host for native tests of a plugin's logic.
+//! A host for native tests of a plugin's logic, and [`Component`] for tests of the built component in the real one.
 //!
 //! ```
 //! use quarterdeck_sdk::host::kv;
@@ -11,6 +11,10 @@
 //! assert_eq!(value.as_deref(), Some(b"yes".as_slice()));
 //! assert_eq!(host.kv.len(), 1);
 //! ```
+
+mod component;
+
+pub use component::{Component, Error as ComponentError};
 
 use crate::host::Error;
 use crate::host::exec::{Command, Finished};

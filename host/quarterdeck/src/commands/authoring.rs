@@ -1,6 +1,6 @@
 //! What the author of a plugin does: make one, build and test it, judge it, call it. Without a daemon.
 
-use crate::arguments::{Given, Global, Plugin, PluginKind};
+use crate::arguments::{Given, Global, Plugin};
 use crate::output::{Column, Output, print_line};
 use crate::workbench::call::{self, Call};
 use crate::workbench::check::{self, Report};
@@ -20,7 +20,7 @@ pub(super) fn local(global: &Global, command: &Plugin) -> Option<Result<ExitCode
     match command {
         Plugin::New { name, kind, folder } => {
             let default = Path::new(name);
-            Some(new(output, name, (*kind).into(), folder.as_deref().unwrap_or(default)))
+            Some(new(output, name, *kind, folder.as_deref().unwrap_or(default)))
         }
         Plugin::Build { folder } => Some(build(output, folder)),
         Plugin::Test { folder, given } => Some(test(global, output, folder, given)),
@@ -35,7 +35,7 @@ pub(super) fn local(global: &Global, command: &Plugin) -> Option<Result<ExitCode
 fn new(output: Output, name: &str, kind: Kind, folder: &Path) -> Result<ExitCode> {
     scaffold::new(name, kind, folder)?;
     let sentence =
-        format!("made {0}, a {kind}\nnext: quarterdeck plugin test {0}, then look at {0}/src/lib.rs", folder.display());
+        format!("made {0}, a {kind}; next: quarterdeck plugin test {0}, then look at {0}/src/lib.rs", folder.display());
     output.say(&sentence, &json!({"name": name, "kind": kind, "folder": folder}));
     Ok(ExitCode::SUCCESS)
 }
@@ -131,20 +131,4 @@ pub(super) fn parsed<T: DeserializeOwned>(flag: &str, text: &str) -> Result<T> {
         None => text.to_owned(),
     };
     serde_json::from_str(&text).map_err(|error| anyhow!("{flag}: {error}; hint: JSON is expected, or @FILE"))
-}
-
-impl From<PluginKind> for Kind {
-    fn from(kind: PluginKind) -> Self {
-        match kind {
-            PluginKind::Collector => Kind::Collector,
-            PluginKind::Detector => Kind::Detector,
-            PluginKind::ScannerRule => Kind::ScannerRule,
-            PluginKind::Correlator => Kind::Correlator,
-            PluginKind::Notifier => Kind::Notifier,
-            PluginKind::DeploymentStrategy => Kind::DeploymentStrategy,
-            PluginKind::DeploymentTarget => Kind::DeploymentTarget,
-            PluginKind::RunbookAction => Kind::RunbookAction,
-            PluginKind::SlaCalculator => Kind::SlaCalculator,
-        }
-    }
 }

@@ -48,7 +48,7 @@ fn write(path: &Path, content: &str) -> Result<()> {
 }
 
 /// What stands in a template's double braces.
-struct Words([(&'static str, String); 6]);
+struct Words([(&'static str, String); 7]);
 
 impl Words {
     fn of(name: &str, kind: Kind) -> Self {
@@ -69,6 +69,10 @@ impl Words {
             Kind::Collector => " --config '{\"amplitude\": 2}'",
             Kind::DeploymentStrategy => "",
         };
+        let config = match kind {
+            Kind::Notifier => r#"{"url": "https://example.com"}"#,
+            _ => "{}",
+        };
         let snake = name.replace('-', "_");
         Words([
             ("{{name}}", name.to_owned()),
@@ -77,6 +81,7 @@ impl Words {
             ("{{file}}", snake),
             ("{{example}}", example.to_owned()),
             ("{{kind}}", kind.to_string()),
+            ("{{config}}", config.to_owned()),
         ])
     }
 
@@ -97,7 +102,7 @@ fn is_kebab_case(name: &str) -> bool {
 /// There is no cargo, no plugin, or it does not build: cargo has said why.
 pub(crate) fn build(folder: &Path) -> Result<PathBuf> {
     add_target(folder)?;
-    cargo(folder, ["build", "--release", "--target", TARGET])?;
+    cargo(folder, ["build", "--release", "--target", TARGET], None)?;
     let metadata = Command::new("cargo")
         .args(["metadata", "--no-deps", "--format-version", "1"])
         .current_dir(folder)
@@ -122,16 +127,21 @@ pub(crate) fn build(folder: &Path) -> Result<PathBuf> {
     Ok(Path::new(target).join(TARGET).join("release").join(format!("{}.wasm", library.replace('-', "_"))))
 }
 
-/// Runs the native tests of the plugin in `folder`.
+/// Runs the tests of the plugin in `folder`. Those that ask for a host get this one.
 ///
 /// # Errors
 /// There is no cargo, or a test fails: cargo has said which.
 pub(crate) fn test(folder: &Path) -> Result<()> {
-    cargo(folder, ["test"])
+    let host = std::env::current_exe().context("failed to find this program's own file")?;
+    add_target(folder)?;
+    cargo(folder, ["test"], Some(&host))
 }
 
-fn cargo(folder: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<()> {
+fn cargo(folder: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>, host: Option<&Path>) -> Result<()> {
     let mut command = Command::new("cargo");
+    if let Some(host) = host {
+        command.env("QUARTERDECK", host);
+    }
     let status = command.args(arguments).current_dir(folder).stdout(std::io::stderr()).status();
     match status {
         Ok(status) if status.success() => Ok(()),
@@ -165,15 +175,17 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let folder = folder.path().join("a-plugin");
             new("a-plugin", kind, &folder).unwrap();
-            for file in ["src/lib.rs", "Cargo.toml", "README.md", ".gitignore"] {
+            for file in ["src/lib.rs", "tests/component.rs", "Cargo.toml", "README.md", ".gitignore"] {
                 let text = std::fs::read_to_string(folder.join(file)).unwrap();
                 assert!(!text.contains("{{"), "{kind}: {file} has a gap: {text}");
             }
             let source = std::fs::read_to_string(folder.join("src/lib.rs")).unwrap();
             let export = format!("quarterdeck_sdk::export!(APlugin: {});", kind.as_str().replace('-', "_"));
             assert!(source.contains(&export), "{kind}: {source}");
-            let manifest = std::fs::read_to_string(folder.join("quarterdeck/sdk/rust/Cargo.toml")).unwrap();
-            assert!(!manifest.contains("workspace"), "the SDK stands alone: {manifest}");
+            for manifest in ["Cargo.toml", "macros/Cargo.toml"] {
+                let manifest = std::fs::read_to_string(folder.join("quarterdeck/sdk/rust").join(manifest)).unwrap();
+                assert!(!manifest.contains("workspace"), "the SDK stands alone: {manifest}");
+            }
             assert!(folder.join("quarterdeck/wit/host/host.wit").is_file());
             assert!(new("a-plugin", kind, &folder).is_err(), "nothing is overwritten");
         }

@@ -20,7 +20,7 @@ quarterdeck_sdk::config! {
     pub struct Config {
         /// 0 to 100.
         #[serde(default = "ninety_five")]
-        #[schemars(extend("x-finish-only" = true))]
+        #[schema("x-finish-only" = true)]
         pub percentile: f64,
         /// The percentile must be at most this.
         #[serde(default)]

@@ -6,9 +6,9 @@ use quarterdeck_sdk::{Failure, Plugin};
 quarterdeck_sdk::config! {
     /// What an instance is configured with; the doc comments are what an operator reads.
     pub struct Config {
-        /// How far the figure swings.
+        /// How far the figure swings within a minute.
         #[serde(default)]
-        pub amplitude: f64,
+        pub amplitude: u32,
     }
 }
 
@@ -23,7 +23,7 @@ impl Plugin for {{type}} {
 
 impl Collector for {{type}} {
     fn collect(config: &Config, now_ms: i64) -> Result<Collection, Failure> {
-        let height = config.amplitude * (now_ms as f64 / 60_000.0).sin();
+        let height = f64::from(config.amplitude) * now_ms.rem_euclid(60_000) as f64 / 60_000.0;
         Ok(Collection::new(Health::ok("it swings")).with(Family::gauge("{{snake}}_height", "How high it is").value(height)))
     }
 }
@@ -35,8 +35,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_an_amplitude_it_stands_still() {
-        let collection = {{type}}::collect(&Config { amplitude: 0.0 }, 1_000).unwrap();
-        assert_eq!(collection.value("{{snake}}_height", &Default::default()), Some(0.0));
+    fn after_half_a_minute_it_is_half_as_high_as_it_gets() {
+        let collection = {{type}}::collect(&Config { amplitude: 3 }, 90_000).unwrap();
+        assert_eq!(collection.value("{{snake}}_height", &Default::default()), Some(1.5));
     }
 }
