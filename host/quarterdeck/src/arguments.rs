@@ -1,7 +1,9 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use quarterdeck_model::plugin::Kind;
 use std::path::PathBuf;
 
 /// A self-hosted operations platform: a minimal host, and every capability a WebAssembly component.
@@ -208,8 +210,8 @@ pub(crate) enum Plugin {
         /// In kebab-case: `http-probe`
         name: String,
         /// What it is to be
-        #[arg(long, value_enum)]
-        kind: PluginKind,
+        #[arg(long, value_parser = kinds())]
+        kind: Kind,
         /// Where to [default: a folder of its name]
         #[arg(long)]
         folder: Option<PathBuf>,
@@ -263,18 +265,10 @@ pub(crate) struct Given {
     pub(crate) grants: Option<String>,
 }
 
-/// A kind of plugin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PluginKind {
-    Collector,
-    Detector,
-    ScannerRule,
-    Correlator,
-    Notifier,
-    DeploymentStrategy,
-    DeploymentTarget,
-    RunbookAction,
-    SlaCalculator,
+/// A kind of plugin, by its name.
+fn kinds() -> impl TypedValueParser<Value = Kind> {
+    PossibleValuesParser::new(Kind::ALL.map(Kind::as_str))
+        .try_map(|name| Kind::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or("it is no kind of plugin"))
 }
 
 #[derive(Debug, Subcommand)]

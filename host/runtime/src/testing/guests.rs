@@ -17,6 +17,8 @@ pub enum Does {
     OverflowStack,
     /// Answers with a message of 60 MiB.
     Giant,
+    /// Answers with a message that is said to be a gigabyte long: more than a guest can have.
+    Gigabyte,
     /// Loops from this time of the input on.
     LoopAt(i64),
     /// Traps, unless the configuration is longer than `{}`.
@@ -42,6 +44,10 @@ impl Does {
             Does::Giant => {
                 "(drop (memory.grow (i32.const 960)))
                  (i32.store (i32.const 532) (i32.const 4096)) (i32.store (i32.const 536) (i32.const 62914560))
+                 i32.const 512"
+            }
+            Does::Gigabyte => {
+                "(i32.store (i32.const 532) (i32.const 4096)) (i32.store (i32.const 536) (i32.const 1073741824))
                  i32.const 512"
             }
             Does::TrapUnlessConfigured => {

@@ -58,6 +58,12 @@ async fn a_giant_result_is_not_taken() {
 }
 
 #[tokio::test]
+async fn a_result_of_a_gigabyte_is_not_taken() {
+    let error = fail(Does::Gigabyte).await;
+    assert!(matches!(&error, CallError::Limited { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn a_loop_ends_at_the_budget_and_others_are_served_meanwhile() {
     let guests = vec![collector("looper", "1.0.0", Does::Loop), collector("guest", "1.0.0", Does::Well)];
     let bench = Bench::with(guests).await;
