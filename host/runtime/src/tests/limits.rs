@@ -60,7 +60,7 @@ async fn a_giant_result_is_not_taken() {
 #[tokio::test]
 async fn a_result_of_a_gigabyte_is_not_taken() {
     let error = fail(Does::Gigabyte).await;
-    assert!(matches!(&error, CallError::Limited { .. }), "{error}");
+    assert!(error.to_string().contains("out of bounds of memory"), "{error}");
 }
 
 #[tokio::test]
