@@ -99,7 +99,7 @@ pub struct StoredEvent {
 }
 
 /// Types of the events that the host itself publishes. Plugins and the API add others: those of `custom.`, and what grants name.
-pub const TYPES: [&str; 50] = [
+pub const TYPES: [&str; 51] = [
     "alert.acknowledged",
     "alert.firing",
     "alert.resolved",
@@ -133,6 +133,7 @@ pub const TYPES: [&str; 50] = [
     "incident.opened",
     "incident.resolved",
     "incident.updated",
+    "instance.over-budget",
     "instance.state-changed",
     "notification.delivered",
     "notification.failed",

@@ -213,6 +213,50 @@ pub struct Limits {
     pub kv_bytes: u64,
     /// Collectors: different series within a day or two. Samples of further ones are refused.
     pub series: u32,
+    /// What all its calls may use together. Unless given, there is no such bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
+}
+
+/// What the calls of an instance may use together within a window of time. Windows follow one another, from the start of the
+/// epoch; once one's budget is used up no call begins until the next window. Calls under way then go on, so it can be
+/// exceeded by as much as those use. It is counted since the daemon's start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Budget {
+    /// Length of a window.
+    pub per: Span,
+    /// Time inside wasm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Span>,
+    /// Bytes handed out by host calls: bodies of requests, written values, lines of the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_out: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_calls: Option<u64>,
+}
+
+impl Budget {
+    /// Of windows where none is given.
+    pub const PER: Span = Span::from_secs(3600);
+
+    /// What of it is used up, for a person; `None` while there is some of everything.
+    pub fn used_up(&self, window: &Window) -> Option<String> {
+        let micros = |span: &Span| span.as_millis().saturating_mul(1000);
+        if let Some(cpu) = self.cpu.as_ref().filter(|cpu| window.guest_micros >= micros(cpu)) {
+            return Some(format!("{cpu} of CPU"));
+        }
+        if let Some(bytes) = self.bytes_out.filter(|bytes| window.bytes_out >= *bytes) {
+            return Some(format!("{bytes} bytes out"));
+        }
+        self.host_calls.filter(|calls| window.host_calls >= *calls).map(|calls| format!("{calls} host calls"))
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Budget { per: Budget::PER, cpu: None, bytes_out: None, host_calls: None }
+    }
 }
 
 impl Default for Limits {
@@ -226,6 +270,7 @@ impl Default for Limits {
             io_bytes: 16 << 20,
             kv_bytes: 1 << 20,
             series: 10_000,
+            budget: None,
         }
     }
 }
@@ -398,9 +443,37 @@ pub struct Usage {
     /// Time from start to end, host calls included.
     pub wall_micros: u64,
     pub host_calls: BTreeMap<String, u64>,
+    /// Handed in by host calls: bodies of answers, values that were read.
+    pub bytes_in: u64,
+    /// Handed out by host calls: bodies of requests, values that were written.
+    pub bytes_out: u64,
+    pub log_lines: u64,
     pub memory_high_water_bytes: u64,
     pub in_flight: u32,
     pub last_error: Option<String>,
+    /// How long calls took from start to end: how many took at most so long. The rest took longer. Empty before the first.
+    pub latency: Vec<Bucket>,
+    /// The window of [`Budget`] that is now, of an hour where the instance has no budget.
+    pub window: Window,
+}
+
+/// Calls that took at most so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Bucket {
+    pub up_to_micros: u64,
+    /// Those of all smaller buckets included.
+    pub calls: u64,
+}
+
+/// What an instance has used within a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Window {
+    /// Its beginning, or the daemon's start where that was later.
+    pub since: Timestamp,
+    pub calls: u64,
+    pub guest_micros: u64,
+    pub bytes_out: u64,
+    pub host_calls: u64,
 }
 
 /// Why a call gave no result.

@@ -275,6 +275,12 @@ fn kinds() -> impl TypedValueParser<Value = Kind> {
 pub(crate) enum Instance {
     /// All instances
     List,
+    /// Who uses what: within the hour, or the window of the instance's budget
+    Top {
+        /// What the list is sorted by
+        #[arg(long, default_value = "cpu", value_parser = ["cpu", "calls", "bytes-out", "host-calls"])]
+        by: String,
+    },
     /// One instance: `http-probe/self`
     Show {
         /// Name of the instance: `plugin/name`

@@ -4,11 +4,14 @@ mod circuit;
 mod meter;
 
 pub(crate) use circuit::{Admission, Change, Circuit};
-pub(crate) use meter::{Meter, Report};
+pub(crate) use meter::{Meter, Report, over_budget, window_end};
 
 use crate::executor::Pace;
 use crate::plugin::{Again, Use, Version};
-use quarterdeck_model::plugin::{Awaiting, Grants, InstanceName, InstanceSpec, InstanceState, InstanceStatus, Limits};
+use quarterdeck_model::Timestamp;
+use quarterdeck_model::plugin::{
+    Awaiting, Budget, Grants, InstanceName, InstanceSpec, InstanceState, InstanceStatus, Limits,
+};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Semaphore;
 
@@ -105,9 +108,15 @@ impl Instance {
         }
     }
 
-    pub(crate) fn status(&self) -> InstanceStatus {
+    pub(crate) fn status(&self, now: Timestamp) -> InstanceStatus {
         let binding = self.binding();
-        let (state, reason) = self.state(&binding);
+        let (state, mut reason) = self.state(&binding);
+        let budget = binding.limits.budget.as_ref();
+        let per = budget.map_or(Budget::PER, |budget| budget.per);
+        let usage = self.meter.usage(now, per);
+        if let Some(what) = budget.and_then(|budget| budget.used_up(&usage.window)) {
+            reason = reason.or_else(|| Some(over_budget(&what, per, window_end(now, per))));
+        }
         InstanceStatus {
             name: self.name.clone(),
             spec: binding.spec.clone(),
@@ -116,7 +125,7 @@ impl Instance {
             plugin: binding.version.as_ref().map(|version| version.reference.clone()),
             awaiting: binding.awaiting.clone(),
             kinds: binding.version.as_ref().map(|version| version.kinds.clone()).unwrap_or_default(),
-            usage: self.meter.usage(),
+            usage,
         }
     }
 }

@@ -96,6 +96,21 @@ fn called(page: &mut Lines, instances: &[InstanceStatus]) {
         let labels = [("instance", instance.name.as_str())];
         page.sample("quarterdeck_plugin_guest_seconds_total", &labels, micros(instance.usage.guest_micros));
     }
+    durations(page, instances);
+    page.family("quarterdeck_plugin_bytes_total", "counter", "Handed in and out by calls of the host.");
+    for InstanceStatus { name, usage, .. } in instances {
+        for (direction, bytes) in [("in", usage.bytes_in), ("out", usage.bytes_out)] {
+            page.sample(
+                "quarterdeck_plugin_bytes_total",
+                &[("instance", name.as_str()), ("direction", direction)],
+                bytes,
+            );
+        }
+    }
+    page.family("quarterdeck_plugin_log_lines_total", "counter", "Lines that a plugin logged.");
+    for InstanceStatus { name, usage, .. } in instances {
+        page.sample("quarterdeck_plugin_log_lines_total", &[("instance", name.as_str())], usage.log_lines);
+    }
     page.family("quarterdeck_plugin_memory_high_water_bytes", "gauge", "The most memory that one call had.");
     for instance in instances {
         let labels = [("instance", instance.name.as_str())];
@@ -105,6 +120,22 @@ fn called(page: &mut Lines, instances: &[InstanceStatus]) {
     for instance in instances {
         let labels = [("instance", instance.name.as_str())];
         page.sample("quarterdeck_plugin_calls_in_flight", &labels, instance.usage.in_flight);
+    }
+}
+
+/// The histogram of how long calls took, of instances that had any.
+fn durations(page: &mut Lines, instances: &[InstanceStatus]) {
+    page.family("quarterdeck_plugin_call_duration_seconds", "histogram", "From start to end of calls.");
+    for InstanceStatus { name, usage, .. } in instances.iter().filter(|instance| !instance.usage.latency.is_empty()) {
+        let instance = ("instance", name.as_str());
+        let seconds = |micros: u64| std::time::Duration::from_micros(micros).as_secs_f64();
+        for bucket in &usage.latency {
+            let up_to = seconds(bucket.up_to_micros).to_string();
+            page.sample("quarterdeck_plugin_call_duration_seconds_bucket", &[instance, ("le", &up_to)], bucket.calls);
+        }
+        page.sample("quarterdeck_plugin_call_duration_seconds_bucket", &[instance, ("le", "+Inf")], usage.calls);
+        page.sample("quarterdeck_plugin_call_duration_seconds_sum", &[instance], seconds(usage.wall_micros));
+        page.sample("quarterdeck_plugin_call_duration_seconds_count", &[instance], usage.calls);
     }
 }
 

@@ -131,6 +131,30 @@ pub(super) async fn instance(session: &Session, command: &Instance) -> Result<Ex
             let instances = session.client.list("/api/v1/instances", &[], usize::MAX).await?;
             session.output.list(&columns, &instances, "no instances");
         }
+        Instance::Top { by } => {
+            let mut instances = session.client.list("/api/v1/instances", &[], usize::MAX).await?;
+            let used = |instance: &Value| {
+                let pointer = match by.as_str() {
+                    "calls" => "/usage/window/calls",
+                    "bytes-out" => "/usage/window/bytes_out",
+                    "host-calls" => "/usage/window/host_calls",
+                    _ => "/usage/window/guest_micros",
+                };
+                instance.pointer(pointer).and_then(Value::as_u64).unwrap_or(0)
+            };
+            instances.sort_by_key(|instance| std::cmp::Reverse(used(instance)));
+            let columns = [
+                ("INSTANCE", "/name"),
+                ("CALLS", "/usage/window/calls"),
+                ("CPU us", "/usage/window/guest_micros"),
+                ("BYTES OUT", "/usage/window/bytes_out"),
+                ("HOST CALLS", "/usage/window/host_calls"),
+                ("MOST MEMORY", "/usage/memory_high_water_bytes"),
+                ("SINCE", "/usage/window/since"),
+                ("REASON", "/reason"),
+            ];
+            session.output.list(&columns, &instances, "no instances");
+        }
         Instance::Show { name } if !name.contains('/') => {
             bail!("there is no instance `{name}`; hint: names are `plugin/name`, such as `http-probe/self`")
         }

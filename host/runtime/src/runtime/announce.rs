@@ -19,6 +19,7 @@ pub(super) const PLUGIN_REPLACED: &str = "plugin.replaced";
 pub(super) const PLUGIN_RETIRED: &str = "plugin.retired";
 pub(super) const PLUGIN_ROLLED_BACK: &str = "plugin.rolled-back";
 pub(super) const INSTANCE_STATE_CHANGED: &str = "instance.state-changed";
+pub(super) const INSTANCE_OVER_BUDGET: &str = "instance.over-budget";
 /// Some of the others are missing, because too many waited for the store.
 const EVENTS_LEFT_OUT: &str = "plugin.events-left-out";
 

@@ -1,15 +1,15 @@
 //! From an engine's question to a plugin's answer: find the instance, ask its circuit, wait for a place, run, count.
 
-use super::announce::INSTANCE_STATE_CHANGED;
+use super::announce::{INSTANCE_OVER_BUDGET, INSTANCE_STATE_CHANGED};
 use super::{Order, Runtime};
 use crate::call::{Guest, Output, Reply, overdue, patience, sandboxed};
 use crate::executor::Ended;
-use crate::instance::{Admission, Binding, Change, Instance};
+use crate::instance::{Admission, Binding, Change, Instance, over_budget, window_end};
 use crate::plugin::{Use, Verdict, Version};
 use crate::sandbox::Setting;
 use futures::future::BoxFuture;
 use quarterdeck_model::plugin::{
-    ActResult, CallError, CallFailed, CallResult, Called, Grants, InstanceName, InstanceState, Kind,
+    ActResult, Budget, CallError, CallFailed, CallResult, Called, Grants, InstanceName, InstanceState, Kind,
 };
 use quarterdeck_model::{Span, Timestamp};
 use serde_json::{Map, Value, json};
@@ -116,6 +116,9 @@ impl Runtime {
             return Err(CallError::Limited { message });
         }
         let now = self.clock.now();
+        if let Some(budget) = &binding.limits.budget {
+            self.afford(instance, &used, budget, now)?;
+        }
         let admission = instance.circuit.admit(now).map_err(|reason| CallError::Unavailable { message: reason })?;
         let mut attempt = Attempt { runtime: self, instance, admission, over: false };
         instance.meter.begin();
@@ -151,10 +154,24 @@ impl Runtime {
             None if self.stopping.is_cancelled() => return Err(CallError::Cancelled),
             None => (Duration::ZERO, Output::failed("the host's own code failed during the call")),
         };
-        instance.meter.count(busy, started.elapsed(), &output.report);
+        let per = binding.limits.budget.as_ref().map_or(Budget::PER, |budget| budget.per);
+        instance.meter.count(busy, started.elapsed(), &output.report, self.clock.now(), per);
         attempt.finish(&version, output.result.as_ref().err());
         let Output { result, writes, events, .. } = output;
         Ok(Called { value: result?, plugin: reference, writes, events })
+    }
+
+    /// The log is told once in each window.
+    fn afford(&self, instance: &Instance, used: &Use, budget: &Budget, now: Timestamp) -> Result<(), CallError> {
+        let window = instance.meter.window(now, budget.per);
+        let Some(what) = budget.used_up(&window) else { return Ok(()) };
+        let until = window_end(now, budget.per);
+        if instance.meter.is_first_refusal() {
+            let data = json!({"budget": budget, "used": window, "used-up": what, "until": until});
+            let plugin = Some(used.version().reference.clone());
+            self.announcer.say(INSTANCE_OVER_BUDGET, instance.name.as_str(), plugin, data);
+        }
+        Err(CallError::Unavailable { message: over_budget(&what, budget.per, until) })
     }
 
     fn named(&self, name: &InstanceName) -> Result<Arc<Instance>, CallError> {

@@ -22,13 +22,13 @@ impl Registry for Runtime {
 
     fn instances(&self) -> Vec<InstanceStatus> {
         let mut statuses: Vec<InstanceStatus> =
-            self.all_instances().values().map(|instance| instance.status()).collect();
+            self.all_instances().values().map(|instance| instance.status(self.clock.now())).collect();
         statuses.sort_by(|a, b| a.name.cmp(&b.name));
         statuses
     }
 
     fn instance(&self, name: &InstanceName) -> Option<InstanceStatus> {
-        self.all_instances().get(name).map(|instance| instance.status())
+        self.all_instances().get(name).map(|instance| instance.status(self.clock.now()))
     }
 
     async fn configure(&self, wanted: BTreeMap<InstanceName, InstanceSpec>) {

@@ -3,7 +3,7 @@
 use crate::testing::guests::{Does, collector};
 use crate::testing::{Bench, eventually, one, spec};
 use quarterdeck_model::kind::collector::{Collector, Condition};
-use quarterdeck_model::plugin::{CallError, InstanceName, InstanceState, Registry};
+use quarterdeck_model::plugin::{Budget, CallError, InstanceName, InstanceState, Registry};
 use quarterdeck_model::{Span, Timestamp};
 use std::time::{Duration, Instant};
 
@@ -142,6 +142,34 @@ async fn a_dropped_call_is_cancelled_and_gives_its_place_back() {
         call.await.unwrap_err();
         eventually("the place", || (bench.instance(&name).unwrap().usage.in_flight == 0).then_some(())).await;
     }
+}
+
+#[tokio::test]
+async fn an_instance_over_its_budget_waits_for_the_next_window_and_the_log_is_told_once() {
+    let bench = Bench::with(vec![collector("guest", "1.0.0", Does::Loop)]).await;
+    let name = InstanceName::from("guest/one");
+    let mut spec = spec("guest");
+    spec.limits.deadline = Span::from_millis(50);
+    spec.limits.budget = Some(Budget { cpu: Some(Span::from_millis(1)), ..Budget::default() });
+    bench.configure(one(name.as_str(), spec)).await;
+    assert!(matches!(bench.collect(&name, NOW).await, Err(CallError::Deadline { .. })));
+    for _ in 0..2 {
+        let error = bench.collect(&name, NOW).await.unwrap_err();
+        assert!(
+            matches!(&error, CallError::Unavailable { message } if message.contains("1ms of CPU in 1h")),
+            "{error}"
+        );
+    }
+    let status = bench.instance(&name).unwrap();
+    assert_eq!((status.state, status.usage.window.calls), (InstanceState::Active, 1));
+    assert!(status.reason.unwrap().contains("is used up until"));
+    eventually("the event", || (!bench.events("instance.over-budget").is_empty()).then_some(())).await;
+
+    bench.clock.advance(Span::from_secs(3600));
+    let status = bench.instance(&name).unwrap();
+    assert_eq!((status.reason, status.usage.window.calls, status.usage.calls), (None, 0, 1));
+    assert!(matches!(bench.collect(&name, NOW).await, Err(CallError::Deadline { .. })), "it is called again");
+    assert_eq!(bench.events("instance.over-budget").len(), 1);
 }
 
 #[tokio::test]
