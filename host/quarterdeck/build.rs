@@ -1,4 +1,4 @@
-//! Hands `plugin new` what it writes: the Rust SDK as a crate that stands alone, the interfaces, and the templates.
+//! Hands `plugin new` what it writes: the SDKs (the Rust one as a crate that stands alone), the interfaces, and the templates.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -30,10 +30,13 @@ fn build() -> Result<(), Box<dyn Error>> {
         manifests.push((*path, manifest));
     }
     let mut lines = String::new();
-    for (name, folders) in [("SDK", &["sdk/rust", "wit"][..]), ("TEMPLATES", &["sdk/templates"])] {
+    for (name, folders) in [
+        ("RUST", &["sdk/rust", "wit"][..]),
+        ("PYTHON", &["sdk/python/quarterdeck_sdk", "sdk/python/pyproject.toml", "wit"]),
+        ("TEMPLATES", &["sdk/templates"]),
+    ] {
         let mut files = Vec::new();
         for folder in folders {
-            println!("cargo::rerun-if-changed={}", root.join(folder).display());
             gather(&root.join(folder), &mut files)?;
         }
         files.sort();
@@ -42,6 +45,8 @@ fn build() -> Result<(), Box<dyn Error>> {
             "/// Path below the root of the repository, and content.\npub(super) const {name}: &[(&str, &str)] = &["
         )?;
         for file in files {
+            // Each by itself: an interpreter leaves files of its own in these folders.
+            println!("cargo::rerun-if-changed={}", file.display());
             let path = file.strip_prefix(&root)?.to_string_lossy().into_owned();
             let manifest = manifests.iter().find(|(of, _)| *of == path).map(|(_, manifest)| manifest);
             let content = manifest.unwrap_or(&file);
@@ -54,14 +59,17 @@ fn build() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn gather(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            gather(&path, files)?;
-        } else {
-            files.push(path);
-        }
+/// The files below a folder, or the file itself; not what tools put there.
+fn gather(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
+    if path.ends_with("__pycache__") || path.ends_with("node_modules") {
+        return Ok(());
+    }
+    if !path.is_dir() {
+        files.push(path.to_owned());
+        return Ok(());
+    }
+    for entry in fs::read_dir(path)? {
+        gather(&entry?.path(), files)?;
     }
     Ok(())
 }

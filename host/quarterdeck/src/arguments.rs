@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use quarterdeck_model::plugin::Kind;
 use std::path::PathBuf;
@@ -212,6 +212,9 @@ pub(crate) enum Plugin {
         /// What it is to be
         #[arg(long, value_parser = kinds())]
         kind: Kind,
+        /// What it is to be written in
+        #[arg(long, value_enum, default_value = "rust")]
+        language: PluginLanguage,
         /// Where to [default: a folder of its name]
         #[arg(long)]
         folder: Option<PathBuf>,
@@ -269,6 +272,13 @@ pub(crate) struct Given {
 fn kinds() -> impl TypedValueParser<Value = Kind> {
     PossibleValuesParser::new(Kind::ALL.map(Kind::as_str))
         .try_map(|name| Kind::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or("it is no kind of plugin"))
+}
+
+/// What a plugin is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PluginLanguage {
+    Rust,
+    Python,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,10 +4,12 @@
 //! - `call`: the functions of each kind, with JSON in and out
 //! - `check`: judges a component
 //! - `samples`: what `check` calls each kind with
-//! - `scaffold`: a new plugin's folder, and what cargo does with it
+//! - `scaffold`: a new plugin's folder
+//! - `language`: what the tools of its language do with it
 
 pub(crate) mod call;
 pub(crate) mod check;
+pub(crate) mod language;
 mod samples;
 pub(crate) mod scaffold;
 

@@ -1,9 +1,10 @@
 //! What the author of a plugin does: make one, build and test it, judge it, call it. Without a daemon.
 
-use crate::arguments::{Given, Global, Plugin};
+use crate::arguments::{Given, Global, Plugin, PluginLanguage};
 use crate::output::{Column, Output, print_line};
 use crate::workbench::call::{self, Call};
 use crate::workbench::check::{self, Report};
+use crate::workbench::language::{self, Language};
 use crate::workbench::scaffold;
 use anyhow::{Context, Result, anyhow};
 use quarterdeck_config::Settings;
@@ -18,9 +19,9 @@ use std::process::ExitCode;
 pub(super) fn local(global: &Global, command: &Plugin) -> Option<Result<ExitCode>> {
     let output = Output { json: global.json };
     match command {
-        Plugin::New { name, kind, folder } => {
+        Plugin::New { name, kind, language, folder } => {
             let default = Path::new(name);
-            Some(new(output, name, *kind, folder.as_deref().unwrap_or(default)))
+            Some(new(output, name, *kind, (*language).into(), folder.as_deref().unwrap_or(default)))
         }
         Plugin::Build { folder } => Some(build(output, folder)),
         Plugin::Test { folder, given } => Some(test(global, output, folder, given)),
@@ -32,23 +33,27 @@ pub(super) fn local(global: &Global, command: &Plugin) -> Option<Result<ExitCode
     }
 }
 
-fn new(output: Output, name: &str, kind: Kind, folder: &Path) -> Result<ExitCode> {
-    scaffold::new(name, kind, folder)?;
-    let sentence =
-        format!("made {0}, a {kind}; next: quarterdeck plugin test {0}, then look at {0}/src/lib.rs", folder.display());
-    output.say(&sentence, &json!({"name": name, "kind": kind, "folder": folder}));
+fn new(output: Output, name: &str, kind: Kind, language: Language, folder: &Path) -> Result<ExitCode> {
+    scaffold::new(name, kind, language, folder)?;
+    let sentence = format!(
+        "made {0}, a {kind}; next: quarterdeck plugin test {0}, then look at {0}/{1}",
+        folder.display(),
+        language.source()
+    );
+    let value = json!({"name": name, "kind": kind, "language": language.to_string(), "folder": folder});
+    output.say(&sentence, &value);
     Ok(ExitCode::SUCCESS)
 }
 
 fn build(output: Output, folder: &Path) -> Result<ExitCode> {
-    let component = scaffold::build(folder)?;
+    let component = language::build(folder)?;
     output.say(&component.display().to_string(), &json!({"component": component}));
     Ok(ExitCode::SUCCESS)
 }
 
 fn test(global: &Global, output: Output, folder: &Path, given: &Given) -> Result<ExitCode> {
-    scaffold::test(folder)?;
-    let component = scaffold::build(folder)?;
+    language::test(folder)?;
+    let component = language::build(folder)?;
     judge(global, output, &component, given)
 }
 
@@ -131,4 +136,13 @@ pub(super) fn parsed<T: DeserializeOwned>(flag: &str, text: &str) -> Result<T> {
         None => text.to_owned(),
     };
     serde_json::from_str(&text).map_err(|error| anyhow!("{flag}: {error}; hint: JSON is expected, or @FILE"))
+}
+
+impl From<PluginLanguage> for Language {
+    fn from(language: PluginLanguage) -> Self {
+        match language {
+            PluginLanguage::Rust => Language::Rust,
+            PluginLanguage::Python => Language::Python,
+        }
+    }
 }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Larger components are compiled for seconds, at every start with an empty cache.
+/// Larger components are compiled for seconds, at a start with an empty cache.
 const LARGE_BYTES: u64 = 5_000_000;
 
 /// What each call of the check may use.
@@ -114,7 +114,10 @@ fn says_of_itself(plugin: &PluginStatus, report: &mut Report) {
         bytes if bytes > LARGE_BYTES => report.add(
             "size",
             Verdict::Warning,
-            format!("{bytes} bytes take long to compile; hint: build with opt-level = \"s\", lto, strip and panic = \"abort\""),
+            format!(
+                "{bytes} bytes take seconds to compile, once; hint: build Rust with opt-level = \"s\", lto, strip and panic = \"abort\"; \
+                 a plugin that brings an interpreter along (Python, JavaScript) is this large"
+            ),
         ),
         bytes => report.add("size", Verdict::Passed, format!("{bytes} bytes")),
     }

@@ -1,22 +1,18 @@
-//! A new plugin's folder, and what cargo does with it.
+//! A new plugin's folder.
 
+use super::language::Language;
 use anyhow::{Context, Result, bail};
 use quarterdeck_model::plugin::Kind;
-use serde_json::Value;
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 include!(concat!(env!("OUT_DIR"), "/along.rs"));
-
-const TARGET: &str = "wasm32-wasip2";
 
 /// Writes a plugin that builds, with a test that passes, into a folder that is not there yet (or empty). The SDK and the
 /// interfaces come along, so that nothing but its dependencies has to be fetched.
 ///
 /// # Errors
 /// The name is none, or there is something in the folder already.
-pub(crate) fn new(name: &str, kind: Kind, folder: &Path) -> Result<()> {
+pub(crate) fn new(name: &str, kind: Kind, language: Language, folder: &Path) -> Result<()> {
     if !is_kebab_case(name) {
         bail!(
             "`{name}` is no name for a plugin; hint: lower-case letters, digits and single dashes, at most 64, as in http-probe"
@@ -25,21 +21,37 @@ pub(crate) fn new(name: &str, kind: Kind, folder: &Path) -> Result<()> {
     if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
         bail!("there is something in {} already; hint: name another folder with --folder", folder.display());
     }
-    let words = Words::of(name, kind);
-    let source = format!("sdk/templates/rust/src/{kind}.rs");
-    for (path, content) in TEMPLATES {
-        let target = match path.strip_prefix("sdk/templates/rust/").unwrap_or(path) {
-            "gitignore" => ".gitignore",
-            _ if *path == source => "src/lib.rs",
-            inside if inside.starts_with("src/") => continue,
-            inside => inside.strip_suffix(".template").unwrap_or(inside),
-        };
-        write(&folder.join(target), &words.fill(content))?;
+    let root = format!("sdk/templates/{language}/");
+    let templates: Vec<(&str, &str)> = TEMPLATES
+        .iter()
+        .filter_map(|(path, content)| Some((target(path.strip_prefix(&root)?, kind)?, *content)))
+        .collect();
+    let words = Words::of(name, kind, &templates);
+    for (path, content) in templates {
+        write(&folder.join(path), &words.fill(content))?;
     }
-    for (path, content) in SDK {
+    let along = match language {
+        Language::Rust => RUST,
+        Language::Python => PYTHON,
+    };
+    for (path, content) in along {
         write(&folder.join("quarterdeck").join(path), content)?;
     }
     Ok(())
+}
+
+/// Where a template goes; `None`: it is of another kind. Below `src` and `tests` what has the name of a kind is of that one.
+fn target(template: &'static str, kind: Kind) -> Option<&'static str> {
+    let (folder, file) = template.split_once('/').unwrap_or(("", template));
+    let of = file.split_once('.').and_then(|(name, _)| Kind::ALL.into_iter().find(|kind| kind.as_str() == name));
+    match (folder, file.rsplit_once('.').map_or("", |(_, extension)| extension)) {
+        ("src" | "tests", _) if of.is_some_and(|of| of != kind) => None,
+        ("src", "rs") => Some("src/lib.rs"),
+        ("src", "py") => Some("src/plugin.py"),
+        ("tests", "py") => Some("tests/test_plugin.py"),
+        _ if template == "gitignore" => Some(".gitignore"),
+        _ => Some(template.strip_suffix(".template").unwrap_or(template)),
+    }
 }
 
 fn write(path: &Path, content: &str) -> Result<()> {
@@ -51,11 +63,17 @@ fn write(path: &Path, content: &str) -> Result<()> {
 struct Words([(&'static str, String); 7]);
 
 impl Words {
-    fn of(name: &str, kind: Kind) -> Self {
+    fn of(name: &str, kind: Kind, templates: &[(&str, &str)]) -> Self {
         let camel = name.split('-').map(|word| {
             let mut letters = word.chars();
             letters.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + letters.as_str())
         });
+        let mut camel: String = camel.collect();
+        let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+        if templates.iter().any(|(_, content)| content.split(|letter| !is_word(letter)).any(|word| word == camel)) {
+            // A plugin named `collector` is no second `Collector`.
+            camel.push_str("Plugin");
+        }
         let example = match kind {
             Kind::Detector => " --input '{\"series\": [{\"values\": [1, 1, 9]}]}'",
             Kind::ScannerRule => " scan --input '{\"subjects\": [{\"path\": \"a.txt\", \"content\": \"FIXME\"}]}'",
@@ -76,7 +94,7 @@ impl Words {
         let snake = name.replace('-', "_");
         Words([
             ("{{name}}", name.to_owned()),
-            ("{{type}}", camel.collect()),
+            ("{{type}}", camel),
             ("{{snake}}", snake.clone()),
             ("{{file}}", snake),
             ("{{example}}", example.to_owned()),
@@ -96,98 +114,45 @@ fn is_kebab_case(name: &str) -> bool {
     name.len() <= 64 && name.starts_with(|first: char| first.is_ascii_lowercase()) && name.split('-').all(is_word)
 }
 
-/// Builds the component of the plugin in `folder`, and says where it is. The target is added through rustup where it is missing.
-///
-/// # Errors
-/// There is no cargo, no plugin, or it does not build: cargo has said why.
-pub(crate) fn build(folder: &Path) -> Result<PathBuf> {
-    add_target(folder)?;
-    cargo(folder, ["build", "--release", "--target", TARGET], None)?;
-    let metadata = Command::new("cargo")
-        .args(["metadata", "--no-deps", "--format-version", "1"])
-        .current_dir(folder)
-        .stderr(Stdio::inherit())
-        .output()
-        .context("failed to run cargo")?;
-    let metadata: Value =
-        serde_json::from_slice(&metadata.stdout).context("cargo metadata says something else than JSON")?;
-    let library = metadata
-        .pointer("/packages/0/targets")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .find(|target| {
-            let types = target.get("crate_types").and_then(Value::as_array);
-            types.is_some_and(|types| types.iter().any(|kind| kind == "cdylib"))
-        })
-        .and_then(|target| target.get("name").and_then(Value::as_str));
-    let (Some(library), Some(target)) = (library, metadata.get("target_directory").and_then(Value::as_str)) else {
-        bail!("{} holds no library of the type cdylib; hint: crate-type = [\"cdylib\", \"rlib\"]", folder.display());
-    };
-    Ok(Path::new(target).join(TARGET).join("release").join(format!("{}.wasm", library.replace('-', "_"))))
-}
-
-/// Runs the tests of the plugin in `folder`. Those that ask for a host get this one.
-///
-/// # Errors
-/// There is no cargo, or a test fails: cargo has said which.
-pub(crate) fn test(folder: &Path) -> Result<()> {
-    let host = std::env::current_exe().context("failed to find this program's own file")?;
-    add_target(folder)?;
-    cargo(folder, ["test"], Some(&host))
-}
-
-fn cargo(folder: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>, host: Option<&Path>) -> Result<()> {
-    let mut command = Command::new("cargo");
-    if let Some(host) = host {
-        command.env("QUARTERDECK", host);
-    }
-    let status = command.args(arguments).current_dir(folder).stdout(std::io::stderr()).status();
-    match status {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => bail!("cargo ended with {status}"),
-        Err(error) => bail!("failed to run cargo: {error}; hint: it comes with rustup"),
-    }
-}
-
-fn add_target(folder: &Path) -> Result<()> {
-    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).current_dir(folder).output();
-    let sysroot = sysroot.context("failed to run rustc; hint: it comes with rustup")?;
-    let sysroot = PathBuf::from(String::from_utf8_lossy(&sysroot.stdout).trim());
-    if sysroot.join("lib/rustlib").join(TARGET).join("lib").is_dir() {
-        return Ok(());
-    }
-    let status = Command::new("rustup").args(["target", "add", TARGET]).current_dir(folder).status();
-    match status {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => bail!("`rustup target add {TARGET}` ended with {status}"),
-        Err(error) => bail!("the target {TARGET} is not installed, and rustup can't be run: {error}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_has_a_template_and_nothing_is_left_to_fill_in() {
+    fn every_kind_has_a_template_in_every_language_and_nothing_is_left_to_fill_in() {
+        for (language, source, manifest) in [
+            (Language::Rust, "src/lib.rs", "Cargo.toml"),
+            (Language::Rust, "tests/component.rs", "Cargo.toml"),
+            (Language::Python, "src/plugin.py", "pyproject.toml"),
+        ] {
+            for kind in Kind::ALL {
+                let folder = tempfile::tempdir().unwrap();
+                let folder = folder.path().join("a-plugin");
+                new("a-plugin", kind, language, &folder).unwrap();
+                for file in [source, manifest, "README.md", ".gitignore"] {
+                    let text = std::fs::read_to_string(folder.join(file)).unwrap();
+                    assert!(!text.contains("{{"), "{language} {kind}: {file} has a gap: {text}");
+                }
+                assert_eq!(Language::of(&folder).unwrap(), language);
+                assert!(folder.join("quarterdeck/wit/host/host.wit").is_file());
+                assert!(new("a-plugin", kind, language, &folder).is_err(), "nothing is overwritten");
+            }
+        }
+    }
+
+    #[test]
+    fn a_rust_plugin_exports_its_kind_and_its_sdk_stands_alone() {
         for kind in Kind::ALL {
             let folder = tempfile::tempdir().unwrap();
-            let folder = folder.path().join("a-plugin");
-            new("a-plugin", kind, &folder).unwrap();
-            for file in ["src/lib.rs", "tests/component.rs", "Cargo.toml", "README.md", ".gitignore"] {
-                let text = std::fs::read_to_string(folder.join(file)).unwrap();
-                assert!(!text.contains("{{"), "{kind}: {file} has a gap: {text}");
-            }
-            let source = std::fs::read_to_string(folder.join("src/lib.rs")).unwrap();
+            new("a-plugin", kind, Language::Rust, folder.path()).unwrap();
+            let source = std::fs::read_to_string(folder.path().join("src/lib.rs")).unwrap();
             let export = format!("quarterdeck_sdk::export!(APlugin: {});", kind.as_str().replace('-', "_"));
             assert!(source.contains(&export), "{kind}: {source}");
             for manifest in ["Cargo.toml", "macros/Cargo.toml"] {
-                let manifest = std::fs::read_to_string(folder.join("quarterdeck/sdk/rust").join(manifest)).unwrap();
+                let path = folder.path().join("quarterdeck/sdk/rust").join(manifest);
+                let manifest = std::fs::read_to_string(path).unwrap();
                 assert!(!manifest.contains("workspace"), "the SDK stands alone: {manifest}");
             }
-            assert!(folder.join("quarterdeck/wit/host/host.wit").is_file());
-            assert!(new("a-plugin", kind, &folder).is_err(), "nothing is overwritten");
         }
     }
 
@@ -195,7 +160,15 @@ mod tests {
     fn a_name_that_the_host_would_refuse_is_refused_here() {
         let folder = tempfile::tempdir().unwrap();
         for bad in ["", "Wave", "a--b", "-a", "a_b", "9a", "../a"] {
-            assert!(new(bad, Kind::Collector, &folder.path().join("x")).is_err(), "{bad}");
+            assert!(new(bad, Kind::Collector, Language::Rust, &folder.path().join("x")).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_plugin_that_is_named_as_its_kind_has_a_type_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        new("collector", Kind::Collector, Language::Python, folder.path()).unwrap();
+        let source = std::fs::read_to_string(folder.path().join("src/plugin.py")).unwrap();
+        assert!(source.contains("class CollectorPlugin(Collector[Config])"), "{source}");
     }
 }

@@ -1,0 +1,87 @@
+"""A host for native tests of a plugin's logic::
+
+    with FakeHost() as host:
+        kv.set("seen", b"yes")
+        assert kv.get("seen") == b"yes"
+    assert host.kv == {"seen": b"yes"}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from quarterdeck_sdk.host.exec import Command, Finished
+    from quarterdeck_sdk.host.log import Level
+    from quarterdeck_sdk.host.metrics import Point
+    from quarterdeck_sdk.host.process import Spec, Status
+    from quarterdeck_sdk.host.system import Snapshot
+    from quarterdeck_sdk.host.tcp import Address, Certificate
+    from quarterdeck_sdk.http import Request, Response
+
+T = TypeVar("T")
+
+_running: list[FakeHost] = []
+
+
+@dataclass
+class FakeHost:
+    """What the functions of `host` and `http` see inside `with FakeHost(...)`. What is `None` fails."""
+
+    #: Lines that were written.
+    log: list[tuple[Level, str]] = field(default_factory=list)
+    #: The instance's key-value space.
+    kv: dict[str, bytes] = field(default_factory=dict)
+    #: Names and newest samples of series.
+    metrics: list[tuple[str, Point]] = field(default_factory=list)
+    #: Type, subject and data of what was published.
+    events: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    #: The machine.
+    system: Snapshot | None = None
+    #: Runs programs.
+    exec: Callable[[Command], Finished] | None = None
+    #: Answers requests.
+    http: Callable[[Request], Response] | None = None
+    #: Opens streams: what has `read` and `write`, as `io.BytesIO` or a socket's `makefile("rwb")`.
+    tcp: Callable[[Address], Any] | None = None
+    #: By host and port.
+    certificates: dict[tuple[str, int], Certificate] = field(default_factory=dict)
+    #: Processes that were started, and how they are.
+    processes: dict[str, tuple[Spec, Status]] = field(default_factory=dict)
+    #: Makes MACs: the secret's name, the message.
+    hmac: Callable[[str, bytes], bytes] | None = None
+
+    def __enter__(self) -> FakeHost:
+        _running.append(self)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        _running.remove(self)
+
+    def answer(self, act: Callable[..., T] | None, *given: Any) -> T:
+        """What a scripted function says."""
+        if act is None:
+            raise _failed()
+        return act(*given)
+
+    def machine(self) -> Snapshot:
+        """The machine, if there is one."""
+        if self.system is None:
+            raise _failed()
+        return self.system
+
+
+def current() -> FakeHost:
+    """The innermost host that runs."""
+    if not _running:
+        raise _failed()
+    return _running[-1]
+
+
+def _failed() -> Exception:
+    from quarterdeck_sdk.host import Failed
+
+    return Failed("not running in a host")

@@ -1,0 +1,108 @@
+import io
+import logging
+import unittest
+
+from quarterdeck_sdk import Rejected, Retry, host, http
+from quarterdeck_sdk.host import events, exec, kv, log, metrics, process, secret, system, tcp
+from quarterdeck_sdk.testing import FakeHost
+
+
+class TestFakeHost(unittest.TestCase):
+    def test_keys_lines_and_events_are_kept(self) -> None:
+        with FakeHost(kv={"old": b"1"}) as fake:
+            kv.set("new", b"2")
+            kv.delete("old")
+            kv.delete("never")
+            log.info("done")
+            events.publish("a.b", "subject", {"x": 1})
+            self.assertEqual((kv.get("new"), kv.get("old")), (b"2", None))
+        self.assertEqual(fake.kv, {"new": b"2"})
+        self.assertEqual(fake.log, [(log.Level.INFO, "done")])
+        self.assertEqual(fake.events, [("a.b", "subject", {"x": 1})])
+
+    def test_what_is_not_scripted_fails_and_so_does_everything_outside_of_a_host(self) -> None:
+        self.assertRaises(host.Failed, kv.get, "a")
+        log.info("nobody reads it")
+        with FakeHost():
+            self.assertRaises(host.Failed, exec.run, exec.Command("/bin/true"))
+            self.assertRaises(host.Failed, system.take, 1)
+            self.assertRaises(host.Failed, tcp.connect, tcp.Unix("/a"))
+            self.assertRaises(host.Failed, tcp.peer_certificate, "a", 1)
+            self.assertRaises(host.Failed, http.get, "http://a")
+
+    def test_programs_machines_secrets_and_series_are_scripted(self) -> None:
+        machine = system.Snapshot(top_processes=[system.Process(1, "a"), system.Process(2, "b")])
+        points = [("up", metrics.Point({"a": "1"}, 0, 1.0)), ("up", metrics.Point({"a": "2"}, 0, 0.0))]
+        fake = FakeHost(
+            exec=lambda command: exec.Finished(stdout=" ".join(command.arguments)),
+            system=machine,
+            hmac=lambda name, message: name.encode() + message,
+            metrics=points,
+        )
+        with fake:
+            self.assertEqual(exec.run(exec.Command("/bin/echo", ["a", "b"])).stdout, "a b")
+            self.assertEqual([own.name for own in system.take(1).top_processes], ["a"])
+            self.assertEqual(secret.hmac_sha256("key", b"m"), b"keym")
+            self.assertEqual(secret.header_value("key"), "secret:key")
+            self.assertEqual([point.value for point in metrics.latest("up", {"a": "2"})], [0.0])
+            self.assertEqual(len(metrics.latest("up")), 2)
+
+    def test_a_process_runs_once_under_its_name(self) -> None:
+        with FakeHost():
+            spec = process.Spec("web", "/bin/web")
+            self.assertEqual(process.start(spec).phase, process.Phase.STARTING)
+            self.assertEqual(process.start(spec).pid, 1)
+            self.assertRaises(host.Failed, process.start, process.Spec("web", "/bin/other"))
+            self.assertEqual(process.stop("web", 100).phase, process.Phase.ABSENT)
+            self.assertEqual(process.status("web").phase, process.Phase.ABSENT)
+
+    def test_a_stream_is_read_and_written(self) -> None:
+        with FakeHost(tcp=lambda address: io.BytesIO(b"hello")):
+            with tcp.connect(tcp.Tcp("a", 1)) as connection:
+                self.assertEqual(connection.read(2), b"he")
+                connection.write(b"x")
+
+    def test_addresses_are_read_as_people_write_them(self) -> None:
+        for text, expected in [
+            ("db:5432", tcp.Tcp("db", 5432)),
+            ("[::1]:80", tcp.Tcp("::1", 80)),
+            ("/run/a.sock", tcp.Unix("/run/a.sock")),
+            ("unix:/run/a.sock", tcp.Unix("/run/a.sock")),
+            ("db", None),
+            ("db:99999", None),
+        ]:
+            self.assertEqual(tcp.parse(text), expected, text)
+
+    def test_logging_of_the_standard_library_reaches_the_host(self) -> None:
+        logger = logging.getLogger("mine")
+        logger.addHandler(log.Handler())
+        logger.propagate = False
+        with FakeHost() as fake:
+            logger.warning("odd: %s", 1)
+        self.assertEqual(fake.log, [(log.Level.WARN, "odd: 1")])
+
+
+class TestErrors(unittest.TestCase):
+    def test_what_is_denied_stays_so_and_anything_else_may_work_later(self) -> None:
+        self.assertIsInstance(host.Denied("x").as_failure(), Rejected)
+        self.assertIsInstance(host.Limited("x").as_failure(), Retry)
+        self.assertIsInstance(http.Invalid("x").as_failure(), Rejected)
+        self.assertIsInstance(http.Timeout("x").as_failure(), Retry)
+
+
+class TestHttp(unittest.TestCase):
+    def test_a_request_reaches_the_scripted_host(self) -> None:
+        def answer(request: http.Request) -> http.Response:
+            self.assertEqual((request.method, request.timeout_ms), ("POST", 5))
+            self.assertIn(("content-type", "application/json"), request.headers)
+            return http.Response(201, [("X-Id", "7")], request.body)
+
+        with FakeHost(http=answer):
+            response = http.post_json("https://a/b", {"n": 1}, timeout_ms=5)
+        self.assertTrue(response.is_success)
+        self.assertEqual((response.header("x-id"), response.json()), ("7", {"n": 1}))
+
+    def test_urls_are_split_as_they_are_sent(self) -> None:
+        self.assertEqual(http.split_url("https://a.example:8443?b=c#top"), ("https", "a.example:8443", "/?b=c"))
+        for url in ("ftp://a", "http://", "a/b", "http://[::1"):
+            self.assertRaises(http.Invalid, http.split_url, url)
