@@ -1,6 +1,7 @@
 //! Plugins that misbehave cost themselves the call and nobody else anything.
 
 use crate::harness::guest::{build, bundled, install};
+use crate::harness::receiver::Receiver;
 use crate::harness::{Setup, eventually};
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -98,13 +99,19 @@ fn with_memories(count: u8) -> Vec<u8> {
     bytes
 }
 
+/// A component that exports an empty component under so many names.
+fn with_exports(count: usize) -> Vec<u8> {
+    let exports: String = (0..count).map(|n| format!("(export \"export-{n}\" (component 0))")).collect();
+    wat::parse_str(format!("(component (component) {exports})")).unwrap()
+}
+
 #[tokio::test]
 async fn what_is_no_plugin_is_refused_with_the_reason() {
     let setup = Setup::new();
     let folder = setup.plugins_dir();
     let good = bundled("system");
     let collector = "quarterdeck:collector/collector@0.1.0";
-    let files: [(&str, Vec<u8>, &str); 9] = [
+    let files: [(&str, Vec<u8>, &str); 11] = [
         ("text", b"hello".to_vec(), "it is not a WebAssembly component"),
         ("empty", Vec::new(), "it is not a whole component"),
         ("core-module", b"\0asm\x01\0\0\0".to_vec(), "it is a core module, not a component"),
@@ -121,6 +128,8 @@ async fn what_is_no_plugin_is_refused_with_the_reason() {
             "does not export `quarterdeck:plugin/plugin@0.1`",
         ),
         ("memories", with_memories(64), "memories"),
+        ("exports", with_exports(10_000), "does not export `quarterdeck:plugin/plugin@0.1`"),
+        ("lying-schema", replaced(&build("outside"), "\"object\"", "\"abject\""), "is not a JSON Schema"),
         ("endless", build("endless"), "`describe` failed: the call took longer than its budget of 1s"),
     ];
     for (name, bytes, _) in &files {
@@ -140,4 +149,78 @@ async fn what_is_no_plugin_is_refused_with_the_reason() {
     // None of them kept the good ones from coming up.
     let system = daemon.get("/api/v1/plugins/system").await;
     assert_eq!((&system["state"], &system["source"]), (&"active".into(), &"bundled".into()), "{system}");
+}
+
+/// Addresses that no grant for everywhere opens: loopback, the cloud's metadata, private ranges, and names of them.
+const INSIDE: [&str; 8] =
+    ["127.0.0.1", "localhost", "[::1]", "169.254.169.254", "10.0.0.1", "192.168.0.1", "[fd00::1]", "0.0.0.0"];
+
+#[tokio::test]
+async fn a_plugin_that_may_reach_everywhere_reaches_nothing_inside() {
+    let inside = Receiver::start().await;
+    let port = inside.address.port();
+    let urls: Vec<String> = INSIDE.iter().map(|host| format!("http://{host}:{port}/")).collect();
+    let addresses: Vec<String> = INSIDE.iter().map(|host| format!("{host}:{port}")).collect();
+    let setup = Setup::new();
+    let text = format!(
+        "[secrets]\nown = {{ env = \"OWN_SECRET\" }}\n\
+         [instances.\"intruder/one\"]\nplugin = \"intruder\"\nevery = \"1s\"\ngranted-to = [\"file:intruder.wasm\"]\n\
+         grants = {{ http = [\"*\"], tcp = [\"*:*\"], secret = [\"own\"] }}\nlimits = {{ log-lines = 10 }}\n\
+         config = {{ urls = {urls:?}, addresses = {addresses:?}, secret = \"own\", \
+         files = [\"/etc/passwd\", \"../../../../etc/passwd\", \"/proc/self/environ\", {:?}] }}\n",
+        setup.data_dir().join("token")
+    );
+    let setup = setup.config(&text).variable("OWN_SECRET", "correct-horse-battery");
+    install(&setup.plugins_dir(), "intruder.wasm", &build("intruder"));
+    let daemon = setup.start().await;
+    let reached = eventually("its report", SOON, async || {
+        let series = daemon.items("/api/v1/metrics/latest?metric=intruder_reached").await;
+        (!series.is_empty()).then_some(series)
+    })
+    .await;
+    assert_eq!(reached.len(), 3 * INSIDE.len() + 4 + 1, "{reached:#?}");
+    for series in &reached {
+        assert_eq!(series["value"], 0.0, "{series:#}");
+    }
+    assert!(inside.received().is_empty(), "nothing arrived");
+    // The log has the plugin's lines, and the host's records of what it tried, without the secret.
+    eventually("its lines", SOON, async || daemon.log().contains("its MAC has 32 bytes").then_some(())).await;
+    assert!(!daemon.log().contains("correct-horse-battery"));
+    let refused = daemon.items("/api/v1/events?type=audit.http&limit=50").await;
+    assert!(
+        refused.iter().any(|event| event["data"]["target"].as_str().unwrap().contains("169.254.169.254")),
+        "{refused:#?}"
+    );
+}
+
+#[tokio::test]
+async fn floods_of_calls_of_the_host_and_slow_answers_end_the_call_and_nothing_else() {
+    let slow = Receiver::start().await;
+    slow.hold("/slow");
+    let mut text = String::new();
+    for (flood, grants, deadline) in
+        [("kv", "kv = true".to_owned(), "20s"), ("http", format!("http = [\"{}\"]", slow.url()), "500ms")]
+    {
+        text.push_str(&format!(
+            "[instances.\"intruder/{flood}\"]\nplugin = \"intruder\"\nevery = \"200ms\"\ngranted-to = [\"file:intruder.wasm\"]\n\
+             grants = {{ {grants} }}\nlimits = {{ deadline = \"{deadline}\", host-calls = 1000 }}\n\
+             config = {{ flood = \"{flood}\", urls = [\"{}/slow\"] }}\n",
+            slow.url()
+        ));
+    }
+    let setup = Setup::new().config(&text);
+    install(&setup.plugins_dir(), "intruder.wasm", &build("intruder"));
+    let daemon = setup.start().await;
+    for (flood, reason) in
+        [("kv", "more than 1000 host calls in one call"), ("http", "longer than its budget of 500ms")]
+    {
+        let instance = eventually(flood, SOON, async || {
+            let instance = daemon.get(&format!("/api/v1/instances/intruder/{flood}")).await;
+            (instance["state"] == "quarantined").then_some(instance)
+        })
+        .await;
+        assert!(instance["reason"].as_str().unwrap().contains(reason), "{instance:#}");
+    }
+    assert_eq!(daemon.get("/api/v1/instances/http-probe/self").await["state"], "active");
+    slow.release();
 }
