@@ -4,7 +4,7 @@ use crate::problem::{PROBLEM_JSON, Problem};
 use crate::{resources, schema};
 use http::Method;
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 
@@ -12,6 +12,8 @@ pub(crate) struct Document {
     pub(crate) text: String,
     /// Names of the query parameters of each operation.
     parameters: HashMap<(Method, String), BTreeSet<String>>,
+    /// Operations whose body is a component.
+    bytes: HashSet<(Method, String)>,
 }
 
 impl Document {
@@ -19,6 +21,11 @@ impl Document {
     pub(crate) fn parameters(&self, method: &Method, route: &str) -> Option<&BTreeSet<String>> {
         let method = if method == Method::HEAD { &Method::GET } else { method };
         self.parameters.get(&(method.clone(), route.to_owned()))
+    }
+
+    /// Whether what is sent there is no JSON.
+    pub(crate) fn takes_bytes(&self, method: &Method, route: &str) -> bool {
+        self.bytes.contains(&(method.clone(), route.to_owned()))
     }
 }
 
@@ -51,10 +58,14 @@ fn build() -> Document {
             _ => Map::new(),
         }
     });
-    let mut parameters = HashMap::new();
+    let (mut parameters, mut bytes) = (HashMap::new(), HashSet::new());
     for (path, method, operation) in operations(&mut paths) {
         let names = query_parameters(operation);
         complete(&method, operation, &schemas);
+        let content = operation.get("requestBody").and_then(|body| body.get("content"));
+        if content.is_some_and(|content| content.get("application/octet-stream").is_some()) {
+            bytes.insert((method.clone(), path.clone()));
+        }
         parameters.insert((method, path), names);
     }
     paths.insert(
@@ -67,7 +78,7 @@ fn build() -> Document {
             }},
         }),
     );
-    Document { text: Value::Object(paths).to_string(), parameters }
+    Document { text: Value::Object(paths).to_string(), parameters, bytes }
 }
 
 fn operations(document: &mut Map<String, Value>) -> Vec<(String, Method, &mut Map<String, Value>)> {

@@ -1,8 +1,10 @@
 //! What handlers take: path, query and body, each with a problem document for what does not fit.
 
 use crate::Api;
+use crate::intake::COMPONENT_LIMIT;
 use crate::problem::Problem;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use bytes::Bytes;
 use http::request::Parts;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -37,6 +39,23 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Body<T> {
             return Err(Problem::malformed("there is no body; hint: send a JSON document"));
         }
         read(&bytes).map(Body)
+    }
+}
+
+/// A component as the body. Content type, size and time-out were seen to before (see `intake`).
+pub(crate) struct Component(pub(crate) Bytes);
+
+impl FromRequest<Arc<Api>> for Component {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &Arc<Api>) -> Result<Self, Problem> {
+        let bytes = axum::body::to_bytes(request.into_body(), COMPONENT_LIMIT)
+            .await
+            .map_err(|error| Problem::malformed(format!("the body can't be read: {error}")))?;
+        if bytes.is_empty() {
+            return Err(Problem::malformed("there is no body; hint: send the component"));
+        }
+        Ok(Component(bytes))
     }
 }
 

@@ -19,7 +19,11 @@ pub(crate) async fn gate(State(api): State<Arc<Api>>, request: Request, next: Ne
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let answered = async {
         admit(&api, &request, route.as_deref())?;
-        if method.is_safe() { Ok(read(request, next).await) } else { change(&api, request, next).await }
+        if method.is_safe() {
+            Ok(read(request, next).await)
+        } else {
+            change(&api, request, route.as_deref(), next).await
+        }
     };
     let mut response = answered.await.unwrap_or_else(Problem::into_response);
     security::harden(response.headers_mut());
@@ -63,8 +67,12 @@ async fn read(request: Request, next: Next) -> Response {
 }
 
 /// Runs to its end even if the client hangs up.
-async fn change(api: &Arc<Api>, request: Request, next: Next) -> Result<Response, Problem> {
-    let request = intake::take_in(request, api.options.body_limit).await?;
+async fn change(api: &Arc<Api>, request: Request, route: Option<&str>, next: Next) -> Result<Response, Problem> {
+    let is_component = route.is_some_and(|route| document().takes_bytes(request.method(), route));
+    // Held until the answer. Never closed; without a permit it would only cost memory.
+    let _upload = if is_component { api.uploads.acquire().await.ok() } else { None };
+    let expected = if is_component { intake::COMPONENT } else { intake::json(api.options.body_limit) };
+    let request = intake::take_in(request, expected).await?;
     let shared = Arc::clone(api);
     let work = async move {
         let run = |request: Request<bytes::Bytes>| next.run(request.map(Body::from));

@@ -1,4 +1,5 @@
-//! Takes in the body of what changes something: whole, within bounds of size and time, and JSON.
+//! Takes in the body of what changes something: whole, within bounds of size and time, and JSON; or, where the document says so, a
+//! component.
 
 use crate::problem::Problem;
 use axum::body::Body;
@@ -9,22 +10,46 @@ use http::{HeaderMap, Request};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// The whole body must be here by then.
-const WITHIN: Duration = Duration::from_secs(30);
+/// Bytes of a component: the host refuses larger ones unread.
+pub(crate) const COMPONENT_LIMIT: usize = 64 << 20;
+const _: () = assert!(COMPONENT_LIMIT as u64 == quarterdeck_model::plugin::files::MAX_COMPONENT_BYTES);
 
-pub(crate) async fn take_in(request: Request<Body>, limit: usize) -> Result<Request<Bytes>, Problem> {
+/// What a body may be.
+#[derive(Clone, Copy)]
+pub(crate) struct Expected {
+    limit: usize,
+    /// The whole body must be here by then.
+    within: Duration,
+    /// JSON, else bytes.
+    is_json: bool,
+}
+
+pub(crate) const fn json(limit: usize) -> Expected {
+    Expected { limit, within: Duration::from_secs(30), is_json: true }
+}
+
+pub(crate) const COMPONENT: Expected =
+    Expected { limit: COMPONENT_LIMIT, within: Duration::from_secs(300), is_json: false };
+
+pub(crate) async fn take_in(request: Request<Body>, expected: Expected) -> Result<Request<Bytes>, Problem> {
+    let Expected { limit, within, is_json } = expected;
     let (parts, body) = request.into_parts();
     // What says that it is too large is not read at all.
     let announced = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|announced| usize::try_from(announced).is_ok_and(|announced| announced > limit)) {
         return Err(too_large(limit));
     }
-    let bytes = match timeout(WITHIN, read(body, limit)).await {
+    let bytes = match timeout(within, read(body, limit)).await {
         Ok(read) => read?,
-        Err(_) => return Err(Problem::timed_out(format!("the body did not arrive within {} s", WITHIN.as_secs()))),
+        Err(_) => return Err(Problem::timed_out(format!("the body did not arrive within {} s", within.as_secs()))),
     };
-    if !bytes.is_empty() && !is_json(&parts.headers) {
+    if !bytes.is_empty() && is_json && !says_json(&parts.headers) {
         return Err(Problem::unsupported("the body must be JSON; hint: send `Content-Type: application/json`"));
+    }
+    if !bytes.is_empty() && !is_json && !says_bytes(&parts.headers) {
+        return Err(Problem::unsupported(
+            "the body must be a component; hint: send `Content-Type: application/octet-stream`",
+        ));
     }
     Ok(Request::from_parts(parts, bytes))
 }
@@ -46,8 +71,17 @@ fn too_large(limit: usize) -> Problem {
     Problem::too_large(format!("the body is larger than {limit} bytes"))
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
-    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+fn says_bytes(headers: &HeaderMap) -> bool {
+    matches!(essence(headers).as_deref(), Some("application/octet-stream" | "application/wasm"))
+}
+
+/// The content type without its parameters.
+fn essence(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+fn says_json(headers: &HeaderMap) -> bool {
+    let Some(essence) = essence(headers) else { return false };
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }

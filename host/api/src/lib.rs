@@ -58,6 +58,7 @@ use quarterdeck_engines::Engines;
 use quarterdeck_model::clock::Clock;
 use quarterdeck_model::id::IdSource;
 use quarterdeck_model::plugin::Registry;
+use quarterdeck_model::plugin::files::PluginFiles;
 use quarterdeck_model::process::Processes;
 use quarterdeck_model::series::Series;
 use quarterdeck_model::store::Store;
@@ -76,6 +77,7 @@ pub struct Options {
     pub series: Arc<dyn Series>,
     pub bus: quarterdeck_bus::Bus,
     pub registry: Arc<dyn Registry>,
+    pub files: Arc<dyn PluginFiles>,
     pub processes: Arc<dyn Processes>,
     pub engines: Arc<Engines>,
     pub scheduler: quarterdeck_scheduler::Handle,
@@ -107,6 +109,8 @@ pub const STREAM_BUFFER: usize = 1024;
 pub const STALL: Span = Span::from_secs(10);
 /// Event streams at once.
 const STREAMS: usize = 256;
+/// Components that are taken in at once: each is held in memory as a whole.
+const UPLOADS: usize = 2;
 /// Ranges of series that are read at once.
 const RANGES: usize = 4;
 
@@ -122,6 +126,8 @@ pub struct Api {
     stream_bytes: Arc<Semaphore>,
     /// Ranges of series that may still be read at once.
     ranges: Arc<Semaphore>,
+    /// Components that may still be taken in at once.
+    uploads: Semaphore,
     /// Streams that were too slow.
     cut_off: Arc<AtomicU64>,
 }
@@ -136,6 +142,7 @@ impl Api {
             streams: Arc::new(Semaphore::new(STREAMS)),
             stream_bytes: Arc::new(Semaphore::new(resources::stream::ALL_BYTES)),
             ranges: Arc::new(Semaphore::new(RANGES)),
+            uploads: Semaphore::new(UPLOADS),
             cut_off: Arc::default(),
         }
     }

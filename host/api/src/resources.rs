@@ -15,6 +15,7 @@ mod jobs;
 mod metrics;
 mod notifications;
 mod openapi;
+mod plugin_files;
 mod plugins;
 mod processes;
 mod runbooks;
@@ -48,6 +49,7 @@ fn api() -> Routes {
     Routes::new()
         .merge(status::routes())
         .merge(plugins::routes())
+        .merge(plugin_files::routes())
         .merge(instances::routes())
         .merge(processes::routes())
         .merge(jobs::routes())

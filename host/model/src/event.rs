@@ -99,7 +99,7 @@ pub struct StoredEvent {
 }
 
 /// Types of the events that the host itself publishes. Plugins and the API add others: those of `custom.`, and what grants name.
-pub const TYPES: [&str; 51] = [
+pub const TYPES: [&str; 53] = [
     "alert.acknowledged",
     "alert.firing",
     "alert.resolved",
@@ -138,8 +138,10 @@ pub const TYPES: [&str; 51] = [
     "notification.delivered",
     "notification.failed",
     "plugin.events-left-out",
+    "plugin.installed",
     "plugin.loaded",
     "plugin.refused",
+    "plugin.removed",
     "plugin.replaced",
     "plugin.retired",
     "plugin.rolled-back",

@@ -1,4 +1,8 @@
-//! Plugins (files), instances (uses of them), what an instance may touch, and why a call failed.
+//! Plugins (files), instances (uses of them), what an instance may touch, and why a call failed. `files`: what an operator does with
+//! the plugins folder; `log`: what plugins log.
+
+pub mod files;
+pub mod log;
 
 use crate::event::Event;
 use crate::time::{Span, Timestamp};
@@ -602,6 +606,11 @@ pub trait Registry: Send + Sync + 'static {
     fn instances(&self) -> Vec<InstanceStatus>;
 
     fn instance(&self, name: &InstanceName) -> Option<InstanceStatus>;
+
+    /// The newest lines that the instance has logged, oldest first.
+    fn log(&self, _: &InstanceName) -> Vec<log::LogLine> {
+        Vec::new()
+    }
 
     /// Replaces the whole set, in one step; instances that stay the same are left alone.
     async fn configure(&self, instances: BTreeMap<InstanceName, InstanceSpec>);

@@ -1,5 +1,9 @@
 //! The command line.
 
+mod plugins;
+
+pub(crate) use plugins::{Configure, Install, Logs, Remove, Rollback};
+
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -186,6 +190,21 @@ pub(crate) enum Plugin {
     },
     /// Look at the plugins folder again, now
     Reload,
+    Install(Install),
+    Remove(Remove),
+    Rollback(Rollback),
+    /// Let an instance run
+    Enable {
+        /// The instance: `http-probe/api`
+        instance: String,
+    },
+    /// Let an instance rest: nothing calls it
+    Disable {
+        /// The instance: `http-probe/api`
+        instance: String,
+    },
+    Config(Configure),
+    Logs(Logs),
     /// Give an instance's grants to the content that waits for them, after showing what it asks for
     Grant {
         /// The instance: `http-probe/api`

@@ -5,6 +5,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What the daemon leaves in its data folder so that the command line finds it.
 pub(crate) const ADDRESS_FILE: &str = "url";
@@ -13,7 +14,7 @@ pub(crate) const TOKEN_FILE: &str = "token";
 pub(crate) const STARTING_FILE: &str = "starting";
 
 /// The folder that the daemon of this configuration keeps its data in.
-fn data_dir(global: &Global) -> Result<PathBuf> {
+pub(crate) fn data_dir(global: &Global) -> Result<PathBuf> {
     match (&global.data_dir, crate::daemon::load_configuration(global)) {
         (None, Ok(loaded)) => Ok(loaded.settings.data_dir),
         // A configuration with a mistake in it must not keep anybody from asking the daemon that runs.
@@ -56,6 +57,10 @@ pub(crate) struct Listed {
 pub(crate) const COUNTED: usize = 5_000;
 /// Items of one request.
 const PART: usize = 500;
+/// For an answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// For an answer to much that was sent: the host gives the sending five minutes, and the compiler two.
+const PATIENCE_WITH_BYTES: Duration = Duration::from_secs(450);
 
 /// An answer that is not a success, as the daemon gave it.
 #[derive(Debug)]
@@ -157,6 +162,35 @@ impl Client {
         self.call(Method::DELETE, path, &[], None).await
     }
 
+    /// What is there, and the tag of it.
+    pub(crate) async fn get_tagged(&self, path: &str) -> Result<(Value, Option<String>)> {
+        let request = self.request(Method::GET, path, &[]).timeout(PATIENCE);
+        let response = self.response(true, request).await?;
+        let tag = response.headers().get("ETag").and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        Ok((response.json().await.context("failed to read the daemon's answer")?, tag))
+    }
+
+    /// Puts it if what is there still has that tag, as it was sent.
+    pub(crate) async fn put_if(&self, path: &str, body: &Value, tag: Option<&str>) -> Result<Value> {
+        let mut request = self.request(Method::PUT, path, &[]).timeout(PATIENCE).json(body);
+        if let Some(tag) = tag {
+            request = request.header("If-Match", tag);
+        }
+        self.answered(false, request).await
+    }
+
+    /// Deletes it if it still has that tag.
+    pub(crate) async fn delete_if(&self, path: &str, tag: &str) -> Result<Value> {
+        let request = self.request(Method::DELETE, path, &[]).timeout(PATIENCE);
+        self.answered(false, request.header("If-Match", format!("\"{tag}\""))).await
+    }
+
+    /// Sends bytes. The host may have to compile them.
+    pub(crate) async fn upload(&self, path: &str, query: &[(&str, String)], bytes: Vec<u8>) -> Result<Value> {
+        let request = self.request(Method::PUT, path, query).timeout(PATIENCE_WITH_BYTES);
+        self.answered(false, request.header("Content-Type", "application/octet-stream").body(bytes)).await
+    }
+
     /// All items of a list, page by page, at most `limit`.
     pub(crate) async fn list(&self, path: &str, query: &[(&str, String)], limit: usize) -> Result<Vec<Value>> {
         Ok(self.walk(path, query, limit, 0).await?.items)
@@ -224,17 +258,26 @@ impl Client {
 
     async fn call(&self, method: Method, path: &str, query: &[(&str, String)], body: Option<&Value>) -> Result<Value> {
         let reads = method == Method::GET;
-        let mut request = self.request(method, path, query).timeout(std::time::Duration::from_secs(60));
+        let mut request = self.request(method, path, query).timeout(PATIENCE);
         if let Some(body) = body {
             request = request.json(body);
         }
-        self.check_started()?;
-        let response = self.send(reads, request).await.map_err(|error| self.unreachable(&error))?;
+        self.answered(reads, request).await
+    }
+
+    async fn answered(&self, reads: bool, request: reqwest::RequestBuilder) -> Result<Value> {
+        let response = self.response(reads, request).await?;
         match response.status() {
             StatusCode::NO_CONTENT => Ok(Value::Null),
-            status if status.is_success() => response.json().await.context("failed to read the daemon's answer"),
-            _ => Err(problem(response).await),
+            _ => response.json().await.context("failed to read the daemon's answer"),
         }
+    }
+
+    /// An answer that is a success.
+    async fn response(&self, reads: bool, request: reqwest::RequestBuilder) -> Result<reqwest::Response> {
+        self.check_started()?;
+        let response = self.send(reads, request).await.map_err(|error| self.unreachable(&error))?;
+        if response.status().is_success() { Ok(response) } else { Err(problem(response).await) }
     }
 
     /// One that starts says where it answers when it does.

@@ -6,6 +6,7 @@ mod folders;
 mod load;
 mod log;
 mod offline;
+mod plugins;
 pub(crate) mod scratch;
 mod secrets;
 mod vitals;
@@ -175,6 +176,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
         }
     };
     let registry: Arc<dyn Registry> = runtime.clone();
+    let files = plugins::Recorded::new(runtime.clone(), &folders.data);
     let stream_buffer = Arc::new(AtomicUsize::new(stream_buffer(&settings)));
     let configuration = Arc::new(Configuration {
         global: global.clone(),
@@ -185,6 +187,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
         clock: clock.clone(),
         ids: ids.clone(),
         registry: registry.clone(),
+        files: files.clone(),
         supervisor: supervisor.clone(),
         secrets,
         bus: bus.clone(),
@@ -222,6 +225,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
         series: database.clone(),
         bus,
         registry,
+        files,
         processes: supervisor,
         engines: engines.clone(),
         scheduler: scheduler.clone(),

@@ -5,6 +5,7 @@
 //! - `daemon`: wires store, bus, scheduler, runtime, engines and API together, and ends them in order
 //! - `client`: finds the daemon and its token, speaks to the API; `output`: tables for people, JSON for tools
 //! - `commands::*`: one file per noun
+//! - `fetch`: components, from files, URLs and registries; `lock`: the lock file
 //! - `workbench`: what an author does with a component before a daemon has it
 
 #![cfg_attr(
@@ -23,6 +24,8 @@ mod arguments;
 mod client;
 mod commands;
 mod daemon;
+mod fetch;
+mod lock;
 mod output;
 mod workbench;
 

@@ -64,6 +64,8 @@ impl Cache {
             return Ok(());
         }
         self.write(&path, &[bytes])?;
+        // Unlike an artefact it can't be made again: it is what a rollback goes back to.
+        File::open(&path)?.sync_all()?;
         bound(&self.components, FOLDER_BYTES);
         Ok(())
     }

@@ -152,8 +152,24 @@ impl Catalog {
     /// The version that a name should run on. Of several files of one name the one that was modified last wins (of equally
     /// old ones the last by file name); a file wins over the bundled plugin.
     fn choose(&self, name: &str, named: &Named) -> Option<Arc<Version>> {
-        let of_name =
-            || self.files.iter().filter(|(_, found)| found.version.as_ref().is_some_and(|v| v.reference.name == name));
+        self.choose_without(name, named, None)
+    }
+
+    /// What would serve under the name if that file were not there.
+    pub(crate) fn without(&self, name: &str, file: &str) -> Option<Arc<Version>> {
+        self.names.get(name).and_then(|named| self.choose_without(name, named, Some(file)))
+    }
+
+    /// Whether the version is in use, and out of that file.
+    pub(crate) fn serves(&self, file: &str, version: &Version) -> bool {
+        self.current(&version.reference.name).is_some_and(|current| current.is(version)) && self.source(version) == file
+    }
+
+    fn choose_without(&self, name: &str, named: &Named, left_out: Option<&str>) -> Option<Arc<Version>> {
+        let of_name = || {
+            let files = self.files.iter().filter(|(file, _)| left_out != Some(file.as_str()));
+            files.filter(|(_, found)| found.version.as_ref().is_some_and(|v| v.reference.name == name))
+        };
         let newest = of_name()
             .filter_map(|(file, found)| Some((found.stamp.modified_nanos, file, found.version.as_ref()?)))
             .filter(|(_, _, version)| !named.banned.contains_key(&version.reference.digest))

@@ -3,14 +3,13 @@
 use crate::engine;
 use crate::options::Compiler;
 use crate::plugin::Refusal;
+pub(crate) use quarterdeck_model::plugin::files::MAX_COMPONENT_BYTES;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::io::{Read, Write};
 use std::process::{ExitCode, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wasmtime::Engine;
 
-/// Larger files are refused unread.
-pub(crate) const MAX_COMPONENT_BYTES: u64 = 64 << 20;
 /// An artefact is a few times as large as its component.
 const MAX_ARTEFACT_BYTES: u64 = 1 << 30;
 /// How much of the child's complaint is kept.

@@ -26,11 +26,13 @@ pub use policy::process_allowed;
 
 use crate::bindings::host;
 use crate::bindings::host::errors::Error as Refusal;
+use crate::lines::Lines;
 use crate::sandbox::{Capability, Sandbox};
 use audit::{Audit, Entry};
 use quarterdeck_model::clock::Clock;
 use quarterdeck_model::id::IdSource;
-use quarterdeck_model::plugin::{Grants, InstanceName, PluginRef};
+use quarterdeck_model::plugin::log::LogLevel;
+use quarterdeck_model::plugin::{Digest, Grants, InstanceName, PluginRef};
 use quarterdeck_model::process::Processes;
 use quarterdeck_model::secret::Secrets;
 use quarterdeck_model::series::Series;
@@ -98,6 +100,9 @@ pub struct Doors {
     ids: Arc<IdSource>,
     own_origin: Arc<RwLock<Option<SocketAddr>>>,
     vitals: Arc<dyn Fn() -> Vitals + Send + Sync>,
+    clock: Arc<dyn Clock>,
+    /// What instances have logged.
+    pub(crate) lines: Lines,
     audit: Audit,
     machine: Arc<system::Machine>,
     client: http::Client,
@@ -126,6 +131,8 @@ impl Doors {
             ids: options.ids,
             own_origin: options.own_origin,
             vitals: options.vitals,
+            clock: options.clock,
+            lines: Lines::default(),
             audit,
             machine: Arc::default(),
             client: http::Client::new(tls.clone()),
@@ -145,6 +152,11 @@ impl Doors {
     /// Audit records that were dropped because the writer could not keep up, or the store refused them.
     pub fn audit_records_dropped(&self) -> u64 {
         self.audit.dropped()
+    }
+
+    /// Keeps a line for whoever looks at the instance.
+    pub(crate) fn keep_line(&self, instance: &InstanceName, plugin: &Digest, level: LogLevel, line: &str) {
+        self.lines.keep(instance, plugin, self.clock.now(), level, line);
     }
 
     /// Whether `ip:port` is where the host itself listens.

@@ -4,11 +4,12 @@
 //! world only through its doors ([`imports`]), behind grants.
 //!
 //! Layout
-//! - `runtime`: the service: start, registry, the plugins folder, swaps, calls; `options`, `error`
+//! - `runtime`: the service: start, registry, the plugins folder and what is done with it, swaps, calls; `options`, `error`
 //! - `plugin`: one version of a plugin, from bytes to something that can be called; `compile`, `cache`: machine code
 //! - `catalog`: which version is in use under which name; `instance`: a plugin in use, its circuit and meter
 //! - `call`, `executor`, `engine`: a sandbox's life, the threads it runs on, the settings of wasmtime
 //! - `sandbox`, `linker`, [`imports`]: what a sandbox holds, and what it may ask of the host
+//! - `lines`: the newest lines that each instance has logged
 //! - `kinds`: a file per plugin kind, from the model's types to the component's and back
 //!
 //! The life of a version: found -> compiled -> described -> probation -> active -> draining -> retired. Calls in flight end on
@@ -37,6 +38,7 @@ mod executor;
 pub mod imports;
 mod instance;
 mod kinds;
+mod lines;
 mod linker;
 mod options;
 mod plugin;

@@ -1,12 +1,16 @@
 //! The runtime as a service: what is loaded, what is configured, and the calls between engines and sandboxes.
 
 mod announce;
+mod back;
 mod bind;
 mod calls;
+mod files;
 mod folder;
+mod history;
 mod janitor;
 mod ledger;
 mod loading;
+mod place;
 mod registry;
 mod scan;
 mod settle;
@@ -30,6 +34,7 @@ use janitor::Order;
 use quarterdeck_model::clock::Clock;
 use quarterdeck_model::kind::Plugins;
 use quarterdeck_model::plugin::InstanceName;
+use quarterdeck_model::store::Store;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
@@ -59,6 +64,8 @@ pub struct Runtime {
     catalog: Mutex<Catalog>,
     /// Held by whoever changes what is in use or configured. Never while something is read, compiled or described.
     changing: tokio::sync::Mutex<()>,
+    /// Held by whoever puts a file into the plugins folder or takes one away: what was seen there holds until it is done.
+    placing: tokio::sync::Mutex<()>,
     /// Held by whoever looks at the plugins folder.
     looking: Mutex<()>,
     /// In MiB of components.
@@ -66,6 +73,7 @@ pub struct Runtime {
     /// Each end of a load is told here.
     load_ended: Arc<Notify>,
     plugins_dir: Option<PathBuf>,
+    store: Arc<dyn Store>,
     probation_calls: u32,
     quarantine_after: u32,
     announcer: Announcer,
@@ -89,7 +97,8 @@ impl Runtime {
         let linker = linker(&engine).map_err(|error| Error::Engine { reason: format!("{error:#}") })?;
         let executor = Arc::new(Executor::start(options.guest_threads, options.quick_calls_inline, engine.clone())?);
         let ground = Ground::new(engine.clone(), Arc::clone(&executor), Arc::clone(&doors), Arc::clone(&options.clock));
-        let (announcer, announcing) = Announcer::new(options.store, Arc::clone(&options.clock), options.ids);
+        let (announcer, announcing) =
+            Announcer::new(Arc::clone(&options.store), Arc::clone(&options.clock), options.ids);
         let (orders, ordered) = mpsc::unbounded_channel();
         let reserve = (options.sandboxes / 10).min(options.sandboxes.saturating_sub(1));
         let runtime = Arc::new_cyclic(|this| Runtime {
@@ -107,10 +116,12 @@ impl Runtime {
             instances: RwLock::default(),
             catalog: Mutex::default(),
             changing: tokio::sync::Mutex::new(()),
+            placing: tokio::sync::Mutex::new(()),
             looking: Mutex::default(),
             loading_room: Semaphore::new(usize::try_from(loading::LOADING_MEBIBYTES).unwrap_or(usize::MAX)),
             load_ended: Arc::default(),
             plugins_dir: options.plugins_dir,
+            store: options.store,
             probation_calls: options.probation_calls,
             quarantine_after: options.quarantine_after,
             announcer,

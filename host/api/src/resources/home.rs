@@ -22,7 +22,12 @@ const SECTIONS: [(&str, &[Link]); 6] = [
     ),
     (
         "Plugins",
-        &[("/api/v1/plugins", "Plugins"), ("/api/v1/instances", "Instances"), ("/api/v1/processes", "Processes")],
+        &[
+            ("/api/v1/plugins", "Plugins"),
+            ("/api/v1/plugin-files", "Files of the plugins folder"),
+            ("/api/v1/instances", "Instances"),
+            ("/api/v1/processes", "Processes"),
+        ],
     ),
     (
         "Watching",

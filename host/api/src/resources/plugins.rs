@@ -2,18 +2,26 @@
 
 use super::Routes;
 use crate::Api;
-use crate::extract::{At, Params};
-use crate::paging::{List, Slice, Slicing, part};
+use crate::extract::{At, Optional, Params};
+use crate::paging::{List, Slice, Slicing, blocking, part};
 use crate::problem::Problem;
-use crate::schema::of;
+use crate::schema::{of, taken};
 use axum::Json;
 use axum::extract::State;
+use quarterdeck_model::plugin::files::{PluginVersion, RolledBack};
 use quarterdeck_model::plugin::{Kind, PluginStatus};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use std::sync::Arc;
 use utoipa_axum::routes;
 
 pub(crate) fn routes() -> Routes {
-    Routes::new().routes(routes!(list_plugins)).routes(routes!(reload_plugins)).routes(routes!(get_plugin))
+    Routes::new()
+        .routes(routes!(list_plugins))
+        .routes(routes!(reload_plugins))
+        .routes(routes!(get_plugin))
+        .routes(routes!(list_plugin_versions))
+        .routes(routes!(roll_back_plugin))
 }
 
 fn sorted(api: &Api) -> Vec<PluginStatus> {
@@ -41,6 +49,49 @@ async fn list_plugins(State(api): State<Arc<Api>>, params: Params) -> Result<Jso
 async fn get_plugin(State(api): State<Arc<Api>>, At(name): At<String>) -> Result<Json<PluginStatus>, Problem> {
     let found = sorted(&api).into_iter().find(|plugin| plugin.name == name);
     found.map(Json).ok_or_else(|| Problem::no_document("plugins", &name))
+}
+
+/// Versions of a plugin that were in use here, the one that came into use last first.
+#[utoipa::path(get, path = "/plugins/{name}/versions", tag = "plugins",
+    params(Slicing, ("name" = String, Path, description = "Name that the plugin gives itself.")),
+    responses((status = 200, description = "Versions.", body = ref(of::<List<PluginVersion>>()))))]
+async fn list_plugin_versions(
+    State(api): State<Arc<Api>>,
+    At(name): At<String>,
+    params: Params,
+) -> Result<Json<List<PluginVersion>>, Problem> {
+    let slice = Slice::of(&params)?;
+    let (files, plugin) = (Arc::clone(&api.options.files), name.clone());
+    let versions = blocking(move || Ok(files.versions(&plugin)?)).await?;
+    if versions.is_empty() {
+        return Err(Problem::no_document("plugins", &name));
+    }
+    // They come in an order of their own.
+    let numbered = versions.into_iter().enumerate().map(|(index, version)| (format!("{index:06}"), version));
+    let Json(List { items, next_cursor }) = part(numbered, &slice, |(key, _)| key);
+    Ok(Json(List { items: items.into_iter().map(|(_, version)| version).collect(), next_cursor }))
+}
+
+/// Where to go back to.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Rollback {
+    /// A digest (or its first characters), or a version's number. Unless given: the version that was in use before.
+    to: Option<String>,
+}
+
+/// Makes an earlier version the active file again, out of the component store. It is in use, and on the disk, when this answers. The body may
+/// be left out.
+#[utoipa::path(post, path = "/plugins/{name}/rollback", tag = "plugins",
+    request_body(content = ref(taken::<Rollback>()), content_type = "application/json"),
+    params(("name" = String, Path, description = "Name that the plugin gives itself.")),
+    responses((status = 200, description = "What is in use now.", body = ref(of::<RolledBack>()))))]
+async fn roll_back_plugin(
+    State(api): State<Arc<Api>>,
+    At(name): At<String>,
+    Optional(Rollback { to }): Optional<Rollback>,
+) -> Result<Json<RolledBack>, Problem> {
+    Ok(Json(api.options.files.roll_back(&name, to.as_deref()).await?))
 }
 
 /// Looks at the plugins folder again, now, also at what was refused for a reason that may be over. Answers when what is found there is

@@ -50,7 +50,7 @@ fn the_document_is_whole() {
             assert!(operations.insert(id), "{id} is there twice");
             assert!(!operation["summary"].as_str().unwrap_or_default().is_empty(), "{id} says nothing");
             assert!(!operation["responses"]["default"].is_null(), "{id} has no errors");
-            let free = method == "get" && id != "get_process_log";
+            let free = method == "get" && !["get_process_log", "list_instance_logs"].contains(&id);
             assert_eq!(operation["security"].is_null(), free, "{id}: what changes anything needs the token");
             let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
             for segment in path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}')) {
@@ -154,6 +154,28 @@ async fn what_a_process_printed_is_shown_to_whoever_has_the_token() {
 }
 
 #[tokio::test]
+async fn what_a_plugin_logged_is_walked_from_either_end_by_whoever_has_the_token() {
+    let deck = deck().await;
+    let path = "/api/v1/instances/http-probe/api/logs";
+    assert_eq!(deck.get(path).await.status, 401, "what plugins log is not for everybody at this machine");
+    let page = async |query: &str| deck.ask(Method::GET, &format!("{path}?{query}"), None, &[]).await.json();
+    let numbers = |page: &Value| -> Vec<u64> {
+        page["items"].as_array().unwrap().iter().map(|line| line["number"].as_u64().unwrap()).collect()
+    };
+    let first = page("limit=2").await;
+    assert_eq!((numbers(&first), &first["oldest"], &first["next"]), (vec![3, 4], &json!(3), &json!(4)));
+    let rest = page(&format!("cursor={}", first["next_cursor"].as_str().unwrap())).await;
+    assert_eq!((numbers(&rest), &rest["next_cursor"]), (vec![5], &Value::Null));
+    assert_eq!(numbers(&page(&format!("after={}", rest["next"])).await), Vec::<u64>::new());
+    let newest = page("newest=true&limit=2").await;
+    assert_eq!(numbers(&newest), [5, 4]);
+    let older = page(&format!("newest=true&cursor={}", newest["next_cursor"].as_str().unwrap())).await;
+    assert_eq!(numbers(&older), [3]);
+    assert_eq!(numbers(&page("level=warn").await), [4]);
+    assert_eq!(deck.ask(Method::GET, &format!("{path}?level=loud"), None, &[]).await.status, 400);
+}
+
+#[tokio::test]
 async fn the_start_page_leads_to_every_list_and_promises_no_more() {
     let deck = deck().await;
     let page = String::from_utf8(deck.get("/").await.body).unwrap();
@@ -221,6 +243,7 @@ async fn every_operation_is_asked_and_answers_with_every_success_that_the_docume
     deck.put("dead-letters", "eff_1", &letter()).await;
     for (path, body, status) in [
         ("plugins/reload", json!({}), 200),
+        ("plugins/http-probe/rollback", json!({}), 200),
         ("jobs/run", json!({"name": "collect/http-probe/api"}), 202),
         ("metrics", json!([{"name": "up", "value": 2.0}]), 202),
         ("events", json!({"type": "custom.a", "subject": "a"}), 201),
@@ -252,6 +275,11 @@ async fn every_operation_is_asked_and_answers_with_every_success_that_the_docume
         let answer = deck.ask(method, "/api/v1/configuration/objects/one/one", body.as_ref(), &[]).await;
         assert_eq!(answer.status.as_u16(), status);
     }
+    for (file, status) in [("new.wasm", 201), ("http-probe.wasm", 200)] {
+        assert_eq!(deck.upload(&format!("/api/v1/plugin-files/{file}"), b"\0asm", &[]).await.status, status);
+    }
+    let removed = deck.ask(Method::DELETE, "/api/v1/plugin-files/http-probe.wasm", None, &[]).await;
+    assert_eq!(removed.status, 200);
     assert_eq!(deck.contract.missing(|status| status < 400), BTreeSet::new(), "asked by nobody");
 }
 

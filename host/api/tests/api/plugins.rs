@@ -12,6 +12,10 @@ use quarterdeck_model::kind::notifier::{Message, Notifier};
 use quarterdeck_model::kind::runbook_action::RunbookAction;
 use quarterdeck_model::kind::scanner_rule::{Interest, Reported, ScannerRule, Subject};
 use quarterdeck_model::kind::sla_calculator::{Attainment, SlaCalculator, SlaWindow};
+use quarterdeck_model::plugin::files::{
+    FileError, Install, Installed, PluginFile, PluginFiles, PluginVersion, Removed, RolledBack, Seen,
+};
+use quarterdeck_model::plugin::log::{LogLevel, LogLine};
 use quarterdeck_model::plugin::*;
 use quarterdeck_model::process::*;
 use quarterdeck_model::{Span, Timestamp};
@@ -261,6 +265,73 @@ impl Processes for Listed {
     }
 }
 
+pub(crate) fn file() -> PluginFile {
+    let plugin = plugin();
+    PluginFile {
+        file: "http-probe.wasm".to_owned(),
+        digest: plugin.digest.clone(),
+        bytes: plugin.bytes,
+        plugin: Some(PluginRef { name: plugin.name, version: plugin.version, digest: plugin.digest }),
+        reason: None,
+        origin: Some("https://example.com/http-probe.wasm".to_owned()),
+        serves: true,
+        instances: vec![InstanceName::from("http-probe/api")],
+        without: None,
+    }
+}
+
+/// Takes whatever begins as a component does, and forgets it.
+#[async_trait]
+impl PluginFiles for Listed {
+    fn files(&self) -> Vec<PluginFile> {
+        vec![file()]
+    }
+
+    async fn install(&self, install: Install) -> Result<Installed, FileError> {
+        let there = (install.file == file().file).then(|| file().digest);
+        if !install.seen.admits(there.as_ref()) {
+            return Err(FileError::Changed);
+        }
+        if !install.bytes.starts_with(b"\0asm") {
+            return Err(FileError::Refused("it is not a WebAssembly component".to_owned()));
+        }
+        let asks_for = plugin().capabilities.iter().map(Capability::words).collect();
+        let file = PluginFile { file: install.file, origin: install.origin, ..file() };
+        Ok(Installed { file, replaced: None, asks_for, awaiting: Vec::new() })
+    }
+
+    async fn remove(&self, name: &str, seen: &Seen) -> Result<Removed, FileError> {
+        let file = file();
+        if name != file.file {
+            return Err(FileError::NotFound("there is no such file".to_owned()));
+        }
+        if !seen.admits(Some(&file.digest)) {
+            return Err(FileError::Changed);
+        }
+        let (digest, plugin, bereft) = (file.digest, file.plugin, file.instances);
+        Ok(Removed { file: file.file, digest, plugin, serving: None, bereft })
+    }
+
+    fn versions(&self, name: &str) -> Result<Vec<PluginVersion>, FileError> {
+        let PluginFile { file, plugin, origin, .. } = file();
+        let version = |plugin| PluginVersion {
+            plugin,
+            source: file,
+            origin,
+            used_at: Some(Timestamp::from_millis(1_000)),
+            serves: true,
+            kept: true,
+        };
+        Ok(plugin.filter(|plugin| plugin.name == name).map(version).into_iter().collect())
+    }
+
+    async fn roll_back(&self, name: &str, _: Option<&str>) -> Result<RolledBack, FileError> {
+        let to = file().plugin.filter(|plugin| plugin.name == name);
+        let to = to.ok_or_else(|| FileError::Conflict("there is no earlier version".to_owned()))?;
+        Ok(RolledBack { from: None, to, source: "bundled".to_owned(), awaiting: Vec::new() })
+    }
+}
+
 #[async_trait]
 impl Registry for Listed {
     fn plugins(&self) -> Vec<PluginStatus> {
@@ -273,6 +344,18 @@ impl Registry for Listed {
 
     fn instance(&self, name: &InstanceName) -> Option<InstanceStatus> {
         Some(instance()).filter(|instance| instance.name == *name)
+    }
+
+    fn log(&self, name: &InstanceName) -> Vec<LogLine> {
+        let line = |number, level| LogLine {
+            number,
+            at: Timestamp::from_millis(5_000),
+            level,
+            digest: plugin().digest,
+            message: "asked".to_owned(),
+        };
+        let lines = [(3, LogLevel::Info), (4, LogLevel::Error), (5, LogLevel::Debug)];
+        lines.into_iter().filter(|_| *name == instance().name).map(|(number, level)| line(number, level)).collect()
     }
 
     async fn configure(&self, _: BTreeMap<InstanceName, InstanceSpec>) {}

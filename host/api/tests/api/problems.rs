@@ -102,6 +102,26 @@ async fn a_body_over_the_limit_is_refused_announced_or_not() {
 }
 
 #[tokio::test]
+async fn a_component_that_cannot_be_taken_is_refused_with_its_reason() {
+    let deck = deck().await;
+    let path = "/api/v1/plugin-files/http-probe.wasm";
+    let without = request(Method::PUT, path).header(CONTENT_TYPE, "application/octet-stream");
+    is(&deck.send(without.body(Body::from("\0asm")).unwrap()).await, 401, "unauthorized");
+    is(&deck.upload(path, b"", &[]).await, 400, "malformed-request");
+    is(&deck.upload(path, b"{}", &[("content-type", "application/json")]).await, 415, "unsupported-media-type");
+    is(&deck.upload(path, b"not wasm", &[]).await, 422, "invalid");
+    is(&deck.upload(path, b"\0asm", &[("if-match", "\"1\"")]).await, 412, "precondition-failed");
+    is(&deck.upload(&format!("{path}?origin=a%0Ab"), b"\0asm", &[]).await, 400, "malformed-request");
+    is(&deck.ask(Method::DELETE, path, None, &[("if-match", "\"1\"")]).await, 412, "precondition-failed");
+    is(&deck.ask(Method::DELETE, "/api/v1/plugin-files/none.wasm", None, &[]).await, 404, "not-found");
+    // Larger than any JSON may be, and than any component may be.
+    let larger = vec![0; quarterdeck_api::BODY_LIMIT + 1];
+    is(&deck.upload(path, &larger, &[]).await, 422, "invalid");
+    is(&deck.upload(path, b"", &[("content-length", "67108865")]).await, 413, "too-large");
+    is(&deck.upload(path, &vec![0; (64 << 20) + 1], &[]).await, 413, "too-large");
+}
+
+#[tokio::test]
 async fn parameters_that_do_not_fit_are_refused_by_name() {
     let deck = deck().await;
     for (path, name) in [

@@ -109,6 +109,7 @@ pub(crate) async fn deck_over(kept: Vec<Kept>, catalog: Catalog, change: impl Fn
         series: store.clone(),
         bus: bus.clone(),
         registry: Arc::new(Listed),
+        files: Arc::new(Listed),
         processes: Arc::new(Listed),
         engines: Arc::new(engines),
         scheduler,
@@ -187,6 +188,18 @@ impl Deck {
             builder = builder.header(*name, *value);
         }
         self.send(builder.body(Body::from(body.to_string())).unwrap()).await
+    }
+
+    /// Puts bytes there.
+    pub(crate) async fn upload(&self, path: &str, bytes: &[u8], headers: &[(&str, &str)]) -> Answer {
+        let mut builder = request(Method::PUT, path).header(AUTHORIZATION, format!("Bearer {TOKEN}"));
+        if !headers.iter().any(|(name, _)| *name == "content-type") {
+            builder = builder.header(CONTENT_TYPE, "application/octet-stream");
+        }
+        for (name, value) in headers {
+            builder = builder.header(*name, *value);
+        }
+        self.send(builder.body(Body::from(bytes.to_vec())).unwrap()).await
     }
 
     /// Any request with the token; a body makes it JSON.

@@ -13,6 +13,11 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// The keys and values that a file holds.
+pub(super) fn read_object(file: &Path) -> Result<Value> {
+    objects::read(None, Some(file))
+}
+
 /// Writes the annotated default with the overlays beside it, and never over a file that is there. A folder for plugins is not made:
 /// the daemon would look there, and no more into the one of its data folder.
 pub(super) fn init(global: &Global, folder: Option<&Path>) -> Result<ExitCode> {

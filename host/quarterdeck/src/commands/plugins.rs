@@ -1,11 +1,17 @@
 //! Plugins, instances, and the processes that are run for them.
 
+mod files;
+mod instances;
+mod locked;
+mod logs;
+
 use super::{Session, authoring, text};
 use crate::arguments::{Instance, Plugin, Process};
 use crate::client::escape;
 use crate::output::{Column, print_line, printable, remark};
 use crate::workbench::check;
 use anyhow::{Result, bail};
+use instances::change;
 use quarterdeck_model::plugin::Capability;
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
@@ -26,14 +32,20 @@ pub(super) async fn plugin(session: &Session, command: &Plugin) -> Result<ExitCo
             session.output.list(&PLUGINS, &plugins, "no plugins");
         }
         Plugin::Show { name } => {
-            let plugin = session.client.get(&format!("/api/v1/plugins/{}", crate::client::escape(name)), &[]).await?;
-            session.output.one(&plugin);
+            show(session, name).await?;
         }
         Plugin::Reload => {
             let answer = session.client.post("/api/v1/plugins/reload", &json!({})).await?;
             let plugins = answer.get("items").and_then(|items| items.as_array()).cloned().unwrap_or_default();
             session.output.list(&PLUGINS, &plugins, "no plugins");
         }
+        Plugin::Install(install) => return files::install(session, install).await,
+        Plugin::Remove(remove) => return files::remove(session, remove).await,
+        Plugin::Rollback(rollback) => return files::rollback(session, rollback).await,
+        Plugin::Enable { instance } => return instances::enable(session, instance, true).await,
+        Plugin::Disable { instance } => return instances::enable(session, instance, false).await,
+        Plugin::Config(configure) => return instances::configure(session, configure).await,
+        Plugin::Logs(logs) => return logs::logs(session, logs).await,
         Plugin::Grant { instance, digest, grants } => {
             grant(session, instance, digest.as_deref(), grants.as_deref()).await?;
         }
@@ -43,6 +55,36 @@ pub(super) async fn plugin(session: &Session, command: &Plugin) -> Result<ExitCo
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+const VERSIONS: [Column; 6] = [
+    ("VERSION", "/version"),
+    ("IN USE", "/serves"),
+    ("SINCE", "/used_at"),
+    ("KEPT", "/kept"),
+    ("FROM", "/origin"),
+    ("DIGEST", "/digest"),
+];
+
+/// A plugin, and the versions of it that were in use.
+async fn show(session: &Session, name: &str) -> Result<()> {
+    let path = format!("/api/v1/plugins/{}", escape(name));
+    let mut plugin = session.client.get(&path, &[]).await?;
+    // One that was never usable has none.
+    let versions = session.client.list(&format!("{path}/versions"), &[], usize::MAX).await.unwrap_or_default();
+    if session.output.json {
+        if let Value::Object(plugin) = &mut plugin {
+            plugin.insert("versions".to_owned(), Value::Array(versions));
+        }
+        session.output.one(&plugin);
+        return Ok(());
+    }
+    session.output.one(&plugin);
+    if !versions.is_empty() {
+        print_line("");
+        session.output.list(&VERSIONS, &versions, "no versions");
+    }
+    Ok(())
 }
 
 /// Gives what waits the instance's grants: its digest goes into the instance's `granted-to`, as the API's word about it.
@@ -79,35 +121,29 @@ async fn grant(session: &Session, instance: &str, digest: Option<&str>, grants: 
         {
             to.push(json!(waits));
         }
+        Ok(())
     });
-    let answer = answer.await?;
+    let (_, answer) = answer.await?;
     session.output.say(&format!("{waits} has the grants of {instance}"), &answer);
     Ok(())
 }
 
 async fn revoke(session: &Session, instance: &str, digest: Option<&str>) -> Result<()> {
-    let mut taken = 0;
     let answer = change(session, instance, |spec| {
-        let Some(Value::Array(to)) = spec.get_mut("granted-to") else { return };
-        let before = to.len();
-        to.retain(|to| digest.is_some_and(|digest| *to != digest));
-        taken = before - to.len();
+        let to = spec.get_mut("granted-to").and_then(Value::as_array_mut);
+        let taken = to.map_or(0, |to| {
+            let before = to.len();
+            to.retain(|to| digest.is_some_and(|digest| *to != digest));
+            before - to.len()
+        });
+        if taken == 0 {
+            bail!("{instance} has given its grants to no such content; a bundled plugin has them by itself");
+        }
+        Ok(taken)
     });
-    let answer = answer.await?;
-    if taken == 0 {
-        bail!("{instance} has given its grants to no such content; a bundled plugin has them by itself");
-    }
+    let (taken, answer) = answer.await?;
     session.output.say(&format!("taken from {taken}"), &answer);
     Ok(())
-}
-
-/// Changes what is configured for an instance. From then on the API has the word about it: `config reset` gives it back to the files.
-async fn change(session: &Session, instance: &str, change: impl FnOnce(&mut Map<String, Value>)) -> Result<Value> {
-    let path = format!("/api/v1/configuration/objects/instances/{}", crate::client::escape(instance));
-    let object = session.client.get(&path, &[]).await?;
-    let Some(Value::Object(mut spec)) = object.get("value").cloned() else { bail!("{instance} is not configured") };
-    change(&mut spec);
-    session.client.put(&path, &Value::Object(spec)).await
 }
 
 /// `plugin/name`: two segments of the path.

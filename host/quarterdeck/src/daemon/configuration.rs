@@ -17,6 +17,7 @@ pub(super) use fit::{to_be_asked, unfit};
 
 use super::load;
 use super::log;
+use super::plugins::Recorded;
 use super::secrets::Sources;
 use crate::arguments::Global;
 use async_trait::async_trait;
@@ -44,6 +45,7 @@ pub(super) struct Configuration {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: Arc<IdSource>,
     pub(super) registry: Arc<dyn Registry>,
+    pub(super) files: Arc<Recorded>,
     pub(super) supervisor: Arc<Supervisor>,
     pub(super) secrets: Arc<Sources>,
     pub(super) bus: quarterdeck_bus::Bus,
@@ -156,6 +158,7 @@ impl Configuration {
         // Before the instances: what a new one may run is allowed when it is first asked, and what goes stays down.
         self.supervisor.allow(processes(&settings)).await;
         self.registry.configure(settings.instances.clone()).await;
+        self.files.grants_changed().await;
         if let Some(engines) = self.engines.get() {
             engines.apply(settings.catalog());
         }

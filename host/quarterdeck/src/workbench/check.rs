@@ -90,23 +90,7 @@ pub(crate) fn check(
 
 /// What is asked for, as an operator reads it.
 pub(crate) fn asked(capabilities: &[Capability]) -> Vec<String> {
-    let words = |capability: &Capability| {
-        let means = match capability.name.as_str() {
-            "http" => "send HTTP requests to the origins that you name",
-            "kv" => "keep keys and values in a space of its own",
-            "metrics" => "read every series of this host",
-            "events" => "publish events under the prefixes that you name",
-            "system" => "read facts about this machine: load, memory, disks, processes",
-            "exec" => "run the programs that you name",
-            "tcp" => "open connections to the addresses that you name",
-            "process" => "start and stop long-running processes of the programs that you name",
-            "secret" => "have the secrets that you name used for it by the host",
-            _ => "something that this host does not know",
-        };
-        let need = if capability.optional { "may" } else { "must" };
-        format!("{}: {need} be able to {means} ({})", capability.name, capability.reason)
-    };
-    capabilities.iter().map(words).collect()
+    capabilities.iter().map(Capability::words).collect()
 }
 
 fn says_of_itself(plugin: &PluginStatus, report: &mut Report) {
@@ -280,15 +264,6 @@ fn misbehaves(error: &CallError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_asked_for_is_said_in_words() {
-        let capability =
-            |name: &str, optional| Capability { name: name.to_owned(), reason: "to tell".to_owned(), optional };
-        let words = asked(&[capability("exec", false), capability("kv", true)]);
-        assert_eq!(words[0], "exec: must be able to run the programs that you name (to tell)");
-        assert!(words[1].starts_with("kv: may be able to keep"), "{words:?}");
-    }
 
     #[test]
     fn every_kind_has_samples_for_functions_that_it_has() {

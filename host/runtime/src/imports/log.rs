@@ -2,6 +2,7 @@
 
 use crate::bindings::host::log::{Host, Level};
 use crate::sandbox::{Capability, Sandbox};
+use quarterdeck_model::plugin::log::LogLevel;
 
 /// A longer line is cut here.
 const LINE_BYTES: usize = 4096;
@@ -18,6 +19,7 @@ impl Host for Sandbox {
         let line = clean(&message);
         let instance = &self.instance;
         let plugin = &self.plugin.name;
+        self.doors.keep_line(instance, &self.plugin.digest, kept(level), &line);
         match level {
             Level::Error => tracing::error!(target: "plugin", %instance, %plugin, "{line}"),
             Level::Warn => tracing::warn!(target: "plugin", %instance, %plugin, "{line}"),
@@ -26,6 +28,16 @@ impl Host for Sandbox {
             Level::Trace => tracing::trace!(target: "plugin", %instance, %plugin, "{line}"),
         }
         Ok(())
+    }
+}
+
+fn kept(level: Level) -> LogLevel {
+    match level {
+        Level::Error => LogLevel::Error,
+        Level::Warn => LogLevel::Warn,
+        Level::Info => LogLevel::Info,
+        Level::Debug => LogLevel::Debug,
+        Level::Trace => LogLevel::Trace,
     }
 }
 

@@ -13,8 +13,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+pub(super) const PLUGIN_INSTALLED: &str = "plugin.installed";
 pub(super) const PLUGIN_LOADED: &str = "plugin.loaded";
 pub(super) const PLUGIN_REFUSED: &str = "plugin.refused";
+pub(super) const PLUGIN_REMOVED: &str = "plugin.removed";
 pub(super) const PLUGIN_REPLACED: &str = "plugin.replaced";
 pub(super) const PLUGIN_RETIRED: &str = "plugin.retired";
 pub(super) const PLUGIN_ROLLED_BACK: &str = "plugin.rolled-back";

@@ -3,6 +3,7 @@
 use super::Runtime;
 use crate::instance::Instance;
 use async_trait::async_trait;
+use quarterdeck_model::plugin::log::LogLine;
 use quarterdeck_model::plugin::{InstanceName, InstanceSpec, InstanceStatus, PluginStatus, Registry};
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
@@ -29,6 +30,10 @@ impl Registry for Runtime {
 
     fn instance(&self, name: &InstanceName) -> Option<InstanceStatus> {
         self.all_instances().get(name).map(|instance| instance.status(self.clock.now()))
+    }
+
+    fn log(&self, name: &InstanceName) -> Vec<LogLine> {
+        self.doors.lines.of(name)
     }
 
     async fn configure(&self, wanted: BTreeMap<InstanceName, InstanceSpec>) {
@@ -66,6 +71,7 @@ impl Registry for Runtime {
             let data = json!({"state": "removed", "reason": "no longer configured"});
             self.announcer.say(super::announce::INSTANCE_STATE_CHANGED, name.as_str(), None, data);
         }
+        self.doors.lines.retain(|name| next.contains_key(name));
         *self.instances.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
     }
 

@@ -21,7 +21,7 @@ pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// For how long someone who asks waits for files that are still being written: one that grows for ever has no end to wait for.
 const WRITTEN: Duration = Duration::from_secs(10);
 /// For how long someone who asks waits at all: a file that takes minutes to compile is shown as being loaded instead.
-const QUIET: Duration = Duration::from_secs(20);
+pub(super) const QUIET: Duration = Duration::from_secs(20);
 
 impl Runtime {
     /// Looks at the folder until everything there is in use or refused, or the time for that is over.
@@ -60,7 +60,7 @@ impl Runtime {
     }
 
     /// Begins to load what is new or changed. True: files are gone for good.
-    fn look_for_work(&self, of_start: bool) -> bool {
+    pub(super) fn look_for_work(&self, of_start: bool) -> bool {
         let (jobs, any_gone) = {
             // Two looks at once could take the older one's findings for the newer.
             let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);

@@ -20,6 +20,10 @@ impl Runtime {
         if let (Some(new), None) = (&new, rolled_back) {
             self.watch_first_calls(name, old.as_ref(), new);
         }
+        if let Some(new) = new.as_ref().filter(|new| old.is_some() || new.source != BUNDLED) {
+            let source = self.holder(new);
+            self.note_use(new, &source).await;
+        }
         self.rebind_all(name, new.as_ref()).await;
         match (&old, &new) {
             (None, None) => {}

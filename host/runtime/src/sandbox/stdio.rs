@@ -1,7 +1,9 @@
 //! Standard output and error of a sandbox: line by line into the log, bounded.
 
+use crate::imports::Doors;
 use bytes::Bytes;
-use quarterdeck_model::plugin::InstanceName;
+use quarterdeck_model::plugin::log::LogLevel;
+use quarterdeck_model::plugin::{Digest, InstanceName};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::AsyncWrite;
@@ -15,8 +17,16 @@ const WORDS: usize = 3;
 
 #[derive(Clone)]
 pub(super) struct LogStream {
-    instance: InstanceName,
+    printer: Printer,
     state: Arc<Mutex<State>>,
+}
+
+/// Who prints.
+#[derive(Clone)]
+pub(super) struct Printer {
+    pub(super) instance: InstanceName,
+    pub(super) digest: Digest,
+    pub(super) doors: Arc<Doors>,
 }
 
 struct State {
@@ -26,9 +36,9 @@ struct State {
 }
 
 impl LogStream {
-    pub(super) fn new(instance: InstanceName, lines: u32) -> Self {
+    pub(super) fn new(printer: Printer, lines: u32) -> Self {
         LogStream {
-            instance,
+            printer,
             state: Arc::new(Mutex::new(State { line: Vec::new(), lines_left: lines, last: VecDeque::new() })),
         }
     }
@@ -36,7 +46,7 @@ impl LogStream {
     /// The last lines, without the advice on backtraces that Rust adds to a panic.
     pub(super) fn last_words(&self) -> Option<String> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.emit(&self.instance);
+        state.emit(&self.printer);
         let lines: Vec<&str> =
             state.last.iter().map(String::as_str).filter(|line| !line.starts_with("note: ")).collect();
         (!lines.is_empty()).then(|| lines.join(" "))
@@ -46,7 +56,7 @@ impl LogStream {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         for &byte in bytes {
             if byte == b'\n' {
-                state.emit(&self.instance);
+                state.emit(&self.printer);
             } else if state.line.len() < LINE_BYTES {
                 state.line.push(byte);
             }
@@ -55,7 +65,8 @@ impl LogStream {
 }
 
 impl State {
-    fn emit(&mut self, instance: &InstanceName) {
+    fn emit(&mut self, printer: &Printer) {
+        let Printer { instance, digest, doors } = printer;
         let line = std::mem::take(&mut self.line);
         if line.is_empty() || self.lines_left == 0 {
             return;
@@ -63,6 +74,7 @@ impl State {
         self.lines_left -= 1;
         let line = String::from_utf8_lossy(&line).escape_debug().to_string();
         tracing::info!(target: "plugin", %instance, line);
+        doors.keep_line(instance, digest, LogLevel::Info, &line);
         if self.last.len() == WORDS {
             self.last.pop_front();
         }
@@ -73,7 +85,7 @@ impl State {
 impl Drop for LogStream {
     fn drop(&mut self) {
         if Arc::strong_count(&self.state) == 1 {
-            self.state.lock().unwrap_or_else(PoisonError::into_inner).emit(&self.instance);
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).emit(&self.printer);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! clocks that stand at the time of the input, can't sleep, and draw randomness that the call seeds.
 
 use super::Sandbox;
-use super::stdio::LogStream;
+use super::stdio::{LogStream, Printer};
 use rand::RngCore;
 use wasmtime::component::{HasData, HasSelf, Linker, Resource};
 use wasmtime::format_err;
@@ -17,11 +17,12 @@ const MAX_RANDOM_BYTES: u64 = 1 << 20;
 
 impl WasiView for Sandbox {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let (instance, lines) = (&self.instance, self.limits.log_lines);
-        let stderr = self.stderr.get_or_insert_with(|| LogStream::new(instance.clone(), lines)).clone();
+        let (instance, digest) = (self.instance.clone(), self.plugin.digest.clone());
+        let (printer, lines) = (Printer { instance, digest, doors: self.doors.clone() }, self.limits.log_lines);
+        let stderr = self.stderr.get_or_insert_with(|| LogStream::new(printer.clone(), lines)).clone();
         let ctx = self.wasi.get_or_insert_with(|| {
             WasiCtx::builder()
-                .stdout(LogStream::new(instance.clone(), lines))
+                .stdout(LogStream::new(printer, lines))
                 .stderr(stderr)
                 .allow_ip_name_lookup(false)
                 .allow_tcp(false)

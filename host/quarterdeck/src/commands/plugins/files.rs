@@ -1,0 +1,152 @@
+//! A plugin's life: installed, removed, gone back to.
+
+use super::super::{Session, text};
+use crate::arguments::{Install, Remove, Rollback};
+use crate::client::escape;
+use crate::fetch::{Component, fetch};
+use crate::output::{print_line, remark};
+use anyhow::{Result, bail};
+use quarterdeck_model::plugin::Digest;
+use serde_json::{Value, json};
+use std::io::{BufRead, IsTerminal, Write};
+use std::process::ExitCode;
+
+pub(super) async fn install(session: &Session, install: &Install) -> Result<ExitCode> {
+    if install.locked {
+        return super::locked::install(session, install.source.as_deref(), install.yes).await;
+    }
+    let source = install.source.as_deref().unwrap_or_default();
+    let component = fetch(source, install.digest.as_deref()).await?;
+    let file = match &install.name {
+        Some(name) if name.ends_with(".wasm") => name.clone(),
+        Some(name) => format!("{name}.wasm"),
+        None if component.file.ends_with(".wasm") => component.file.clone(),
+        None => bail!("{source} does not say what the file is to be called\nhint: --name"),
+    };
+    let answer = put(session, &file, install.digest.as_deref(), component).await?;
+    if session.output.json {
+        session.output.one(&answer);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let plugin = |pointer: &str| {
+        let of = answer.pointer(pointer)?;
+        Some(format!("{} {}", text(of, "/name"), text(of, "/version")))
+    };
+    print_line(&format!(
+        "{} is in use as `{}`: {}",
+        plugin("/plugin").unwrap_or_default(),
+        file,
+        text(&answer, "/digest")
+    ));
+    if let Some(replaced) = answer.get("replaced").filter(|replaced| replaced.is_object()) {
+        print_line(&format!("  in place of {} {}", text(replaced, "/name"), text(replaced, "/version")));
+    }
+    list(&answer, "asks_for")
+        .for_each(|asked| print_line(&format!("  asks for {}", asked.as_str().unwrap_or_default())));
+    say_awaiting(&answer);
+    if answer.get("serves") == Some(&Value::Bool(false)) {
+        remark(
+            "warning: another file of that name is newer, and serves; hint: `quarterdeck plugin remove` takes that away",
+        );
+    }
+    if list(&answer, "instances").next().is_none() {
+        let name = text(&answer, "/plugin/name");
+        print_line(&format!("next: quarterdeck config set instances {name}/first '{{\"plugin\": \"{name}\"}}'"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+    value.get(name).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn say_awaiting(answer: &Value) {
+    for waiting in list(answer, "awaiting") {
+        let meanwhile = match waiting.get("meanwhile").filter(|meanwhile| meanwhile.is_object()) {
+            Some(meanwhile) => format!("goes on with version {}", text(meanwhile, "/version")),
+            None => "does nothing meanwhile".to_owned(),
+        };
+        let instance = text(waiting, "/instance");
+        print_line(&format!(
+            "  {instance} waits for a grant, and {meanwhile}; next: quarterdeck plugin grant {instance}"
+        ));
+    }
+}
+
+/// Hands the host a component.
+pub(super) async fn put(session: &Session, file: &str, digest: Option<&str>, component: Component) -> Result<Value> {
+    let digest = digest.map_or_else(|| component.digest.0.clone(), str::to_owned);
+    let query = [("digest", digest), ("origin", component.origin)];
+    session.client.upload(&path(file), &query, component.bytes).await
+}
+
+pub(super) fn path(file: &str) -> String {
+    format!("/api/v1/plugin-files/{}", escape(file))
+}
+
+pub(super) async fn remove(session: &Session, remove: &Remove) -> Result<ExitCode> {
+    let files = session.client.list("/api/v1/plugin-files", &[], usize::MAX).await?;
+    let meant: Vec<&Value> = match files.iter().find(|file| text(file, "/file") == remove.name) {
+        Some(file) => vec![file],
+        None => files.iter().filter(|file| text(file, "/plugin/name") == remove.name).collect(),
+    };
+    let file = match meant.as_slice() {
+        [file] => *file,
+        [] => bail!(
+            "no file of the plugins folder is called or holds `{}`; hint: `quarterdeck plugin list` says where each comes from",
+            remove.name
+        ),
+        several => {
+            let names: Vec<&str> = several.iter().map(|file| text(file, "/file")).collect();
+            bail!("several files hold `{}`; hint: name one of {}", remove.name, names.join(", "))
+        }
+    };
+    let name = text(file, "/file");
+    let without = file.get("without").filter(|without| without.is_object());
+    let instances: Vec<&str> = list(file, "instances").filter_map(Value::as_str).collect();
+    let serves = file.get("serves") == Some(&Value::Bool(true));
+    let follows = match without {
+        _ if !serves || instances.is_empty() => "no instance runs on it".to_owned(),
+        Some(without) => format!(
+            "{} then run on version {} ({})",
+            instances.join(", "),
+            text(without, "/version"),
+            text(without, "/digest")
+        ),
+        None => format!("{} lose their plugin", instances.join(", ")),
+    };
+    if !remove.yes && !sure(&format!("remove `{name}`: {follows}. Go on?"))? {
+        bail!("nothing was removed: {follows}; hint: --yes");
+    }
+    let tag = Digest(text(file, "/digest").to_owned()).tag();
+    let answer = session.client.delete_if(&path(name), &tag).await?;
+    session.output.say(&format!("removed `{name}`: {follows}"), &answer);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks whoever sits there; where nobody does, the answer is no.
+fn sure(question: &str) -> Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    write!(std::io::stderr(), "{question} [y/N] ")?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+pub(super) async fn rollback(session: &Session, rollback: &Rollback) -> Result<ExitCode> {
+    let path = format!("/api/v1/plugins/{}/rollback", escape(&rollback.name));
+    let answer = session.client.post(&path, &json!({"to": rollback.to})).await?;
+    let sentence = format!(
+        "{} is back on version {}: {}",
+        rollback.name,
+        text(&answer, "/to/version"),
+        text(&answer, "/to/digest")
+    );
+    session.output.say(&sentence, &answer);
+    if !session.output.json {
+        say_awaiting(&answer);
+    }
+    Ok(ExitCode::SUCCESS)
+}

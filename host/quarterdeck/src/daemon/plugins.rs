@@ -1,0 +1,98 @@
+//! The plugins folder as the API changes it, with the lock file that follows it.
+
+use crate::lock::{Granted, LOCK_FILE, Lock, Locked};
+use async_trait::async_trait;
+use quarterdeck_model::plugin::files::{
+    FileError, Install, Installed, PluginFile, PluginFiles, PluginVersion, Removed, RolledBack, Seen,
+};
+use quarterdeck_model::plugin::{Digest, GrantedTo, InstanceSpec, Registry};
+use quarterdeck_runtime::Runtime;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use tracing::warn;
+
+pub(super) struct Recorded {
+    runtime: Arc<Runtime>,
+    path: PathBuf,
+    writing: Arc<Mutex<()>>,
+}
+
+impl Recorded {
+    pub(super) fn new(runtime: Arc<Runtime>, data_dir: &Path) -> Arc<Self> {
+        Arc::new(Recorded { runtime, path: data_dir.join(LOCK_FILE), writing: Arc::default() })
+    }
+
+    /// Something was granted, or taken back. Who never installed anything has no lock file, and needs none.
+    pub(super) async fn grants_changed(&self) {
+        if self.path.exists() {
+            self.write().await;
+        }
+    }
+
+    /// What was done is done: that it can't be written down is said, and no reason to undo it.
+    async fn write(&self) {
+        let (runtime, path, writing) = (Arc::clone(&self.runtime), self.path.clone(), Arc::clone(&self.writing));
+        let write = move || {
+            // What is looked at last is written last.
+            let _one = writing.lock().unwrap_or_else(PoisonError::into_inner);
+            Lock::of(locked(&*runtime, &*runtime)).write(&path)
+        };
+        let written = tokio::task::spawn_blocking(write).await;
+        if let Err(error) = written.unwrap_or_else(|error| Err(error.into())) {
+            warn!("the lock file is not as it should be: {error:#}");
+        }
+    }
+}
+
+/// What lies in the folder, and what it was given.
+fn locked(files: &dyn PluginFiles, registry: &dyn Registry) -> Vec<Locked> {
+    let instances = registry.instances();
+    let usable = files.files().into_iter().filter_map(|file| Some((file.plugin.clone()?, file)));
+    let locked = usable.map(|(plugin, file)| {
+        let those = instances.iter().filter(|instance| instance.spec.plugin == plugin.name);
+        let granted = those.filter(|instance| has_grants(&instance.spec, &plugin.digest, &file.file));
+        let granted = granted
+            .map(|instance| Granted { instance: instance.name.clone(), grants: instance.spec.grants.clone() })
+            .collect();
+        let PluginFile { file, origin, .. } = file;
+        Locked { file, name: plugin.name, version: plugin.version, digest: plugin.digest, source: origin, granted }
+    });
+    locked.collect()
+}
+
+fn has_grants(spec: &InstanceSpec, digest: &Digest, file: &str) -> bool {
+    let is_named = spec.granted_to.iter().any(|to| match to {
+        GrantedTo::Digest(named) => named == digest,
+        GrantedTo::File(named) => named == file,
+    });
+    is_named && !spec.grants.is_empty()
+}
+
+#[async_trait]
+impl PluginFiles for Recorded {
+    fn files(&self) -> Vec<PluginFile> {
+        self.runtime.files()
+    }
+
+    async fn install(&self, install: Install) -> Result<Installed, FileError> {
+        let installed = self.runtime.install(install).await?;
+        self.write().await;
+        Ok(installed)
+    }
+
+    async fn remove(&self, file: &str, seen: &Seen) -> Result<Removed, FileError> {
+        let removed = self.runtime.remove(file, seen).await?;
+        self.write().await;
+        Ok(removed)
+    }
+
+    fn versions(&self, plugin: &str) -> Result<Vec<PluginVersion>, FileError> {
+        self.runtime.versions(plugin)
+    }
+
+    async fn roll_back(&self, plugin: &str, to: Option<&str>) -> Result<RolledBack, FileError> {
+        let back = self.runtime.roll_back(plugin, to).await?;
+        self.write().await;
+        Ok(back)
+    }
+}

@@ -1,0 +1,267 @@
+//! What an operator does with the plugins folder through the host. A file that is put there this way is verified first, and then
+//! taken up as one that was dropped in is: the folder says what is in use, at the next start too.
+
+use super::announce::{PLUGIN_INSTALLED, PLUGIN_REMOVED};
+use super::place::{self, check_name};
+use super::scan::{BUNDLED as REFUSED_BUNDLED, QUIET};
+use super::{Runtime, folder};
+use crate::cache::digest;
+use crate::catalog::stem;
+use crate::compile::MAX_COMPONENT_BYTES;
+use crate::plugin::{BUNDLED, Refusal, Version};
+use async_trait::async_trait;
+use quarterdeck_model::plugin::files::{
+    FileError, Install, Installed, PluginFile, PluginFiles, PluginVersion, Removed, RolledBack, Seen, Waiting,
+};
+use quarterdeck_model::plugin::{Capability, Digest, InstanceName, InstanceState, PluginRef, Registry};
+use serde_json::json;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a file that was put into the folder is looked for there, at the latest.
+const LOOK: Duration = Duration::from_millis(200);
+
+#[async_trait]
+impl PluginFiles for Runtime {
+    fn files(&self) -> Vec<PluginFile> {
+        let mut files = {
+            let catalog = self.catalog();
+            let found = catalog.files.iter().filter(|(file, _)| !file.starts_with(REFUSED_BUNDLED));
+            let mut files: Vec<PluginFile> = found
+                .map(|(file, found)| {
+                    let usable = found.version.as_ref().filter(|_| found.refused.is_none());
+                    let others = usable.and_then(|version| catalog.without(&version.reference.name, file));
+                    PluginFile {
+                        file: file.clone(),
+                        digest: found.digest.clone().unwrap_or(Digest(String::new())),
+                        bytes: found.stamp.bytes,
+                        serves: usable.is_some_and(|version| catalog.serves(file, version)),
+                        plugin: usable.map(|version| version.reference.clone()),
+                        reason: found.refused.clone(),
+                        origin: None,
+                        instances: Vec::new(),
+                        without: others.map(|version| version.reference.clone()),
+                    }
+                })
+                .collect();
+            let first = catalog
+                .loading
+                .iter()
+                .filter(|(file, _)| !catalog.files.contains_key(*file) && !file.starts_with(REFUSED_BUNDLED));
+            files.extend(first.map(|(file, loading)| PluginFile {
+                file: file.clone(),
+                digest: Digest(String::new()),
+                bytes: loading.stamp.bytes,
+                plugin: None,
+                reason: None,
+                origin: None,
+                serves: false,
+                instances: Vec::new(),
+                without: None,
+            }));
+            files
+        };
+        for file in &mut files {
+            let Some(plugin) = &file.plugin else { continue };
+            file.origin = self.entry(plugin).and_then(|entry| entry.origin);
+            file.instances = self.instances_of(&plugin.name);
+        }
+        files.sort_by(|a, b| a.file.cmp(&b.file));
+        files
+    }
+
+    async fn install(&self, install: Install) -> Result<Installed, FileError> {
+        let Install { file, bytes, digest: wanted, origin, seen } = install;
+        check_name(&file).map_err(FileError::Invalid)?;
+        let folder = self.folder()?;
+        let found = digest(&bytes);
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != found) {
+            return Err(FileError::Invalid(format!("the content is {found}, not {wanted}: nothing was replaced")));
+        }
+        let _one = self.placing.lock().await;
+        let before = self.on_the_disk(folder, &file).await?;
+        if !seen.admits(before.as_ref()) {
+            return Err(FileError::Changed);
+        }
+        let version = self.verified(bytes.clone(), &found, &file).await?;
+        let replaced = before.filter(|before| *before != found).and_then(|before| self.known(&file, &before));
+        self.note_origin(&version.reference, &file, origin.clone()).await;
+        self.put(folder, &file, bytes, &version).await?;
+        let data = json!({"file": file, "digest": found, "version": version.reference.version, "origin": origin, "replaced": replaced});
+        self.announcer.say(PLUGIN_INSTALLED, &version.reference.name, Some(version.reference.clone()), data);
+        self.taken_up(&file, &found).await?;
+        let Some(file) = PluginFiles::files(self).into_iter().find(|one| one.file == file) else {
+            return Err(FileError::Unavailable("somebody else has taken the file away again".to_owned()));
+        };
+        let asks_for = version.capabilities.iter().map(Capability::words).collect();
+        let awaiting = self.waiting(&version.reference);
+        Ok(Installed { file, replaced, asks_for, awaiting })
+    }
+
+    async fn remove(&self, file: &str, seen: &Seen) -> Result<Removed, FileError> {
+        let folder = self.folder()?;
+        let _one = self.placing.lock().await;
+        // What was dropped in under another kind of name can be taken away, too, if it is there.
+        let is_there = folder::is_candidate(file) && !file.contains('/') && self.catalog().files.contains_key(file);
+        let before = if is_there || check_name(file).is_ok() { self.on_the_disk(folder, file).await? } else { None };
+        let Some(before) = before else {
+            return Err(FileError::NotFound(format!(
+                "there is no file `{}` in the plugins folder; hint: list `plugin-files` to see what there is",
+                file.escape_debug()
+            )));
+        };
+        if !seen.admits(Some(&before)) {
+            return Err(FileError::Changed);
+        }
+        self.take_away(folder, file, before).await
+    }
+
+    fn versions(&self, plugin: &str) -> Result<Vec<PluginVersion>, FileError> {
+        Ok(self.history(plugin)?)
+    }
+
+    async fn roll_back(&self, plugin: &str, to: Option<&str>) -> Result<RolledBack, FileError> {
+        self.go_back(plugin, to).await
+    }
+}
+
+impl Runtime {
+    pub(super) fn folder(&self) -> Result<&Path, FileError> {
+        let none = || FileError::Conflict("this host has no plugins folder".to_owned());
+        self.plugins_dir.as_deref().ok_or_else(none)
+    }
+
+    /// Digest of what the file holds, whatever was last found in it.
+    async fn on_the_disk(&self, folder: &Path, file: &str) -> Result<Option<Digest>, FileError> {
+        let (folder, file) = (folder.to_owned(), file.to_owned());
+        let read = move || place::content(&folder, &file, MAX_COMPONENT_BYTES + 1);
+        let bytes = blocking(read).await?;
+        Ok(bytes.map(|bytes| digest(&bytes)))
+    }
+
+    /// What an earlier content of the file was.
+    fn known(&self, file: &str, content: &Digest) -> Option<PluginRef> {
+        let catalog = self.catalog();
+        let held = catalog.files.get(file).and_then(|found| found.version.as_ref());
+        held.filter(|version| version.reference.digest == *content).map(|version| version.reference.clone())
+    }
+
+    /// As every file is, before it comes into use: it compiles, and describes itself as a plugin of this host.
+    pub(super) async fn verified(
+        &self,
+        bytes: Vec<u8>,
+        digest: &Digest,
+        file: &str,
+    ) -> Result<Arc<Version>, FileError> {
+        let loaded = self.catalog().by_digest(digest);
+        if let Some(version) = loaded {
+            return Ok(version);
+        }
+        let _room = self.room(u64::try_from(bytes.len()).unwrap_or(u64::MAX)).await;
+        let loaded = self.loader.load(&self.ground, bytes.into(), digest.clone(), file.to_owned(), self.clock.now());
+        loaded.await.map_err(|Refusal { reason, passing }| {
+            let said = format!("`{file}` can't be used: {reason}");
+            if passing { FileError::Unavailable(said) } else { FileError::Refused(said) }
+        })
+    }
+
+    /// Whoever puts a version there by name wants it, also where it has failed before.
+    pub(super) async fn put(
+        &self,
+        folder: &Path,
+        file: &str,
+        bytes: Vec<u8>,
+        version: &Version,
+    ) -> Result<(), FileError> {
+        if let Some(named) = self.catalog().names.get_mut(&version.reference.name) {
+            named.banned.remove(&version.reference.digest);
+        }
+        let (folder, file) = (folder.to_owned(), file.to_owned());
+        blocking(move || place::put(&folder, &file, &bytes)).await
+    }
+
+    /// Returns when the file's content is in use, or stands behind a newer file of its name.
+    pub(super) async fn taken_up(&self, file: &str, content: &Digest) -> Result<(), FileError> {
+        let over = async {
+            loop {
+                // Made before the look: an end in between is not missed.
+                let ended = self.load_ended.notified();
+                let is_over = {
+                    let catalog = self.catalog();
+                    let holds = catalog.files.get(file).is_some_and(|found| found.digest.as_ref() == Some(content));
+                    holds && !catalog.loading.contains_key(file)
+                };
+                if is_over {
+                    return;
+                }
+                self.look_for_work(false);
+                // It may have been found still being written.
+                let _ = tokio::time::timeout(LOOK, ended).await;
+            }
+        };
+        let late = |_| FileError::Unavailable("it is in its place, and not in use after twenty seconds".to_owned());
+        tokio::time::timeout(QUIET, over).await.map_err(late)
+    }
+
+    /// Unlike one that somebody else took away it is not waited for.
+    pub(super) async fn take_away(&self, folder: &Path, file: &str, before: Digest) -> Result<Removed, FileError> {
+        let plugin = self.known(file, &before);
+        let (in_folder, name) = (folder.to_owned(), file.to_owned());
+        blocking(move || place::remove(&in_folder, &name)).await?;
+        let subject = plugin.as_ref().map_or_else(|| stem(file), |plugin| &plugin.name);
+        self.announcer.say(PLUGIN_REMOVED, subject, plugin.clone(), json!({"file": file, "digest": before}));
+        {
+            let _changing = self.changing.lock().await;
+            self.forget_files(|kept| kept != file);
+            for name in self.let_go(vec![file.to_owned()]) {
+                self.settle(&name, None).await;
+                if self.catalog().current(&name).is_none() {
+                    self.forget(&name);
+                }
+            }
+        }
+        let serving = plugin.as_ref().and_then(|plugin| self.catalog().current(&plugin.name));
+        let bereft = match (&plugin, &serving) {
+            (Some(plugin), None) => self.instances_of(&plugin.name),
+            _ => Vec::new(),
+        };
+        let serving = serving.map(|version| version.reference.clone());
+        Ok(Removed { file: file.to_owned(), digest: before, plugin, serving, bereft })
+    }
+
+    /// Those that are switched off have no use for it.
+    fn instances_of(&self, plugin: &str) -> Vec<InstanceName> {
+        let instances = Registry::instances(self);
+        let those = instances.into_iter().filter(|instance| instance.spec.plugin == plugin);
+        those.filter(|instance| instance.state != InstanceState::Disabled).map(|instance| instance.name).collect()
+    }
+
+    pub(super) fn waiting(&self, plugin: &PluginRef) -> Vec<Waiting> {
+        let instances = Registry::instances(self);
+        instances
+            .into_iter()
+            .filter_map(|instance| {
+                let awaiting = instance.awaiting.filter(|awaiting| awaiting.plugin.digest == plugin.digest)?;
+                let runs = instance.state == InstanceState::Active;
+                Some(Waiting { instance: instance.name, meanwhile: instance.plugin.filter(|_| runs), awaiting })
+            })
+            .collect()
+    }
+
+    /// What holds the version now, for people.
+    pub(super) fn holder(&self, version: &Version) -> String {
+        if version.source == BUNDLED { BUNDLED.to_owned() } else { self.catalog().source(version) }
+    }
+}
+
+/// Disks are slow. What fails there says so.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, FileError> {
+    let failed = |error: String| FileError::Unavailable(format!("the plugins folder can't be used: {error}"));
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(|error| failed(error.to_string())),
+        Err(error) => Err(failed(error.to_string())),
+    }
+}

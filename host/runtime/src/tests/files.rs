@@ -1,0 +1,193 @@
+//! What an operator does with the plugins folder through the host.
+
+use super::lifecycle::started_again;
+use crate::cache::digest;
+use crate::testing::Bench;
+use crate::testing::guests::{Collector, Does, collector};
+use quarterdeck_model::Timestamp;
+use quarterdeck_model::kind::collector::Collector as _;
+use quarterdeck_model::plugin::files::{FileError, Install, Installed, PluginFiles, Seen};
+use quarterdeck_model::plugin::{InstanceName, InstanceState, Registry};
+use std::fs;
+
+const NOW: Timestamp = Timestamp::from_millis(5_000);
+const NAME: &str = "guest/one";
+
+fn of(file: &str, bytes: &[u8]) -> Install {
+    Install { file: file.to_owned(), bytes: bytes.to_vec(), digest: None, origin: None, seen: Seen::default() }
+}
+
+async fn install(bench: &Bench, file: &str, bytes: &[u8]) -> Installed {
+    bench.install(of(file, bytes)).await.unwrap()
+}
+
+fn version(bench: &Bench) -> Option<String> {
+    bench.status("guest").map(|status| status.version)
+}
+
+fn held(bench: &Bench, file: &str) -> Option<Vec<u8>> {
+    fs::read(bench.plugins_dir().join(file)).ok()
+}
+
+#[tokio::test]
+async fn what_is_installed_is_in_use_when_it_is_answered_and_says_what_it_asks_for() {
+    let bench = Bench::with(Vec::new()).await;
+    bench.use_plugin(&[NAME], "guest").await;
+    let first = Collector { needs: Some("system"), ..Collector::default() }.build();
+    let installed = install(&bench, "guest.wasm", &first).await;
+    assert_eq!(installed.file.digest, digest(&first));
+    assert!(installed.file.serves && installed.replaced.is_none());
+    assert!(installed.asks_for[0].starts_with("system: must be able to read facts"), "{:?}", installed.asks_for);
+    assert_eq!(installed.awaiting[0].instance.as_str(), NAME);
+    assert_eq!(installed.awaiting[0].awaiting.capabilities[0].name, "system");
+
+    let second = collector("guest", "2.0.0", Does::Well);
+    let installed = install(&bench, "guest.wasm", &second).await;
+    assert_eq!(installed.replaced.unwrap().digest, digest(&first));
+    assert!(installed.awaiting.is_empty());
+    assert_eq!(held(&bench, "guest.wasm").unwrap(), second);
+    bench.collect(&NAME.into(), NOW).await.unwrap();
+    let bench = started_again(bench).await;
+    assert_eq!(version(&bench).unwrap(), "2.0.0");
+}
+
+#[tokio::test]
+async fn what_can_not_be_used_replaces_nothing() {
+    let bench = Bench::with(Vec::new()).await;
+    let good = collector("guest", "1.0.0", Does::Well);
+    install(&bench, "guest.wasm", &good).await;
+    let refused = bench.install(of("guest.wasm", b"not wasm")).await.unwrap_err();
+    assert!(
+        matches!(&refused, FileError::Refused(reason) if reason.contains("not a WebAssembly component")),
+        "{refused}"
+    );
+    let other =
+        Install { digest: Some(digest(b"other")), ..of("guest.wasm", &collector("guest", "2.0.0", Does::Well)) };
+    assert!(matches!(bench.install(other).await, Err(FileError::Invalid(_))));
+    for name in ["../guest.wasm", "guest", "a/b.wasm", ".wasm"] {
+        assert!(matches!(bench.install(of(name, &good)).await, Err(FileError::Invalid(_))), "{name}");
+    }
+    assert_eq!(held(&bench, "guest.wasm").unwrap(), good);
+    assert_eq!(version(&bench).unwrap(), "1.0.0");
+    assert_eq!(fs::read_dir(bench.plugins_dir()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn a_change_rests_on_the_content_that_was_seen() {
+    let bench = Bench::with(Vec::new()).await;
+    let (first, second) = (collector("guest", "1.0.0", Does::Well), collector("guest", "2.0.0", Does::Well));
+    let seen = |bytes: &[u8]| Seen(Some(vec![digest(bytes).tag()]));
+    let early = Install { seen: seen(&first), ..of("guest.wasm", &first) };
+    assert!(matches!(bench.install(early).await, Err(FileError::Changed)), "there is no file yet");
+    install(&bench, "guest.wasm", &first).await;
+    let stale = Install { seen: seen(&second), ..of("guest.wasm", &second) };
+    assert!(matches!(bench.install(stale).await, Err(FileError::Changed)));
+    assert!(matches!(bench.remove("guest.wasm", &seen(&second)).await, Err(FileError::Changed)));
+    bench.install(Install { seen: seen(&first), ..of("guest.wasm", &second) }).await.unwrap();
+    bench.remove("guest.wasm", &seen(&second)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_removal_says_what_serves_now_and_who_has_no_plugin_any_more() {
+    let bundled = collector("guest", "0.9.0", Does::Well);
+    let bench = Bench::with(vec![bundled]).await;
+    bench.use_plugin(&[NAME, "other/one"], "guest").await;
+    install(&bench, "guest.wasm", &collector("guest", "1.0.0", Does::Well)).await;
+    install(&bench, "only.wasm", &collector("only", "1.0.0", Does::Well)).await;
+    let mut specs: std::collections::BTreeMap<_, _> =
+        bench.instances().into_iter().map(|instance| (instance.name, instance.spec)).collect();
+    specs.insert(InstanceName::from("only/one"), crate::testing::spec("only"));
+    bench.configure(specs).await;
+    let files = PluginFiles::files(&**bench);
+    let before: Vec<_> = files
+        .iter()
+        .map(|file| (file.file.as_str(), file.without.as_ref().map(|other| other.version.as_str())))
+        .collect();
+    assert_eq!(before, [("guest.wasm", Some("0.9.0")), ("only.wasm", None)]);
+
+    let removed = bench.remove("guest.wasm", &Seen::default()).await.unwrap();
+    assert_eq!((removed.serving.unwrap().version.as_str(), removed.bereft.len()), ("0.9.0", 0));
+    bench.collect(&NAME.into(), NOW).await.unwrap();
+    let removed = bench.remove("only.wasm", &Seen::default()).await.unwrap();
+    assert_eq!((removed.serving, removed.bereft), (None, vec![InstanceName::from("only/one")]));
+    assert_eq!(bench.instance(&"only/one".into()).unwrap().state, InstanceState::MissingPlugin);
+    for name in ["only.wasm", "../cache/key", "", "a/b.wasm"] {
+        assert!(matches!(bench.remove(name, &Seen::default()).await, Err(FileError::NotFound(_))), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_version_before_comes_back_and_stays_over_a_restart() {
+    let bench = Bench::with(Vec::new()).await;
+    bench.use_plugin(&[NAME], "guest").await;
+    let contents = ["1.0.0", "2.0.0", "3.0.0"].map(|version| collector("guest", version, Does::Well));
+    for content in &contents {
+        install(&bench, "guest.wasm", content).await;
+    }
+    let back = bench.roll_back("guest", None).await.unwrap();
+    assert_eq!((back.from.unwrap().version, back.to.version), ("3.0.0".to_owned(), "2.0.0".to_owned()));
+    assert_eq!(held(&bench, "guest.wasm").unwrap(), contents[1]);
+    assert_eq!(bench.collect(&NAME.into(), NOW).await.unwrap().plugin.version, "2.0.0");
+    let back = bench.roll_back("guest", Some("1.0.0")).await.unwrap();
+    assert_eq!((back.to.version.as_str(), back.source.as_str()), ("1.0.0", "guest.wasm"));
+    let event = bench.event("plugin.rolled-back").await.event;
+    assert_eq!(event.data["to"]["version"], "2.0.0");
+    let bench = started_again(bench).await;
+    assert_eq!(version(&bench).unwrap(), "1.0.0");
+}
+
+#[tokio::test]
+async fn versions_are_listed_in_the_order_of_their_use_with_where_they_came_from() {
+    let bench = Bench::with(vec![collector("guest", "0.9.0", Does::Well)]).await;
+    let first = Install {
+        origin: Some("https://example.com/guest.wasm".to_owned()),
+        ..of("guest.wasm", &collector("guest", "1.0.0", Does::Well))
+    };
+    bench.install(first).await.unwrap();
+    install(&bench, "guest.wasm", &collector("guest", "2.0.0", Does::Well)).await;
+    bench.roll_back("guest", Some("1.0.0")).await.unwrap();
+    let versions = bench.versions("guest").unwrap();
+    let listed: Vec<_> =
+        versions.iter().map(|known| (known.plugin.version.as_str(), known.serves, known.origin.is_some())).collect();
+    assert_eq!(listed, [("1.0.0", true, true), ("2.0.0", false, false), ("0.9.0", false, false)]);
+    // To the one that came with the host: no file is left.
+    let back = bench.roll_back("guest", Some("0.9.0")).await.unwrap();
+    assert_eq!((back.to.version.as_str(), back.source.as_str()), ("0.9.0", "bundled"));
+    assert_eq!(held(&bench, "guest.wasm"), None);
+    // And forward again, by digest.
+    let digest = digest(&collector("guest", "2.0.0", Does::Well)).0;
+    assert_eq!(bench.roll_back("guest", Some(&digest[..20])).await.unwrap().to.version, "2.0.0");
+    assert!(held(&bench, "guest.wasm").is_some());
+}
+
+#[tokio::test]
+async fn a_way_back_that_there_is_not_is_refused() {
+    let bench = Bench::with(Vec::new()).await;
+    assert!(matches!(bench.roll_back("guest", None).await, Err(FileError::NotFound(_))));
+    let (first, second) = (collector("guest", "1.0.0", Does::Well), collector("guest", "2.0.0", Does::Well));
+    install(&bench, "guest.wasm", &first).await;
+    assert!(matches!(bench.roll_back("guest", None).await, Err(FileError::Conflict(_))), "there was none before");
+    assert!(matches!(bench.roll_back("guest", Some("1.0.0")).await, Err(FileError::Conflict(_))), "it is in use");
+    assert!(matches!(bench.roll_back("guest", Some("7.0.0")).await, Err(FileError::NotFound(_))));
+    install(&bench, "guest.wasm", &second).await;
+    let kept = bench.folder.path().join("cache/components").join(digest(&first).0.replace("sha256:", "") + ".wasm");
+    fs::remove_file(kept).unwrap();
+    let gone = bench.roll_back("guest", Some("1.0.0")).await.unwrap_err();
+    assert!(matches!(&gone, FileError::Conflict(reason) if reason.contains("not kept any more")), "{gone}");
+    assert!(matches!(bench.roll_back("guest", None).await, Err(FileError::Conflict(_))));
+    assert_eq!(version(&bench).unwrap(), "2.0.0");
+}
+
+#[tokio::test]
+async fn a_version_that_failed_its_probation_is_gone_back_to_by_name_only() {
+    let bench = Bench::with(Vec::new()).await;
+    bench.use_plugin(&[NAME], "guest").await;
+    install(&bench, "guest.wasm", &collector("guest", "1.0.0", Does::Well)).await;
+    install(&bench, "guest.wasm", &collector("guest", "2.0.0", Does::Trap)).await;
+    for _ in 0..3 {
+        bench.collect(&NAME.into(), NOW).await.unwrap_err();
+    }
+    crate::testing::eventually("the good version", || version(&bench).filter(|version| version == "1.0.0")).await;
+    assert!(matches!(bench.roll_back("guest", None).await, Err(FileError::Conflict(_))));
+    assert_eq!(bench.roll_back("guest", Some("2.0.0")).await.unwrap().to.version, "2.0.0");
+}
