@@ -129,7 +129,11 @@ async fn what_is_no_plugin_is_refused_with_the_reason() {
         ),
         ("memories", with_memories(64), "memories"),
         ("exports", with_exports(10_000), "does not export `quarterdeck:plugin/plugin@0.1`"),
-        ("lying-schema", replaced(&build("outside"), "\"object\"", "\"abject\""), "is not a JSON Schema"),
+        (
+            "lying-schema",
+            replaced(&build("outside"), "\"additionalProperties\":false", "\"additionalProperties\":12345"),
+            "is not a JSON Schema",
+        ),
         ("endless", build("endless"), "`describe` failed: the call took longer than its budget of 1s"),
     ];
     for (name, bytes, _) in &files {
@@ -186,11 +190,11 @@ async fn a_plugin_that_may_reach_everywhere_reaches_nothing_inside() {
     // The log has the plugin's lines, and the host's records of what it tried, without the secret.
     eventually("its lines", SOON, async || daemon.log().contains("its MAC has 32 bytes").then_some(())).await;
     assert!(!daemon.log().contains("correct-horse-battery"));
-    let refused = daemon.items("/api/v1/events?type=audit.http&limit=50").await;
-    assert!(
-        refused.iter().any(|event| event["data"]["target"].as_str().unwrap().contains("169.254.169.254")),
-        "{refused:#?}"
-    );
+    eventually("the record of what was refused", SOON, async || {
+        let records = daemon.items("/api/v1/events?type=audit.http&limit=100").await;
+        records.iter().any(|record| record.to_string().contains("169.254.169.254")).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -198,12 +202,10 @@ async fn floods_of_calls_of_the_host_and_slow_answers_end_the_call_and_nothing_e
     let slow = Receiver::start().await;
     slow.hold("/slow");
     let mut text = String::new();
-    for (flood, grants, deadline) in
-        [("kv", "kv = true".to_owned(), "20s"), ("http", format!("http = [\"{}\"]", slow.url()), "500ms")]
-    {
+    for (flood, grants) in [("kv", "kv = true".to_owned()), ("http", format!("http = [\"{}\"]", slow.url()))] {
         text.push_str(&format!(
             "[instances.\"intruder/{flood}\"]\nplugin = \"intruder\"\nevery = \"200ms\"\ngranted-to = [\"file:intruder.wasm\"]\n\
-             grants = {{ {grants} }}\nlimits = {{ deadline = \"{deadline}\", host-calls = 1000 }}\n\
+             grants = {{ {grants} }}\nlimits = {{ deadline = \"500ms\", host-calls = 1000 }}\n\
              config = {{ flood = \"{flood}\", urls = [\"{}/slow\"] }}\n",
             slow.url()
         ));
@@ -211,15 +213,16 @@ async fn floods_of_calls_of_the_host_and_slow_answers_end_the_call_and_nothing_e
     let setup = Setup::new().config(&text);
     install(&setup.plugins_dir(), "intruder.wasm", &build("intruder"));
     let daemon = setup.start().await;
-    for (flood, reason) in
-        [("kv", "more than 1000 host calls in one call"), ("http", "longer than its budget of 500ms")]
-    {
+    for flood in ["kv", "http"] {
         let instance = eventually(flood, SOON, async || {
             let instance = daemon.get(&format!("/api/v1/instances/intruder/{flood}")).await;
             (instance["state"] == "quarantined").then_some(instance)
         })
         .await;
-        assert!(instance["reason"].as_str().unwrap().contains(reason), "{instance:#}");
+        assert!(instance["reason"].as_str().unwrap().contains("longer than its budget of 500ms"), "{instance:#}");
+        let usage = &instance["usage"];
+        let (calls, asked) = (usage["calls"].as_u64().unwrap(), usage["host_calls"][flood].as_u64().unwrap());
+        assert!(asked > 0 && asked <= 1000 * calls, "{asked} host calls in {calls} calls");
     }
     assert_eq!(daemon.get("/api/v1/instances/http-probe/self").await["state"], "active");
     slow.release();
