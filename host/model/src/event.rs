@@ -99,7 +99,7 @@ pub struct StoredEvent {
 }
 
 /// Types of the events that the host itself publishes. Plugins and the API add others: those of `custom.`, and what grants name.
-pub const TYPES: [&str; 53] = [
+pub const TYPES: [&str; 57] = [
     "alert.acknowledged",
     "alert.firing",
     "alert.resolved",
@@ -140,11 +140,15 @@ pub const TYPES: [&str; 53] = [
     "plugin.events-left-out",
     "plugin.installed",
     "plugin.loaded",
+    "plugin.promoted",
     "plugin.refused",
     "plugin.removed",
     "plugin.replaced",
     "plugin.retired",
     "plugin.rolled-back",
+    "plugin.shadow-differs",
+    "plugin.shadow-ended",
+    "plugin.shadow-started",
     "run.finished",
     "run.refused",
     "run.started",

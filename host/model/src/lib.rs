@@ -6,8 +6,8 @@
 //! Layout
 //! - `id`, `time`, `severity`, `label`: values; `nearest`: what a slip was meant to be
 //! - `event`: the envelope; `transition`: the one record of a change; `effect`: what the outbox carries out
-//! - `store`, `series`, `clock`, `fetch`, `process`, `secret`: ports of the kernel
-//! - `plugin`: plugins, instances, grants, limits, why a call failed
+//! - `store`, `series`, `journal`, `clock`, `fetch`, `process`, `secret`: ports of the kernel
+//! - `plugin`: plugins, instances, grants, limits, why a call failed; `decisions`: what plugins decided, and would have
 //! - `kind::*`: one file per plugin kind, its input, output and port
 //! - `domain::*`: one file per noun of the domain: specifications and documents
 //!
@@ -19,11 +19,13 @@
 //! ```
 
 pub mod clock;
+pub mod decisions;
 pub mod domain;
 pub mod effect;
 pub mod event;
 pub mod fetch;
 pub mod id;
+pub mod journal;
 pub mod kind;
 pub mod label;
 mod nearest;

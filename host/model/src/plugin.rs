@@ -347,8 +347,27 @@ pub struct InstanceSpec {
     /// Collectors: how often. Unless given, 15 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<Span>,
+    /// Kinds that decide: what they are asked and what they answer is kept, for `quarterdeck plugin replay`. Unless given, nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<JournalSpec>,
     #[serde(default = "yes")]
     pub enabled: bool,
+}
+
+/// How much of an instance's decisions is kept. What is over goes, the oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct JournalSpec {
+    /// How long a decision is kept.
+    pub keep: Span,
+    /// How large the journal may grow.
+    pub max_bytes: u64,
+}
+
+impl Default for JournalSpec {
+    fn default() -> Self {
+        JournalSpec { keep: Span::from_secs(7 * 86_400), max_bytes: 64 << 20 }
+    }
 }
 
 fn yes() -> bool {

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-/// A moment in UTC, milliseconds since 1970. RFC 3339 in JSON.
+/// A moment in UTC, milliseconds since 1970. RFC 3339 in JSON, the number in what only machines read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
@@ -54,12 +54,15 @@ impl fmt::Display for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
+        if s.is_human_readable() { s.collect_str(self) } else { s.serialize_i64(self.0) }
     }
 }
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        if !d.is_human_readable() {
+            return i64::deserialize(d).map(Timestamp);
+        }
         let text = Cow::<str>::deserialize(d)?;
         Timestamp::parse(&text).ok_or_else(|| de::Error::custom(format!("`{text}` is not an RFC 3339 time")))
     }
@@ -74,7 +77,7 @@ impl JsonSchema for Timestamp {
     }
 }
 
-/// A length of time, written as people write it: `30s`, `5m`, `1h 30m`, `250ms`.
+/// A length of time, written as people write it: `30s`, `5m`, `1h 30m`, `250ms`. Milliseconds in what only machines read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span(u64);
 
@@ -115,12 +118,15 @@ impl fmt::Display for Span {
 
 impl Serialize for Span {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
+        if s.is_human_readable() { s.collect_str(self) } else { s.serialize_u64(self.0) }
     }
 }
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        if !d.is_human_readable() {
+            return u64::deserialize(d).map(Span);
+        }
         let text = Cow::<str>::deserialize(d)?;
         Span::parse(&text)
             .ok_or_else(|| de::Error::custom(format!("`{text}` is not a duration; write it like `30s` or `5m`")))

@@ -347,6 +347,7 @@ async fn start_runtime(parts: Parts<'_>) -> Result<Arc<Runtime>> {
         parts.clock.clone(),
         parts.ids.clone(),
     );
+    options.journals = Some(parts.database.clone());
     options.plugins_dir = Some(parts.plugins_dir.to_owned());
     options.bundled = bundled;
     options.compiler = Compiler::Child {

@@ -225,6 +225,7 @@ fn spec(plugin: &str, deadline_millis: u64) -> InstanceSpec {
         limits: quarterdeck_model::plugin::Limits::default(),
         granted_to: ["a.wasm", "b.wasm", "looper.wasm"].map(|file| GrantedTo::File(file.to_owned())).to_vec(),
         every: None,
+        journal: None,
         enabled: true,
     };
     spec.limits.deadline = Span::from_millis(deadline_millis);

@@ -6,6 +6,7 @@ mod meter;
 pub(crate) use circuit::{Admission, Change, Circuit};
 pub(crate) use meter::{Meter, Report, over_budget, window_end};
 
+use crate::decisions::JournalMeter;
 use crate::executor::Pace;
 use crate::plugin::{Again, Use, Version};
 use quarterdeck_model::Timestamp;
@@ -20,6 +21,7 @@ pub(crate) struct Instance {
     pub(crate) meter: Meter,
     pub(crate) circuit: Circuit,
     pub(crate) pace: Arc<Pace>,
+    pub(crate) journal: JournalMeter,
     binding: RwLock<Arc<Binding>>,
 }
 
@@ -76,6 +78,7 @@ impl Instance {
             meter: Meter::default(),
             circuit: Circuit::new(quarantine_after),
             pace: Arc::default(),
+            journal: JournalMeter::default(),
             binding: RwLock::new(Arc::new(binding)),
         }
     }

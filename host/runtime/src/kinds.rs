@@ -1,5 +1,6 @@
 //! One file per plugin kind: its port of the model, implemented by a call into a component. Types that `bindgen!` made end here.
 
+mod ask;
 mod collector;
 mod convert;
 mod correlator;
@@ -10,6 +11,8 @@ mod notifier;
 mod runbook_action;
 mod scanner_rule;
 mod sla_calculator;
+
+pub(crate) use ask::ask;
 
 use crate::plugin::Version;
 use quarterdeck_model::plugin::{CallError, Kind};

@@ -10,6 +10,7 @@
 //! - `call`, `executor`, `engine`: a sandbox's life, the threads it runs on, the settings of wasmtime
 //! - `sandbox`, `linker`, [`imports`]: what a sandbox holds, and what it may ask of the host
 //! - `lines`: the newest lines that each instance has logged
+//! - `decisions`: what plugins decided: kept, asked again of another version, compared
 //! - `kinds`: a file per plugin kind, from the model's types to the component's and back
 //!
 //! The life of a version: found -> compiled -> described -> probation -> active -> draining -> retired. Calls in flight end on
@@ -32,6 +33,7 @@ mod cache;
 mod call;
 mod catalog;
 mod compile;
+mod decisions;
 mod engine;
 mod error;
 mod executor;

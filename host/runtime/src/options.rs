@@ -3,6 +3,7 @@
 use crate::imports::DoorsOptions;
 use quarterdeck_model::clock::Clock;
 use quarterdeck_model::id::IdSource;
+use quarterdeck_model::journal::Journals;
 use quarterdeck_model::plugin::Digest;
 use quarterdeck_model::store::Store;
 use std::borrow::Cow;
@@ -19,6 +20,8 @@ pub struct Options {
     pub bundled: Vec<Bundled>,
     pub doors: DoorsOptions,
     pub store: Arc<dyn Store>,
+    /// Where decisions are kept. `None`: none are, whatever instances ask for.
+    pub journals: Option<Arc<dyn Journals>>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<IdSource>,
     pub compiler: Compiler,
@@ -51,6 +54,7 @@ impl Options {
             bundled: Vec::new(),
             doors,
             store,
+            journals: None,
             clock,
             ids,
             compiler: Compiler::InProcess,

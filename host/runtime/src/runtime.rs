@@ -4,6 +4,8 @@ mod announce;
 mod back;
 mod bind;
 mod calls;
+mod decide;
+mod decisions;
 mod files;
 mod folder;
 mod history;
@@ -11,9 +13,12 @@ mod janitor;
 mod ledger;
 mod loading;
 mod place;
+mod promote;
 mod registry;
+mod replay;
 mod scan;
 mod settle;
+mod shadow;
 mod watch;
 
 pub(crate) use calls::Request;
@@ -21,6 +26,7 @@ pub(crate) use calls::Request;
 use crate::cache::Cache;
 use crate::call::Ground;
 use crate::catalog::{Catalog, Found, Stamp};
+use crate::decisions::Journal;
 use crate::engine;
 use crate::error::Error;
 use crate::executor::Executor;
@@ -77,6 +83,12 @@ pub struct Runtime {
     probation_calls: u32,
     quarantine_after: u32,
     announcer: Announcer,
+    store: Arc<dyn Store>,
+    /// Where decisions are kept, if anywhere.
+    journal: Option<Arc<Journal>>,
+    shadows: shadow::Shadows,
+    /// One replay at a time.
+    replaying: Semaphore,
     orders: mpsc::UnboundedSender<Order>,
     stopping: CancellationToken,
     tasks: Mutex<JoinSet<()>>,
@@ -101,7 +113,8 @@ impl Runtime {
             Announcer::new(Arc::clone(&options.store), Arc::clone(&options.clock), options.ids);
         let (orders, ordered) = mpsc::unbounded_channel();
         let reserve = (options.sandboxes / 10).min(options.sandboxes.saturating_sub(1));
-        let runtime = Arc::new_cyclic(|this| Runtime {
+        let (mut journalling, journal_clock) = (None, Arc::clone(&options.clock));
+        let runtime = Arc::new_cyclic(|this: &Weak<Runtime>| Runtime {
             this: this.clone(),
             loader: Loader::new(engine.clone(), linker, options.compiler, cache),
             engine,
@@ -125,17 +138,31 @@ impl Runtime {
             probation_calls: options.probation_calls,
             quarantine_after: options.quarantine_after,
             announcer,
+            store: options.store,
+            journal: options.journals.map(|journals| {
+                let of = Weak::clone(this);
+                let spec = move |name: &InstanceName| of.upgrade()?.all_instances().get(name)?.binding().spec.journal;
+                let (journal, task) = Journal::new(journals, journal_clock, spec);
+                journalling = Some(task);
+                journal
+            }),
+            shadows: shadow::Shadows::default(),
+            replaying: Semaphore::new(1),
             orders,
             stopping: CancellationToken::new(),
             tasks: Mutex::default(),
         });
         runtime.spawn(announcing);
+        if let Some(task) = journalling {
+            runtime.spawn(task);
+        }
         runtime.spawn(janitor::run(Arc::downgrade(&runtime), ordered, options.shutdown.clone()));
         runtime.load_bundled(options.bundled).await;
         if tokio::time::timeout(FIRST_SCAN, runtime.first_scan()).await.is_err() {
             tracing::warn!("plugins of the folder are still being compiled: they come into use later");
         }
         runtime.spawn(watch::run(Arc::downgrade(&runtime), options.shutdown));
+        runtime.resume_shadows();
         Ok(runtime)
     }
 
@@ -169,6 +196,10 @@ impl Runtime {
         };
         if tokio::time::timeout(deadline, drained).await.is_err() {
             tracing::warn!("calls were still in flight at the end of the shutdown's time: they are cancelled");
+        }
+        self.end_all_shadows();
+        if let Some(journal) = &self.journal {
+            journal.close().await;
         }
         self.announcer.close().await;
         self.doors.close().await;

@@ -7,14 +7,16 @@ use crate::{Bundled, Options, Runtime};
 use quarterdeck_model::clock::ManualClock;
 use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
 use quarterdeck_model::id::IdSource;
+use quarterdeck_model::journal::{Bounds, Entry, Extent, Journals, Stretch};
 use quarterdeck_model::plugin::{InstanceName, InstanceSpec, PluginStatus, Registry};
-use quarterdeck_model::store::Store;
+use quarterdeck_model::store::{Store, StoreError};
 use quarterdeck_model::{Span, Timestamp};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::{Arc, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -92,6 +94,48 @@ impl Bench {
 
     pub(crate) async fn event(&self, event_type: &str) -> StoredEvent {
         eventually(event_type, || self.events(event_type).into_iter().next()).await
+    }
+}
+
+/// Journals without bounds.
+#[derive(Default)]
+pub(crate) struct MemoryJournals {
+    entries: Mutex<BTreeMap<String, Vec<Entry>>>,
+    /// It refuses what is to be written.
+    pub(crate) is_full: AtomicBool,
+}
+
+impl MemoryJournals {
+    pub(crate) fn entries(&self, journal: &str) -> Vec<Entry> {
+        self.entries.lock().unwrap().get(journal).cloned().unwrap_or_default()
+    }
+}
+
+#[async_trait::async_trait]
+impl Journals for MemoryJournals {
+    async fn write(&self, journal: &str, entries: Vec<Entry>, _: Bounds) -> Result<(), StoreError> {
+        if self.is_full.load(Ordering::SeqCst) {
+            return Err(StoreError::DiskFull { free_bytes: 0, floor_bytes: 1 });
+        }
+        self.entries.lock().unwrap().entry(journal.to_owned()).or_default().extend(entries);
+        Ok(())
+    }
+
+    /// An entry at a time.
+    fn read(&self, journal: &str, from: u64, _: usize) -> Result<Stretch, StoreError> {
+        let entries = self.entries(journal);
+        let entry = entries.get(usize::try_from(from).unwrap()).cloned();
+        Ok(Stretch { next: entry.as_ref().map(|_| from + 1), entries: entry.into_iter().collect() })
+    }
+
+    fn extent(&self, journal: &str) -> Result<Extent, StoreError> {
+        let entries = self.entries(journal);
+        let bytes = entries.iter().map(|entry| entry.bytes.len() as u64).sum();
+        Ok(Extent { entries: entries.len() as u64, bytes })
+    }
+
+    fn journals(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.entries.lock().unwrap().keys().cloned().collect())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The runtime as a whole, over guests that behave and guests that don't.
 
+mod decisions;
 mod files;
 mod grants;
 mod isolation;

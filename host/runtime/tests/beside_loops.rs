@@ -48,6 +48,7 @@ fn spec(plugin: &str, deadline: Span) -> InstanceSpec {
         limits: Limits { deadline, ..Limits::default() },
         granted_to: Vec::new(),
         every: None,
+        journal: None,
         enabled: true,
     }
 }

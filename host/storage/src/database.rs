@@ -6,10 +6,11 @@ use crate::prepared::Prepared;
 use crate::series::{FLUSH_AT, Head, Refused, range};
 use crate::shared::Shared;
 use crate::space::Space;
-use crate::writer::{Command, Writer};
-use crate::{documents, keys, log, recovery};
+use crate::writer::{Command, ForJournal, Writer};
+use crate::{documents, journal, keys, log, recovery};
 use async_trait::async_trait;
 use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
+use quarterdeck_model::journal::{Bounds, Entry, Extent, Journals, Stretch};
 use quarterdeck_model::series::{Part, PartOfRange, Sample, Selector, Series, SeriesData};
 use quarterdeck_model::store::{Committed, Document, EventBatch, Gap, Page, Store, StoreError, StoreHealth};
 use quarterdeck_model::transition::Transition;
@@ -201,6 +202,32 @@ impl Store for Database {
             free_bytes: self.shared.space.free(),
             size_bytes: self.shared.disk.size(),
         }
+    }
+}
+
+#[async_trait]
+impl Journals for Database {
+    async fn write(&self, journal: &str, entries: Vec<Entry>, bounds: Bounds) -> Result<(), StoreError> {
+        self.check_open()?;
+        keys::check_journal(journal)?;
+        let (reply, answer) = oneshot::channel();
+        let entries = Box::new(ForJournal { journal: journal.to_owned(), entries, bounds });
+        self.commands.send(Command::Journal(entries, reply)).map_err(|_| self.gone())?;
+        answer.await.map_err(|_| self.gone())?
+    }
+
+    fn read(&self, journal: &str, from: u64, bytes: usize) -> Result<Stretch, StoreError> {
+        keys::check_journal(journal)?;
+        journal::read(&self.shared.disk, journal, from, bytes)
+    }
+
+    fn extent(&self, journal: &str) -> Result<Extent, StoreError> {
+        keys::check_journal(journal)?;
+        journal::extent(&self.shared.disk, journal)
+    }
+
+    fn journals(&self) -> Result<Vec<String>, StoreError> {
+        journal::names(&self.shared.disk)
     }
 }
 

@@ -18,6 +18,10 @@ pub(crate) const CURSOR: u8 = b'a';
 pub(crate) const SAMPLES: u8 = b's';
 /// Names and labels of series.
 pub(crate) const DICTIONARY: u8 = b'i';
+/// Blocks of journals, in parts.
+pub(crate) const JOURNAL: u8 = b'j';
+/// Where each journal goes on.
+pub(crate) const JOURNAL_RING: u8 = b'r';
 
 /// The longest value. sled keeps 16 entries to a page (a few more for moments) and moves a page above 128 KiB into a file of
 /// its own, which it never syncs; so no page may get there.
@@ -82,6 +86,26 @@ pub(crate) fn metric(metric: &str) -> Vec<u8> {
     joined(DICTIONARY, &[metric.as_bytes(), &[0]])
 }
 
+/// A part of a block of a journal.
+pub(crate) fn journal_part(journal: &str, order: u64, part: u16) -> Vec<u8> {
+    joined(JOURNAL, &[journal.as_bytes(), &[0], &order.to_be_bytes(), &part.to_be_bytes()])
+}
+
+/// Order and part of a block's key.
+pub(crate) fn parse_journal_part(key: &[u8]) -> Option<(u64, u16)> {
+    let (rest, part) = key.split_last_chunk::<2>()?;
+    let (_, order) = rest.split_last_chunk::<8>()?;
+    Some((u64::from_be_bytes(*order), u16::from_be_bytes(*part)))
+}
+
+pub(crate) fn journal_ring(journal: &str) -> Vec<u8> {
+    joined(JOURNAL_RING, &[journal.as_bytes()])
+}
+
+pub(crate) fn name_of_ring(key: &[u8]) -> Option<&str> {
+    key.get(1..).and_then(|name| std::str::from_utf8(name).ok())
+}
+
 fn joined(space: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + parts.iter().map(|part| part.len()).sum::<usize>());
     key.push(space);
@@ -97,6 +121,10 @@ pub(crate) fn check_document(collection: &str, id: &str) -> Result<(), StoreErro
 
 pub(crate) fn check_consumer(name: &str) -> Result<(), StoreError> {
     check("consumer", name, NAME_BYTES)
+}
+
+pub(crate) fn check_journal(name: &str) -> Result<(), StoreError> {
+    check("journal", name, NAME_BYTES)
 }
 
 fn check(what: &str, name: &str, limit: usize) -> Result<(), StoreError> {

@@ -8,6 +8,7 @@
 //! - `log`: frames, the record of every change; `documents`: the main projection of it; `recovery` after a crash
 //! - `disk`, `keys`, `codec`: sled, its one tree and the fdatasync behind every acknowledgement
 //! - `space`: the floor of free space; `retention`: what goes when; `faults`: what tests inject
+//! - `journal`: rings of entries that nobody acts on
 //! - `series`: samples, the last hour in memory and all in frames on disk
 //!
 //! A group is put as frames of the log first, then as documents and cursors, then synced. sled keeps the order of writes: what a
@@ -50,6 +51,7 @@ mod disk;
 mod documents;
 mod faults;
 mod group;
+mod journal;
 mod keys;
 mod log;
 mod options;

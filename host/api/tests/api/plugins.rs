@@ -207,6 +207,7 @@ fn instance() -> InstanceStatus {
             limits: Limits::default(),
             granted_to: Vec::new(),
             every: Some(Span::from_secs(15)),
+            journal: None,
             enabled: true,
         },
         state: InstanceState::Active,

@@ -4,7 +4,7 @@ use crate::plugin::{CallResult, InstanceName};
 use crate::severity::Severity;
 use crate::time::Timestamp;
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -21,10 +21,25 @@ pub struct Interest {
     pub max_bytes: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Subject {
-    File { path: String, content: Vec<u8> },
-    HttpResponse { url: String, status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
+    File {
+        path: String,
+        #[serde(serialize_with = "at_once")]
+        content: Vec<u8>,
+    },
+    HttpResponse {
+        url: String,
+        status: u16,
+        headers: Vec<(String, String)>,
+        #[serde(serialize_with = "at_once")]
+        body: Vec<u8>,
+    },
+}
+
+/// A content has a megabyte: not byte by byte.
+fn at_once<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
 }
 
 impl Subject {

@@ -52,6 +52,7 @@ pub(crate) fn run(settings: &Settings, call: Call<'_>) -> Result<Value> {
             limits: call.limits,
             granted_to: bench.itself(),
             every: None,
+            journal: None,
             enabled: true,
         };
         bench.instance(spec).await.map_err(|status| {

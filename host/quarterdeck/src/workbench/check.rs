@@ -178,6 +178,7 @@ async fn conforms(
         limits: limits(),
         granted_to: bench.itself(),
         every: None,
+        journal: None,
         enabled: true,
     };
     let wrong = Map::from_iter([("quarterdeck-check-no-such-key".to_owned(), json!(1))]);

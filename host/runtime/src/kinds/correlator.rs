@@ -2,12 +2,16 @@
 
 use super::{convert, export};
 use crate::bindings::correlator::exports::quarterdeck::correlator::correlator as wit;
-use crate::call::{Misfit, words};
+use crate::call::{Guest, Misfit, Reply, words};
+use crate::decisions::Question;
+use crate::plugin::Version;
 use crate::runtime::{Request, Runtime};
 use async_trait::async_trait;
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::kind::correlator::{AlertSummary, Correlator, OpenIncident, Placement};
 use quarterdeck_model::plugin::{CallError, CallResult, InstanceName, Kind};
+use std::borrow::Cow;
+use std::sync::Arc;
 
 #[async_trait]
 impl Correlator for Runtime {
@@ -18,22 +22,31 @@ impl Correlator for Runtime {
         open: &[OpenIncident],
         now: Timestamp,
     ) -> CallResult<Placement> {
+        let question = Question::Correlate { alert: Cow::Borrowed(alert), open: Cow::Borrowed(open) };
         let alert = wit::Alert::from(alert);
         let open: Vec<wit::Incident> = open.iter().map(wit::Incident::from).collect();
-        self.call(Request::new(Kind::Correlator, instance).at(now), move |guest, version, config| {
-            Box::pin(async move {
-                let correlator = match export(&version, |version| &version.exports.correlator, Kind::Correlator) {
-                    Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
-                    Err(error) => return Ok(Err(error)),
-                };
-                let correlator = correlator.quarterdeck_correlator_correlator();
-                let result =
-                    correlator.call_correlate(&mut guest.store, &config, &alert, &open, now.as_millis()).await?;
-                Ok(result.map_err(CallError::from).and_then(|placement| placed(placement, &open)))
-            })
+        self.decide(Request::new(Kind::Correlator, instance).at(now), question, move |guest, version, config| {
+            Box::pin(async move { self::correlate(guest, &version, &config, &alert, &open, now).await })
         })
         .await
     }
+}
+
+pub(super) async fn correlate(
+    guest: &mut Guest,
+    version: &Arc<Version>,
+    config: &str,
+    alert: &wit::Alert,
+    open: &[wit::Incident],
+    now: Timestamp,
+) -> Reply<Placement> {
+    let correlator = match export(version, |version| &version.exports.correlator, Kind::Correlator) {
+        Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
+        Err(error) => return Ok(Err(error)),
+    };
+    let correlator = correlator.quarterdeck_correlator_correlator();
+    let result = correlator.call_correlate(&mut guest.store, config, alert, open, now.as_millis()).await?;
+    Ok(result.map_err(CallError::from).and_then(|placement| placed(placement, open)))
 }
 
 fn placed(placement: wit::Placement, open: &[wit::Incident]) -> Result<Placement, CallError> {

@@ -3,39 +3,65 @@
 use super::{convert, export};
 use crate::bindings::deployment_strategy::exports::quarterdeck::deployment_strategy::deployment_strategy as wit;
 use crate::bindings::deployment_strategy::quarterdeck::types::replicas as target;
-use crate::call::{Misfit, words};
+use crate::call::{Guest, Misfit, Reply, words};
+use crate::decisions;
+use crate::plugin::Version;
 use crate::runtime::{Request, Runtime};
 use async_trait::async_trait;
-use quarterdeck_model::Span;
 use quarterdeck_model::kind::deployment_strategy::{Analysis, Decision, DeploymentStrategy, Move, Plan, Question};
 use quarterdeck_model::kind::deployment_target::{Replica, ReplicaPhase};
 use quarterdeck_model::plugin::{CallError, CallResult, InstanceName, Kind};
+use quarterdeck_model::{Span, Timestamp};
+use std::borrow::Cow;
+use std::sync::Arc;
 
 #[async_trait]
 impl DeploymentStrategy for Runtime {
     async fn decide(&self, instance: &InstanceName, question: Question<'_>) -> CallResult<Decision> {
         let request = Request::new(Kind::DeploymentStrategy, instance).at(question.now).over(question.config);
-        let deployment = wit::Deployment::from(question.plan);
-        let replicas: Vec<target::Replica> = question.replicas.iter().map(target::Replica::from).collect();
-        let analysis = wit::Analysis::from(question.analysis);
-        let (promoted, state, now) = (question.promoted, question.state.map(<[u8]>::to_vec), question.now);
-        self.call(request, move |guest, version, config| {
-            Box::pin(async move {
-                let export = export(&version, |version| &version.exports.deployment_strategy, Kind::DeploymentStrategy);
-                let strategy = match export {
-                    Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
-                    Err(error) => return Ok(Err(error)),
-                };
-                let strategy = strategy.quarterdeck_deployment_strategy_deployment_strategy();
-                let (state, now) = (state.as_deref(), now.as_millis());
-                let result = strategy
-                    .call_decide(&mut guest.store, &config, &deployment, &replicas, analysis, promoted, state, now)
-                    .await?;
-                Ok(result.map_err(CallError::from).and_then(decided))
-            })
+        let asked = Asked {
+            deployment: wit::Deployment::from(question.plan),
+            replicas: question.replicas.iter().map(target::Replica::from).collect(),
+            analysis: wit::Analysis::from(question.analysis),
+            promoted: question.promoted,
+            state: question.state.map(<[u8]>::to_vec),
+            now: question.now,
+        };
+        let question = decisions::Question::Decide {
+            plan: Cow::Borrowed(question.plan),
+            replicas: Cow::Borrowed(question.replicas),
+            analysis: Cow::Borrowed(question.analysis),
+            promoted: question.promoted,
+            state: question.state.map(Cow::Borrowed),
+        };
+        self.decide(request, question, move |guest, version, config| {
+            Box::pin(async move { self::decide(guest, &version, &config, &asked).await })
         })
         .await
     }
+}
+
+/// A question as the component gets it.
+pub(super) struct Asked {
+    pub(super) deployment: wit::Deployment,
+    pub(super) replicas: Vec<target::Replica>,
+    pub(super) analysis: wit::Analysis,
+    pub(super) promoted: bool,
+    pub(super) state: Option<Vec<u8>>,
+    pub(super) now: Timestamp,
+}
+
+pub(super) async fn decide(guest: &mut Guest, version: &Arc<Version>, config: &str, asked: &Asked) -> Reply<Decision> {
+    let strategy = match export(version, |version| &version.exports.deployment_strategy, Kind::DeploymentStrategy) {
+        Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
+        Err(error) => return Ok(Err(error)),
+    };
+    let strategy = strategy.quarterdeck_deployment_strategy_deployment_strategy();
+    let Asked { deployment, replicas, analysis, promoted, state, now } = asked;
+    let (state, now) = (state.as_deref(), now.as_millis());
+    let result =
+        strategy.call_decide(&mut guest.store, config, deployment, replicas, *analysis, *promoted, state, now).await?;
+    Ok(result.map_err(CallError::from).and_then(decided))
 }
 
 fn decided(decision: wit::Decision) -> Result<Decision, CallError> {

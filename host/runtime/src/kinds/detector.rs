@@ -2,12 +2,16 @@
 
 use super::{convert, export};
 use crate::bindings::detector::exports::quarterdeck::detector::detector as wit;
-use crate::call::{Misfit, words};
+use crate::call::{Guest, Misfit, Reply, words};
+use crate::decisions::Question;
+use crate::plugin::Version;
 use crate::runtime::{Request, Runtime};
 use async_trait::async_trait;
 use quarterdeck_model::kind::detector::{Detector, Signal, Verdict, Window};
 use quarterdeck_model::plugin::{CallError, CallResult, InstanceName, Kind};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::sync::Arc;
 
 #[async_trait]
 impl Detector for Runtime {
@@ -21,21 +25,30 @@ impl Detector for Runtime {
         let samples: usize = window.series.iter().map(|series| series.values.len()).sum();
         let request =
             Request::new(Kind::Detector, instance).at(window.now).over(config).bytes(samples.saturating_mul(16));
+        let question = Question::Evaluate { window: Cow::Borrowed(window), state: state.map(Cow::Borrowed) };
         let window = wit::Window::from(window);
         let state = state.map(<[u8]>::to_vec);
-        self.call(request, move |guest, version, config| {
-            Box::pin(async move {
-                let detector = match export(&version, |version| &version.exports.detector, Kind::Detector) {
-                    Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
-                    Err(error) => return Ok(Err(error)),
-                };
-                let detector = detector.quarterdeck_detector_detector();
-                let result = detector.call_evaluate(&mut guest.store, &config, &window, state.as_deref()).await?;
-                Ok(result.map_err(CallError::from).and_then(|verdict| judged(verdict, window.series.len())))
-            })
+        self.decide(request, question, move |guest, version, config| {
+            Box::pin(async move { self::evaluate(guest, &version, &config, &window, state.as_deref()).await })
         })
         .await
     }
+}
+
+pub(super) async fn evaluate(
+    guest: &mut Guest,
+    version: &Arc<Version>,
+    config: &str,
+    window: &wit::Window,
+    state: Option<&[u8]>,
+) -> Reply<Verdict> {
+    let detector = match export(version, |version| &version.exports.detector, Kind::Detector) {
+        Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
+        Err(error) => return Ok(Err(error)),
+    };
+    let detector = detector.quarterdeck_detector_detector();
+    let result = detector.call_evaluate(&mut guest.store, config, window, state).await?;
+    Ok(result.map_err(CallError::from).and_then(|verdict| judged(verdict, window.series.len())))
 }
 
 fn judged(verdict: wit::Verdict, series: usize) -> Result<Verdict, CallError> {

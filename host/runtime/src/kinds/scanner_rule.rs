@@ -2,48 +2,64 @@
 
 use super::export;
 use crate::bindings::scanner_rule::exports::quarterdeck::scanner_rule::scanner_rule as wit;
-use crate::call::{Misfit, words};
+use crate::call::{Guest, Misfit, Reply, words};
+use crate::decisions::Question;
+use crate::plugin::Version;
 use crate::runtime::{Request, Runtime};
 use async_trait::async_trait;
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::kind::scanner_rule::{Interest, Reported, ScannerRule, Subject, SubjectKind};
 use quarterdeck_model::plugin::{CallError, CallResult, InstanceName, Kind};
+use std::borrow::Cow;
+use std::sync::Arc;
 
 #[async_trait]
 impl ScannerRule for Runtime {
     async fn interests(&self, instance: &InstanceName, now: Timestamp) -> CallResult<Interest> {
-        self.call(Request::new(Kind::ScannerRule, instance).at(now), move |guest, version, config| {
-            Box::pin(async move {
-                let rule = match export(&version, |version| &version.exports.scanner_rule, Kind::ScannerRule) {
-                    Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
-                    Err(error) => return Ok(Err(error)),
-                };
-                let rule = rule.quarterdeck_scanner_rule_scanner_rule();
-                let result = rule.call_interests(&mut guest.store, &config).await?;
-                Ok(result.map_err(CallError::from).map(Interest::from))
-            })
+        let request = Request::new(Kind::ScannerRule, instance).at(now);
+        self.decide(request, Question::Interests, move |guest, version, config| {
+            Box::pin(async move { self::interests(guest, &version, &config).await })
         })
         .await
     }
 
     async fn scan(&self, instance: &InstanceName, subjects: &[Subject], now: Timestamp) -> CallResult<Vec<Reported>> {
+        let question = Question::Scan { subjects: Cow::Borrowed(subjects) };
         let subjects: Vec<wit::Subject> = subjects.iter().map(wit::Subject::from).collect();
-        let bytes = subjects.iter().map(size).sum();
-        self.call(Request::new(Kind::ScannerRule, instance).at(now).bytes(bytes), move |guest, version, config| {
-            Box::pin(async move {
-                let rule = match export(&version, |version| &version.exports.scanner_rule, Kind::ScannerRule) {
-                    Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
-                    Err(error) => return Ok(Err(error)),
-                };
-                let rule = rule.quarterdeck_scanner_rule_scanner_rule();
-                let result = rule.call_scan(&mut guest.store, &config, &subjects).await?;
-                Ok(result.map_err(CallError::from).and_then(|findings| {
-                    findings.into_iter().map(|finding| reported(finding, subjects.len())).collect()
-                }))
-            })
+        let request = Request::new(Kind::ScannerRule, instance).at(now).bytes(subjects.iter().map(size).sum());
+        self.decide(request, question, move |guest, version, config| {
+            Box::pin(async move { self::scan(guest, &version, &config, &subjects).await })
         })
         .await
     }
+}
+
+pub(super) async fn interests(guest: &mut Guest, version: &Arc<Version>, config: &str) -> Reply<Interest> {
+    let rule = match export(version, |version| &version.exports.scanner_rule, Kind::ScannerRule) {
+        Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
+        Err(error) => return Ok(Err(error)),
+    };
+    let rule = rule.quarterdeck_scanner_rule_scanner_rule();
+    let result = rule.call_interests(&mut guest.store, config).await?;
+    Ok(result.map_err(CallError::from).map(Interest::from))
+}
+
+pub(super) async fn scan(
+    guest: &mut Guest,
+    version: &Arc<Version>,
+    config: &str,
+    subjects: &[wit::Subject],
+) -> Reply<Vec<Reported>> {
+    let rule = match export(version, |version| &version.exports.scanner_rule, Kind::ScannerRule) {
+        Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
+        Err(error) => return Ok(Err(error)),
+    };
+    let rule = rule.quarterdeck_scanner_rule_scanner_rule();
+    let result = rule.call_scan(&mut guest.store, config, subjects).await?;
+    let all = |findings: Vec<wit::Finding>| {
+        findings.into_iter().map(|finding| reported(finding, subjects.len())).collect::<Result<_, _>>()
+    };
+    Ok(result.map_err(CallError::from).and_then(all))
 }
 
 fn size(subject: &wit::Subject) -> usize {

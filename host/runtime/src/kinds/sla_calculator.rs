@@ -2,13 +2,17 @@
 
 use super::export;
 use crate::bindings::sla_calculator::exports::quarterdeck::sla_calculator::sla_calculator as wit;
-use crate::call::Misfit;
+use crate::call::{Guest, Misfit, Reply};
+use crate::decisions::Question;
+use crate::plugin::Version;
 use crate::runtime::{Request, Runtime};
 use async_trait::async_trait;
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::kind::sla_calculator::{Attainment, Figure, SlaCalculator, SlaWindow};
 use quarterdeck_model::plugin::{CallError, CallResult, InstanceName, Kind};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::sync::Arc;
 
 const MAX_PARTIAL_BYTES: usize = 256 << 10;
 
@@ -23,18 +27,11 @@ impl SlaCalculator for Runtime {
     ) -> CallResult<Vec<u8>> {
         let bytes = window.values.len().saturating_mul(16);
         let request = Request::new(Kind::SlaCalculator, instance).at(window.to).over(config).bytes(bytes);
+        let question = Question::Fold { window: Cow::Borrowed(window), partial: partial.map(Cow::Borrowed) };
         let window = wit::Window::from(window);
         let partial = partial.map(<[u8]>::to_vec);
-        self.call(request, move |guest, version, config| {
-            Box::pin(async move {
-                let sla = match export(&version, |version| &version.exports.sla_calculator, Kind::SlaCalculator) {
-                    Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
-                    Err(error) => return Ok(Err(error)),
-                };
-                let sla = sla.quarterdeck_sla_calculator_sla_calculator();
-                let result = sla.call_fold(&mut guest.store, &config, &window, partial.as_deref()).await?;
-                Ok(result.map_err(CallError::from).and_then(partial_result))
-            })
+        self.decide(request, question, move |guest, version, config| {
+            Box::pin(async move { self::fold(guest, &version, &config, &window, partial.as_deref()).await })
         })
         .await
     }
@@ -49,17 +46,10 @@ impl SlaCalculator for Runtime {
     ) -> CallResult<Vec<u8>> {
         let bytes = a.len().saturating_add(b.len());
         let request = Request::new(Kind::SlaCalculator, instance).at(now).over(config).bytes(bytes);
+        let question = Question::Merge { a: Cow::Borrowed(a), b: Cow::Borrowed(b) };
         let (a, b) = (a.to_vec(), b.to_vec());
-        self.call(request, move |guest, version, config| {
-            Box::pin(async move {
-                let sla = match export(&version, |version| &version.exports.sla_calculator, Kind::SlaCalculator) {
-                    Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
-                    Err(error) => return Ok(Err(error)),
-                };
-                let sla = sla.quarterdeck_sla_calculator_sla_calculator();
-                let result = sla.call_merge(&mut guest.store, &config, &a, &b).await?;
-                Ok(result.map_err(CallError::from).and_then(partial_result))
-            })
+        self.decide(request, question, move |guest, version, config| {
+            Box::pin(async move { self::merge(guest, &version, &config, &a, &b).await })
         })
         .await
     }
@@ -72,20 +62,54 @@ impl SlaCalculator for Runtime {
         now: Timestamp,
     ) -> CallResult<Attainment> {
         let request = Request::new(Kind::SlaCalculator, instance).at(now).over(config).bytes(partial.len());
+        let question = Question::Finish { partial: Cow::Borrowed(partial) };
         let partial = partial.to_vec();
-        self.call(request, move |guest, version, config| {
-            Box::pin(async move {
-                let sla = match export(&version, |version| &version.exports.sla_calculator, Kind::SlaCalculator) {
-                    Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
-                    Err(error) => return Ok(Err(error)),
-                };
-                let sla = sla.quarterdeck_sla_calculator_sla_calculator();
-                let result = sla.call_finish(&mut guest.store, &config, &partial).await?;
-                Ok(result.map_err(CallError::from).map(Attainment::from))
-            })
+        self.decide(request, question, move |guest, version, config| {
+            Box::pin(async move { self::finish(guest, &version, &config, &partial).await })
         })
         .await
     }
+}
+
+/// The calculator of a version, in a guest.
+macro_rules! calculator {
+    ($guest:ident, $version:ident, $call:ident($($argument:expr),*)) => {{
+        let sla = match export($version, |version| &version.exports.sla_calculator, Kind::SlaCalculator) {
+            Ok(pre) => pre.instantiate_async(&mut $guest.store).await?,
+            Err(error) => return Ok(Err(error)),
+        };
+        let sla = sla.quarterdeck_sla_calculator_sla_calculator();
+        sla.$call(&mut $guest.store, $($argument),*).await?.map_err(CallError::from)
+    }};
+}
+
+pub(super) async fn fold(
+    guest: &mut Guest,
+    version: &Arc<Version>,
+    config: &str,
+    window: &wit::Window,
+    partial: Option<&[u8]>,
+) -> Reply<Vec<u8>> {
+    Ok(calculator!(guest, version, call_fold(config, window, partial)).and_then(partial_result))
+}
+
+pub(super) async fn merge(
+    guest: &mut Guest,
+    version: &Arc<Version>,
+    config: &str,
+    a: &[u8],
+    b: &[u8],
+) -> Reply<Vec<u8>> {
+    Ok(calculator!(guest, version, call_merge(config, a, b)).and_then(partial_result))
+}
+
+pub(super) async fn finish(
+    guest: &mut Guest,
+    version: &Arc<Version>,
+    config: &str,
+    partial: &[u8],
+) -> Reply<Attainment> {
+    Ok(calculator!(guest, version, call_finish(config, partial)).map(Attainment::from))
 }
 
 fn partial_result(partial: Vec<u8>) -> Result<Vec<u8>, CallError> {

@@ -20,6 +20,11 @@ pub(super) const PLUGIN_REMOVED: &str = "plugin.removed";
 pub(super) const PLUGIN_REPLACED: &str = "plugin.replaced";
 pub(super) const PLUGIN_RETIRED: &str = "plugin.retired";
 pub(super) const PLUGIN_ROLLED_BACK: &str = "plugin.rolled-back";
+pub(super) const PLUGIN_PROMOTED: &str = "plugin.promoted";
+pub(super) const SHADOW_STARTED: &str = "plugin.shadow-started";
+pub(super) const SHADOW_ENDED: &str = "plugin.shadow-ended";
+/// A candidate has answered otherwise than the version in use: at most once a minute.
+pub(super) const SHADOW_DIFFERS: &str = "plugin.shadow-differs";
 pub(super) const INSTANCE_STATE_CHANGED: &str = "instance.state-changed";
 pub(super) const INSTANCE_OVER_BUDGET: &str = "instance.over-budget";
 /// Some of the others are missing, because too many waited for the store.

@@ -1,8 +1,10 @@
 //! From an engine's question to a plugin's answer: find the instance, ask its circuit, wait for a place, run, count.
 
 use super::announce::{INSTANCE_OVER_BUDGET, INSTANCE_STATE_CHANGED};
+use super::decide::Ran;
 use super::{Order, Runtime};
 use crate::call::{Guest, Output, Reply, overdue, patience, sandboxed};
+use crate::decisions::{Outcome, Question};
 use crate::executor::Ended;
 use crate::instance::{Admission, Binding, Change, Instance, over_budget, window_end};
 use crate::plugin::{Use, Verdict, Version};
@@ -18,7 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 /// What calls that decide are granted.
-static NOTHING: LazyLock<Arc<Grants>> = LazyLock::new(Arc::default);
+pub(super) static NOTHING: LazyLock<Arc<Grants>> = LazyLock::new(Arc::default);
 
 /// A question to an instance.
 pub(crate) struct Request<'a> {
@@ -69,8 +71,31 @@ impl Runtime {
         self.act(request, body).await.map_err(|failed| failed.error)
     }
 
+    /// A call of a kind that decides: it is noted in the journal, and offered to a candidate, where that is wanted.
+    pub(crate) async fn decide<T, B>(&self, request: Request<'_>, question: Question<'_>, body: B) -> CallResult<T>
+    where
+        T: Outcome + Send + 'static,
+        B: for<'a> FnOnce(&'a mut Guest, Arc<Version>, Arc<str>) -> BoxFuture<'a, Reply<T>> + Send + 'static,
+    {
+        let mut ran = None;
+        let result = self.carry_out(request, body, Some(&mut ran)).await.map_err(|failed| failed.error);
+        if let Some(ran) = ran {
+            self.note(&ran, question, result.as_ref().map(|called| &called.value));
+        }
+        result
+    }
+
     /// The same; a failure says which version it is of.
     pub(crate) async fn act<T, B>(&self, request: Request<'_>, body: B) -> ActResult<T>
+    where
+        T: Send + 'static,
+        B: for<'a> FnOnce(&'a mut Guest, Arc<Version>, Arc<str>) -> BoxFuture<'a, Reply<T>> + Send + 'static,
+    {
+        self.carry_out(request, body, None).await
+    }
+
+    /// `ran`: filled in if the call began and somebody wants to know.
+    async fn carry_out<T, B>(&self, request: Request<'_>, body: B, ran: Option<&mut Option<Ran>>) -> ActResult<T>
     where
         T: Send + 'static,
         B: for<'a> FnOnce(&'a mut Guest, Arc<Version>, Arc<str>) -> BoxFuture<'a, Reply<T>> + Send + 'static,
@@ -84,7 +109,7 @@ impl Runtime {
             // Held from here on, it is the version of this call whatever is loaded meanwhile.
             Ok(used) => {
                 let version = Arc::clone(used.version());
-                let result = self.attempt(&instance, &binding, used, request, body).await;
+                let result = self.attempt(&instance, &binding, used, request, body, ran).await;
                 result.map_err(|error| {
                     let began = !matches!(error, CallError::Unavailable { .. });
                     CallFailed { error, plugin: began.then(|| version.reference.clone()) }
@@ -101,10 +126,11 @@ impl Runtime {
     async fn attempt<T, B>(
         &self,
         instance: &Arc<Instance>,
-        binding: &Binding,
+        binding: &Arc<Binding>,
         used: Use,
         request: Request<'_>,
         body: B,
+        ran: Option<&mut Option<Ran>>,
     ) -> CallResult<T>
     where
         T: Send + 'static,
@@ -146,6 +172,7 @@ impl Runtime {
         };
         let reference = version.reference.clone();
         let on = Arc::clone(&version);
+        let watched = ran.filter(|_| self.is_watched(binding)).map(|ran| (ran, Arc::clone(&config)));
         let call = sandboxed(self.engine.clone(), setting, self.executor.running(), (places, used), move |guest| {
             body(guest, on, config)
         });
@@ -156,6 +183,16 @@ impl Runtime {
         };
         let per = binding.limits.budget.as_ref().map_or(Budget::PER, |budget| budget.per);
         instance.meter.count(busy, started.elapsed(), &output.report, self.clock.now(), per);
+        if let Some((ran, config)) = watched {
+            *ran = Some(Ran {
+                instance: Arc::clone(instance),
+                binding: Arc::clone(binding),
+                config,
+                version: Arc::clone(&version),
+                now: request.now.unwrap_or(now),
+                busy,
+            });
+        }
         attempt.finish(&version, output.result.as_ref().err());
         let Output { result, writes, events, .. } = output;
         Ok(Called { value: result?, plugin: reference, writes, events })
@@ -203,7 +240,7 @@ impl Runtime {
     }
 }
 
-async fn place(places: &Arc<Semaphore>, until: Instant) -> Option<OwnedSemaphorePermit> {
+pub(super) async fn place(places: &Arc<Semaphore>, until: Instant) -> Option<OwnedSemaphorePermit> {
     match Arc::clone(places).try_acquire_owned() {
         Ok(permit) => Some(permit),
         Err(TryAcquireError::Closed) => None,

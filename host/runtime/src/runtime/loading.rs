@@ -158,7 +158,12 @@ impl Runtime {
         self.loading_room.acquire_many(mebibytes).await.ok()
     }
 
-    async fn version(&self, bytes: Cow<'static, [u8]>, digest: &Digest, source: &str) -> Result<Arc<Version>, Refusal> {
+    pub(super) async fn version(
+        &self,
+        bytes: Cow<'static, [u8]>,
+        digest: &Digest,
+        source: &str,
+    ) -> Result<Arc<Version>, Refusal> {
         let loaded = self.catalog().by_digest(digest);
         match loaded {
             Some(version) => Ok(version),

@@ -227,6 +227,65 @@ pub fn curious_detector() -> Vec<u8> {
     component(module, world, "0.1.0")
 }
 
+/// A detector named `judge`. It signals from a time of the input on, and traps or loops from another on.
+#[derive(Clone, Copy, Debug)]
+pub struct Judge {
+    pub version: &'static str,
+    pub signals_from: i64,
+    pub traps_from: i64,
+    pub loops_from: i64,
+    /// What it hands back to itself.
+    pub state: u8,
+}
+
+impl Default for Judge {
+    fn default() -> Self {
+        Judge { version: "1.0.0", signals_from: i64::MAX, traps_from: i64::MAX, loops_from: i64::MAX, state: 1 }
+    }
+}
+
+impl Judge {
+    pub fn build(self) -> Vec<u8> {
+        let Judge { version, signals_from, traps_from, loops_from, state } = self;
+        assert_eq!(version.len(), 5);
+        let module = format!(
+            r#"(module
+            (memory (export "memory") 2)
+            (global $free (mut i32) (i32.const 65536))
+            (data (i32.const 1024) "judge")
+            (data (i32.const 1040) "{version}")
+            (data (i32.const 1056) "{{}}")
+            (data (i32.const 1072) "busy")
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                (global.set $free (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
+                global.get $free
+                (global.set $free (i32.add (global.get $free) (local.get 3))))
+            (func (export "quarterdeck:plugin/plugin@0.1.0#describe") (result i32)
+                (i32.store (i32.const 256) (i32.const 1024)) (i32.store (i32.const 260) (i32.const 5))
+                (i32.store (i32.const 264) (i32.const 1040)) (i32.store (i32.const 268) (i32.const 5))
+                (i32.store (i32.const 280) (i32.const 1056)) (i32.store (i32.const 284) (i32.const 2))
+                i32.const 256)
+            (func (export "quarterdeck:plugin/plugin@0.1.0#validate-configuration") (param i32 i32) (result i32)
+                i32.const 512)
+            (func (export "quarterdeck:detector/detector@0.1.0#evaluate")
+                (param $config i32) (param $length i32) (param $now i64) (param i64 i32 i32 i32 i32 i32) (result i32)
+                (if (i64.ge_s (local.get $now) (i64.const {traps_from})) (then unreachable))
+                (if (i64.ge_s (local.get $now) (i64.const {loops_from})) (then (loop $again (br $again))))
+                (if (i64.ge_s (local.get $now) (i64.const {signals_from})) (then
+                    (i32.store (i32.const 520) (i32.const 2048)) (i32.store (i32.const 524) (i32.const 1))
+                    (f64.store (i32.const 2056) (f64.const 1))
+                    (i32.store (i32.const 2080) (i32.const 1072)) (i32.store (i32.const 2084) (i32.const 4))))
+                (i32.store8 (i32.const 528) (i32.const 1))
+                (i32.store8 (i32.const 3072) (i32.const {state}))
+                (i32.store (i32.const 532) (i32.const 3072)) (i32.store (i32.const 536) (i32.const 1))
+                i32.const 512))"#
+        );
+        let world = "package test:guest; world guest {
+            export quarterdeck:plugin/plugin@0.1.0; export quarterdeck:detector/detector@0.1.0; }";
+        component(&module, world, "0.1.0")
+    }
+}
+
 /// A scanner rule and a calculator that tell what WASI's wall clock showed them, in seconds: as the size that the rule takes, the
 /// partial result of a merge, and the good events of an attainment. A scan traps unless it is 7.
 pub fn punctual() -> Vec<u8> {

@@ -11,6 +11,7 @@
 
 mod documents;
 mod faults;
+mod journal;
 mod log;
 mod retention;
 mod series;

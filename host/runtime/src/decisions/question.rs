@@ -1,0 +1,139 @@
+//! A question to a plugin that decides: everything that goes into the call beside the configuration.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use quarterdeck_model::kind::correlator::{AlertSummary, OpenIncident};
+use quarterdeck_model::kind::deployment_strategy::{Analysis, Plan};
+use quarterdeck_model::kind::deployment_target::Replica;
+use quarterdeck_model::kind::detector::Window;
+use quarterdeck_model::kind::scanner_rule::Subject;
+use quarterdeck_model::kind::sla_calculator::SlaWindow;
+use quarterdeck_model::plugin::Kind;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::borrow::Cow;
+
+/// Of a content or a text, so much is shown to a person.
+const SHOWN_BYTES: usize = 512;
+/// Of a long list, so many.
+const SHOWN_ITEMS: usize = 50;
+
+/// Borrowed from an engine while it is asked, owned when it is read from a journal. Its variants are what journals hold: a new one goes to
+/// the end, and a changed one raises `record::FORMAT`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Question<'a> {
+    Evaluate {
+        window: Cow<'a, Window>,
+        state: Option<Cow<'a, [u8]>>,
+    },
+    Interests,
+    Scan {
+        subjects: Cow<'a, [Subject]>,
+    },
+    Correlate {
+        alert: Cow<'a, AlertSummary>,
+        open: Cow<'a, [OpenIncident]>,
+    },
+    Decide {
+        plan: Cow<'a, Plan>,
+        replicas: Cow<'a, [Replica]>,
+        analysis: Cow<'a, Analysis>,
+        promoted: bool,
+        state: Option<Cow<'a, [u8]>>,
+    },
+    Fold {
+        window: Cow<'a, SlaWindow>,
+        partial: Option<Cow<'a, [u8]>>,
+    },
+    Merge {
+        a: Cow<'a, [u8]>,
+        b: Cow<'a, [u8]>,
+    },
+    Finish {
+        partial: Cow<'a, [u8]>,
+    },
+}
+
+impl Question<'_> {
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Question::Evaluate { .. } => Kind::Detector,
+            Question::Interests | Question::Scan { .. } => Kind::ScannerRule,
+            Question::Correlate { .. } => Kind::Correlator,
+            Question::Decide { .. } => Kind::DeploymentStrategy,
+            Question::Fold { .. } | Question::Merge { .. } | Question::Finish { .. } => Kind::SlaCalculator,
+        }
+    }
+
+    /// The function of the plugin.
+    pub(crate) fn function(&self) -> &'static str {
+        match self {
+            Question::Evaluate { .. } => "evaluate",
+            Question::Interests => "interests",
+            Question::Scan { .. } => "scan",
+            Question::Correlate { .. } => "correlate",
+            Question::Decide { .. } => "decide",
+            Question::Fold { .. } => "fold",
+            Question::Merge { .. } => "merge",
+            Question::Finish { .. } => "finish",
+        }
+    }
+
+    /// For a person; what is long is cut.
+    pub(crate) fn shown(&self) -> Value {
+        match self {
+            Question::Evaluate { window, state } => {
+                let series: Vec<Value> = window.series.iter().take(SHOWN_ITEMS).map(|series| {
+                    json!({"name": series.name, "labels": series.labels, "at": last(&series.at), "values": last(&series.values)})
+                }).collect();
+                json!({"now": window.now, "from": window.from, "series": series, "state": bytes(state.as_deref())})
+            }
+            Question::Interests => json!({}),
+            Question::Scan { subjects } => {
+                json!({"subjects": subjects.iter().take(SHOWN_ITEMS).map(subject).collect::<Vec<_>>()})
+            }
+            Question::Correlate { alert, open } => {
+                json!({"alert": alert, "open": open.iter().take(SHOWN_ITEMS).collect::<Vec<_>>()})
+            }
+            Question::Decide { plan, replicas, analysis, promoted, state } => json!({
+                "plan": plan, "replicas": replicas.iter().take(SHOWN_ITEMS).collect::<Vec<_>>(), "analysis": analysis,
+                "promoted": promoted, "state": bytes(state.as_deref()),
+            }),
+            Question::Fold { window, partial } => json!({
+                "from": window.from, "to": window.to, "at": last(&window.at), "values": last(&window.values),
+                "exclusions": window.exclusions.iter().take(SHOWN_ITEMS).collect::<Vec<_>>(), "partial": bytes(partial.as_deref()),
+            }),
+            Question::Merge { a, b } => json!({"a": bytes(Some(a)), "b": bytes(Some(b))}),
+            Question::Finish { partial } => json!({"partial": bytes(Some(partial))}),
+        }
+    }
+}
+
+/// The newest of a column.
+fn last<T>(column: &[T]) -> &[T] {
+    column.get(column.len().saturating_sub(SHOWN_ITEMS)..).unwrap_or_default()
+}
+
+fn subject(subject: &Subject) -> Value {
+    let beginning = |content: &[u8]| {
+        String::from_utf8_lossy(content.get(..content.len().min(SHOWN_BYTES)).unwrap_or_default()).into_owned()
+    };
+    match subject {
+        Subject::File { path, content } => {
+            json!({"path": path, "bytes": content.len(), "begins": beginning(content)})
+        }
+        Subject::HttpResponse { url, status, headers, body } => {
+            let headers: Vec<_> = headers.iter().take(SHOWN_ITEMS).collect();
+            json!({"url": url, "status": status, "headers": headers, "bytes": body.len(), "begins": beginning(body)})
+        }
+    }
+}
+
+/// What only the plugin can read, in base64.
+fn bytes(bytes: Option<&[u8]>) -> Value {
+    match bytes {
+        None => Value::Null,
+        Some(bytes) if bytes.len() <= SHOWN_BYTES => json!(STANDARD.encode(bytes)),
+        Some(bytes) => json!({"bytes": bytes.len()}),
+    }
+}

@@ -1,0 +1,288 @@
+//! Candidates beside the versions in use: each is asked what its plugin's instances are asked, after they have answered, by a task of
+//! its own. What it says is compared and counted; what it does (trap, loop, eat memory) nobody else sees.
+//!
+//! Which candidates there are is kept in the store, and their components in the component store: they survive a restart. What was
+//! counted does not.
+
+use super::Runtime;
+use super::announce::{SHADOW_DIFFERS, SHADOW_ENDED, SHADOW_STARTED};
+use super::decide::{Candidate, Ran};
+use crate::decisions::{Asked, Record, Tally};
+use crate::instance::{Circuit, Instance};
+use quarterdeck_model::Timestamp;
+use quarterdeck_model::decisions::{self, Refused};
+use quarterdeck_model::plugin::{Digest, Kind, PluginRef};
+use quarterdeck_model::store::Page;
+use quarterdeck_model::transition::{Expected, Transition};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Collection of the candidates, by the name of their plugin.
+const SHADOWS: &str = "shadows";
+/// Questions that wait for a candidate, and their bytes. It skips what does not fit.
+const WAITING: usize = 1024;
+const WAITING_BYTES: usize = 8 << 20;
+/// Differences that are kept.
+const SAMPLES: usize = 20;
+/// Misbehaviours in a row after which it is left alone for a while.
+const LEFT_ALONE_AFTER: u32 = 5;
+/// How often it is said that there are new differences.
+const SAID_EVERY: Duration = Duration::from_secs(60);
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    digest: Digest,
+    since: Timestamp,
+}
+
+/// All candidates.
+#[derive(Default)]
+pub(super) struct Shadows {
+    /// Spares calls the look where there are none.
+    any: AtomicBool,
+    by_plugin: RwLock<HashMap<String, Arc<Shadow>>>,
+}
+
+impl Shadows {
+    pub(super) fn any(&self) -> bool {
+        self.any.load(Ordering::Acquire)
+    }
+
+    pub(super) fn of(&self, plugin: &str) -> Option<Arc<Shadow>> {
+        if !self.any() {
+            return None;
+        }
+        self.by_plugin.read().unwrap_or_else(PoisonError::into_inner).get(plugin).cloned()
+    }
+
+    fn all(&self) -> Vec<Arc<Shadow>> {
+        self.by_plugin.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Ends the one that was there.
+    fn set(&self, plugin: &str, shadow: Option<Arc<Shadow>>) -> Option<Arc<Shadow>> {
+        let mut by_plugin = self.by_plugin.write().unwrap_or_else(PoisonError::into_inner);
+        let before = match shadow {
+            Some(shadow) => by_plugin.insert(plugin.to_owned(), shadow),
+            None => by_plugin.remove(plugin),
+        };
+        self.any.store(!by_plugin.is_empty(), Ordering::Release);
+        if let Some(before) = &before {
+            before.ended.cancel();
+        }
+        before
+    }
+}
+
+/// One candidate at work.
+pub(super) struct Shadow {
+    pub(super) candidate: Candidate,
+    since: Timestamp,
+    questions: mpsc::Sender<Offered>,
+    waiting_bytes: AtomicUsize,
+    skipped: AtomicU64,
+    tally: Mutex<Tally>,
+    ended: CancellationToken,
+}
+
+struct Offered {
+    instance: Arc<Instance>,
+    bytes: Vec<u8>,
+}
+
+impl Shadow {
+    /// Never waits.
+    pub(super) fn offer(&self, ran: &Ran, bytes: Vec<u8>) {
+        let size = bytes.len();
+        let fits = self.waiting_bytes.fetch_add(size, Ordering::Relaxed) + size <= WAITING_BYTES;
+        let offered = Offered { instance: Arc::clone(&ran.instance), bytes };
+        if !fits || self.questions.try_send(offered).is_err() {
+            self.waiting_bytes.fetch_sub(size, Ordering::Relaxed);
+            self.skip();
+        }
+    }
+
+    pub(super) fn skip(&self) {
+        self.skipped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn tally(&self) -> std::sync::MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Runtime {
+    /// Takes up the candidates of an earlier life of the host, beside everything else: they may have to be compiled.
+    pub(super) fn resume_shadows(&self) {
+        let Some(this) = self.this.upgrade() else { return };
+        self.spawn(async move {
+            for document in this.store.list(SHADOWS, &Page::all()).unwrap_or_default() {
+                let Ok(Kept { digest, since }) = document.decode() else { continue };
+                match this.stored_version(&document.id, &digest).await {
+                    Ok(Some(version)) => drop(this.set_shadow(&document.id, version, since)),
+                    Ok(None) => tracing::warn!(plugin = document.id, %digest, "a candidate is gone: it is not asked"),
+                    Err(refusal) => {
+                        tracing::warn!(plugin = document.id, reason = refusal.reason, "a candidate can't be used now");
+                    }
+                }
+            }
+        });
+    }
+
+    pub(super) async fn begin_shadow(&self, plugin: &str, component: Vec<u8>) -> Result<decisions::Shadow, Refused> {
+        let version = self.candidate(component, "candidate").await?;
+        if version.reference.name != plugin {
+            let named = &version.reference.name;
+            return Err(Refused::Unusable(format!(
+                "the component names itself `{named}`; hint: a candidate for `{plugin}` has that name"
+            )));
+        }
+        if !version.kinds.iter().copied().any(Kind::is_pure) {
+            return Err(Refused::Unusable(format!("`{plugin}` is of no kind that decides: it can't be asked twice")));
+        }
+        let active = self.catalog().current(plugin);
+        let Some(active) = active else {
+            return Err(Refused::Missing(format!("there is no plugin `{plugin}` that it could be compared with")));
+        };
+        if active.is(&version) {
+            return Err(Refused::Conflict(format!("`{plugin}` runs on that very component")));
+        }
+        let since = self.clock.now();
+        let kept = json!(Kept { digest: version.reference.digest.clone(), since });
+        self.store.commit(Transition::new().put(SHADOWS, plugin, Expected::Any, kept)).await?;
+        let reference = version.reference.clone();
+        let shadow = self.set_shadow(plugin, version, since);
+        let data = json!({"candidate": reference, "active": active.reference});
+        self.announcer.say(SHADOW_STARTED, plugin, Some(reference), data);
+        Ok(self.shown(&shadow))
+    }
+
+    pub(super) async fn stop_shadow(&self, plugin: &str) -> Result<decisions::Shadow, Refused> {
+        let shadow = self.shadow_of(plugin)?;
+        self.store.commit(Transition::new().delete(SHADOWS, plugin, Expected::Any)).await?;
+        let last = self.shown(&shadow);
+        self.shadows.set(plugin, None);
+        let data = json!({"candidate": last.candidate, "comparison": last.comparison, "skipped": last.skipped});
+        self.announcer.say(SHADOW_ENDED, plugin, Some(last.candidate.clone()), data);
+        Ok(last)
+    }
+
+    pub(super) fn shadow_of(&self, plugin: &str) -> Result<Arc<Shadow>, Refused> {
+        self.shadows.of(plugin).ok_or_else(|| {
+            Refused::Missing(format!(
+                "`{plugin}` has no candidate; hint: `quarterdeck plugin shadow {plugin} --with FILE`"
+            ))
+        })
+    }
+
+    pub(super) fn all_shadows(&self) -> Vec<decisions::Shadow> {
+        let mut shown: Vec<_> = self.shadows.all().iter().map(|shadow| self.shown(shadow)).collect();
+        shown.sort_by(|a, b| a.plugin.cmp(&b.plugin));
+        shown
+    }
+
+    /// The host stops: they stay candidates.
+    pub(super) fn end_all_shadows(&self) {
+        self.shadows.all().iter().for_each(|shadow| shadow.ended.cancel());
+    }
+
+    fn shown(&self, shadow: &Shadow) -> decisions::Shadow {
+        let candidate = shadow.candidate.version.reference.clone();
+        let active: Option<PluginRef> =
+            self.catalog().current(&candidate.name).map(|version| version.reference.clone());
+        let tally = shadow.tally();
+        let (then, now) = tally.durations();
+        decisions::Shadow {
+            plugin: candidate.name.clone(),
+            candidate,
+            active,
+            since: shadow.since,
+            comparison: tally.comparison,
+            skipped: shadow.skipped.load(Ordering::Relaxed),
+            then,
+            now,
+            samples: tally.samples(),
+        }
+    }
+
+    fn set_shadow(&self, plugin: &str, version: Arc<crate::plugin::Version>, since: Timestamp) -> Arc<Shadow> {
+        let (questions, received) = mpsc::channel(WAITING);
+        let shadow = Arc::new(Shadow {
+            candidate: Candidate::new(version, "shadow"),
+            since,
+            questions,
+            waiting_bytes: AtomicUsize::new(0),
+            skipped: AtomicU64::new(0),
+            tally: Mutex::new(Tally::newest(SAMPLES)),
+            ended: CancellationToken::new(),
+        });
+        self.shadows.set(plugin, Some(Arc::clone(&shadow)));
+        self.spawn(work(Weak::clone(&self.this), Arc::clone(&shadow), received));
+        shadow
+    }
+
+    async fn ask_shadow(&self, shadow: &Shadow, circuit: &Circuit, offered: Offered) -> bool {
+        let Ok(admission) = circuit.admit(self.clock.now()) else {
+            shadow.skip();
+            return false;
+        };
+        let asks = |record: &Record<'_>| shadow.candidate.version.kinds.contains(&record.question.kind());
+        let Some(record) = Record::decode(&offered.bytes).filter(asks).map(Arc::new) else {
+            circuit.abandon_trial(self.clock.now());
+            shadow.skip();
+            return false;
+        };
+        let limits = Arc::clone(&offered.instance.binding().limits);
+        let Some((now, busy)) = self.rehearse(&shadow.candidate, limits, &record).await else {
+            circuit.abandon_trial(self.clock.now());
+            shadow.skip();
+            return false;
+        };
+        let misbehaviour = now.as_ref().err().filter(|failed| failed.misbehaved);
+        circuit.record(admission, misbehaviour.map(|failed| failed.message.clone()), self.clock.now());
+        shadow.tally().count(&Asked { instance: &offered.instance.name, record: &record, now, busy })
+    }
+
+    fn say_differences(&self, shadow: &Shadow) {
+        let reference = &shadow.candidate.version.reference;
+        let (comparison, newest) = {
+            let tally = shadow.tally();
+            (tally.comparison, tally.samples().into_iter().next())
+        };
+        let newest = newest.map(|sample| {
+            json!({"instance": sample.instance, "at": sample.at, "function": sample.function, "then": sample.then, "now": sample.now})
+        });
+        let data = json!({"candidate": reference, "comparison": comparison, "newest": newest});
+        self.announcer.say(SHADOW_DIFFERS, &reference.name, Some(reference.clone()), data);
+    }
+}
+
+/// Puts the questions to a candidate, one after the other, until its end.
+async fn work(runtime: Weak<Runtime>, shadow: Arc<Shadow>, mut questions: mpsc::Receiver<Offered>) {
+    let circuit = Circuit::new(LEFT_ALONE_AFTER);
+    let mut said: Option<Instant> = None;
+    loop {
+        let offered = tokio::select! {
+            biased;
+            () = shadow.ended.cancelled() => return,
+            offered = questions.recv() => offered,
+        };
+        let (Some(offered), Some(runtime)) = (offered, runtime.upgrade()) else { return };
+        shadow.waiting_bytes.fetch_sub(offered.bytes.len(), Ordering::Relaxed);
+        let differs = tokio::select! {
+            biased;
+            () = shadow.ended.cancelled() => return,
+            differs = runtime.ask_shadow(&shadow, &circuit, offered) => differs,
+        };
+        if differs && said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
+            said = Some(Instant::now());
+            runtime.say_differences(&shadow);
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Journals, replays, shadows, and what becomes of a candidate.
+
+use crate::testing::guests::{Does, Judge, collector};
+use crate::testing::{Bench, MemoryJournals, eventually, spec};
+use quarterdeck_model::decisions::{Answer, Comparison, Decisions, Refused, Replay, ReplayOptions, Shadow};
+use quarterdeck_model::kind::collector::Collector;
+use quarterdeck_model::kind::detector::{Detector, Verdict, Window};
+use quarterdeck_model::plugin::{CallResult, InstanceName, InstanceState, JournalSpec, Registry};
+use quarterdeck_model::series::SeriesData;
+use quarterdeck_model::{Labels, Span, Timestamp};
+use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+const ALL: ReplayOptions = ReplayOptions { since: None, limit: u64::MAX, samples: 3 };
+
+fn kept() -> InstanceName {
+    InstanceName::from("judge/kept")
+}
+
+/// Two instances of a judge, of which one has a journal.
+async fn bench(judge: Judge, journals: &Arc<MemoryJournals>) -> Bench {
+    over(tempfile::tempdir().unwrap(), judge, journals).await
+}
+
+async fn over(folder: tempfile::TempDir, judge: Judge, journals: &Arc<MemoryJournals>) -> Bench {
+    let bench = Bench::start(folder, vec![judge.build()], |options| options.journals = Some(journals.clone())).await;
+    configure(&bench).await;
+    bench
+}
+
+async fn configure(bench: &Bench) {
+    let mut with = spec("judge");
+    with.journal = Some(JournalSpec::default());
+    bench.configure([(kept(), with), (InstanceName::from("judge/other"), spec("judge"))].into()).await;
+}
+
+async fn ask(bench: &Bench, instance: &InstanceName, at: i64) -> CallResult<Verdict> {
+    let now = Timestamp::from_millis(at);
+    let series = SeriesData {
+        name: "load".to_owned(),
+        labels: Labels::new().with("host", "a"),
+        at: vec![now],
+        values: vec![f64::from(u32::try_from(at).unwrap())],
+    };
+    let window = Window { now, from: now, series: vec![series] };
+    let config = json!({"above": 5}).as_object().cloned().unwrap();
+    bench.evaluate(instance, &config, &window, Some(&[7])).await
+}
+
+async fn ask_all(bench: &Bench, instance: &InstanceName, times: std::ops::Range<i64>) {
+    for at in times {
+        drop(ask(bench, instance, at).await);
+    }
+}
+
+async fn replay(bench: &Bench, judge: Judge) -> Replay {
+    bench.replay("judge", judge.build(), ALL).await.unwrap()
+}
+
+#[tokio::test]
+async fn only_decisions_of_an_instance_that_asks_for_it_are_kept() {
+    let journals = Arc::new(MemoryJournals::default());
+    let bench = bench(Judge { signals_from: 3, traps_from: 4, ..Judge::default() }, &journals).await;
+    ask_all(&bench, &kept(), 0..5).await;
+    ask_all(&bench, &InstanceName::from("judge/other"), 0..5).await;
+    let statuses = bench.journals(None).await.unwrap();
+    let [status] = statuses.as_slice() else { panic!("{statuses:?}") };
+    assert_eq!((status.instance.as_str(), status.decisions, status.left_out), ("judge/kept", 5, 0));
+    assert_eq!(status.spec, Some(JournalSpec::default()));
+    assert!(journals.entries("judge/other").is_empty());
+    assert!(bench.journals(Some("threshold")).await.unwrap().is_empty());
+
+    // Switched off while it runs, nothing more is kept; what is there can still be asked again.
+    bench.use_plugin(&["judge/kept"], "judge").await;
+    ask_all(&bench, &kept(), 0..5).await;
+    assert_eq!(bench.journals(None).await.unwrap()[0].decisions, 5);
+    assert_eq!(replay(&bench, Judge { signals_from: 3, traps_from: 4, ..Judge::default() }).await.comparison.same, 5);
+}
+
+#[tokio::test]
+async fn a_stop_writes_what_waits() {
+    let journals = Arc::new(MemoryJournals::default());
+    let bench = bench(Judge::default(), &journals).await;
+    ask_all(&bench, &kept(), 0..7).await;
+    bench.shutdown(Duration::from_secs(5)).await;
+    assert_eq!(journals.entries("judge/kept").len(), 7);
+}
+
+#[tokio::test]
+async fn what_the_store_has_no_room_for_is_counted_and_calls_go_on() {
+    let journals = Arc::new(MemoryJournals::default());
+    let bench = bench(Judge::default(), &journals).await;
+    journals.is_full.store(true, Ordering::SeqCst);
+    for at in 0..6 {
+        ask(&bench, &kept(), at).await.unwrap();
+    }
+    let status = bench.journals(Some("judge")).await.unwrap().remove(0);
+    assert_eq!((status.decisions, status.left_out), (0, 6));
+    journals.is_full.store(false, Ordering::SeqCst);
+    ask(&bench, &kept(), 6).await.unwrap();
+    let status = bench.journals(Some("judge")).await.unwrap().remove(0);
+    assert_eq!((status.decisions, status.left_out), (1, 6));
+}
+
+#[tokio::test]
+async fn a_replay_tells_what_would_have_been_decided_otherwise() {
+    let journals = Arc::new(MemoryJournals::default());
+    let judge = Judge { signals_from: 60, traps_from: 99, ..Judge::default() };
+    let bench = bench(judge, &journals).await;
+    ask_all(&bench, &kept(), 0..100).await;
+
+    let same = replay(&bench, Judge { version: "2.0.0", ..judge }).await;
+    let expected = Comparison { decisions: 100, same: 100, misbehaved: 1, ..Comparison::default() };
+    assert_eq!((same.comparison, same.samples.len(), same.stopped), (expected, 0, None));
+    assert_eq!((same.candidate.version.as_str(), same.instances), ("2.0.0", vec![kept()]));
+    assert_eq!((same.from, same.to), (Some(Timestamp::from_millis(0)), Some(Timestamp::from_millis(99))));
+    assert!(same.then.mean_micros > 0 && same.now.mean_micros > 0, "{:?} {:?}", same.then, same.now);
+
+    let state = replay(&bench, Judge { state: 2, ..judge }).await.comparison;
+    assert_eq!((state.same, state.other_state, state.differ), (100, 99, 0), "what only it can read is told apart");
+
+    let eager = replay(&bench, Judge { signals_from: 50, traps_from: i64::MAX, ..judge }).await;
+    let expected = Comparison { decisions: 100, same: 89, differ: 11, answered_now: 1, ..Comparison::default() };
+    assert_eq!((eager.comparison, eager.samples.len()), (expected, 3));
+    let first = &eager.samples[0];
+    assert_eq!((first.at, first.function.as_str(), &first.instance), (Timestamp::from_millis(50), "evaluate", &kept()));
+    assert_eq!(first.plugin.version, "1.0.0");
+    assert_eq!(first.config, json!({"above": 5}));
+    assert_eq!(first.input["series"][0]["labels"], json!({"host": "a"}));
+    assert_eq!(first.then, Answer::Decision(json!([])));
+    let Answer::Decision(now) = &first.now else { panic!("{first:?}") };
+    assert_eq!(now[0]["reason"], "busy");
+
+    let part = ReplayOptions { limit: 10, ..ALL };
+    assert_eq!(bench.replay("judge/kept", judge.build(), part).await.unwrap().comparison.decisions, 10);
+    let later = ReplayOptions { since: Some(Timestamp::MAX), ..ALL };
+    assert_eq!(bench.replay("judge", judge.build(), later).await.unwrap().comparison.decisions, 0);
+}
+
+#[tokio::test]
+async fn a_candidate_that_traps_or_loops_all_the_time_is_given_up_on() {
+    let journals = Arc::new(MemoryJournals::default());
+    let bench = bench(Judge::default(), &journals).await;
+    let mut with = spec("judge");
+    with.journal = Some(JournalSpec::default());
+    with.limits.deadline = Span::from_millis(20);
+    bench.configure([(kept(), with)].into()).await;
+    ask_all(&bench, &kept(), 0..200).await;
+    for bad in [Judge { traps_from: 0, ..Judge::default() }, Judge { loops_from: 0, ..Judge::default() }] {
+        let replay = replay(&bench, bad).await;
+        let why = replay.stopped.unwrap();
+        assert!(why.contains("the candidate misbehaved 25 times in a row"), "{why}");
+        let Comparison { decisions, new_failures, misbehaved, .. } = replay.comparison;
+        assert!((25..100).contains(&decisions) && new_failures == decisions && misbehaved == decisions, "{decisions}");
+    }
+    // The instance and its plugin know nothing of it.
+    assert_eq!(bench.instance(&kept()).unwrap().state, InstanceState::Active);
+    ask(&bench, &kept(), 1).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_can_t_be_replayed_is_refused_with_the_reason() {
+    let journals = Arc::new(MemoryJournals::default());
+    let bench = bench(Judge::default(), &journals).await;
+    ask_all(&bench, &kept(), 0..1).await;
+    let refused = async |name: &str, component: Vec<u8>| bench.replay(name, component, ALL).await.unwrap_err();
+    let error = refused("judge/other", Judge::default().build()).await;
+    assert!(matches!(&error, Refused::Missing(why) if why.contains("hint: give its instance a journal")), "{error}");
+    let error = refused("judge", b"oops".to_vec()).await;
+    assert!(matches!(&error, Refused::Unusable(why) if why.contains("is not a WebAssembly component")), "{error}");
+    let error = refused("judge", collector("judge", "1.0.0", Does::Well)).await;
+    assert!(matches!(&error, Refused::Unusable(why) if why.contains("no kind that decides")), "{error}");
+}
+
+async fn counted(bench: &Bench, decisions: u64) -> Shadow {
+    let enough = || {
+        let shadow = bench.shadows().pop()?;
+        (shadow.comparison.decisions + shadow.skipped >= decisions).then_some(shadow)
+    };
+    eventually("the candidate's answers", enough).await
+}
+
+#[tokio::test]
+async fn a_candidate_is_asked_beside_the_version_in_use_and_its_disagreements_are_told() {
+    let journals = Arc::new(MemoryJournals::default());
+    let bench = bench(Judge { signals_from: 60, ..Judge::default() }, &journals).await;
+    let candidate = Judge { version: "2.0.0", signals_from: 58, ..Judge::default() };
+    let begun = bench.shadow("judge", candidate.build()).await.unwrap();
+    assert_eq!((begun.candidate.version.as_str(), begun.active.unwrap().version.as_str()), ("2.0.0", "1.0.0"));
+    // All instances of the plugin, whether they have a journal or not.
+    let other = InstanceName::from("judge/other");
+    for at in 0..100 {
+        let verdict = ask(&bench, &other, at).await.unwrap();
+        assert_eq!((verdict.plugin.version.as_str(), verdict.value.signals.len()), ("1.0.0", usize::from(at >= 60)));
+        counted(&bench, u64::try_from(at + 1).unwrap()).await;
+    }
+    let shadow = counted(&bench, 100).await;
+    let expected = Comparison { decisions: 100, same: 98, differ: 2, ..Comparison::default() };
+    assert_eq!((shadow.comparison, shadow.skipped, shadow.samples.len()), (expected, 0, 2));
+    assert_eq!((shadow.samples[0].at, &shadow.samples[0].instance), (Timestamp::from_millis(59), &other));
+    let told = bench.event("plugin.shadow-differs").await.event;
+    assert_eq!((told.subject.as_str(), told.plugin.unwrap().version.as_str()), ("judge", "2.0.0"));
+
+    let last = bench.end_shadow("judge").await.unwrap();
+    assert_eq!(last.comparison, expected);
+    assert!(bench.shadows().is_empty());
+    assert_eq!(bench.event("plugin.shadow-ended").await.event.data["comparison"]["differ"], 2);
+    assert!(matches!(bench.end_shadow("judge").await, Err(Refused::Missing(_))));
+}
+
+#[tokio::test]
+async fn what_a_candidate_does_reaches_nobody_but_itself() {
+    let journals = Arc::new(MemoryJournals::default());
+    let bench = bench(Judge::default(), &journals).await;
+    for bad in [
+        Judge { version: "2.0.0", traps_from: 0, ..Judge::default() },
+        Judge { version: "3.0.0", loops_from: 0, ..Judge::default() },
+    ] {
+        bench.shadow("judge", bad.build()).await.unwrap();
+        for at in 0..2_000 {
+            let verdict = ask(&bench, &kept(), at).await.unwrap();
+            assert_eq!(verdict.plugin.version, "1.0.0");
+        }
+        let left_alone = || bench.shadows().pop().filter(|shadow| shadow.comparison.misbehaved >= 5);
+        let shadow = eventually("five misbehaviours", left_alone).await;
+        // The clock stands still: it is left alone after those, and everything behind them is skipped.
+        assert_eq!((shadow.comparison.misbehaved, shadow.comparison.decisions), (5, 5));
+        let shadow = counted(&bench, 2_000).await;
+        assert_eq!((shadow.comparison.new_failures, shadow.skipped), (5, 1_995));
+    }
+    let status = bench.instance(&kept()).unwrap();
+    assert_eq!((status.state, status.usage.calls), (InstanceState::Active, 4_000));
+    assert!(status.usage.failures.is_empty(), "{:?}", status.usage.failures);
+    assert_eq!(bench.journals(None).await.unwrap()[0].decisions, 4_000);
+}
+
+#[tokio::test]
+async fn a_candidate_survives_a_restart_and_is_promoted_into_the_plugins_folder() {
+    let journals = Arc::new(MemoryJournals::default());
+    let first = bench(Judge { signals_from: 60, ..Judge::default() }, &journals).await;
+    let candidate = Judge { version: "2.0.0", signals_from: 50, ..Judge::default() };
+    first.shadow("judge", candidate.build()).await.unwrap();
+    first.shutdown(Duration::from_secs(5)).await;
+
+    let (folder, store) = (tempfile::tempdir().unwrap(), first.store.clone());
+    std::fs::rename(first.folder.path().join("cache"), folder.path().join("cache")).unwrap();
+    let judge = Judge { signals_from: 60, ..Judge::default() };
+    let again = Bench::start(folder, vec![judge.build()], |options| {
+        options.journals = Some(journals.clone());
+        options.store = store;
+    })
+    .await;
+    configure(&again).await;
+    let back = eventually("the candidate", || again.shadows().pop()).await;
+    assert_eq!((back.candidate.version.as_str(), back.comparison.decisions), ("2.0.0", 0));
+    ask(&again, &kept(), 55).await.unwrap();
+    assert_eq!(counted(&again, 1).await.comparison.differ, 1);
+
+    let promoted = again.promote("judge").await.unwrap();
+    assert_eq!(promoted.file, "judge.wasm");
+    assert_eq!((promoted.plugin.version.as_str(), promoted.before.unwrap().version.as_str()), ("2.0.0", "1.0.0"));
+    assert!(again.shadows().is_empty());
+    assert_eq!(std::fs::read(again.plugins_dir().join("judge.wasm")).unwrap(), candidate.build());
+    let files: Vec<_> = std::fs::read_dir(again.plugins_dir()).unwrap().collect();
+    assert_eq!(files.len(), 1, "nothing is left of the way there: {files:?}");
+    let verdict = ask(&again, &kept(), 55).await.unwrap();
+    assert_eq!((verdict.plugin.version.as_str(), verdict.value.signals.len()), ("2.0.0", 1));
+
+    // The next one takes the place of that file.
+    let next = Judge { version: "3.0.0", ..Judge::default() };
+    again.shadow("judge", next.build()).await.unwrap();
+    assert_eq!(again.promote("judge").await.unwrap().file, "judge.wasm");
+    assert_eq!(ask(&again, &kept(), 55).await.unwrap().plugin.version, "3.0.0");
+    assert!(matches!(again.promote("judge").await, Err(Refused::Missing(_))));
+}
+
+#[tokio::test]
+async fn what_can_t_be_compared_is_no_candidate() {
+    let journals = Arc::new(MemoryJournals::default());
+    let bench = bench(Judge::default(), &journals).await;
+    let refused = async |name: &str, component: Vec<u8>| bench.shadow(name, component).await.unwrap_err().to_string();
+    let other = Judge { version: "2.0.0", ..Judge::default() };
+    assert!(refused("threshold", other.build()).await.contains("names itself `judge`"));
+    assert!(refused("judge", Judge::default().build()).await.contains("runs on that very component"));
+    assert!(refused("guest", collector("guest", "1.0.0", Does::Well)).await.contains("no kind that decides"));
+    assert!(refused("judge", b"oops".to_vec()).await.contains("not a WebAssembly component"));
+    assert!(bench.shadows().is_empty());
+    // A collector may ask for a journal; it has nothing to keep.
+    bench.drop_in("guest.wasm", &collector("guest", "1.0.0", Does::Well));
+    bench.reload().await;
+    let mut with = spec("guest");
+    with.journal = Some(JournalSpec::default());
+    bench.configure([(InstanceName::from("guest/one"), with)].into()).await;
+    bench.collect(&InstanceName::from("guest/one"), Timestamp::MIN).await.unwrap();
+    assert!(bench.journals(None).await.unwrap().is_empty());
+}
