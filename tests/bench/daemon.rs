@@ -1,6 +1,6 @@
 //! Measures the whole daemon: start, idle, hot reload, sample to webhook. Prints the rows of a table.
 //!
-//! `cargo run --release -p quarterdeck --example bench-daemon [start|webhook|reload]` (after `cargo build --release`);
+//! `cargo run --release -p quarterdeck --example bench-daemon [start|many|webhook|reload]` (after `cargo build --release`);
 //! `tests/bench/run` runs it with the others.
 
 #![allow(
@@ -112,6 +112,9 @@ async fn main() {
     if wanted("start") {
         start_and_idle(&http).await;
     }
+    if wanted("many") {
+        many_instances(&http).await;
+    }
     if wanted("webhook") {
         sample_to_webhook(&http).await;
     }
@@ -214,6 +217,58 @@ fn files_in_use(daemon: &Daemon) -> usize {
 fn distinct(bytes: &[u8], number: u8) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     bytes.extend_from_slice(&[0, 3, 1, b'n', number]);
+    bytes
+}
+
+/// Ten thousand instances over a hundred plugins, each a file of its own.
+async fn many_instances(http: &reqwest::Client) {
+    const PLUGINS: usize = 100;
+    const EACH: usize = 100;
+    let folder = tempfile::tempdir().unwrap();
+    let plugins = folder.path().join("config/plugins");
+    std::fs::create_dir_all(&plugins).unwrap();
+    let component = quarterdeck_bundle::COMPONENTS.iter().find(|component| component.name == "threshold").unwrap();
+    let mut text = String::new();
+    for number in 0..PLUGINS {
+        let name = format!("thresho{number:02}");
+        std::fs::write(plugins.join(format!("{name}.wasm")), renamed(component.bytes, "threshold", &name)).unwrap();
+        for instance in 0..EACH {
+            text.push_str(&format!("[instances.\"{name}/i{instance}\"]\nplugin = \"{name}\"\nconfig = {{ raise = 1.0 }}\n"));
+        }
+    }
+    std::fs::write(folder.path().join("config/quarterdeck.toml"), text).unwrap();
+    let active = async |daemon: &Daemon| daemon.get("/api/v1/status").await["instances"].to_string();
+    let first = Daemon::start(folder.path(), http).await;
+    let begin = Instant::now();
+    while first.get(&format!("/api/v1/instances/thresho99/i{}", EACH - 1)).await["state"] != "active" {
+        assert!(begin.elapsed() < Duration::from_secs(120), "{}", active(&first).await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    drop(first);
+    let daemon = Daemon::start(folder.path(), http).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let (resident, _) = daemon.usage();
+    let what = "10000 instances over 100 plugin files";
+    row(&format!("resident, {what}"), &format!("{:.0} MB", resident as f64 / 1e6), "250 MB", "");
+    let mut latencies = Vec::new();
+    for _ in 0..100 {
+        let begin = Instant::now();
+        daemon.get("/api/v1/status").await;
+        latencies.push(begin.elapsed().as_secs_f64() * 1e3);
+    }
+    let (median, tail) = (percentile(&mut latencies, 0.5), percentile(&mut latencies, 0.99));
+    row(&format!("status with {what}"), &format!("p50 {median:.1} ms, p99 {tail:.1} ms"), "50 ms", "");
+}
+
+/// The same component with another name of the same length.
+fn renamed(bytes: &[u8], name: &str, by: &str) -> Vec<u8> {
+    assert_eq!(name.len(), by.len());
+    let mut bytes = bytes.to_vec();
+    for at in 0..bytes.len().saturating_sub(name.len()) {
+        if bytes[at..].starts_with(name.as_bytes()) {
+            bytes[at..at + by.len()].copy_from_slice(by.as_bytes());
+        }
+    }
     bytes
 }
 
