@@ -83,7 +83,6 @@ pub struct Runtime {
     probation_calls: u32,
     quarantine_after: u32,
     announcer: Announcer,
-    store: Arc<dyn Store>,
     /// Where decisions are kept, if anywhere.
     journal: Option<Arc<Journal>>,
     shadows: shadow::Shadows,
@@ -138,7 +137,6 @@ impl Runtime {
             probation_calls: options.probation_calls,
             quarantine_after: options.quarantine_after,
             announcer,
-            store: options.store,
             journal: options.journals.map(|journals| {
                 let of = Weak::clone(this);
                 let spec = move |name: &InstanceName| of.upgrade()?.all_instances().get(name)?.binding().spec.journal;
