@@ -56,6 +56,7 @@ pub use server::serve;
 use axum::Router;
 use quarterdeck_engines::Engines;
 use quarterdeck_model::clock::Clock;
+use quarterdeck_model::decisions::Decisions;
 use quarterdeck_model::id::IdSource;
 use quarterdeck_model::plugin::Registry;
 use quarterdeck_model::plugin::files::PluginFiles;
@@ -77,6 +78,7 @@ pub struct Options {
     pub series: Arc<dyn Series>,
     pub bus: quarterdeck_bus::Bus,
     pub registry: Arc<dyn Registry>,
+    pub decisions: Arc<dyn Decisions>,
     pub files: Arc<dyn PluginFiles>,
     pub processes: Arc<dyn Processes>,
     pub engines: Arc<Engines>,

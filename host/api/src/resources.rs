@@ -3,6 +3,7 @@
 mod alerts;
 mod configuration;
 mod dead_letters;
+mod decisions;
 mod deployments;
 mod events;
 mod exposition;
@@ -51,6 +52,7 @@ fn api() -> Routes {
         .merge(plugins::routes())
         .merge(plugin_files::routes())
         .merge(instances::routes())
+        .merge(decisions::routes())
         .merge(processes::routes())
         .merge(jobs::routes())
         .merge(metrics::routes())

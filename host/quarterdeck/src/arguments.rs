@@ -1,7 +1,9 @@
 //! The command line.
 
+mod decisions;
 mod plugins;
 
+pub(crate) use decisions::{Replay, Shadow};
 pub(crate) use plugins::{Configure, Install, Logs, Remove, Rollback};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -215,6 +217,18 @@ pub(crate) enum Plugin {
         /// What the instance may touch from now on, laid over what it may already: JSON, or @FILE
         #[arg(long, value_name = "JSON")]
         grants: Option<String>,
+    },
+    Replay(Replay),
+    Shadow(Shadow),
+    /// Put a plugin's candidate into the plugins folder, in place of the version in use
+    Promote {
+        /// Name of the plugin: `threshold`
+        plugin: String,
+    },
+    /// What is kept of the decisions of instances, for `replay`
+    Journal {
+        /// Name of the plugin: `threshold` [default: all plugins]
+        plugin: Option<String>,
     },
     /// Take an instance's grants from a content again
     Revoke {

@@ -1,5 +1,7 @@
 //! Speaks to the daemon's HTTP API.
 
+mod replay;
+
 use crate::arguments::Global;
 use anyhow::{Context, Result, anyhow, bail};
 use reqwest::{Method, StatusCode};

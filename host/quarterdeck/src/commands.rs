@@ -3,6 +3,7 @@
 mod alerts;
 mod authoring;
 mod configuration;
+mod decisions;
 mod deliveries;
 mod deployments;
 mod events;

@@ -21,10 +21,11 @@ mod guests;
 #[path = "../tests/support/ports.rs"]
 mod ports;
 
+use quarterdeck_model::decisions::{Decisions, ReplayOptions};
 use quarterdeck_model::kind::collector::Collector;
 use quarterdeck_model::kind::detector::{Detector, Window};
 use quarterdeck_model::plugin::{
-    CallError, GrantedTo, Grants, InstanceName, InstanceSpec, Kind, PluginState, PluginStatus, Registry,
+    CallError, GrantedTo, Grants, InstanceName, InstanceSpec, JournalSpec, Kind, PluginState, PluginStatus, Registry,
 };
 use quarterdeck_model::series::SeriesData;
 use quarterdeck_model::{Labels, Span, Timestamp};
@@ -34,7 +35,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -62,6 +63,9 @@ async fn bench() -> Result<(), Box<dyn Error>> {
     options.plugins_dir = Some(plugins.clone());
     // The loops are to go on all the time.
     options.quarantine_after = u32::MAX;
+    let store = quarterdeck_storage::Options::new(folder.path().join("store"), Arc::clone(&options.clock));
+    let store = quarterdeck_storage::Database::open(store)?;
+    options.journals = Some(store.clone());
     let runtime = Runtime::start(options).await?;
     let compiled = take_up(&runtime, &plugins, &path, "a.wasm").await?;
     std::fs::remove_file(plugins.join("a.wasm"))?;
@@ -90,7 +94,9 @@ async fn bench() -> Result<(), Box<dyn Error>> {
         report(&format!("calls through the whole path, {callers} callers"), &mut latencies, bound, peer);
     }
     beside_loops(&runtime, &probe, loopers).await?;
+    decisions(&runtime, &plugins, &path).await?;
     runtime.shutdown(Duration::from_secs(5)).await;
+    store.close().await;
     Ok(())
 }
 
@@ -143,14 +149,69 @@ async fn ask(runtime: &Runtime, probe: &InstanceName) -> Result<(), CallError> {
             values: (0..10).map(f64::from).collect(),
         }],
     });
-    static IS_DETECTOR: OnceLock<bool> = OnceLock::new();
-    let is_detector = *IS_DETECTOR
-        .get_or_init(|| runtime.instance(probe).is_some_and(|status| status.kinds.contains(&Kind::Detector)));
+    // Asked once: it is no part of a call.
+    static DETECTORS: Mutex<BTreeMap<InstanceName, bool>> = Mutex::new(BTreeMap::new());
+    let is_detector = *DETECTORS
+        .lock()
+        .unwrap()
+        .entry(probe.clone())
+        .or_insert_with(|| runtime.instance(probe).is_some_and(|status| status.kinds.contains(&Kind::Detector)));
     if is_detector {
         runtime.evaluate(probe, &serde_json::Map::new(), &WINDOW, None).await?;
     } else {
         runtime.collect(probe, NOW).await?;
     }
+    Ok(())
+}
+
+/// What a journal costs, and how fast the past is asked again: of the component, if it is a detector, else of the smallest one.
+async fn decisions(runtime: &Arc<Runtime>, plugins: &Path, path: &str) -> Result<(), Box<dyn Error>> {
+    let given = std::fs::read(path)?;
+    std::fs::write(plugins.join("judge.wasm"), guests::Judge::default().build())?;
+    runtime.reload().await;
+    let is_detector = |status: &PluginStatus| status.kinds.contains(&Kind::Detector) && status.name != "judge";
+    let (plugin, component) = match Registry::plugins(&**runtime).into_iter().find(is_detector) {
+        Some(status) => (status.name, given),
+        None => ("judge".to_owned(), guests::Judge::default().build()),
+    };
+    let [without, with] = ["without", "with"].map(|name| InstanceName(format!("{plugin}/{name}")));
+    let mut kept = spec(&plugin, 10_000);
+    kept.journal = Some(JournalSpec::default());
+    let specs = [(without.clone(), spec(&plugin, 10_000)), (with.clone(), kept)];
+    runtime.configure(BTreeMap::from(specs)).await;
+    // In turns, so that what else the machine does falls on both.
+    let (mut plain, mut journalled) = (0, 0);
+    for _ in 0..4 {
+        plain += round(runtime, &without, 2).await?.len();
+        journalled += round(runtime, &with, 2).await?.len();
+        // What waits is written on the journal's own time.
+        runtime.journals(None).await?;
+    }
+    let status = runtime.journals(Some(&plugin)).await?.into_iter().next().ok_or("no journal")?;
+    let percent = |part: f64, whole: f64| part / whole * 100.0;
+    let (fast, slow) = (plain as f64, journalled as f64);
+    row(
+        "call rate with a journal, less than without one, 2 callers",
+        &format!(
+            "{:.1} % ({:.1} % of the calls were left out)",
+            percent(fast - slow, fast),
+            percent(status.left_out as f64, slow)
+        ),
+        "10 %",
+        "",
+    );
+    let started = Instant::now();
+    let replay = runtime.replay(&plugin, component, ReplayOptions { since: None, limit: 400_000, samples: 3 }).await?;
+    let (asked, took) = (replay.comparison.decisions, started.elapsed());
+    if replay.comparison.differ > 0 || replay.stopped.is_some() {
+        return Err(format!("the past is not as it was: {replay:?}").into());
+    }
+    row(
+        &format!("replay of {asked} decisions through the same component"),
+        &format!("{:.0} /s", asked as f64 / took.as_secs_f64()),
+        "20,000 /s",
+        "",
+    );
     Ok(())
 }
 

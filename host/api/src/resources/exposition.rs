@@ -8,6 +8,7 @@ use crate::{Api, STREAMS};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
+use quarterdeck_model::decisions::{JournalStatus, Shadow};
 use quarterdeck_model::domain::job::JobStatus;
 use quarterdeck_model::effect::DEAD_LETTERS;
 use quarterdeck_model::plugin::InstanceStatus;
@@ -50,6 +51,7 @@ async fn get_exposition(State(api): State<Arc<Api>>) -> Result<Response, Problem
     page.one("quarterdeck_outbox_in_flight", "gauge", "Effects that are being carried out.", wide(outbox.in_flight()));
     page.one("quarterdeck_dead_letters", "gauge", "Dead letters, counted up to 10000.", wide(dead));
     called(&mut page, &api.options.registry.instances());
+    decided(&mut page, &api.options.decisions.journals(None).await?, &api.options.decisions.shadows());
     scheduled(&mut page, &api);
     requested(&mut page, &api);
     page.0.push_str(&(api.options.metrics_page)());
@@ -136,6 +138,39 @@ fn durations(page: &mut Lines, instances: &[InstanceStatus]) {
         page.sample("quarterdeck_plugin_call_duration_seconds_bucket", &[instance, ("le", "+Inf")], usage.calls);
         page.sample("quarterdeck_plugin_call_duration_seconds_sum", &[instance], seconds(usage.wall_micros));
         page.sample("quarterdeck_plugin_call_duration_seconds_count", &[instance], usage.calls);
+    }
+}
+
+/// What is kept of decisions, and how candidates do.
+fn decided(page: &mut Lines, journals: &[JournalStatus], shadows: &[Shadow]) {
+    let figures: [(&str, &str, &str, fn(&JournalStatus) -> u64); 3] = [
+        ("quarterdeck_journal_decisions", "gauge", "Decisions that are kept.", |journal| journal.decisions),
+        ("quarterdeck_journal_bytes", "gauge", "Their bytes.", |journal| journal.bytes),
+        ("quarterdeck_journal_left_out_total", "counter", "Decisions that could not be kept.", |journal| {
+            journal.left_out
+        }),
+    ];
+    for (name, kind, help, read) in figures {
+        page.family(name, kind, help);
+        for journal in journals {
+            page.sample(name, &[("instance", journal.instance.as_str())], read(journal));
+        }
+    }
+    page.family(
+        "quarterdeck_shadow_decisions_total",
+        "counter",
+        "Questions to a candidate, by how its answer compares.",
+    );
+    for Shadow { plugin, comparison, skipped, .. } in shadows {
+        let outcomes = [("same", comparison.same), ("differ", comparison.differ), ("skipped", *skipped)];
+        for (outcome, count) in outcomes {
+            let labels = [("plugin", plugin.as_str()), ("outcome", outcome)];
+            page.sample("quarterdeck_shadow_decisions_total", &labels, count);
+        }
+    }
+    page.family("quarterdeck_shadow_misbehaved_total", "counter", "Traps of a candidate, and what went over a limit.");
+    for Shadow { plugin, comparison, .. } in shadows {
+        page.sample("quarterdeck_shadow_misbehaved_total", &[("plugin", plugin.as_str())], comparison.misbehaved);
     }
 }
 

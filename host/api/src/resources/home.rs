@@ -27,6 +27,8 @@ const SECTIONS: [(&str, &[Link]); 6] = [
             ("/api/v1/plugin-files", "Files of the plugins folder"),
             ("/api/v1/instances", "Instances"),
             ("/api/v1/processes", "Processes"),
+            ("/api/v1/journals", "Journals of decisions"),
+            ("/api/v1/shadows", "Candidates beside plugins in use"),
         ],
     ),
     (

@@ -280,6 +280,7 @@ async fn every_operation_is_asked_and_answers_with_every_success_that_the_docume
     }
     let removed = deck.ask(Method::DELETE, "/api/v1/plugin-files/http-probe.wasm", None, &[]).await;
     assert_eq!(removed.status, 200);
+    crate::decisions::ask_all(&deck).await;
     assert_eq!(deck.contract.missing(|status| status < 400), BTreeSet::new(), "asked by nobody");
 }
 

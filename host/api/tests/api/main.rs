@@ -13,6 +13,7 @@
 mod changes;
 mod configuration;
 mod contract;
+mod decisions;
 mod life;
 mod plugins;
 mod problems;

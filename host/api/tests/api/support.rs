@@ -109,6 +109,7 @@ pub(crate) async fn deck_over(kept: Vec<Kept>, catalog: Catalog, change: impl Fn
         series: store.clone(),
         bus: bus.clone(),
         registry: Arc::new(Listed),
+        decisions: Arc::new(Listed),
         files: Arc::new(Listed),
         processes: Arc::new(Listed),
         engines: Arc::new(engines),

@@ -53,6 +53,7 @@ pub(crate) fn fill(path: &str, name: &str) -> String {
             "name" => "web",
             _ => "s1",
         },
+        ("/api/v1/shadows/{plugin}", _) => "judge",
         (_, "plugin") | ("/api/v1/plugins/{name}" | "/api/v1/plugins/{name}/versions", _) => "http-probe",
         (_, "file") => "http-probe.wasm",
         ("/api/v1/jobs/{name}", _) => "collect%2Fhttp-probe%2Fapi",

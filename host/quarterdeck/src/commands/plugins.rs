@@ -5,7 +5,7 @@ mod instances;
 mod locked;
 mod logs;
 
-use super::{Session, authoring, text};
+use super::{Session, authoring, decisions, text};
 use crate::arguments::{Instance, Plugin, Process};
 use crate::client::escape;
 use crate::output::{Column, print_line, printable, remark};
@@ -50,6 +50,10 @@ pub(super) async fn plugin(session: &Session, command: &Plugin) -> Result<ExitCo
             grant(session, instance, digest.as_deref(), grants.as_deref()).await?;
         }
         Plugin::Revoke { instance, digest } => revoke(session, instance, digest.as_deref()).await?,
+        Plugin::Replay(replay) => return decisions::replay(session, replay).await,
+        Plugin::Shadow(shadow) => return decisions::shadow(session, shadow).await,
+        Plugin::Promote { plugin } => decisions::promote(session, plugin).await?,
+        Plugin::Journal { plugin } => decisions::journals(session, plugin.as_deref()).await?,
         // Done without a daemon.
         Plugin::New { .. } | Plugin::Build { .. } | Plugin::Test { .. } | Plugin::Check { .. } | Plugin::Run { .. } => {
         }
