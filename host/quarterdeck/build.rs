@@ -33,6 +33,7 @@ fn build() -> Result<(), Box<dyn Error>> {
     for (name, folders) in [
         ("RUST", &["sdk/rust", "wit"][..]),
         ("PYTHON", &["sdk/python/quarterdeck_sdk", "sdk/python/pyproject.toml", "wit"]),
+        ("JAVASCRIPT", &["sdk/javascript/src", "sdk/javascript/package.json", "wit"]),
         ("TEMPLATES", &["sdk/templates"]),
     ] {
         let mut files = Vec::new();

@@ -29,6 +29,7 @@ mod hostile;
 mod hot_reload;
 mod incidents;
 mod kills;
+mod languages;
 mod monitoring;
 mod notifiers;
 mod outside;

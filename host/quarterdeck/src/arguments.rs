@@ -312,6 +312,8 @@ fn kinds() -> impl TypedValueParser<Value = Kind> {
 pub(crate) enum PluginLanguage {
     Rust,
     Python,
+    #[value(alias = "typescript")]
+    Javascript,
 }
 
 #[derive(Debug, Subcommand)]

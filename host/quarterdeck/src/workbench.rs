@@ -22,7 +22,7 @@ use quarterdeck_model::plugin::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const FILE: &str = "candidate.wasm";
 
@@ -44,16 +44,25 @@ impl Workbench {
         std::fs::create_dir(&plugins)?;
         std::fs::copy(file, plugins.join(FILE)).with_context(|| format!("failed to read {}", file.display()))?;
         let host = ScratchHost::start(settings, &folder, &plugins, BTreeSet::new()).await?;
-        let statuses = Registry::reload(&*host.runtime).await;
-        let Some(plugin) = statuses.into_iter().find(|status| status.source == FILE) else {
-            host.stop().await;
-            bail!("the host does not see {}", file.display());
+        // An interpreter that is compiled on a busy machine takes longer than one look at the folder.
+        let patience = Instant::now() + settings.runtime.compile_timeout.as_duration();
+        let plugin = loop {
+            let statuses = Registry::reload(&*host.runtime).await;
+            let Some(plugin) = statuses.into_iter().find(|status| status.source == FILE) else {
+                host.stop().await;
+                bail!("the host does not see {}", file.display());
+            };
+            if plugin.state != PluginState::Loading || Instant::now() >= patience {
+                break plugin;
+            }
         };
         match plugin.state {
             PluginState::Active | PluginState::Probation => Ok(Workbench { host, folder, plugin }),
             PluginState::Loading => {
                 host.stop().await;
-                bail!("it is not loaded after twenty seconds; hint: is it much larger than others?")
+                bail!(
+                    "it is not loaded in time; hint: is it much larger than others? `[runtime] compile-timeout` is what it may take"
+                )
             }
             PluginState::Draining | PluginState::Refused => {
                 let reason = plugin.reason.unwrap_or_else(|| "it is refused".to_owned());

@@ -64,7 +64,7 @@ class Plugin(Generic[C]):
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
-        for base in getattr(cls, "__orig_bases__", ()):
+        for base in vars(cls).get("__orig_bases__", ()):
             origin, given = get_origin(base), get_args(base)
             if isinstance(origin, type) and issubclass(origin, Plugin) and given and not isinstance(given[0], TypeVar):
                 if not is_dataclass(given[0]):

@@ -37,7 +37,7 @@ class RunbookAction(Plugin[C], Generic[C, I]):
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
-        for base in getattr(cls, "__orig_bases__", ()):
+        for base in vars(cls).get("__orig_bases__", ()):
             given = get_args(base)
             if get_origin(base) is RunbookAction and len(given) == 2 and not isinstance(given[1], TypeVar):
                 if not is_dataclass(given[1]):

@@ -35,6 +35,17 @@ class TestPlugin(unittest.TestCase):
         self.assertEqual([kind.name for kind in kinds.of(Both)], ["notifier", "runbook-action"])
         self.assertEqual(Both().run(Config(), Inputs(), "k"), Done({"sum": 3}))
 
+    def test_a_class_that_derives_from_a_plugin_may_have_another_configuration(self) -> None:
+        @dataclass
+        class Wider(Config):
+            c: int = 3
+
+        class Derived(Both):
+            config_type = Wider
+
+        self.assertIs(Derived.config_type, Wider)
+        self.assertIs(Derived.inputs_type, Inputs)
+
     def test_a_configuration_that_is_no_dataclass_is_refused(self) -> None:
         with self.assertRaises(TypeError):
             of_config(dict)

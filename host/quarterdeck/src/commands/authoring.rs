@@ -143,6 +143,7 @@ impl From<PluginLanguage> for Language {
         match language {
             PluginLanguage::Rust => Language::Rust,
             PluginLanguage::Python => Language::Python,
+            PluginLanguage::Javascript => Language::Javascript,
         }
     }
 }

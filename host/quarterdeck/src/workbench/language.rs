@@ -1,7 +1,8 @@
 //! The languages that a plugin may be written in, and what each one's tools do with its folder.
 //!
-//! `rust` and `python` each have a `build` and a `test`. What the tools say goes to standard error as it is.
+//! Each of `rust`, `python` and `javascript` has a `build` and a `test`. What the tools say goes to standard error as it is.
 
+mod javascript;
 mod python;
 mod rust;
 
@@ -14,6 +15,7 @@ use std::process::{Command, Output, Stdio};
 pub(crate) enum Language {
     Rust,
     Python,
+    Javascript,
 }
 
 impl Language {
@@ -22,11 +24,15 @@ impl Language {
     /// # Errors
     /// There is no such file.
     pub(crate) fn of(folder: &Path) -> Result<Self> {
-        let files = [("Cargo.toml", Language::Rust), ("pyproject.toml", Language::Python)];
+        let files = [
+            ("Cargo.toml", Language::Rust),
+            ("pyproject.toml", Language::Python),
+            ("package.json", Language::Javascript),
+        ];
         let found = files.into_iter().find(|(file, _)| folder.join(file).is_file());
         found.map(|(_, language)| language).with_context(|| {
             format!(
-                "there is no plugin in {}: no Cargo.toml or pyproject.toml; hint: `quarterdeck plugin new` makes one",
+                "there is no plugin in {}: no Cargo.toml, pyproject.toml or package.json; hint: `quarterdeck plugin new` makes one",
                 folder.display()
             )
         })
@@ -37,6 +43,7 @@ impl Language {
         match self {
             Language::Rust => "src/lib.rs",
             Language::Python => "src/plugin.py",
+            Language::Javascript => "src/plugin.js",
         }
     }
 }
@@ -46,6 +53,7 @@ impl fmt::Display for Language {
         f.write_str(match self {
             Language::Rust => "rust",
             Language::Python => "python",
+            Language::Javascript => "javascript",
         })
     }
 }
@@ -58,6 +66,7 @@ pub(crate) fn build(folder: &Path) -> Result<PathBuf> {
     match Language::of(folder)? {
         Language::Rust => rust::build(folder),
         Language::Python => python::build(folder),
+        Language::Javascript => javascript::build(folder),
     }
 }
 
@@ -69,6 +78,7 @@ pub(crate) fn test(folder: &Path) -> Result<()> {
     match Language::of(folder)? {
         Language::Rust => rust::test(folder),
         Language::Python => python::test(folder),
+        Language::Javascript => javascript::test(folder),
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) fn new(name: &str, kind: Kind, language: Language, folder: &Path) -> 
     let along = match language {
         Language::Rust => RUST,
         Language::Python => PYTHON,
+        Language::Javascript => JAVASCRIPT,
     };
     for (path, content) in along {
         write(&folder.join("quarterdeck").join(path), content)?;
@@ -49,6 +50,8 @@ fn target(template: &'static str, kind: Kind) -> Option<&'static str> {
         ("src", "rs") => Some("src/lib.rs"),
         ("src", "py") => Some("src/plugin.py"),
         ("tests", "py") => Some("tests/test_plugin.py"),
+        ("src", "js") => Some("src/plugin.js"),
+        ("tests", "js") => Some("tests/plugin.test.js"),
         _ if template == "gitignore" => Some(".gitignore"),
         _ => Some(template.strip_suffix(".template").unwrap_or(template)),
     }
@@ -124,6 +127,7 @@ mod tests {
             (Language::Rust, "src/lib.rs", "Cargo.toml"),
             (Language::Rust, "tests/component.rs", "Cargo.toml"),
             (Language::Python, "src/plugin.py", "pyproject.toml"),
+            (Language::Javascript, "src/plugin.js", "package.json"),
         ] {
             for kind in Kind::ALL {
                 let folder = tempfile::tempdir().unwrap();

@@ -1,0 +1,20 @@
+// What the author of a Quarterdeck plugin depends on, alone: a set of functions per kind, plain objects, and the host's imports as
+// functions. Not here: anything of the host, and anything that an author would have to know about WIT. `index.d.ts` documents it.
+
+export { capability, definePlugin } from "./plugin.js";
+export { Failure, Other, Rejected, Retry, done, pending } from "./failure.js";
+export { Family, counter, gauge, health, valueOf } from "./collector.js";
+export { samples } from "./sla-calculator.js";
+export { boolean, integer, list, number, object, oneOf, record, string } from "./schema.js";
+export { Denied, Failed, HostError, Limited } from "./host.js";
+export * as http from "./http.js";
+export * as events from "./host/events.js";
+export * as exec from "./host/exec.js";
+export * as kv from "./host/kv.js";
+export * as log from "./host/log.js";
+export * as metrics from "./host/metrics.js";
+export * as process from "./host/process.js";
+export * as secret from "./host/secret.js";
+export * as system from "./host/system.js";
+export * as tcp from "./host/tcp.js";
+export { FakeHost } from "./testing.js";
