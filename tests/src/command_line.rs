@@ -324,6 +324,16 @@ async fn the_commands_of_the_readme_work_as_they_stand_there() {
             "quarterdeck plugin grant wave/first" => {
                 ("quarterdeck plugin grant wave/first", Some("there is no `wave/first`"))
             }
+            "quarterdeck plugin rollback wave" => {
+                ("quarterdeck plugin rollback wave", Some("there is no earlier version of `wave`"))
+            }
+            "quarterdeck plugin config wave/first amplitude=3" => {
+                ("quarterdeck plugin config wave/first amplitude=3", Some("there is no `wave/first`"))
+            }
+            "quarterdeck plugin install --locked plugins.lock" => (
+                "cp \"$QUARTERDECK_DATA_DIR\"/plugins.lock . && quarterdeck plugin install --locked plugins.lock",
+                None,
+            ),
             "quarterdeck deploy <name> <revision>" => {
                 ("quarterdeck deploy shop r2", Some("there is no service `shop`"))
             }

@@ -242,6 +242,7 @@ async fn a_plugin_is_installed_from_a_url_if_it_is_what_it_should_be() {
         ("/latest", Err("/v1/threshold.wasm".to_owned())),
         ("/round.wasm", Err("/round.wasm".to_owned())),
         ("/large.wasm", Ok(large)),
+        ("/away.wasm", Err("http://192.0.2.1/threshold.wasm".to_owned())),
     ])
     .await;
     let daemon = Setup::new().start().await;
@@ -249,6 +250,7 @@ async fn a_plugin_is_installed_from_a_url_if_it_is_what_it_should_be() {
     for (arguments, words) in [
         (vec![at("/none.wasm")], "404"),
         (vec![at("/round.wasm")], "again and again"),
+        (vec![at("/away.wasm")], "anybody on the way may change it"),
         (vec![at("/large.wasm")], "more than 67108864 bytes"),
         (vec![at("/latest")], "--name"),
         (vec![at("/v1/threshold.wasm"), "--digest".to_owned(), sha256(b"other")], "nothing was installed"),
@@ -422,4 +424,56 @@ async fn a_lock_file_says_what_there_is_and_brings_another_host_to_the_same() {
     let back = done(&command_line(&other, &["plugin", "install", "--locked"]).await);
     assert!(back.contains("outside 0.1.0 is back"), "{back}");
     assert_eq!(plugin(&other, "outside").await["digest"], sha256(&outside));
+}
+
+#[tokio::test]
+async fn a_signed_plugins_grant_holds_for_what_its_publisher_signs_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let author = Setup::new();
+    let key = json_of(&author.run(&["plugin", "key", "new", &at("publisher.pem"), "--json"]))["key"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(done(&author.run(&["plugin", "key", "show", &at("publisher.pem")])).trim(), key);
+    done(&author.run(&["plugin", "key", "new", &at("stranger.pem")]));
+    let outside = crate::harness::guest::build("outside");
+    for (file, signer, number) in [("first", "publisher", 51), ("second", "publisher", 52), ("third", "stranger", 53)] {
+        std::fs::write(at(file), variant(&outside, number)).unwrap();
+        let signed = author.run(&[
+            "plugin",
+            "sign",
+            &at(file),
+            "--key",
+            &at(&format!("{signer}.pem")),
+            "--out",
+            &at(&format!("{file}.wasm")),
+        ]);
+        done(&signed);
+    }
+    let setup = Setup::new().config(&format!(
+        "[plugins]\ntrusted = [\"{key}\"]\nunsigned = \"refuse\"\n[instances.\"outside/all\"]\nplugin = \"outside\"\nevery = \"1h\"\ngrants = {{ kv = true }}\n"
+    ));
+    let daemon = setup.start().await;
+    let install = |file: &str| daemon.command_line(&["plugin", "install", &at(file), "--name", "outside"]);
+    let first = done(&install("first.wasm"));
+    assert!(first.contains(&format!("signed by {key}, trusted here")), "{first}");
+    let granted = done(&daemon.command_line(&["plugin", "grant", "outside/all"]));
+    assert!(granted.contains(&format!("{key} has the grants of outside/all")), "{granted}");
+    let second = done(&install("second.wasm"));
+    assert!(!second.contains("waits for a grant"), "{second}");
+    let digest = sha256(&std::fs::read(at("second.wasm")).unwrap());
+    let instance = daemon.get("/api/v1/instances/outside/all").await;
+    assert_eq!((&instance["state"], &instance["plugin"]["digest"]), (&json!("active"), &json!(digest)));
+
+    for (file, words) in [("third.wasm", "not trusted"), ("third", "not signed")] {
+        let refused = install(file);
+        assert!(!refused.status.success() && said(&refused).contains(words), "{}", said(&refused));
+    }
+    let daemon = daemon.kill().start().await;
+    let instance = daemon.get("/api/v1/instances/outside/all").await;
+    assert_eq!((&instance["state"], &instance["plugin"]["digest"]), (&json!("active"), &json!(digest)));
+    // Taken back, it is taken from all of them.
+    done(&daemon.command_line(&["plugin", "revoke", "outside/all"]));
+    assert_eq!(daemon.get("/api/v1/instances/outside/all").await["state"], "awaiting-grant");
 }

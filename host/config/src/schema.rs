@@ -2,7 +2,8 @@
 
 use crate::place::steps;
 use crate::settings::Settings;
-use quarterdeck_model::plugin::InstanceName;
+use quarterdeck_model::plugin::publisher::PublisherKey;
+use quarterdeck_model::plugin::{GrantedTo, InstanceName};
 use quarterdeck_model::{Span, Timestamp};
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
@@ -12,6 +13,8 @@ const ADDRESS: &str = "socket-address";
 const DURATION: &str = "duration-in-words";
 const INSTANCE: &str = "instance-name";
 const TIME: &str = "date-time";
+const KEY: &str = "publisher-key";
+const GRANTED_TO: &str = "granted-to";
 
 pub(crate) fn socket_address(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": ADDRESS, "description": "An address and a port: `127.0.0.1:7700`."})
@@ -25,7 +28,13 @@ pub fn json_schema() -> Value {
 /// The schema with formats that catch what a pattern cannot, and bounds of numbers.
 pub(crate) fn strict() -> Value {
     let mut schema = json_schema();
-    for (name, format) in [("Duration", DURATION), ("InstanceName", INSTANCE), ("Timestamp", TIME)] {
+    for (name, format) in [
+        ("Duration", DURATION),
+        ("InstanceName", INSTANCE),
+        ("Timestamp", TIME),
+        ("PublisherKey", KEY),
+        ("GrantedTo", GRANTED_TO),
+    ] {
         if let Some(definition) = schema.pointer_mut(&format!("/$defs/{name}")) {
             *definition = json!({"type": "string", "format": format});
         }
@@ -55,6 +64,8 @@ pub(crate) fn validator(schema: &Value) -> Result<jsonschema::Validator, String>
         .with_format(ADDRESS, |text: &str| text.parse::<SocketAddr>().is_ok())
         .with_format(DURATION, |text: &str| Span::parse(text).is_some())
         .with_format(INSTANCE, |text: &str| InstanceName::from(text).is_valid())
+        .with_format(KEY, |text: &str| text.parse::<PublisherKey>().is_ok())
+        .with_format(GRANTED_TO, |text: &str| text.parse::<GrantedTo>().is_ok())
         .with_format(TIME, |text: &str| Timestamp::parse(text).is_some())
         .build(schema)
         .map_err(|error| error.to_string())
@@ -117,6 +128,10 @@ pub(crate) fn expected(root: &Value, schema: &Value) -> String {
         Some(ADDRESS) => return "an address and a port such as `127.0.0.1:7700`".to_owned(),
         Some(DURATION) => return "a duration such as `30s`".to_owned(),
         Some(INSTANCE) => return "an instance's name such as `http-probe/api`".to_owned(),
+        Some(KEY) => return "a publisher's key, `key:` and 64 hexadecimal digits in lower case".to_owned(),
+        Some(GRANTED_TO) => {
+            return "a content `sha256:<64 hex>`, a publisher's `key:<64 hex>`, or `file:<name>.wasm`".to_owned();
+        }
         Some(TIME) => return "a time such as `2025-11-24T10:00:00Z`".to_owned(),
         _ => {}
     }

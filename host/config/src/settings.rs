@@ -9,6 +9,7 @@ use quarterdeck_model::domain::notification::RouteSpec;
 use quarterdeck_model::domain::runbook::RunbookSpec;
 use quarterdeck_model::domain::scan::ScanSpec;
 use quarterdeck_model::domain::slo::SloSpec;
+use quarterdeck_model::plugin::publisher::Trust;
 use quarterdeck_model::plugin::{InstanceName, InstanceSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where plugins are dropped. Unless given: `plugins` beside this file if it exists, else `plugins` in the data folder.
     pub plugins_dir: Option<PathBuf>,
+    /// Which files may be plugins, and whose.
+    pub plugins: Trust,
     /// The instances, rules, objectives, scan and runbook that work without any configuration.
     pub built_ins: bool,
     pub storage: StorageSettings,
@@ -59,6 +62,7 @@ impl Default for Settings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7700)),
             data_dir: default_data_dir(),
             plugins_dir: None,
+            plugins: Trust::default(),
             built_ins: true,
             storage: StorageSettings::default(),
             runtime: RuntimeSettings::default(),

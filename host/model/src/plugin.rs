@@ -1,16 +1,20 @@
 //! Plugins (files), instances (uses of them), what an instance may touch, and why a call failed. `files`: what an operator does with
-//! the plugins folder; `log`: what plugins log.
+//! the plugins folder; `log`: what plugins log; `publisher`: who
+//! signed them.
 
 pub mod files;
 pub mod log;
+pub mod publisher;
 
+use self::publisher::{Publisher, PublisherKey};
 use crate::event::Event;
 use crate::time::{Span, Timestamp};
 use crate::transition::Write;
 use async_trait::async_trait;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -280,13 +284,27 @@ impl Default for Limits {
 }
 
 /// Who may have an instance's grants: a name that a file gives itself inherits none.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
-#[schemars(with = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GrantedTo {
     /// The component of that content, wherever it comes from.
     Digest(Digest),
     /// Whatever that file of the plugins folder holds.
     File(String),
+    /// Whatever that publisher has signed.
+    Key(PublisherKey),
+}
+
+impl JsonSchema for GrantedTo {
+    fn schema_name() -> Cow<'static, str> {
+        "GrantedTo".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "`sha256:<64 hex>`, `key:<64 hex>` of a publisher, or `file:<name>.wasm`.",
+            "pattern": "^(sha256:[0-9a-f]{64}|key:[0-9a-f]{64}|file:[^/]*\\.wasm)$"
+        })
+    }
 }
 
 impl fmt::Display for GrantedTo {
@@ -294,6 +312,7 @@ impl fmt::Display for GrantedTo {
         match self {
             GrantedTo::Digest(digest) => digest.fmt(f),
             GrantedTo::File(file) => write!(f, "file:{file}"),
+            GrantedTo::Key(key) => key.fmt(f),
         }
     }
 }
@@ -306,10 +325,13 @@ impl FromStr for GrantedTo {
         if text.strip_prefix("sha256:").filter(hex).is_some() {
             return Ok(GrantedTo::Digest(Digest(text.to_owned())));
         }
+        if text.starts_with("key:") {
+            return text.parse().map(GrantedTo::Key);
+        }
         match text.strip_prefix("file:") {
             Some(file) if file.ends_with(".wasm") && !file.contains('/') => Ok(GrantedTo::File(file.to_owned())),
             _ => Err(format!(
-                "`{text}` is neither `sha256:` and 64 hexadecimal digits in lower case, nor `file:<name>.wasm`"
+                "`{text}` is neither `sha256:` nor `key:` and 64 hexadecimal digits in lower case, nor `file:<name>.wasm`"
             )),
         }
     }
@@ -339,7 +361,8 @@ pub struct InstanceSpec {
     #[serde(default)]
     pub grants: Grants,
     /// Which files of the name may have the grants, beside the bundled plugin: `sha256:<64 hex>` (what `quarterdeck plugin grant`
-    /// writes), or `file:<name>.wasm` for whatever that file of the plugins folder holds, while it is being developed.
+    /// writes), `key:<64 hex>` for what that publisher has signed, also later, or `file:<name>.wasm` for whatever that file of the plugins
+    /// folder holds, while it is being developed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub granted_to: Vec<GrantedTo>,
     #[serde(default)]
@@ -416,6 +439,9 @@ pub struct PluginStatus {
     pub reason: Option<String>,
     /// `bundled`, or the file's name in the plugins folder.
     pub source: String,
+    /// Who signed it; `null`: nobody, or it came with the host.
+    #[serde(default)]
+    pub publisher: Option<Publisher>,
     pub bytes: u64,
     pub loaded_at: Timestamp,
     pub capabilities: Vec<Capability>,
@@ -453,6 +479,8 @@ pub struct Awaiting {
     pub capabilities: Vec<Capability>,
     /// The instance's grants were given to another content: `granted-to` does not name this one.
     pub granted_to_others: bool,
+    /// What a grant would be given to: the key of a publisher who is trusted, else this content.
+    pub grant_to: GrantedTo,
 }
 
 /// Metering of one instance since the daemon's start.

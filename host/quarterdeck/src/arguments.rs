@@ -4,7 +4,7 @@ mod decisions;
 mod plugins;
 
 pub(crate) use decisions::{Replay, Shadow};
-pub(crate) use plugins::{Configure, Install, Logs, Remove, Rollback};
+pub(crate) use plugins::{Configure, Install, Key, Logs, Remove, Rollback, Sign};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -207,6 +207,10 @@ pub(crate) enum Plugin {
     },
     Config(Configure),
     Logs(Logs),
+    /// The key that a publisher signs with
+    #[command(subcommand)]
+    Key(Key),
+    Sign(Sign),
     /// Give an instance's grants to the content that waits for them, after showing what it asks for
     Grant {
         /// The instance: `http-probe/api`

@@ -13,6 +13,7 @@ mod plugins;
 mod runbooks;
 mod runs;
 mod scans;
+mod signing;
 mod status;
 
 use crate::arguments::{Arguments, Command, Global};

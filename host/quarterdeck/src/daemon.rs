@@ -351,6 +351,7 @@ async fn start_runtime(parts: Parts<'_>) -> Result<Arc<Runtime>> {
     options.journals = Some(parts.database.clone());
     options.plugins_dir = Some(parts.plugins_dir.to_owned());
     options.bundled = bundled;
+    options.trust = parts.settings.plugins.clone();
     options.compiler = Compiler::Child {
         program: std::env::current_exe().context("failed to find the daemon's own file")?,
         arguments: vec!["compile-component".to_owned()],

@@ -6,6 +6,7 @@
 mod oci;
 mod web;
 
+use crate::client::is_loopback;
 use anyhow::{Context, Result, anyhow, bail};
 use quarterdeck_model::plugin::Digest;
 use quarterdeck_model::plugin::files::MAX_COMPONENT_BYTES;
@@ -65,9 +66,4 @@ fn check_size(bytes: u64, source: &str) -> Result<()> {
 pub(crate) fn digest(bytes: &[u8]) -> Digest {
     let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     Digest(format!("sha256:{hex}"))
-}
-
-fn is_loopback(host: &str) -> bool {
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }

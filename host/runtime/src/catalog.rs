@@ -310,6 +310,7 @@ fn unloaded(file: &str, state: PluginState, bytes: u64, at: Timestamp) -> Plugin
         state,
         reason: None,
         source: file.to_owned(),
+        publisher: None,
         bytes,
         loaded_at: at,
         capabilities: Vec::new(),

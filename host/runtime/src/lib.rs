@@ -9,6 +9,7 @@
 //! - `catalog`: which version is in use under which name; `instance`: a plugin in use, its circuit and meter
 //! - `call`, `executor`, `engine`: a sandbox's life, the threads it runs on, the settings of wasmtime
 //! - `sandbox`, `linker`, [`imports`]: what a sandbox holds, and what it may ask of the host
+//! - [`signature`]: who signed a component
 //! - `lines`: the newest lines that each instance has logged
 //! - `decisions`: what plugins decided: kept, asked again of another version, compared
 //! - `kinds`: a file per plugin kind, from the model's types to the component's and back
@@ -46,6 +47,7 @@ mod options;
 mod plugin;
 mod runtime;
 mod sandbox;
+pub mod signature;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

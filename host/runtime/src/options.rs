@@ -5,6 +5,7 @@ use quarterdeck_model::clock::Clock;
 use quarterdeck_model::id::IdSource;
 use quarterdeck_model::journal::Journals;
 use quarterdeck_model::plugin::Digest;
+use quarterdeck_model::plugin::publisher::Trust;
 use quarterdeck_model::store::Store;
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -18,6 +19,8 @@ pub struct Options {
     /// Watched for `.wasm` files. Made if it is not there. `None`: bundled plugins only.
     pub plugins_dir: Option<PathBuf>,
     pub bundled: Vec<Bundled>,
+    /// Which files may be plugins.
+    pub trust: Trust,
     pub doors: DoorsOptions,
     pub store: Arc<dyn Store>,
     /// Where decisions are kept. `None`: none are, whatever instances ask for.
@@ -52,6 +55,7 @@ impl Options {
             cache_dir,
             plugins_dir: None,
             bundled: Vec::new(),
+            trust: Trust::default(),
             doors,
             store,
             journals: None,

@@ -16,6 +16,7 @@ use crate::sandbox::Sandbox;
 use jsonschema::Validator;
 use jsonschema::error::ValidationErrorKind;
 use quarterdeck_model::Timestamp;
+use quarterdeck_model::plugin::publisher::Publisher;
 use quarterdeck_model::plugin::{Capability, Kind, PluginRef, PluginState, PluginStatus};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub(crate) struct Version {
     pub(crate) exports: Exports,
     pub(crate) bytes: u64,
     pub(crate) source: String,
+    /// Whose signature it carries.
+    pub(crate) publisher: Option<Publisher>,
     pub(crate) loaded_at: Timestamp,
     /// Watched until it has proved itself.
     pub(crate) probation: Probation,
@@ -125,6 +128,7 @@ impl Version {
             state,
             reason,
             source: self.source.clone(),
+            publisher: self.publisher.clone(),
             bytes: self.bytes,
             loaded_at: self.loaded_at,
             capabilities: self.capabilities.clone(),

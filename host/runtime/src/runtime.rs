@@ -115,7 +115,7 @@ impl Runtime {
         let (mut journalling, journal_clock) = (None, Arc::clone(&options.clock));
         let runtime = Arc::new_cyclic(|this: &Weak<Runtime>| Runtime {
             this: this.clone(),
-            loader: Loader::new(engine.clone(), linker, options.compiler, cache),
+            loader: Loader::new(engine.clone(), linker, options.compiler, cache, options.trust),
             engine,
             executor,
             ground,

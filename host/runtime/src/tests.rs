@@ -7,5 +7,6 @@ mod isolation;
 mod lifecycle;
 mod limits;
 mod loading;
+mod publishers;
 mod refusal;
 mod reload;

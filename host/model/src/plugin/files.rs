@@ -1,5 +1,6 @@
 //! The files of the plugins folder, and the versions that were in use: what an operator puts there, takes away, and goes back to.
 
+use super::publisher::Publisher;
 use super::{Awaiting, Capability, Digest, InstanceName, PluginRef};
 use crate::store::StoreError;
 use crate::time::Timestamp;
@@ -24,6 +25,8 @@ pub struct PluginFile {
     pub reason: Option<String>,
     /// Where it was installed from: a URL, an OCI reference, a file's name. `null`: it was dropped in.
     pub origin: Option<String>,
+    /// Who signed it; `null`: nobody.
+    pub publisher: Option<Publisher>,
     /// Whether it is what serves under the plugin's name: of several files of one name the newest does.
     pub serves: bool,
     /// Instances of the plugin.

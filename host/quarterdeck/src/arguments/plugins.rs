@@ -1,6 +1,6 @@
 //! What an operator does with plugins over their whole life.
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
 /// Install a plugin: it is verified before it replaces anything, and in use when this ends
@@ -73,4 +73,31 @@ pub(crate) struct Logs {
     /// Only lines at least as loud
     #[arg(long, value_parser = ["trace", "debug", "info", "warn", "error"])]
     pub(crate) level: Option<String>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Make one, and print the public half
+    New {
+        /// Where to keep it: `publisher.pem`
+        file: PathBuf,
+    },
+    /// Print the public half
+    Show {
+        /// Where it is kept
+        file: PathBuf,
+    },
+}
+
+/// Sign a component
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Sign {
+    /// The component
+    pub(crate) component: PathBuf,
+    /// The key: what `plugin key new` has made
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// Where the signed component goes [default: in its place]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }

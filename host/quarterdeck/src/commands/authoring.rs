@@ -23,6 +23,8 @@ pub(super) fn local(global: &Global, command: &Plugin) -> Option<Result<ExitCode
             let default = Path::new(name);
             Some(new(output, name, *kind, (*language).into(), folder.as_deref().unwrap_or(default)))
         }
+        Plugin::Key(command) => Some(super::signing::key(output, command)),
+        Plugin::Sign(command) => Some(super::signing::sign(output, command)),
         Plugin::Build { folder } => Some(build(output, folder)),
         Plugin::Test { folder, given } => Some(test(global, output, folder, given)),
         Plugin::Check { file, given } => Some(judge(global, output, file, given)),

@@ -55,8 +55,13 @@ pub(super) async fn plugin(session: &Session, command: &Plugin) -> Result<ExitCo
         Plugin::Promote { plugin } => decisions::promote(session, plugin).await?,
         Plugin::Journal { plugin } => decisions::journals(session, plugin.as_deref()).await?,
         // Done without a daemon.
-        Plugin::New { .. } | Plugin::Build { .. } | Plugin::Test { .. } | Plugin::Check { .. } | Plugin::Run { .. } => {
-        }
+        Plugin::Key(_)
+        | Plugin::Sign(_)
+        | Plugin::New { .. }
+        | Plugin::Build { .. }
+        | Plugin::Test { .. }
+        | Plugin::Check { .. }
+        | Plugin::Run { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -100,6 +105,9 @@ async fn grant(session: &Session, instance: &str, digest: Option<&str>, grants: 
     if let Some(wanted) = digest.filter(|wanted| *wanted != waits) {
         bail!("what waits is {waits}, not {wanted}; hint: look at it with `quarterdeck instance show {instance}`");
     }
+    // What a trusted publisher signs later has the grants, too. Whoever names a content means that one.
+    let named = text(awaiting, "/grant_to");
+    let given_to = if digest.is_some() || named.is_empty() { waits } else { named };
     let path = format!("/api/v1/plugins/{}", crate::client::escape(text(&status, "/spec/plugin")));
     let plugin = session.client.get(&path, &[]).await.ok();
     let capabilities = plugin.and_then(|plugin| plugin.get("capabilities").cloned()).unwrap_or_default();
@@ -121,14 +129,14 @@ async fn grant(session: &Session, instance: &str, digest: Option<&str>, grants: 
         }
         let to = spec.entry("granted-to").or_insert_with(|| json!([]));
         if let Value::Array(to) = to
-            && !to.iter().any(|to| *to == waits)
+            && !to.iter().any(|to| *to == given_to)
         {
-            to.push(json!(waits));
+            to.push(json!(given_to));
         }
         Ok(())
     });
     let (_, answer) = answer.await?;
-    session.output.say(&format!("{waits} has the grants of {instance}"), &answer);
+    session.output.say(&format!("{given_to} has the grants of {instance}"), &answer);
     Ok(())
 }
 

@@ -242,6 +242,7 @@ impl Configuration {
             ("listen", old.listen == new.listen),
             ("data-dir", old.data_dir == new.data_dir),
             ("plugins-dir", old.plugins_dir == new.plugins_dir),
+            ("plugins", old.plugins == new.plugins),
             ("storage", same_store(&old.storage, &new.storage)),
             ("runtime", old.runtime == new.runtime),
             ("api", old.api == new.api),

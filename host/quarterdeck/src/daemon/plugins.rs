@@ -50,7 +50,7 @@ fn locked(files: &dyn PluginFiles, registry: &dyn Registry) -> Vec<Locked> {
     let usable = files.files().into_iter().filter_map(|file| Some((file.plugin.clone()?, file)));
     let locked = usable.map(|(plugin, file)| {
         let those = instances.iter().filter(|instance| instance.spec.plugin == plugin.name);
-        let granted = those.filter(|instance| has_grants(&instance.spec, &plugin.digest, &file.file));
+        let granted = those.filter(|instance| has_grants(&instance.spec, &plugin.digest, &file));
         let granted = granted
             .map(|instance| Granted { instance: instance.name.clone(), grants: instance.spec.grants.clone() })
             .collect();
@@ -60,10 +60,11 @@ fn locked(files: &dyn PluginFiles, registry: &dyn Registry) -> Vec<Locked> {
     locked.collect()
 }
 
-fn has_grants(spec: &InstanceSpec, digest: &Digest, file: &str) -> bool {
+fn has_grants(spec: &InstanceSpec, digest: &Digest, file: &PluginFile) -> bool {
     let is_named = spec.granted_to.iter().any(|to| match to {
         GrantedTo::Digest(named) => named == digest,
-        GrantedTo::File(named) => named == file,
+        GrantedTo::File(named) => *named == file.file,
+        GrantedTo::Key(key) => file.publisher.as_ref().is_some_and(|publisher| publisher.key == *key),
     });
     is_named && !spec.grants.is_empty()
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use quarterdeck_config::Settings;
 use quarterdeck_model::clock::Clock;
 use quarterdeck_model::id::IdSource;
+use quarterdeck_model::plugin::publisher::Unsigned;
 use quarterdeck_model::store::Store;
 use quarterdeck_runtime::Runtime;
 use quarterdeck_scheduler::SystemClock;
@@ -58,6 +59,10 @@ impl ScratchHost {
         only: BTreeSet<String>,
     ) -> Result<Self> {
         super::install_crypto();
+        // Whoever tries a component has chosen it: it is judged, signed or not.
+        let mut settings = settings.clone();
+        settings.plugins.unsigned = Unsigned::Allow;
+        let settings = &settings;
         let named = std::env::var_os("QUARTERDECK_CACHE_DIR").map(PathBuf::from);
         let cache = named.unwrap_or_else(|| settings.data_dir.join("cache"));
         let cache = if is_own(&cache) { cache } else { folder.path().join("cache") };

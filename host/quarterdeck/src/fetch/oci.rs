@@ -103,10 +103,14 @@ impl Reference {
         }
     }
 
-    fn base(&self) -> String {
+    fn is_here(&self) -> bool {
         let host = Url::parse(&format!("https://{}/", self.registry)).ok();
+        host.as_ref().and_then(Url::host_str).is_some_and(is_loopback)
+    }
+
+    fn base(&self) -> String {
         // A registry on this machine has no certificate, and needs none.
-        let here = host.as_ref().and_then(Url::host_str).is_some_and(is_loopback);
+        let here = self.is_here();
         format!("{}://{}/v2/{}", if here { "http" } else { "https" }, self.registry, self.repository)
     }
 }
@@ -134,8 +138,12 @@ struct Manifest {
 
 pub(super) async fn fetch(source: &str) -> Result<Component> {
     let mut reference: Reference = source.parse()?;
-    let mut registry =
-        Registry { http: client()?, base: reference.base(), registry: reference.registry.clone(), login: None };
+    let mut registry = Registry {
+        http: client(reference.is_here(), false)?,
+        base: reference.base(),
+        registry: reference.registry.clone(),
+        login: None,
+    };
     let (manifest, mut found) = registry.manifest(reference.wanted()).await?;
     reference.digest = Some(found);
     let mut manifest = manifest;

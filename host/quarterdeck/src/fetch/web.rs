@@ -13,14 +13,14 @@ const CONNECT: Duration = Duration::from_secs(15);
 const WITHIN: Duration = Duration::from_secs(300);
 const REDIRECTS: usize = 10;
 
-/// Goes through the proxies of the environment, as other downloads do.
-pub(super) fn client() -> Result<Client> {
+/// Goes through the proxies of the environment, as other downloads do, unless it stays `here`, on this machine. What it is to bring is `known`:
+/// then it does not matter who could change it on the way.
+pub(super) fn client(here: bool, known: bool) -> Result<Client> {
     crate::daemon::install_crypto();
-    let policy = Policy::custom(|attempt| {
-        let leaves_tls =
-            attempt.previous().iter().any(|url| url.scheme() == "https") && attempt.url().scheme() != "https";
-        if leaves_tls {
-            attempt.error("it is redirected from https to plain http")
+    let policy = Policy::custom(move |attempt| {
+        let is_plain = attempt.url().scheme() != "https" && !attempt.url().host_str().is_some_and(is_loopback);
+        if is_plain && !known {
+            attempt.error("it is redirected to where anybody on the way may change it")
         } else if attempt.previous().len() > REDIRECTS {
             attempt.error("it is redirected again and again")
         } else {
@@ -28,19 +28,21 @@ pub(super) fn client() -> Result<Client> {
         }
     });
     let agent = concat!("quarterdeck/", env!("CARGO_PKG_VERSION"));
-    Ok(Client::builder().redirect(policy).connect_timeout(CONNECT).timeout(WITHIN).user_agent(agent).build()?)
+    let client = Client::builder().redirect(policy).connect_timeout(CONNECT).timeout(WITHIN).user_agent(agent);
+    Ok(if here { client.no_proxy() } else { client }.build()?)
 }
 
 pub(super) async fn fetch(source: &str, digest_wanted: Option<&str>) -> Result<Component> {
     let url = Url::parse(source).with_context(|| format!("`{source}` is no URL"))?;
     let host = url.host_str().unwrap_or_default();
-    if url.scheme() == "http" && digest_wanted.is_none() && !is_loopback(host) {
+    let here = is_loopback(host);
+    if url.scheme() == "http" && digest_wanted.is_none() && !here {
         bail!(
             "anybody on the way may change what comes from {source}\nhint: use https, or say what it has to be with --digest"
         );
     }
     let file = url.path_segments().and_then(|mut segments| segments.next_back().map(str::to_owned)).unwrap_or_default();
-    let response = client()?.get(url.clone()).send().await;
+    let response = client(here, digest_wanted.is_some())?.get(url.clone()).send().await;
     let response = response.map_err(|error| anyhow!("failed to fetch {source}: {}", deepest(&error)))?;
     if !response.status().is_success() {
         bail!("failed to fetch {source}: the server answers {}", response.status());

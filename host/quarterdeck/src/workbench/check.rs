@@ -94,6 +94,10 @@ pub(crate) fn asked(capabilities: &[Capability]) -> Vec<String> {
 }
 
 fn says_of_itself(plugin: &PluginStatus, report: &mut Report) {
+    if let Some(publisher) = &plugin.publisher {
+        let trusted = if publisher.trusted { "trusted" } else { "not trusted" };
+        report.add("signature", Verdict::Passed, format!("of {}, {trusted} here", publisher.key));
+    }
     match plugin.bytes {
         bytes if bytes > LARGE_BYTES => report.add(
             "size",

@@ -8,7 +8,9 @@ use crate::call::{Ground, Guest};
 use crate::compile::{MAX_COMPONENT_BYTES, compile};
 use crate::options::Compiler;
 use crate::sandbox::Sandbox;
+use crate::signature;
 use quarterdeck_model::Timestamp;
+use quarterdeck_model::plugin::publisher::{Publisher, Trust};
 use quarterdeck_model::plugin::{Capability, Digest, Kind, PluginRef};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -31,13 +33,14 @@ pub(crate) struct Loader {
     linker: Linker<Sandbox>,
     compiler: Compiler,
     pub(crate) cache: Cache,
+    trust: Trust,
     /// Compilations at once: each takes every core that it gets.
     compiling: Semaphore,
 }
 
 impl Loader {
-    pub(crate) fn new(engine: Engine, linker: Linker<Sandbox>, compiler: Compiler, cache: Cache) -> Self {
-        Loader { engine, linker, compiler, cache, compiling: Semaphore::new(2) }
+    pub(crate) fn new(engine: Engine, linker: Linker<Sandbox>, compiler: Compiler, cache: Cache, trust: Trust) -> Self {
+        Loader { engine, linker, compiler, cache, trust, compiling: Semaphore::new(2) }
     }
 
     /// Compiles (or takes from the cache) and describes. Touches nothing that runs.
@@ -50,6 +53,7 @@ impl Loader {
         now: Timestamp,
     ) -> Result<Arc<Version>, Refusal> {
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let publisher = if source == BUNDLED { None } else { self.publisher(&bytes)? };
         let component = match self.cache.artefact(&self.engine, &digest) {
             Some(component) => component,
             None => {
@@ -61,7 +65,8 @@ impl Loader {
         let pre = self.linker.instantiate_pre(&component).map_err(|error| self.link_error(&component, &error))?;
         let exports = exports(&pre, &kinds)?;
         let manifest = describe(ground, &exports, &digest, &source).await?;
-        let version = version(manifest, kinds, exports, digest, source, length, now)?;
+        let mut version = version(manifest, kinds, exports, digest, source, length, now)?;
+        version.publisher = publisher;
         // What is part of the binary can't get lost.
         if version.source != BUNDLED
             && let Err(error) = self.cache.keep(&version.reference.digest, &bytes)
@@ -69,6 +74,13 @@ impl Loader {
             tracing::warn!(%error, "the component store can't keep a component");
         }
         Ok(Arc::new(version))
+    }
+
+    /// Who signed it, if such a one is taken here.
+    fn publisher(&self, bytes: &[u8]) -> Result<Option<Publisher>, String> {
+        let publisher = signature::publisher(bytes)?.map(|key| self.trust.publisher(key));
+        self.trust.admit(publisher.as_ref())?;
+        Ok(publisher)
     }
 
     async fn compiled(&self, bytes: &[u8], digest: &Digest) -> Result<Component, Refusal> {
@@ -330,6 +342,7 @@ fn version(
         exports,
         bytes,
         source,
+        publisher: None,
         loaded_at,
         probation: Probation::default(),
         in_flight: AtomicU32::new(0),

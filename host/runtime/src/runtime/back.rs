@@ -128,8 +128,13 @@ impl Runtime {
             catalog.current(plugin).map(|current| catalog.source(&current))
         };
         let is_it = |(file, _): &&(String, Digest)| serving.as_ref().is_none_or(|serving| serving == file);
+        if let Some((file, _)) = files.iter().find(is_it).or(files.first()) {
+            return file.clone();
+        }
+        // A file of the plugin's name may hold another one.
         let own = format!("{plugin}.wasm");
-        files.iter().find(is_it).or(files.first()).map_or(own, |(file, _)| file.clone())
+        let is_taken = self.catalog().files.contains_key(&own);
+        if is_taken { format!("{plugin}-rolled-back.wasm") } else { own }
     }
 
     /// Files of the folder that hold the plugin, and their contents.

@@ -6,7 +6,7 @@ use crate::engine::MAX_MEMORY_BYTES;
 use crate::instance::Binding;
 use crate::plugin::{Again, Refusal, Version};
 use quarterdeck_model::plugin::{
-    Awaiting, CallError, Capability, GrantedTo, Grants, InstanceName, InstanceSpec, InstanceState,
+    Awaiting, CallError, Capability, Digest, GrantedTo, Grants, InstanceName, InstanceSpec, InstanceState,
 };
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -86,10 +86,15 @@ impl Runtime {
         let is_named = spec.granted_to.iter().any(|to| match to {
             GrantedTo::Digest(digest) => *digest == version.reference.digest,
             GrantedTo::File(file) => *file == source || *file == version.source,
+            GrantedTo::Key(key) => version.publisher.as_ref().is_some_and(|publisher| publisher.key == *key),
         });
         let granted_to_others = !(spec.grants.is_empty() || is_bundled || is_named);
         let waits = !capabilities.is_empty() || granted_to_others;
-        waits.then(|| Awaiting { plugin: version.reference.clone(), source, capabilities, granted_to_others })
+        let grant_to = match &version.publisher {
+            Some(publisher) if publisher.trusted => GrantedTo::Key(publisher.key.clone()),
+            _ => GrantedTo::Digest(version.reference.digest.clone()),
+        };
+        waits.then(|| Awaiting { plugin: version.reference.clone(), source, capabilities, granted_to_others, grant_to })
     }
 
     /// Another version that may have the grants, while the `waiting` one may not: of those that `granted-to` names the last one that
@@ -100,13 +105,12 @@ impl Runtime {
         spec: &InstanceSpec,
         waiting: &Version,
     ) -> Option<Arc<Version>> {
-        for to in spec.granted_to.iter().rev() {
-            let GrantedTo::Digest(digest) = to else { continue };
-            if *digest == waiting.reference.digest {
+        for digest in self.granted_contents(spec) {
+            if digest == waiting.reference.digest {
                 continue;
             }
             // What can't be loaded now is tried again when the instance is bound the next time.
-            let Ok(Some(version)) = self.stored_version(&spec.plugin, digest).await else { continue };
+            let Ok(Some(version)) = self.stored_version(&spec.plugin, &digest).await else { continue };
             if self.may_run(name, spec, &version).await {
                 self.keep_for_instances(&version);
                 return Some(version);
@@ -114,6 +118,25 @@ impl Runtime {
         }
         let bundled = self.catalog().names.get(&spec.plugin).and_then(|named| named.bundled.clone())?;
         self.may_run(name, spec, &bundled).await.then_some(bundled)
+    }
+
+    /// Contents that `granted-to` names, the last one first; of a publisher's those that were in use here, the newest first.
+    fn granted_contents(&self, spec: &InstanceSpec) -> Vec<Digest> {
+        let mut contents = Vec::new();
+        for to in spec.granted_to.iter().rev() {
+            match to {
+                GrantedTo::Digest(digest) => contents.push(digest.clone()),
+                GrantedTo::Key(key) => {
+                    // Without a history there is none to stay on.
+                    let entries = self.entries(&spec.plugin).unwrap_or_default();
+                    let signed =
+                        entries.into_iter().filter(|entry| entry.order > 0 && entry.publisher.as_ref() == Some(key));
+                    contents.extend(signed.map(|entry| entry.plugin.digest));
+                }
+                GrantedTo::File(_) => {}
+            }
+        }
+        contents
     }
 
     async fn may_run(&self, name: &InstanceName, spec: &InstanceSpec, version: &Arc<Version>) -> bool {
@@ -198,6 +221,6 @@ fn words(awaiting: &Awaiting, instance: &InstanceName) -> String {
     }
     format!(
         "its grants were not given to the content of `{}`; hint: `quarterdeck plugin grant {instance}`, or granted-to = [\"{}\"]",
-        awaiting.source, awaiting.plugin.digest
+        awaiting.source, awaiting.grant_to
     )
 }

@@ -13,8 +13,9 @@ use async_trait::async_trait;
 use quarterdeck_model::plugin::files::{
     FileError, Install, Installed, PluginFile, PluginFiles, PluginVersion, Removed, RolledBack, Seen, Waiting,
 };
-use quarterdeck_model::plugin::{Capability, Digest, InstanceName, InstanceState, PluginRef, Registry};
+use quarterdeck_model::plugin::{Capability, Digest, InstanceName, InstanceState, PluginRef};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,7 @@ impl PluginFiles for Runtime {
                         plugin: usable.map(|version| version.reference.clone()),
                         reason: found.refused.clone(),
                         origin: None,
+                        publisher: usable.and_then(|version| version.publisher.clone()),
                         instances: Vec::new(),
                         without: others.map(|version| version.reference.clone()),
                     }
@@ -56,16 +58,18 @@ impl PluginFiles for Runtime {
                 plugin: None,
                 reason: None,
                 origin: None,
+                publisher: None,
                 serves: false,
                 instances: Vec::new(),
                 without: None,
             }));
             files
         };
+        let instances = self.instances_by_plugin();
         for file in &mut files {
             let Some(plugin) = &file.plugin else { continue };
             file.origin = self.entry(plugin).and_then(|entry| entry.origin);
-            file.instances = self.instances_of(&plugin.name);
+            file.instances = instances.get(&plugin.name).cloned().unwrap_or_default();
         }
         files.sort_by(|a, b| a.file.cmp(&b.file));
         files
@@ -75,7 +79,11 @@ impl PluginFiles for Runtime {
         let Install { file, bytes, digest: wanted, origin, seen } = install;
         check_name(&file).map_err(FileError::Invalid)?;
         let folder = self.folder()?;
-        let found = digest(&bytes);
+        let (bytes, found) = blocking(move || {
+            let found = digest(&bytes);
+            Ok((bytes, found))
+        })
+        .await?;
         if let Some(wanted) = wanted.filter(|wanted| *wanted != found) {
             return Err(FileError::Invalid(format!("the content is {found}, not {wanted}: nothing was replaced")));
         }
@@ -85,9 +93,13 @@ impl PluginFiles for Runtime {
             return Err(FileError::Changed);
         }
         let version = self.verified(bytes.clone(), &found, &file).await?;
+        let is_there = before.as_ref() == Some(&found) && self.catalog().serves(&file, &version);
         let replaced = before.filter(|before| *before != found).and_then(|before| self.known(&file, &before));
         self.note_origin(&version.reference, &file, origin.clone()).await;
-        self.put(folder, &file, bytes, &version).await?;
+        // The same again is no change; but one that stands behind another file of its name comes to the front.
+        if !is_there {
+            self.put(folder, &file, bytes, &version).await?;
+        }
         let data = json!({"file": file, "digest": found, "version": version.reference.version, "origin": origin, "replaced": replaced});
         self.announcer.say(PLUGIN_INSTALLED, &version.reference.name, Some(version.reference.clone()), data);
         self.taken_up(&file, &found).await?;
@@ -136,8 +148,7 @@ impl Runtime {
     async fn on_the_disk(&self, folder: &Path, file: &str) -> Result<Option<Digest>, FileError> {
         let (folder, file) = (folder.to_owned(), file.to_owned());
         let read = move || place::content(&folder, &file, MAX_COMPONENT_BYTES + 1);
-        let bytes = blocking(read).await?;
-        Ok(bytes.map(|bytes| digest(&bytes)))
+        blocking(move || Ok(read()?.map(|bytes| digest(&bytes)))).await
     }
 
     /// What an earlier content of the file was.
@@ -223,30 +234,38 @@ impl Runtime {
         }
         let serving = plugin.as_ref().and_then(|plugin| self.catalog().current(&plugin.name));
         let bereft = match (&plugin, &serving) {
-            (Some(plugin), None) => self.instances_of(&plugin.name),
+            (Some(plugin), None) => self.instances_by_plugin().remove(&plugin.name).unwrap_or_default(),
             _ => Vec::new(),
         };
         let serving = serving.map(|version| version.reference.clone());
         Ok(Removed { file: file.to_owned(), digest: before, plugin, serving, bereft })
     }
 
-    /// Those that are switched off have no use for it.
-    fn instances_of(&self, plugin: &str) -> Vec<InstanceName> {
-        let instances = Registry::instances(self);
-        let those = instances.into_iter().filter(|instance| instance.spec.plugin == plugin);
-        those.filter(|instance| instance.state != InstanceState::Disabled).map(|instance| instance.name).collect()
+    /// By plugin. Those that are switched off have no use for it.
+    fn instances_by_plugin(&self) -> BTreeMap<String, Vec<InstanceName>> {
+        let mut by_plugin: BTreeMap<String, Vec<InstanceName>> = BTreeMap::new();
+        for instance in self.all_instances().values() {
+            let binding = instance.binding();
+            if binding.spec.enabled {
+                by_plugin.entry(binding.spec.plugin.clone()).or_default().push(instance.name.clone());
+            }
+        }
+        by_plugin.values_mut().for_each(|instances| instances.sort());
+        by_plugin
     }
 
     pub(super) fn waiting(&self, plugin: &PluginRef) -> Vec<Waiting> {
-        let instances = Registry::instances(self);
-        instances
-            .into_iter()
-            .filter_map(|instance| {
-                let awaiting = instance.awaiting.filter(|awaiting| awaiting.plugin.digest == plugin.digest)?;
-                let runs = instance.state == InstanceState::Active;
-                Some(Waiting { instance: instance.name, meanwhile: instance.plugin.filter(|_| runs), awaiting })
-            })
-            .collect()
+        let instances = self.all_instances();
+        let those = instances.values().filter_map(|instance| {
+            let binding = instance.binding();
+            let awaiting = binding.awaiting.clone().filter(|awaiting| awaiting.plugin.digest == plugin.digest)?;
+            let runs = binding.version.as_ref().filter(|_| binding.state == InstanceState::Active);
+            let meanwhile = runs.map(|version| version.reference.clone());
+            Some(Waiting { instance: instance.name.clone(), meanwhile, awaiting })
+        });
+        let mut waiting: Vec<Waiting> = those.collect();
+        waiting.sort_by(|a, b| a.instance.cmp(&b.instance));
+        waiting
     }
 
     /// What holds the version now, for people.

@@ -5,6 +5,7 @@ use super::Runtime;
 use crate::plugin::Version;
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::plugin::files::PluginVersion;
+use quarterdeck_model::plugin::publisher::PublisherKey;
 use quarterdeck_model::plugin::{Digest, PluginRef};
 use quarterdeck_model::store::{Page, StoreError};
 use quarterdeck_model::transition::{Expected, Transition};
@@ -25,6 +26,9 @@ pub(super) struct Entry {
     pub(super) source: String,
     #[serde(default)]
     pub(super) origin: Option<String>,
+    /// Who signed it.
+    #[serde(default)]
+    pub(super) publisher: Option<PublisherKey>,
     pub(super) used_at: Option<Timestamp>,
     /// Grows with every change of what is in use: clocks may be set back. 0: it was never in use.
     #[serde(default)]
@@ -65,6 +69,7 @@ impl Runtime {
             plugin: version.reference.clone(),
             source: source.to_owned(),
             origin: before.and_then(|before| before.origin.clone()),
+            publisher: version.publisher.as_ref().map(|publisher| publisher.key.clone()),
             used_at: Some(self.clock.now()),
             order,
         };
@@ -80,7 +85,14 @@ impl Runtime {
         if before.as_ref().is_some_and(|before| before.origin == origin) {
             return;
         }
-        let new = Entry { plugin: plugin.clone(), source: file.to_owned(), origin: None, used_at: None, order: 0 };
+        let new = Entry {
+            plugin: plugin.clone(),
+            source: file.to_owned(),
+            origin: None,
+            publisher: None,
+            used_at: None,
+            order: 0,
+        };
         self.write_entry(Entry { origin, ..before.unwrap_or(new) }, Transition::new()).await;
     }
 

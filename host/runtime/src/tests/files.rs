@@ -73,6 +73,21 @@ async fn what_can_not_be_used_replaces_nothing() {
 }
 
 #[tokio::test]
+async fn the_same_again_is_no_change_and_brings_a_file_in_front_of_others_of_its_name() {
+    let bench = Bench::with(Vec::new()).await;
+    let (first, second) = (collector("guest", "1.0.0", Does::Well), collector("guest", "2.0.0", Does::Well));
+    install(&bench, "guest.wasm", &first).await;
+    let stamp = || fs::metadata(bench.plugins_dir().join("guest.wasm")).unwrap().modified().unwrap();
+    let before = stamp();
+    let again = install(&bench, "guest.wasm", &first).await;
+    assert!(again.file.serves && again.replaced.is_none() && stamp() == before);
+    assert!(install(&bench, "other.wasm", &second).await.file.serves);
+    assert_eq!(version(&bench).unwrap(), "2.0.0");
+    assert!(install(&bench, "guest.wasm", &first).await.file.serves);
+    assert_eq!(version(&bench).unwrap(), "1.0.0");
+}
+
+#[tokio::test]
 async fn a_change_rests_on_the_content_that_was_seen() {
     let bench = Bench::with(Vec::new()).await;
     let (first, second) = (collector("guest", "1.0.0", Does::Well), collector("guest", "2.0.0", Does::Well));
@@ -158,6 +173,17 @@ async fn versions_are_listed_in_the_order_of_their_use_with_where_they_came_from
     let digest = digest(&collector("guest", "2.0.0", Does::Well)).0;
     assert_eq!(bench.roll_back("guest", Some(&digest[..20])).await.unwrap().to.version, "2.0.0");
     assert!(held(&bench, "guest.wasm").is_some());
+}
+
+#[tokio::test]
+async fn a_rollback_takes_no_other_plugins_file() {
+    let bench = Bench::with(vec![collector("guest", "0.9.0", Does::Well)]).await;
+    install(&bench, "first.wasm", &collector("guest", "1.0.0", Does::Well)).await;
+    bench.remove("first.wasm", &Seen::default()).await.unwrap();
+    install(&bench, "guest.wasm", &collector("other", "1.0.0", Does::Well)).await;
+    let back = bench.roll_back("guest", None).await.unwrap();
+    assert_eq!((back.to.version.as_str(), back.source.as_str()), ("1.0.0", "guest-rolled-back.wasm"));
+    assert!(bench.status("other").is_some());
 }
 
 #[tokio::test]

@@ -41,6 +41,10 @@ pub(super) async fn install(session: &Session, install: &Install) -> Result<Exit
     if let Some(replaced) = answer.get("replaced").filter(|replaced| replaced.is_object()) {
         print_line(&format!("  in place of {} {}", text(replaced, "/name"), text(replaced, "/version")));
     }
+    if let Some(publisher) = answer.get("publisher").filter(|publisher| publisher.is_object()) {
+        let trusted = if publisher.get("trusted") == Some(&Value::Bool(true)) { "trusted" } else { "not trusted" };
+        print_line(&format!("  signed by {}, {trusted} here", text(publisher, "/key")));
+    }
     list(&answer, "asks_for")
         .for_each(|asked| print_line(&format!("  asks for {}", asked.as_str().unwrap_or_default())));
     say_awaiting(&answer);

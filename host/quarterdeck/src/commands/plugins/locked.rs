@@ -3,6 +3,7 @@
 use super::super::{Session, text};
 use super::files::{path, put};
 use super::instances::change;
+use super::segments;
 use crate::client::{data_dir, escape};
 use crate::fetch::fetch;
 use crate::lock::{LOCK_FILE, Lock, Locked};
@@ -81,15 +82,17 @@ async fn granted(session: &Session, plugin: &Locked) -> Result<Vec<String>> {
             waiting.push(instance.to_owned());
             continue;
         }
-        let named = present.pointer("/value/granted-to").and_then(Value::as_array).into_iter().flatten();
-        if named.into_iter().any(|to| *to == json!(plugin.digest)) {
+        let status = session.client.get(&format!("/api/v1/instances/{}", segments(instance)), &[]).await?;
+        let waits = text(&status, "/awaiting/plugin/digest") == plugin.digest.0;
+        if !waits {
             continue;
         }
+        let to = status.pointer("/awaiting/grant_to").cloned().unwrap_or_else(|| json!(plugin.digest));
         let give = |spec: &mut Map<String, Value>| {
-            let Value::Array(to) = spec.entry("granted-to").or_insert_with(|| json!([])) else {
+            let Value::Array(given) = spec.entry("granted-to").or_insert_with(|| json!([])) else {
                 bail!("`granted-to` of {instance} is no list")
             };
-            to.push(json!(plugin.digest));
+            given.push(to);
             Ok(())
         };
         change(session, instance, give).await?;
