@@ -291,7 +291,9 @@ fn spec(plugin: &str, deadline_millis: u64) -> InstanceSpec {
         config: serde_json::Map::new(),
         grants: Grants { system: true, kv: true, ..Grants::default() },
         limits: quarterdeck_model::plugin::Limits::default(),
-        granted_to: ["a.wasm", "b.wasm", "looper.wasm"].map(|file| GrantedTo::File(file.to_owned())).to_vec(),
+        granted_to: ["a.wasm", "b.wasm", "looper.wasm", "judge.wasm"]
+            .map(|file| GrantedTo::File(file.to_owned()))
+            .to_vec(),
         every: None,
         journal: None,
         enabled: true,
