@@ -233,7 +233,9 @@ async fn many_instances(http: &reqwest::Client) {
         let name = format!("thresho{number:02}");
         std::fs::write(plugins.join(format!("{name}.wasm")), renamed(component.bytes, "threshold", &name)).unwrap();
         for instance in 0..EACH {
-            text.push_str(&format!("[instances.\"{name}/i{instance}\"]\nplugin = \"{name}\"\nconfig = {{ raise = 1.0 }}\n"));
+            text.push_str(&format!(
+                "[instances.\"{name}/i{instance}\"]\nplugin = \"{name}\"\nconfig = {{ raise = 1.0 }}\n"
+            ));
         }
     }
     std::fs::write(folder.path().join("config/quarterdeck.toml"), text).unwrap();

@@ -77,8 +77,7 @@ where
             Ok(result) => result,
             Err(error) => Err(call_error(&error, sandbox)),
         };
-        sandbox.settle_http();
-        let report = Report { counters: sandbox.usage, memory_bytes: sandbox.memory().high_water_bytes };
+        let report = sandbox.report();
         drop(guest);
         drop((held, running));
         Output { result, writes, events, report }
@@ -128,6 +127,7 @@ impl Ground {
             budget: GROUND_DEADLINE,
             deadline,
             doors: Arc::clone(&self.doors),
+            meter: None,
         };
         let call = sandboxed(self.engine.clone(), setting, self.executor.running(), (), body);
         // Never known to be quick: what was not called yet runs on the guests' threads.

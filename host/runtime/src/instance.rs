@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 pub(crate) struct Instance {
     pub(crate) name: InstanceName,
-    pub(crate) meter: Meter,
+    pub(crate) meter: Arc<Meter>,
     pub(crate) circuit: Circuit,
     pub(crate) pace: Arc<Pace>,
     pub(crate) journal: JournalMeter,
@@ -75,7 +75,7 @@ impl Instance {
     pub(crate) fn new(name: InstanceName, quarantine_after: u32, binding: Binding) -> Self {
         Instance {
             name,
-            meter: Meter::default(),
+            meter: Arc::default(),
             circuit: Circuit::new(quarantine_after),
             pace: Arc::default(),
             journal: JournalMeter::default(),

@@ -8,6 +8,7 @@ pub(crate) use wasi::add_to_linker as add_wasi_to_linker;
 
 use crate::imports::http::Hooks;
 use crate::imports::{Doors, SOCKETS_PER_CALL, Space};
+use crate::instance::{Meter, Report};
 use quarterdeck_model::event::Event;
 use quarterdeck_model::plugin::{Grants, InstanceName, Limits, PluginRef};
 use quarterdeck_model::{Span, Timestamp};
@@ -121,6 +122,8 @@ pub(crate) struct Sandbox {
     /// still say, and no misbehaviour of its own.
     pub(crate) patience: Instant,
     pub(crate) doors: Arc<Doors>,
+    /// Who counts what the call used, should it be dropped before its report.
+    meter: Option<Arc<Meter>>,
     pub(crate) usage: Counters,
     pub(crate) buffer: CallBuffer,
     pub(crate) table: ResourceTable,
@@ -150,6 +153,18 @@ pub(crate) struct Setting {
     pub(crate) budget: Span,
     pub(crate) deadline: Instant,
     pub(crate) doors: Arc<Doors>,
+    /// Of the instance that is called, where the call counts as one of its own.
+    pub(crate) meter: Option<Arc<Meter>>,
+}
+
+/// A call that is dropped at its deadline has used what it used.
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if let Some(meter) = self.meter.take() {
+            self.settle_http();
+            meter.count_host(&self.usage);
+        }
+    }
 }
 
 impl Sandbox {
@@ -170,6 +185,7 @@ impl Sandbox {
             deadline: setting.deadline,
             patience,
             doors: setting.doors,
+            meter: setting.meter,
             usage: Counters::default(),
             buffer: CallBuffer::default(),
             table,
@@ -182,6 +198,13 @@ impl Sandbox {
             random_bytes_drawn: 0,
             memory,
         }
+    }
+
+    /// What the call has used, to be counted by whoever takes it.
+    pub(crate) fn report(&mut self) -> Report {
+        self.settle_http();
+        self.meter = None;
+        Report { counters: self.usage, memory_bytes: self.memory.high_water_bytes }
     }
 
     /// Counts a host call. Every door but `log` starts with it.

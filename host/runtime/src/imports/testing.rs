@@ -64,6 +64,7 @@ impl Fixture {
             budget: Span::from_secs(60),
             deadline: Instant::now() + Duration::from_secs(60),
             doors: self.doors.clone(),
+            meter: None,
         })
     }
 

@@ -75,23 +75,28 @@ impl Meter {
         if memory > self.memory_high_water_bytes.load(Ordering::Relaxed) {
             self.memory_high_water_bytes.fetch_max(memory, Ordering::Relaxed);
         }
-        for (total, calls) in self.host_calls.iter().zip(report.counters.host_calls) {
+        self.count_host(&report.counters);
+        let micros = nanos(wall) / 1000;
+        if let Some(calls) = UP_TO_MICROS.iter().position(|up_to| micros <= *up_to).and_then(|at| self.latency.get(at))
+        {
+            calls.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What a call asked of the host.
+    pub(crate) fn count_host(&self, counters: &Counters) {
+        for (total, calls) in self.host_calls.iter().zip(counters.host_calls) {
             if calls > 0 {
                 total.fetch_add(u64::from(calls), Ordering::Relaxed);
             }
         }
-        let Counters { bytes_in, bytes_out, log_lines, .. } = report.counters;
+        let Counters { bytes_in, bytes_out, log_lines, .. } = *counters;
         for (total, count) in
             [(&self.bytes_in, bytes_in), (&self.bytes_out, bytes_out), (&self.log_lines, u64::from(log_lines))]
         {
             if count > 0 {
                 total.fetch_add(count, Ordering::Relaxed);
             }
-        }
-        let micros = nanos(wall) / 1000;
-        if let Some(calls) = UP_TO_MICROS.iter().position(|up_to| micros <= *up_to).and_then(|at| self.latency.get(at))
-        {
-            calls.fetch_add(1, Ordering::Relaxed);
         }
     }
 

@@ -169,6 +169,7 @@ impl Runtime {
             budget,
             deadline,
             doors: Arc::clone(&self.doors),
+            meter: Some(Arc::clone(&instance.meter)),
         };
         let reference = version.reference.clone();
         let on = Arc::clone(&version);

@@ -110,6 +110,7 @@ impl Runtime {
             budget,
             deadline,
             doors: Arc::clone(&self.doors),
+            meter: None,
         };
         let (on, asked) = (Arc::clone(version), Arc::clone(record));
         let held = (sandbox, version.enter());
