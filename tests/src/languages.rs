@@ -116,15 +116,15 @@ async fn first_plugin(guide: &str, mark_file: &str) {
     let setup = author();
     let folder = setup.folder.path().join("desk");
     std::fs::create_dir(&folder).unwrap();
-    let daemon = setup.start().await;
     let begin = Instant::now();
-    let told = follow(&daemon.setup, guide, "first plugin", &folder, &[]);
+    let told = follow(&setup, guide, "first plugin", &folder, &[]);
     assert!(told.contains("collector calls") && told.contains("wave_height"), "{told}");
     assert!(folder.join("wave").join(mark_file).is_file());
-    let data = daemon.setup.config_dir();
     let text = std::fs::read_to_string(root().join(guide)).unwrap();
     assert!(text.contains("cp wave/build/wave.wasm <data>/plugins/"), "{guide} says how to put it to use");
-    std::fs::copy(folder.join("wave/build/wave.wasm"), data.join("plugins/wave.wasm")).unwrap();
+    // Not before: a connection that is idle for as long as a build takes is closed by the daemon.
+    let daemon = setup.start().await;
+    std::fs::copy(folder.join("wave/build/wave.wasm"), daemon.setup.plugins_dir().join("wave.wasm")).unwrap();
     is_loaded(&daemon, "wave").await;
     let config = json!({"plugin": "wave", "every": "1s", "config": {"amplitude": 2}}).to_string();
     let set = daemon.command_line(&["config", "set", "instances", "wave/first", &config]);

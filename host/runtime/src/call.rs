@@ -1,8 +1,10 @@
-//! A call: a fresh sandbox on the guests' threads, under its limits, and what became of it.
+//! A call: a fresh sandbox on the guests' threads (or one that was kept), under its limits, and what became of it.
 
 mod failure;
+mod kept;
 
 pub(crate) use failure::{Misfit, call_error, words};
+pub(crate) use kept::{Keeping, Kept, MOST_CALLS};
 
 use crate::engine::Running;
 use crate::executor::{BoxCall, Executor};
@@ -17,6 +19,7 @@ use quarterdeck_model::transition::Write;
 use quarterdeck_model::{Span, Timestamp};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use wasmtime::component::{Instance, InstancePre};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
 /// What describing a plugin or checking a configuration may take.
@@ -25,6 +28,35 @@ const GROUND_DEADLINE: Span = Span::from_secs(1);
 /// The sandbox of one call, as the code of a kind sees it.
 pub(crate) struct Guest {
     pub(crate) store: Store<Sandbox>,
+    /// The component at work in it, once a call has asked for that.
+    instance: Option<Instance>,
+    /// Calls that it was there for.
+    served: u32,
+}
+
+impl Guest {
+    fn open(engine: &Engine, setting: Setting) -> Self {
+        let mut store = Store::new(engine, Sandbox::new(setting));
+        store.limiter(|sandbox| sandbox.memory());
+        store.epoch_deadline_callback(|context| {
+            if Instant::now() >= context.data().deadline {
+                Err(wasmtime::Error::new(Overdue))
+            } else {
+                Ok(UpdateDeadline::Yield(1))
+            }
+        });
+        Guest { store, instance: None, served: 0 }
+    }
+
+    /// The component of this sandbox, started unless an earlier call did. A sandbox is only ever asked for one.
+    pub(crate) async fn instance(&mut self, component: &InstancePre<Sandbox>) -> wasmtime::Result<Instance> {
+        if let Some(instance) = self.instance {
+            return Ok(instance);
+        }
+        let instance = component.instantiate_async(&mut self.store).await?;
+        self.instance = Some(instance);
+        Ok(instance)
+    }
 }
 
 /// A result, a failure in the plugin's words, or a trap.
@@ -40,12 +72,14 @@ pub(crate) struct Output<T> {
 
 /// Opens a sandbox, runs `body` in it, and closes it. The future is a whole call: dropping it ends the call.
 ///
-/// `held` is what the call holds on to until its sandbox is gone: permits, counts.
+/// `held` is what the call holds on to until its sandbox is gone: permits, counts. With `keeping`, the sandbox may be that of an
+/// earlier call, and may be kept for a later one; not if the call trapped.
 pub(crate) fn sandboxed<T, B, H>(
     engine: Engine,
     setting: Setting,
     running: Running,
     held: H,
+    keeping: Option<Keeping>,
     body: B,
 ) -> BoxCall<Output<T>>
 where
@@ -55,19 +89,17 @@ where
 {
     Box::pin(async move {
         let io_bytes = usize::try_from(setting.limits.io_bytes).unwrap_or(usize::MAX);
-        let mut store = Store::new(&engine, Sandbox::new(setting));
-        store.limiter(|sandbox| sandbox.memory());
-        store.set_hostcall_fuel(io_bytes);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|context| {
-            if Instant::now() >= context.data().deadline {
-                Err(wasmtime::Error::new(Overdue))
-            } else {
-                Ok(UpdateDeadline::Yield(1))
+        let mut guest = match keeping.as_ref().and_then(Keeping::take) {
+            Some(mut guest) => {
+                guest.store.data_mut().renew(setting);
+                guest
             }
-        });
-        let mut guest = Guest { store };
+            None => Guest::open(&engine, setting),
+        };
+        guest.store.set_hostcall_fuel(io_bytes);
+        guest.store.set_epoch_deadline(1);
         let outcome = body(&mut guest).await;
+        let has_answered = outcome.is_ok();
         let sandbox = guest.store.data_mut();
         let (writes, events) = match &outcome {
             Ok(Ok(_)) => (sandbox.take_kv_writes(), std::mem::take(&mut sandbox.buffer.events)),
@@ -78,7 +110,10 @@ where
             Err(error) => Err(call_error(&error, sandbox)),
         };
         let report = sandbox.report();
-        drop(guest);
+        match keeping {
+            Some(keeping) if has_answered => keeping.put(guest),
+            _ => drop(guest),
+        }
         drop((held, running));
         Output { result, writes, events, report }
     })
@@ -129,7 +164,7 @@ impl Ground {
             doors: Arc::clone(&self.doors),
             meter: None,
         };
-        let call = sandboxed(self.engine.clone(), setting, self.executor.running(), (), body);
+        let call = sandboxed(self.engine.clone(), setting, self.executor.running(), (), None, body);
         // Never known to be quick: what was not called yet runs on the guests' threads.
         let ended = self.executor.run(call, deadline, &Arc::default()).await.ok_or(CallError::Cancelled)?;
         ended.value.unwrap_or_else(|| overdue(GROUND_DEADLINE)).result

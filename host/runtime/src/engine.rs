@@ -25,6 +25,9 @@ const CORE_INSTANCES: u32 = 64;
 /// Sandboxes beyond the semaphore's: for describing plugins and checking configurations.
 pub(crate) const SPARE_SANDBOXES: u32 = 32;
 
+/// Sandboxes that wait for the next call of their instance, of all instances together.
+pub(crate) const KEPT_SANDBOXES: u32 = 16;
+
 /// Settings that shape compiled code. The child that compiles uses exactly these.
 fn config() -> Config {
     let mut config = Config::new();
@@ -41,7 +44,7 @@ fn config() -> Config {
 
 /// Measured to be the fastest: what a slot touched is cleared and kept instead of being handed back to the kernel.
 fn pool(sandboxes: u32) -> PoolingAllocationConfig {
-    let slots = sandboxes.saturating_add(SPARE_SANDBOXES);
+    let slots = sandboxes.saturating_add(SPARE_SANDBOXES).saturating_add(KEPT_SANDBOXES);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
         .total_core_instances(slots.saturating_mul(CORE_INSTANCES))

@@ -6,6 +6,7 @@ mod meter;
 pub(crate) use circuit::{Admission, Change, Circuit};
 pub(crate) use meter::{Meter, Report, over_budget, window_end};
 
+use crate::call::Kept;
 use crate::decisions::JournalMeter;
 use crate::executor::Pace;
 use crate::plugin::{Again, Use, Version};
@@ -36,6 +37,8 @@ pub(crate) struct Binding {
     pub(crate) grants: Arc<Grants>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) permits: Arc<Semaphore>,
+    /// A sandbox that waits for the next call, where the component asks for that.
+    pub(crate) kept: Arc<Kept>,
     /// What waits for a grant: the version of this binding, or one that it stays behind.
     pub(crate) awaiting: Option<Awaiting>,
     /// When the plugin is asked again whether the configuration fits, if it could not answer.
@@ -56,6 +59,7 @@ impl Binding {
             grants: Arc::new(spec.grants.clone()),
             limits: Arc::new(spec.limits.clone()),
             permits: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
+            kept: Arc::default(),
             awaiting: None,
             again: None,
             state,

@@ -31,6 +31,8 @@ pub(crate) struct Version {
     pub(crate) config_schema: Value,
     pub(crate) validator: Validator,
     pub(crate) exports: Exports,
+    /// How many calls one sandbox may serve, one after another: what the component asks for, 1 where it does not.
+    pub(crate) calls_of_a_sandbox: u32,
     pub(crate) bytes: u64,
     pub(crate) source: String,
     /// Whose signature it carries.

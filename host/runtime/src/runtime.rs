@@ -63,6 +63,8 @@ pub struct Runtime {
     clock: Arc<dyn Clock>,
     /// Sandboxes for everyone, and a few that are kept back for notifiers: paging works while all others are busy.
     sandboxes: Arc<Semaphore>,
+    /// For those that wait between calls.
+    kept_places: Arc<Semaphore>,
     reserve: Arc<Semaphore>,
     sandbox_count: u32,
     reserve_count: u32,
@@ -122,6 +124,7 @@ impl Runtime {
             doors,
             clock: options.clock,
             sandboxes: semaphore(options.sandboxes - reserve),
+            kept_places: semaphore(engine::KEPT_SANDBOXES),
             reserve: semaphore(reserve),
             sandbox_count: options.sandboxes - reserve,
             reserve_count: reserve,

@@ -136,6 +136,7 @@ pub(crate) struct Sandbox {
     pub(crate) hooks: Option<Hooks>,
     /// Made by the first use of WASI: most calls need none.
     wasi: Option<WasiCtx>,
+    stdout: Option<LogStream>,
     /// What the plugin wrote to its standard error: a panic's message comes this way.
     stderr: Option<LogStream>,
     random_bytes_drawn: u64,
@@ -194,6 +195,7 @@ impl Sandbox {
             sockets: Arc::new(Semaphore::new(SOCKETS_PER_CALL)),
             hooks: None,
             wasi: None,
+            stdout: None,
             stderr: None,
             random_bytes_drawn: 0,
             memory,
@@ -205,6 +207,30 @@ impl Sandbox {
         self.settle_http();
         self.meter = None;
         Report { counters: self.usage, memory_bytes: self.memory.high_water_bytes }
+    }
+
+    /// For the next call of the same instance: everything is new but what the guest itself still holds - its memory, its handles, and the
+    /// streams behind them.
+    pub(crate) fn renew(&mut self, setting: Setting) {
+        let lines = setting.limits.log_lines;
+        let mut last = std::mem::replace(self, Sandbox::new(setting));
+        std::mem::swap(&mut self.table, &mut last.table);
+        std::mem::swap(&mut self.http, &mut last.http);
+        std::mem::swap(&mut self.wasi, &mut last.wasi);
+        std::mem::swap(&mut self.memory, &mut last.memory);
+        self.memory.exceeded = false;
+        self.stdout = last.stdout.take();
+        self.stderr = last.stderr.take();
+        for stream in self.stdout.iter().chain(&self.stderr) {
+            stream.renew(lines);
+        }
+    }
+
+    /// Between two calls: what was printed without an end of the line belongs to the one that is over.
+    pub(crate) fn rest(&self) {
+        for stream in self.stdout.iter().chain(&self.stderr) {
+            stream.renew(0);
+        }
     }
 
     /// Counts a host call. Every door but `log` starts with it.

@@ -10,3 +10,4 @@ mod loading;
 mod publishers;
 mod refusal;
 mod reload;
+mod reuse;

@@ -40,9 +40,10 @@ async function build(folder) {
   const asked = definition.capabilities.map(({ name }) => name);
   const kinds = KINDS.filter((kind) => definition[kind.key]);
 
-  interfaces(join(made, "wit"), asked, kinds);
+  const reuse = definition.callsOfASandbox > 1;
+  interfaces(join(made, "wit"), asked, kinds, reuse);
   const entry = join(made, "entry.js");
-  writeFileSync(entry, moduleOf(source, asked, kinds));
+  writeFileSync(entry, moduleOf(source, asked, kinds, reuse));
   const whole = join(made, "component.js");
   await bundle(tool, entry, whole);
   const features = asked.includes("http") ? ["fetch-event"] : ["fetch-event", "http"];
@@ -94,7 +95,7 @@ async function bundle({ rolldown }, input, file) {
 }
 
 /** The component's module: what the host gives goes to the SDK, what the plugin is goes out. */
-function moduleOf(source, asked, kinds) {
+function moduleOf(source, asked, kinds, reuse) {
   const doors = ["log", ...asked.filter((name) => name !== "http")];
   const lines = doors.map((name) => `import * as ${name} from "quarterdeck:host/${name}@${VERSION}";`);
   const given = [...doors];
@@ -107,13 +108,15 @@ function moduleOf(source, asked, kinds) {
   lines.push('import { install, kindOf, pluginOf } from "quarterdeck-sdk/component";');
   lines.push(`import definition from ${JSON.stringify(source)};`);
   lines.push(`install({ ${given.join(", ")} });`, "export const plugin = pluginOf(definition);");
+  if (reuse) lines.push("export const reuse = { calls: () => definition.callsOfASandbox };");
   lines.push(...kinds.map(({ key }) => `export const ${key} = kindOf(definition, "${key}");`));
   return `${lines.join("\n")}\n`;
 }
 
 /** The world of the component: what the plugin is of, and what it asks for. */
-function interfaces(target, asked, kinds) {
+function interfaces(target, asked, kinds, reuse) {
   const lines = [`import quarterdeck:host/log@${VERSION};`, `export quarterdeck:plugin/plugin@${VERSION};`];
+  if (reuse) lines.push(`export quarterdeck:plugin/reuse@${VERSION};`);
   for (const name of asked) {
     lines.push(...(name === "http" ? Object.values(HTTP) : [`quarterdeck:host/${name}@${VERSION}`]).map((each) => `import ${each};`));
   }

@@ -85,6 +85,11 @@ export interface Definition<C, I = unknown> {
   config: Schema<C>;
   /** What a schema cannot say. The configuration has passed the schema already. */
   validate?(config: C): Problem[];
+  /**
+   * A sandbox may serve so many calls, one after another, for one instance under one configuration, and of kinds that act only. Unless given 1: a
+   * new one for each.
+   */
+  callsOfASandbox?: number;
   collector?: Collector<C>;
   detector?: Detector<C>;
   scannerRule?: ScannerRule<C>;

@@ -17,7 +17,7 @@ export function definePlugin(definition) {
   if (typeof definition.config?.read !== "function") {
     throw new TypeError("the plugin has no `config`; hint: config: object({})");
   }
-  const known = ["name", "version", "summary", "config", "capabilities", "validate", ...KINDS.map((kind) => kind.key)];
+  const known = ["name", "version", "summary", "config", "capabilities", "validate", "callsOfASandbox", ...KINDS.map((kind) => kind.key)];
   const unknown = Object.keys(definition).find((key) => !known.includes(key));
   if (unknown) throw new TypeError(`the plugin has a key \`${unknown}\`; hint: the keys are ${known.join(", ")}`);
   const kinds = KINDS.filter((kind) => definition[kind.key]);
@@ -33,5 +33,5 @@ export function definePlugin(definition) {
       throw new TypeError(`there is no capability \`${name}\`; hint: one of ${CAPABILITIES.join(", ")}`);
     }
   }
-  return Object.freeze({ capabilities: [], validate: () => [], ...definition });
+  return Object.freeze({ capabilities: [], validate: () => [], callsOfASandbox: 1, ...definition });
 }

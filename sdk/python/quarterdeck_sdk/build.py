@@ -124,6 +124,8 @@ def interfaces(target: Path, plugin: type[Plugin[Any]]) -> None:
     """Writes the world of the component: what its class is of, and what it asks for."""
     lines = [f"import quarterdeck:host/log@{VERSION};", f"export quarterdeck:plugin/plugin@{VERSION};"]
     lines += [f"import quarterdeck:host/{name}@{VERSION};" for name in CAPABILITIES if asks_for(plugin, name)]
+    if kinds.asks_for_reuse(plugin):
+        lines.append(f"export quarterdeck:plugin/reuse@{VERSION};")
     if asks_for(plugin, "http"):
         lines += ["import wasi:http/outgoing-handler@0.2.0;", "import wasi:clocks/monotonic-clock@0.2.0;"]
         lines += ["import wasi:io/poll@0.2.0;"]

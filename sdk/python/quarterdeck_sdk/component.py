@@ -24,6 +24,8 @@ def exports(plugin: type[Plugin[Any]]) -> dict[str, type]:
     """A class per interface, by the names that the bindings look for."""
     logging.basicConfig(handlers=[log.Handler()], level=logging.INFO, format="%(name)s: %(message)s")
     made = {"Plugin": _plugin(plugin)}
+    if kinds.asks_for_reuse(plugin):
+        made["Reuse"] = type("Reuse", (), {"calls": lambda self: plugin.calls_of_a_sandbox})
     for kind in kinds.of(plugin):
         made[kind.class_name] = _kind(plugin, kind)
     # What is there by now stays: a collection that looked at it would touch, and so copy, all of its memory in each sandbox.

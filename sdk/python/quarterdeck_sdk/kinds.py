@@ -21,6 +21,8 @@ class Kind:
 
     name: str
     cls: type
+    #: It decides: every call is in a new sandbox, whatever the plugin asks for.
+    is_pure: bool = False
 
     @property
     def class_name(self) -> str:
@@ -30,17 +32,22 @@ class Kind:
 
 ALL = [
     Kind("collector", Collector),
-    Kind("detector", Detector),
-    Kind("scanner-rule", ScannerRule),
-    Kind("correlator", Correlator),
+    Kind("detector", Detector, is_pure=True),
+    Kind("scanner-rule", ScannerRule, is_pure=True),
+    Kind("correlator", Correlator, is_pure=True),
     Kind("notifier", Notifier),
-    Kind("deployment-strategy", DeploymentStrategy),
+    Kind("deployment-strategy", DeploymentStrategy, is_pure=True),
     Kind("deployment-target", DeploymentTarget),
     Kind("runbook-action", RunbookAction),
-    Kind("sla-calculator", SlaCalculator),
+    Kind("sla-calculator", SlaCalculator, is_pure=True),
 ]
 
 
 def of(plugin: type[Plugin[Any]]) -> list[Kind]:
     """Those that it derives from."""
     return [kind for kind in ALL if issubclass(plugin, kind.cls)]
+
+
+def asks_for_reuse(plugin: type[Plugin[Any]]) -> bool:
+    """Whether its sandboxes may serve more than one call."""
+    return plugin.calls_of_a_sandbox > 1 and any(not kind.is_pure for kind in of(plugin))

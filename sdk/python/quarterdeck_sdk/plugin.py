@@ -43,8 +43,8 @@ class Problem:
 class Plugin(Generic[C]):
     """What every plugin has beside its kinds, which derive from this: `class Wave(Collector[Config])`.
 
-    Each call has a new object in a new sandbox: what has to be remembered is handed back by the host (`state`, `partial`) or
-    stands in `host.kv`.
+    Each call has a new object; of kinds that decide it is in a new sandbox, too. What has to be remembered is handed back by the host
+    (`state`, `partial`) or stands in `host.kv`: what a module keeps may be gone at the next call.
     """
 
     #: Kebab-case, `http-probe`.
@@ -55,6 +55,9 @@ class Plugin(Generic[C]):
     summary: ClassVar[str]
     #: What instances ask for. Nothing is given that was not granted, and only what is named here can be called.
     capabilities: ClassVar[Sequence[Capability]] = ()
+    #: Starting an interpreter takes longer than most calls: a sandbox may serve so many of them, one after another, for one instance under one
+    #: configuration, and of kinds that act only. 1: a new one for each.
+    calls_of_a_sandbox: ClassVar[int] = 100
     #: The dataclass between the brackets of the kind.
     config_type: ClassVar[type]
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from quarterdeck_sdk import Done, Plugin, Severity, build, kinds
 from quarterdeck_sdk.collector import Collection, Collector, Family, Health
+from quarterdeck_sdk.detector import Detector
 from quarterdeck_sdk.notifier import Notifier
 from quarterdeck_sdk.runbook_action import RunbookAction
 from quarterdeck_sdk.sla_calculator import Window
@@ -45,6 +46,15 @@ class TestPlugin(unittest.TestCase):
 
         self.assertIs(Derived.config_type, Wider)
         self.assertIs(Derived.inputs_type, Inputs)
+
+    def test_only_what_acts_is_reused_and_only_as_long_as_it_asks_for_that(self) -> None:
+        class Judge(Detector[Config]):
+            pass
+
+        class Once(Both):
+            calls_of_a_sandbox = 1
+
+        self.assertEqual([kinds.asks_for_reuse(plugin) for plugin in (Both, Judge, Once)], [True, False, False])
 
     def test_a_configuration_that_is_no_dataclass_is_refused(self) -> None:
         with self.assertRaises(TypeError):

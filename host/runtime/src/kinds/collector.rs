@@ -16,7 +16,10 @@ impl Collector for Runtime {
         self.call(request, move |guest, version, config| {
             Box::pin(async move {
                 let collector = match export(&version, |version| &version.exports.collector, Kind::Collector) {
-                    Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
+                    Ok(pre) => {
+                        let instance = guest.instance(pre.instance_pre()).await?;
+                        crate::bindings::collector::Collector::new(&mut guest.store, &instance)?
+                    }
                     Err(error) => return Ok(Err(error)),
                 };
                 let collector = collector.quarterdeck_collector_collector();

@@ -16,7 +16,10 @@ impl DeploymentTarget for Runtime {
             Box::pin(async move {
                 let export = export(&version, |version| &version.exports.deployment_target, Kind::DeploymentTarget);
                 let target = match export {
-                    Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
+                    Ok(pre) => {
+                        let instance = guest.instance(pre.instance_pre()).await?;
+                        crate::bindings::deployment_target::DeploymentTarget::new(&mut guest.store, &instance)?
+                    }
                     Err(error) => return Ok(Err(error)),
                 };
                 let target = target.quarterdeck_deployment_target_deployment_target();
@@ -35,7 +38,10 @@ impl DeploymentTarget for Runtime {
             Box::pin(async move {
                 let export = export(&version, |version| &version.exports.deployment_target, Kind::DeploymentTarget);
                 let target = match export {
-                    Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
+                    Ok(pre) => {
+                        let instance = guest.instance(pre.instance_pre()).await?;
+                        crate::bindings::deployment_target::DeploymentTarget::new(&mut guest.store, &instance)?
+                    }
                     Err(error) => return Ok(Err(error)),
                 };
                 let target = target.quarterdeck_deployment_target_deployment_target();

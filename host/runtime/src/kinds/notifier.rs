@@ -15,7 +15,10 @@ impl Notifier for Runtime {
         self.act(Request::new(Kind::Notifier, instance), move |guest, version, config| {
             Box::pin(async move {
                 let notifier = match export(&version, |version| &version.exports.notifier, Kind::Notifier) {
-                    Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
+                    Ok(pre) => {
+                        let instance = guest.instance(pre.instance_pre()).await?;
+                        crate::bindings::notifier::Notifier::new(&mut guest.store, &instance)?
+                    }
                     Err(error) => return Ok(Err(error)),
                 };
                 let notifier = notifier.quarterdeck_notifier_notifier();
@@ -31,7 +34,10 @@ impl Notifier for Runtime {
         self.act(Request::new(Kind::Notifier, instance), move |guest, version, config| {
             Box::pin(async move {
                 let notifier = match export(&version, |version| &version.exports.notifier, Kind::Notifier) {
-                    Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
+                    Ok(pre) => {
+                        let instance = guest.instance(pre.instance_pre()).await?;
+                        crate::bindings::notifier::Notifier::new(&mut guest.store, &instance)?
+                    }
                     Err(error) => return Ok(Err(error)),
                 };
                 let notifier = notifier.quarterdeck_notifier_notifier();

@@ -15,7 +15,10 @@ impl RunbookAction for Runtime {
         self.call(Request::new(Kind::RunbookAction, instance), move |guest, version, config| {
             Box::pin(async move {
                 let action = match export(&version, |version| &version.exports.runbook_action, Kind::RunbookAction) {
-                    Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
+                    Ok(pre) => {
+                        let instance = guest.instance(pre.instance_pre()).await?;
+                        crate::bindings::runbook_action::RunbookAction::new(&mut guest.store, &instance)?
+                    }
                     Err(error) => return Ok(Err(error)),
                 };
                 let action = action.quarterdeck_runbook_action_runbook_action();
@@ -31,7 +34,10 @@ impl RunbookAction for Runtime {
         self.act(request, move |guest, version, config| {
             Box::pin(async move {
                 let action = match export(&version, |version| &version.exports.runbook_action, Kind::RunbookAction) {
-                    Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
+                    Ok(pre) => {
+                        let instance = guest.instance(pre.instance_pre()).await?;
+                        crate::bindings::runbook_action::RunbookAction::new(&mut guest.store, &instance)?
+                    }
                     Err(error) => return Ok(Err(error)),
                 };
                 let action = action.quarterdeck_runbook_action_runbook_action();
@@ -47,7 +53,10 @@ impl RunbookAction for Runtime {
         self.act(Request::new(Kind::RunbookAction, instance), move |guest, version, config| {
             Box::pin(async move {
                 let action = match export(&version, |version| &version.exports.runbook_action, Kind::RunbookAction) {
-                    Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
+                    Ok(pre) => {
+                        let instance = guest.instance(pre.instance_pre()).await?;
+                        crate::bindings::runbook_action::RunbookAction::new(&mut guest.store, &instance)?
+                    }
                     Err(error) => return Ok(Err(error)),
                 };
                 let action = action.quarterdeck_runbook_action_runbook_action();
@@ -63,7 +72,10 @@ impl RunbookAction for Runtime {
         self.act(Request::new(Kind::RunbookAction, instance), move |guest, version, config| {
             Box::pin(async move {
                 let action = match export(&version, |version| &version.exports.runbook_action, Kind::RunbookAction) {
-                    Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
+                    Ok(pre) => {
+                        let instance = guest.instance(pre.instance_pre()).await?;
+                        crate::bindings::runbook_action::RunbookAction::new(&mut guest.store, &instance)?
+                    }
                     Err(error) => return Ok(Err(error)),
                 };
                 let action = action.quarterdeck_runbook_action_runbook_action();

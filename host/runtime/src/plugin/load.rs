@@ -4,7 +4,7 @@ use super::{Exports, Header, Probation, Refusal, Version, header};
 use crate::bindings;
 use crate::bindings::plugin::exports::quarterdeck::plugin::plugin::Manifest;
 use crate::cache::{Cache, deserialize};
-use crate::call::{Ground, Guest};
+use crate::call::{Ground, Guest, MOST_CALLS};
 use crate::compile::{MAX_COMPONENT_BYTES, compile};
 use crate::options::Compiler;
 use crate::sandbox::Sandbox;
@@ -65,7 +65,9 @@ impl Loader {
         let pre = self.linker.instantiate_pre(&component).map_err(|error| self.link_error(&component, &error))?;
         let exports = exports(&pre, &kinds)?;
         let manifest = describe(ground, &exports, &digest, &source).await?;
+        let calls_of_a_sandbox = reuse(ground, &component, &self.engine, &exports, &digest, &source).await?;
         let mut version = version(manifest, kinds, exports, digest, source, length, now)?;
+        version.calls_of_a_sandbox = calls_of_a_sandbox;
         version.publisher = publisher;
         // What is part of the binary can't get lost.
         if version.source != BUNDLED
@@ -144,8 +146,9 @@ fn kinds(component: &Component, engine: &Engine) -> Result<Vec<Kind>, String> {
         let (interface, version) = rest.split_once('@').unwrap_or((rest, ""));
         let (package, interface) = interface.split_once('/').unwrap_or((interface, ""));
         let is_plugin = package == "plugin" && interface == "plugin";
+        let is_reuse = package == "plugin" && interface == "reuse";
         let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == package && kind.as_str() == interface);
-        if !is_plugin && kind.is_none() {
+        if !is_plugin && !is_reuse && kind.is_none() {
             return Err(format!("it exports `{name}`, a kind that this host does not know"));
         }
         if version != INTERFACE_VERSION && !version.starts_with(&format!("{INTERFACE_VERSION}.")) {
@@ -225,6 +228,36 @@ async fn describe(ground: &Ground, exports: &Exports, digest: &Digest, source: &
             .map_err(|error| Refusal::of_call("its exports have another shape than this host's interfaces", &error))?;
     }
     Ok(manifest)
+}
+
+/// How many calls one sandbox may serve: what the component asks for, within bounds; 1 where it exports no such question.
+async fn reuse(
+    ground: &Ground,
+    component: &Component,
+    engine: &Engine,
+    exports: &Exports,
+    digest: &Digest,
+    source: &str,
+) -> Result<u32, Refusal> {
+    let shape = component.component_type();
+    let name = shape.exports(engine).map(|(name, _)| name).find(|name| name.starts_with("quarterdeck:plugin/reuse@"));
+    let Some(name) = name.map(str::to_owned) else { return Ok(1) };
+    let reference = PluginRef { name: source.to_owned(), version: String::new(), digest: digest.clone() };
+    let plugin = exports.plugin.clone();
+    let calls = ground
+        .run(reference, move |guest| {
+            Box::pin(async move {
+                let instance = guest.instance(plugin.instance_pre()).await?;
+                let interface = instance.get_export_index(&mut guest.store, None, &name);
+                let calls = instance.get_export_index(&mut guest.store, interface.as_ref(), "calls");
+                let calls = calls.ok_or_else(|| wasmtime::format_err!("`{name}` has no function `calls`"))?;
+                let calls = instance.get_typed_func::<(), (u32,)>(&mut guest.store, calls)?;
+                Ok(Ok(calls.call_async(&mut guest.store, ()).await?.0))
+            })
+        })
+        .await
+        .map_err(|error| Refusal::of_call("`reuse` failed", &error))?;
+    Ok(calls.clamp(1, MOST_CALLS))
 }
 
 /// One kind of a component, to be instantiated once, which checks the types of its functions.
@@ -340,6 +373,7 @@ fn version(
         config_schema,
         validator,
         exports,
+        calls_of_a_sandbox: 1,
         bytes,
         source,
         publisher: None,

@@ -3,7 +3,7 @@
 use super::announce::{INSTANCE_OVER_BUDGET, INSTANCE_STATE_CHANGED};
 use super::decide::Ran;
 use super::{Order, Runtime};
-use crate::call::{Guest, Output, Reply, overdue, patience, sandboxed};
+use crate::call::{Guest, Keeping, Output, Reply, overdue, patience, sandboxed};
 use crate::decisions::{Outcome, Question};
 use crate::executor::Ended;
 use crate::instance::{Admission, Binding, Change, Instance, over_budget, window_end};
@@ -174,7 +174,13 @@ impl Runtime {
         let reference = version.reference.clone();
         let on = Arc::clone(&version);
         let watched = ran.filter(|_| self.is_watched(binding)).map(|ran| (ran, Arc::clone(&config)));
-        let call = sandboxed(self.engine.clone(), setting, self.executor.running(), (places, used), move |guest| {
+        let keeping = (!pure && version.calls_of_a_sandbox > 1).then(|| Keeping {
+            kept: Arc::clone(&binding.kept),
+            calls: version.calls_of_a_sandbox,
+            places: Arc::clone(&self.kept_places),
+        });
+        let held = (places, used);
+        let call = sandboxed(self.engine.clone(), setting, self.executor.running(), held, keeping, move |guest| {
             body(guest, on, config)
         });
         let (busy, output) = match self.executor.run(call, deadline, &instance.pace).await {

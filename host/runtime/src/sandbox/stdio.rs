@@ -43,6 +43,14 @@ impl LogStream {
         }
     }
 
+    /// Ends the line that is open, and allows so many more.
+    pub(super) fn renew(&self, lines: u32) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.emit(&self.printer);
+        state.lines_left = lines;
+        state.last.clear();
+    }
+
     /// The last lines, without the advice on backtraces that Rust adds to a panic.
     pub(super) fn last_words(&self) -> Option<String> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

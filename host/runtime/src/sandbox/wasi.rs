@@ -20,9 +20,10 @@ impl WasiView for Sandbox {
         let (instance, digest) = (self.instance.clone(), self.plugin.digest.clone());
         let (printer, lines) = (Printer { instance, digest, doors: self.doors.clone() }, self.limits.log_lines);
         let stderr = self.stderr.get_or_insert_with(|| LogStream::new(printer.clone(), lines)).clone();
+        let stdout = self.stdout.get_or_insert_with(|| LogStream::new(printer, lines)).clone();
         let ctx = self.wasi.get_or_insert_with(|| {
             WasiCtx::builder()
-                .stdout(LogStream::new(printer, lines))
+                .stdout(stdout)
                 .stderr(stderr)
                 .allow_ip_name_lookup(false)
                 .allow_tcp(false)

@@ -286,6 +286,54 @@ impl Judge {
     }
 }
 
+/// A collector and a detector that count the calls of their sandbox: in the length of a message, in a state. Asks to be reused for so
+/// many calls; traps at 666.
+pub fn counting(reuse: Option<u32>) -> Vec<u8> {
+    let asks = reuse.map_or_else(String::new, |calls| {
+        format!(r#"(func (export "quarterdeck:plugin/reuse@0.1.0#calls") (result i32) i32.const {calls})"#)
+    });
+    let module = format!(
+        r#"(module
+        (memory (export "memory") 2)
+        (global $free (mut i32) (i32.const 65536))
+        (global $calls (mut i32) (i32.const 0))
+        (data (i32.const 1024) "counting")
+        (data (i32.const 1040) "1.0.0")
+        (data (i32.const 1056) "{{}}")
+        (data (i32.const 2048) "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx")
+        (func $count (result i32) (global.set $calls (i32.add (global.get $calls) (i32.const 1))) global.get $calls)
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+            (global.set $free (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
+            global.get $free
+            (global.set $free (i32.add (global.get $free) (local.get 3))))
+        {asks}
+        (func (export "quarterdeck:plugin/plugin@0.1.0#describe") (result i32)
+            (i32.store (i32.const 256) (i32.const 1024)) (i32.store (i32.const 260) (i32.const 8))
+            (i32.store (i32.const 264) (i32.const 1040)) (i32.store (i32.const 268) (i32.const 5))
+            (i32.store (i32.const 280) (i32.const 1056)) (i32.store (i32.const 284) (i32.const 2))
+            i32.const 256)
+        (func (export "quarterdeck:plugin/plugin@0.1.0#validate-configuration") (param i32 i32) (result i32)
+            i32.const 512)
+        (func (export "quarterdeck:collector/collector@0.1.0#collect")
+            (param i32 i32) (param $now i64) (result i32)
+            (if (i64.eq (local.get $now) (i64.const 666)) (then unreachable))
+            (i32.store (i32.const 532) (i32.const 2048)) (i32.store (i32.const 536) (call $count))
+            i32.const 512)
+        (func (export "quarterdeck:detector/detector@0.1.0#evaluate")
+            (param i32 i32 i64 i64 i32 i32 i32 i32 i32) (result i32)
+            (i32.store8 (i32.const 3072) (call $count))
+            (i32.store8 (i32.const 528) (i32.const 1))
+            (i32.store (i32.const 532) (i32.const 3072)) (i32.store (i32.const 536) (i32.const 1))
+            i32.const 512))"#
+    );
+    let asks = if reuse.is_some() { "export quarterdeck:plugin/reuse@0.1.0;" } else { "" };
+    let world = format!(
+        "package test:guest; world guest {{ {asks} export quarterdeck:plugin/plugin@0.1.0;
+        export quarterdeck:collector/collector@0.1.0; export quarterdeck:detector/detector@0.1.0; }}"
+    );
+    component(&module, &world, "0.1.0")
+}
+
 /// A scanner rule and a calculator that tell what WASI's wall clock showed them, in seconds: as the size that the rule takes, the
 /// partial result of a merge, and the good events of an attainment. A scan traps unless it is 7.
 pub fn punctual() -> Vec<u8> {

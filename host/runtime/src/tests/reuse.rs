@@ -1,0 +1,89 @@
+//! A sandbox may serve several calls, where its component asks for that.
+
+use crate::testing::guests::{Does, collector, counting};
+use crate::testing::{Bench, one, spec};
+use quarterdeck_model::Timestamp;
+use quarterdeck_model::kind::collector::Collector;
+use quarterdeck_model::kind::detector::{Detector, Window};
+use quarterdeck_model::plugin::{CallError, InstanceName, Registry};
+use serde_json::Map;
+
+/// For how many calls the sandbox of this call was there by its end.
+async fn collected(bench: &Bench, instance: &str, at: i64) -> Result<usize, CallError> {
+    let called = bench.collect(&InstanceName::from(instance), Timestamp::from_millis(at)).await?;
+    Ok(called.value.health.message.len())
+}
+
+async fn counts(bench: &Bench, instance: &str, calls: usize) -> Vec<usize> {
+    let mut counts = Vec::new();
+    for _ in 0..calls {
+        counts.push(collected(bench, instance, 0).await.unwrap());
+    }
+    counts
+}
+
+#[tokio::test]
+async fn a_sandbox_serves_as_many_calls_as_its_component_asks_for() {
+    let bench = Bench::with(vec![counting(Some(3))]).await;
+    bench.use_plugin(&["counting/one", "counting/two"], "counting").await;
+    assert_eq!(counts(&bench, "counting/one", 7).await, [1, 2, 3, 1, 2, 3, 1]);
+    assert_eq!(counts(&bench, "counting/two", 1).await, [1], "another instance has sandboxes of its own");
+}
+
+#[tokio::test]
+async fn a_sandbox_is_for_one_call_unless_its_component_asks_for_more() {
+    for asks in [None, Some(0), Some(1)] {
+        let bench = Bench::with(vec![counting(asks)]).await;
+        bench.use_plugin(&["counting/one"], "counting").await;
+        assert_eq!(counts(&bench, "counting/one", 3).await, [1, 1, 1], "{asks:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_decides_is_never_asked_in_a_sandbox_that_was_used() {
+    let bench = Bench::with(vec![counting(Some(100))]).await;
+    bench.use_plugin(&["counting/one"], "counting").await;
+    assert_eq!(counts(&bench, "counting/one", 2).await, [1, 2]);
+    let window = Window { now: Timestamp::from_millis(1), from: Timestamp::from_millis(1), series: Vec::new() };
+    for _ in 0..2 {
+        let instance = InstanceName::from("counting/one");
+        let called = bench.evaluate(&instance, &Map::new(), &window, None).await.unwrap();
+        assert_eq!(called.value.state.as_deref(), Some([1].as_slice()));
+    }
+}
+
+#[tokio::test]
+async fn a_trap_ends_its_sandbox() {
+    let bench = Bench::with(vec![counting(Some(100))]).await;
+    bench.use_plugin(&["counting/one"], "counting").await;
+    assert_eq!(counts(&bench, "counting/one", 2).await, [1, 2]);
+    assert!(matches!(collected(&bench, "counting/one", 666).await, Err(CallError::Trapped { .. })));
+    assert_eq!(counts(&bench, "counting/one", 2).await, [1, 2]);
+}
+
+#[tokio::test]
+async fn another_configuration_never_meets_a_sandbox_of_the_last_one() {
+    let bench = Bench::with(vec![counting(Some(100))]).await;
+    bench.use_plugin(&["counting/one"], "counting").await;
+    assert_eq!(counts(&bench, "counting/one", 2).await, [1, 2]);
+    let mut changed = spec("counting");
+    changed.grants.kv = true;
+    bench.configure(one("counting/one", changed)).await;
+    assert_eq!(counts(&bench, "counting/one", 2).await, [1, 2]);
+}
+
+/// More instances than sandboxes may wait, and one more call than that at once.
+#[tokio::test]
+async fn sandboxes_that_wait_leave_room_for_those_at_work() {
+    let bench = Bench::with(vec![counting(Some(100)), collector("guest", "1.0.0", Does::Well)]).await;
+    let names: Vec<String> = (0..60).map(|number| format!("counting/n{number}")).collect();
+    let mut specs: std::collections::BTreeMap<_, _> =
+        names.iter().map(|name| (InstanceName::from(name.as_str()), spec("counting"))).collect();
+    specs.insert(InstanceName::from("guest/one"), spec("guest"));
+    bench.configure(specs).await;
+    for name in &names {
+        assert_eq!(counts(&bench, name, 1).await, [1]);
+    }
+    let calls = (0..40).map(|_| collected(&bench, "guest/one", 0));
+    assert!(futures::future::join_all(calls).await.iter().all(Result::is_ok));
+}
