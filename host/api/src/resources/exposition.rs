@@ -143,19 +143,17 @@ fn durations(page: &mut Lines, instances: &[InstanceStatus]) {
 
 /// What is kept of decisions, and how candidates do.
 fn decided(page: &mut Lines, journals: &[JournalStatus], shadows: &[Shadow]) {
-    let figures: [(&str, &str, &str, fn(&JournalStatus) -> u64); 3] = [
-        ("quarterdeck_journal_decisions", "gauge", "Decisions that are kept.", |journal| journal.decisions),
-        ("quarterdeck_journal_bytes", "gauge", "Their bytes.", |journal| journal.bytes),
-        ("quarterdeck_journal_left_out_total", "counter", "Decisions that could not be kept.", |journal| {
-            journal.left_out
-        }),
-    ];
-    for (name, kind, help, read) in figures {
+    let mut of_journals = |name: &str, kind, help, read: fn(&JournalStatus) -> u64| {
         page.family(name, kind, help);
         for journal in journals {
             page.sample(name, &[("instance", journal.instance.as_str())], read(journal));
         }
-    }
+    };
+    of_journals("quarterdeck_journal_decisions", "gauge", "Decisions that are kept.", |journal| journal.decisions);
+    of_journals("quarterdeck_journal_bytes", "gauge", "Their bytes.", |journal| journal.bytes);
+    of_journals("quarterdeck_journal_left_out_total", "counter", "Decisions that could not be kept.", |journal| {
+        journal.left_out
+    });
     page.family(
         "quarterdeck_shadow_decisions_total",
         "counter",
