@@ -2,6 +2,7 @@
 
 use crate::authoring::{AT_WORK, author};
 use crate::harness::daemon::BINARY;
+use crate::harness::guest::{bundled, variant};
 use crate::harness::receiver::Receiver as Target;
 use crate::harness::{Daemon, Setup, eventually};
 use serde_json::{Value, json};
@@ -297,10 +298,11 @@ async fn the_commands_of_the_readme_work_as_they_stand_there() {
     let place = daemon.setup.folder.path().join("repository");
     std::fs::create_dir_all(place.join("target/release")).unwrap();
     std::os::unix::fs::symlink(BINARY, place.join("target/release/quarterdeck")).unwrap();
-    // The file that one of the commands names.
+    // The files that some of the commands name.
     let rule =
         "detector = \"threshold/default\"\nselect = { metric = \"cpu_usage_percent\" }\nconfig = { raise = 97.0 }\n";
     std::fs::write(place.join("rule.toml"), rule).unwrap();
+    std::fs::write(place.join("new.wasm"), variant(&bundled("threshold"), 1)).unwrap();
     // For the author of a plugin: this toolchain, with what was fetched for it already.
     let cargo = Path::new(env!("CARGO")).parent().unwrap().to_owned();
     let path = std::env::join_paths([place.join("target/release"), cargo, "/usr/bin".into(), "/bin".into()]).unwrap();
@@ -334,6 +336,9 @@ async fn the_commands_of_the_readme_work_as_they_stand_there() {
                 "cp \"$QUARTERDECK_DATA_DIR\"/plugins.lock . && quarterdeck plugin install --locked plugins.lock",
                 None,
             ),
+            "quarterdeck plugin replay threshold --with new.wasm" => {
+                ("quarterdeck plugin replay threshold --with new.wasm", Some("no decision of `threshold` is kept"))
+            }
             "quarterdeck deploy <name> <revision>" => {
                 ("quarterdeck deploy shop r2", Some("there is no service `shop`"))
             }

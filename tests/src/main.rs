@@ -21,6 +21,7 @@ mod build_script;
 mod canary;
 mod command_line;
 mod configuration;
+mod decisions;
 mod disk;
 mod durability;
 mod events;
