@@ -41,7 +41,7 @@ impl Error {
         for expected in expected {
             message.push_str(between);
             message.push_str(expected);
-            message.push_str("`");
+            message.push('`');
             between = ", `";
         }
         Error { message, at: None }

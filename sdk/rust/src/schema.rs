@@ -42,7 +42,7 @@ pub struct Field {
 pub fn document<T: Schema>() -> String {
     let mut out = String::from(r#"{"$schema":"https://json-schema.org/draft/2020-12/schema","#);
     T::schema(&Place::default(), &mut out);
-    out.push_str("}");
+    out.push('}');
     out
 }
 
@@ -51,7 +51,7 @@ pub fn document<T: Schema>() -> String {
 pub fn object(place: &Place<'_>, title: &str, doc: &str, fields: &[Field], out: &mut String) {
     out.push_str(r#""title":"#);
     out.push_str(title);
-    out.push_str(",");
+    out.push(',');
     described(place, doc, r#""object""#, out);
     out.push_str(r#","additionalProperties":false,"properties":{"#);
     for (index, field) in fields.iter().enumerate() {
@@ -64,16 +64,16 @@ pub fn object(place: &Place<'_>, title: &str, doc: &str, fields: &[Field], out: 
             default(out);
         }
         out.push_str(field.more);
-        out.push_str("}");
+        out.push('}');
     }
-    out.push_str("}");
+    out.push('}');
     let required = fields.iter().filter(|field| field.is_required);
     for (index, field) in required.clone().enumerate() {
         out.push_str(if index == 0 { r#","required":["# } else { "," });
         out.push_str(field.name);
     }
     if required.count() > 0 {
-        out.push_str("]");
+        out.push(']');
     }
 }
 
@@ -96,7 +96,7 @@ pub fn one_of(place: &Place<'_>, doc: &str, variants: &[(&str, &str)], out: &mut
         out.push_str(r#"{"const":"#);
         out.push_str(name);
         description(doc, out);
-        out.push_str("}");
+        out.push('}');
     }
     out.push_str(if place.is_nullable { r#",{"const":null}]"# } else { "]" });
 }
@@ -107,9 +107,9 @@ pub fn any_of(place: &Place<'_>, doc: &str, variants: &[fn(&Place<'_>, &mut Stri
     out.push_str(r#""anyOf":["#);
     for (index, variant) in variants.iter().enumerate() {
         comma(index, out);
-        out.push_str("{");
+        out.push('{');
         variant(&Place::default(), out);
-        out.push_str("}");
+        out.push('}');
     }
     out.push_str(if place.is_nullable { r#",{"type":"null"}]"# } else { "]" });
     description(if place.doc.is_empty() { doc } else { place.doc }, out);
@@ -118,20 +118,20 @@ pub fn any_of(place: &Place<'_>, doc: &str, variants: &[fn(&Place<'_>, &mut Stri
 /// The value of a struct.
 #[doc(hidden)]
 pub fn members(members: &[(&str, &dyn Schema)], out: &mut String) {
-    out.push_str("{");
+    out.push('{');
     for (index, (name, value)) in members.iter().enumerate() {
         comma(index, out);
         out.push_str(name);
-        out.push_str(":");
+        out.push(':');
         value.value(out);
     }
-    out.push_str("}");
+    out.push('}');
 }
 
 /// A string in JSON.
 fn text(text: &str, out: &mut String) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.push_str("\"");
+    out.push('"');
     let mut rest = text;
     while let Some(at) = rest.bytes().position(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
         out.push_str(rest.get(..at).unwrap_or_default());
@@ -149,14 +149,14 @@ fn text(text: &str, out: &mut String) {
         rest = rest.get(at + 1..).unwrap_or_default();
     }
     out.push_str(rest);
-    out.push_str("\"");
+    out.push('"');
 }
 
 /// `"type"` and `"description"`.
 fn described(place: &Place<'_>, doc: &str, ty: &str, out: &mut String) {
     out.push_str(r#""type":"#);
     if place.is_nullable {
-        out.push_str("[");
+        out.push('[');
     }
     out.push_str(ty);
     if place.is_nullable {
@@ -174,17 +174,17 @@ fn description(doc: &str, out: &mut String) {
 
 fn comma(index: usize, out: &mut String) {
     if index > 0 {
-        out.push_str(",");
+        out.push(',');
     }
 }
 
 fn list<'a, T: Schema + 'a>(values: impl Iterator<Item = &'a T>, out: &mut String) {
-    out.push_str("[");
+    out.push('[');
     for (index, value) in values.enumerate() {
         comma(index, out);
         value.value(out);
     }
-    out.push_str("]");
+    out.push(']');
 }
 
 macro_rules! integers {
@@ -261,7 +261,7 @@ impl<T: Schema> Schema for Vec<T> {
         described(place, "", r#""array""#, out);
         out.push_str(r#","items":{"#);
         T::schema(&Place::default(), out);
-        out.push_str("}");
+        out.push('}');
     }
 
     fn value(&self, out: &mut String) {
@@ -274,18 +274,18 @@ impl<T: Schema> Schema for BTreeMap<String, T> {
         described(place, "", r#""object""#, out);
         out.push_str(r#","additionalProperties":{"#);
         T::schema(&Place::default(), out);
-        out.push_str("}");
+        out.push('}');
     }
 
     fn value(&self, out: &mut String) {
-        out.push_str("{");
+        out.push('{');
         for (index, (name, value)) in self.iter().enumerate() {
             comma(index, out);
             text(name, out);
-            out.push_str(":");
+            out.push(':');
             value.value(out);
         }
-        out.push_str("}");
+        out.push('}');
     }
 }
 
