@@ -46,22 +46,25 @@ pub(super) async fn replay(session: &Session, replay: &Replay) -> Result<ExitCod
         session.output.one(&report);
     } else {
         let instances: Vec<&str> =
-            report["instances"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let range = match report["from"].as_str() {
+            report.get("instances").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let range = match report.get("from").and_then(Value::as_str) {
             Some(from) => format!(", from {from} to {}", text(&report, "/to")),
             None => String::new(),
         };
         say(&format!("{} was asked what {} was asked{range}", candidate(&report), instances.join(", ")));
         compared(&report);
-        if let Some(unreadable) = report["unreadable"].as_u64().filter(|unreadable| *unreadable > 0) {
+        if let Some(unreadable) = report.get("unreadable").and_then(Value::as_u64).filter(|unreadable| *unreadable > 0)
+        {
             say(&format!("  not asked  {unreadable}  (of another kind, or written by another version of the daemon)"));
         }
-        if let Some(why) = report["stopped"].as_str() {
+        if let Some(why) = report.get("stopped").and_then(Value::as_str) {
             say(&format!("  stopped early: {why}"));
         }
         differences(&report);
     }
-    Ok(exit_code(report["differ"] == 0 && report["stopped"].is_null()))
+    Ok(exit_code(
+        report.get("differ").and_then(Value::as_u64) == Some(0) && report.get("stopped").is_none_or(Value::is_null),
+    ))
 }
 
 pub(super) async fn shadow(session: &Session, shadow: &Shadow) -> Result<ExitCode> {
@@ -98,7 +101,7 @@ pub(super) async fn shadow(session: &Session, shadow: &Shadow) -> Result<ExitCod
         return Ok(ExitCode::SUCCESS);
     }
     compared(&report);
-    if let Some(skipped) = report["skipped"].as_u64().filter(|skipped| *skipped > 0) {
+    if let Some(skipped) = report.get("skipped").and_then(Value::as_u64).filter(|skipped| *skipped > 0) {
         say(&format!("  skipped    {skipped}  (it was busy, or left alone because it misbehaved)"));
     }
     differences(&report);
@@ -150,7 +153,7 @@ fn compared(report: &Value) {
 }
 
 fn differences(report: &Value) {
-    for sample in report["samples"].as_array().into_iter().flatten() {
+    for sample in report.get("samples").and_then(Value::as_array).into_iter().flatten() {
         say("");
         let (at, instance) = (text(sample, "/at"), text(sample, "/instance"));
         say(&format!("{at} {instance} {}", text(sample, "/function")));

@@ -42,10 +42,10 @@ pub(super) async fn install(session: &Session, file: Option<&str>, remove_others
 /// Out of the host's own store, if it holds the content still, else from where it was installed.
 async fn brought(session: &Session, plugin: &Locked) -> Result<&'static str> {
     let back = format!("/api/v1/plugins/{}/rollback", escape(&plugin.name));
-    if let Ok(answer) = session.client.post(&back, &json!({"to": plugin.digest})).await {
-        if text(&answer, "/source") == plugin.file {
-            return Ok("is back");
-        }
+    if let Ok(answer) = session.client.post(&back, &json!({"to": plugin.digest})).await
+        && text(&answer, "/source") == plugin.file
+    {
+        return Ok("is back");
     }
     let fetched = |source: &str| source.contains("://");
     let source = plugin.source.as_deref().filter(|source| fetched(source)).ok_or_else(|| {
