@@ -219,10 +219,7 @@ async fn floods_of_calls_of_the_host_and_slow_answers_end_the_call_and_nothing_e
             (instance["state"] == "quarantined").then_some(instance)
         })
         .await;
-        // Whichever comes first: its time, or the handles of what it never waited for.
-        let reason = instance["reason"].as_str().unwrap();
-        let is_ended = ["longer than its budget of 500ms", "resource table has no free keys"];
-        assert!(is_ended.iter().any(|end| reason.contains(end)), "{instance:#}");
+        assert!(instance["reason"].as_str().unwrap().contains("longer than its budget of 500ms"), "{instance:#}");
         let usage = &instance["usage"];
         let (calls, asked) = (usage["calls"].as_u64().unwrap(), usage["host_calls"][flood].as_u64().unwrap());
         assert!(asked > 0 && asked <= 1000 * calls, "{asked} host calls in {calls} calls");

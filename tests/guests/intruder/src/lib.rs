@@ -31,7 +31,7 @@ quarterdeck_sdk::config! {
     pub enum Flood {
         /// A value.
         Kv,
-        /// The first of the URLs, as slow as it answers.
+        /// The first of the URLs, once, as slow as it answers; and then it never comes back.
         Http,
     }
 }
@@ -69,7 +69,12 @@ impl Collector for Intruder {
         loop {
             match config.flood {
                 Some(Flood::Kv) => drop(kv::get("again")),
-                Some(Flood::Http) => drop(config.urls.first().map(|url| reaches(url))),
+                Some(Flood::Http) => {
+                    drop(config.urls.first().map(|url| reaches(url)));
+                    loop {
+                        std::hint::black_box(());
+                    }
+                }
                 None => break,
             }
         }
