@@ -130,7 +130,7 @@ impl From<StoreError> for Problem {
             StoreError::Corrupt(_) => Problem::corrupt(detail),
             StoreError::Busy { .. } => Problem::too_fast(detail).retry_after(Span::from_secs(5)),
             StoreError::TooManySeries { .. } | StoreError::TooManyPoints { .. } => Problem::invalid(detail),
-            StoreError::Io(_) | StoreError::Closed => Problem::unavailable(detail),
+            StoreError::Io(_) | StoreError::Closed | StoreError::Stopped => Problem::unavailable(detail),
         }
     }
 }

@@ -1,4 +1,8 @@
-//! Series and samples, and the port to them.
+//! Series and samples, and the ports to them.
+//!
+//! - [`query`]: by matchers, for a query language
+
+pub mod query;
 
 use crate::label::Labels;
 use crate::store::StoreError;

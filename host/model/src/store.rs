@@ -40,6 +40,9 @@ pub enum StoreError {
     /// What is asked for is over what the caller wants to hold in memory.
     #[error("there are more than {limit} points; hint: ask for a longer step, a shorter range or fewer series")]
     TooManyPoints { limit: usize },
+    /// Nobody waits for the answer any more, or its time is over.
+    #[error("the query was ended; hint: ask for less, or give it more time")]
+    Stopped,
     #[error("the store is closed")]
     Closed,
 }
