@@ -12,6 +12,7 @@ use quarterdeck_model::domain::notification::{DeliveryState, Notification};
 use quarterdeck_model::effect::{Action, DEAD_LETTERS, DeliveryClass, Effect};
 use quarterdeck_model::event::{EventFilter, Offset};
 use quarterdeck_model::label::Labels;
+use quarterdeck_model::plugin::InstanceName;
 use quarterdeck_model::series::Sample;
 use quarterdeck_model::store::{Page, StoreError};
 use quarterdeck_model::transition::{Expected, Transition};
@@ -40,6 +41,34 @@ pub struct Handle {
 }
 
 impl Handle {
+    /// Lets an input that was poison to a plugin be offered to it again, and gives the instance. `None`: the letter is no input.
+    ///
+    /// # Errors
+    /// There is no such letter, or it is at another revision.
+    pub async fn release(&self, id: &str, asked: impl Into<Asked<'_>>) -> Result<Option<InstanceName>, Error> {
+        let (asked, context) = (asked.into(), &self.context);
+        let document =
+            context.find(DEAD_LETTERS, id)?.ok_or_else(|| Error::not_found(format!("dead letter `{id}`")))?;
+        let of = |key: &str| document.value.get(key).and_then(Value::as_str);
+        let ("input", Some(instance), Some(class)) = (of("kind").unwrap_or_default(), of("instance"), of("class"))
+        else {
+            return Ok(None);
+        };
+        asked.check(id, document.revision)?;
+        let instance = InstanceName::from(instance);
+        let data = json!({"kind": "input", "instance": instance, "class": class});
+        let retried = context.event("dead-letter.retried", id).data(data).principal(asked.principal);
+        let expected = Expected::Revision(document.revision);
+        match context.commit(Transition::new().delete(DEAD_LETTERS, id, expected).event(retried)).await {
+            Ok(_) => context.registry.release(&instance, class),
+            Err(StoreError::Conflict { .. }) => {
+                return Err(Error::conflict(format!("dead letter `{id}` is being taken up again by somebody else")));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Some(instance))
+    }
+
     /// Takes up again what was given up on, and gives it as it waits now. What is no delivery needs `force`: nobody waits for it any more.
     ///
     /// # Errors

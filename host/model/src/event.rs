@@ -99,7 +99,7 @@ pub struct StoredEvent {
 }
 
 /// Types of the events that the host itself publishes. Plugins and the API add others: those of `custom.`, and what grants name.
-pub const TYPES: [&str; 57] = [
+pub const TYPES: [&str; 59] = [
     "alert.acknowledged",
     "alert.firing",
     "alert.resolved",
@@ -133,6 +133,8 @@ pub const TYPES: [&str; 57] = [
     "incident.opened",
     "incident.resolved",
     "incident.updated",
+    "instance.class-quarantined",
+    "instance.class-recovered",
     "instance.over-budget",
     "instance.state-changed",
     "notification.delivered",

@@ -662,6 +662,9 @@ pub trait Registry: Send + Sync + 'static {
     /// Replaces the whole set, in one step; instances that stay the same are left alone.
     async fn configure(&self, instances: BTreeMap<InstanceName, InstanceSpec>);
 
+    /// Inputs of that class, which were poison, are offered to the instance again.
+    fn release(&self, _instance: &InstanceName, _class: &str) {}
+
     /// What is wrong with these instances on the plugins that are loaded now: `(instance, JSON pointer, message)`.
     async fn check(&self, instances: &BTreeMap<InstanceName, InstanceSpec>) -> Vec<(InstanceName, String, String)>;
 

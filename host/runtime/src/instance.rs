@@ -1,9 +1,11 @@
 //! An instance: a plugin put to use under a name, with what its calls need prepared.
 
+mod breakers;
 mod circuit;
 mod meter;
 
-pub(crate) use circuit::{Admission, Change, Circuit};
+pub(crate) use breakers::{Admitted, Breakers, News};
+pub(crate) use circuit::{Change, Circuit};
 pub(crate) use meter::{Meter, Report, over_budget, window_end};
 
 use crate::call::Kept;
@@ -20,7 +22,7 @@ use tokio::sync::Semaphore;
 pub(crate) struct Instance {
     pub(crate) name: InstanceName,
     pub(crate) meter: Arc<Meter>,
-    pub(crate) circuit: Circuit,
+    pub(crate) breakers: Breakers,
     pub(crate) pace: Arc<Pace>,
     pub(crate) journal: JournalMeter,
     binding: RwLock<Arc<Binding>>,
@@ -80,7 +82,7 @@ impl Instance {
         Instance {
             name,
             meter: Arc::default(),
-            circuit: Circuit::new(quarantine_after),
+            breakers: Breakers::new(quarantine_after),
             pace: Arc::default(),
             journal: JournalMeter::default(),
             binding: RwLock::new(Arc::new(binding)),
@@ -109,7 +111,7 @@ impl Instance {
 
     /// The state for people: the circuit's where the binding is in order.
     pub(crate) fn state(&self, binding: &Binding) -> (InstanceState, Option<String>) {
-        match (binding.state, self.circuit.quarantine()) {
+        match (binding.state, self.breakers.quarantine()) {
             (InstanceState::Active, Some(reason)) => (InstanceState::Quarantined, Some(reason)),
             (state, _) => (state, binding.reason.clone()),
         }

@@ -13,6 +13,7 @@ mod janitor;
 mod ledger;
 mod loading;
 mod place;
+mod poison;
 mod promote;
 mod registry;
 mod replay;
@@ -38,6 +39,7 @@ use crate::plugin::{Again, BUNDLED, Loader, Refusal};
 use announce::Announcer;
 use janitor::Order;
 use quarterdeck_model::clock::Clock;
+use quarterdeck_model::id::IdSource;
 use quarterdeck_model::kind::Plugins;
 use quarterdeck_model::plugin::InstanceName;
 use quarterdeck_model::store::Store;
@@ -85,6 +87,7 @@ pub struct Runtime {
     probation_calls: u32,
     quarantine_after: u32,
     announcer: Announcer,
+    ids: Arc<IdSource>,
     /// Where decisions are kept, if anywhere.
     journal: Option<Arc<Journal>>,
     shadows: shadow::Shadows,
@@ -110,6 +113,7 @@ impl Runtime {
         let linker = linker(&engine).map_err(|error| Error::Engine { reason: format!("{error:#}") })?;
         let executor = Arc::new(Executor::start(options.guest_threads, options.quick_calls_inline, engine.clone())?);
         let ground = Ground::new(engine.clone(), Arc::clone(&executor), Arc::clone(&doors), Arc::clone(&options.clock));
+        let ids = Arc::clone(&options.ids);
         let (announcer, announcing) =
             Announcer::new(Arc::clone(&options.store), Arc::clone(&options.clock), options.ids);
         let (orders, ordered) = mpsc::unbounded_channel();
@@ -140,6 +144,7 @@ impl Runtime {
             probation_calls: options.probation_calls,
             quarantine_after: options.quarantine_after,
             announcer,
+            ids,
             journal: options.journals.map(|journals| {
                 let of = Weak::clone(this);
                 let spec = move |name: &InstanceName| of.upgrade()?.all_instances().get(name)?.binding().spec.journal;

@@ -8,6 +8,7 @@ mod lifecycle;
 mod limits;
 mod loading;
 mod publishers;
+mod poison;
 mod refusal;
 mod reload;
 mod reuse;

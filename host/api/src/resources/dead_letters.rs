@@ -28,7 +28,7 @@ pub(crate) fn routes() -> Routes {
 #[derive(Debug, Serialize, JsonSchema)]
 struct DeadLetter {
     id: String,
-    /// An effect or an event, as it was when it was given up on.
+    /// An effect, an event, or an input of a plugin, as it was when it was given up on.
     letter: Value,
 }
 
@@ -77,12 +77,12 @@ struct Retried {
     id: String,
     /// Who carries it out.
     instance: InstanceName,
-    /// It is given up on again by then.
-    expires: Timestamp,
+    /// It is given up on again by then. `null`: an input, which is offered to the plugin when its turn comes.
+    expires: Option<Timestamp>,
 }
 
 /// Takes up again what was given up on, with the key that it had: whoever got it the first time can tell. It leaves the dead letters, and
-/// comes back if it fails again. An event that could not be handled can't be retried. The body may be left out.
+/// comes back if it fails again. An input that made a plugin misbehave again and again is offered to it once more. An event that could not be handled can't be retried. The body may be left out.
 #[utoipa::path(post, path = "/dead-letters/{id}/retry", tag = "events",
     request_body(content = ref(taken::<Retry>()), content_type = "application/json"),
     params(IfMatch, ("id" = String, Path, description = "As the list has it.")),
@@ -93,7 +93,10 @@ async fn retry_dead_letter(
     seen: IfMatch,
     Optional(retry): Optional<Retry>,
 ) -> Result<(StatusCode, Json<Retried>), Problem> {
+    if let Some(instance) = api.options.engines.letters.release(&id, seen.asked()).await? {
+        return Ok((StatusCode::ACCEPTED, Json(Retried { id, instance, expires: None })));
+    }
     let effect = api.options.engines.letters.retry(&id, seen.asked(), retry.force).await?;
-    let retried = Retried { id: effect.id.0, instance: effect.instance, expires: effect.expires };
+    let retried = Retried { id: effect.id.0, instance: effect.instance, expires: Some(effect.expires) };
     Ok((StatusCode::ACCEPTED, Json(retried)))
 }

@@ -9,7 +9,7 @@ use crate::Context;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use quarterdeck_model::domain::scan::ScanSpec;
 use quarterdeck_model::kind::scanner_rule::{Interest, Reported, Subject, SubjectKind};
-use quarterdeck_model::plugin::{InstanceName, InstanceState, PluginRef};
+use quarterdeck_model::plugin::{CallError, InstanceName, InstanceState, PluginRef};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +34,8 @@ const NOT_ASKED_FOR: &str = "no rule asks for it";
 const UNREADABLE: &str = "it can't be read";
 /// A rule that fails on so many groups is not asked about the rest.
 const FAILURES: usize = 3;
+/// One that misbehaves on so many single subjects, neither.
+const BAD: usize = 20;
 const ERRORS: usize = 50;
 /// A plugin that is being compiled, as after the very first start, is waited for.
 const PLUGIN_WITHIN: Duration = Duration::from_secs(30);
@@ -71,6 +73,8 @@ struct Rule {
     missed: BTreeMap<String, &'static str>,
     seen: Vec<Seen>,
     failures: usize,
+    /// Subjects that made it misbehave, or are not offered to it.
+    bad: usize,
     errors: Vec<String>,
 }
 
@@ -157,6 +161,7 @@ impl Rule {
             missed: BTreeMap::new(),
             seen: Vec::new(),
             failures: 0,
+            bad: 0,
             errors: Vec::new(),
         })
     }
@@ -201,15 +206,26 @@ impl Rule {
         }
     }
 
+    /// Where a call makes the plugin misbehave, or part of it is not offered, its halves are asked about by themselves: one bad subject
+    /// does not hide the others.
     async fn call(&mut self, context: &Context, shown: Vec<Shown>) {
-        if self.failures >= FAILURES {
-            return;
+        let mut waiting = vec![shown];
+        while let Some(shown) = waiting.pop().filter(|_| self.failures < FAILURES && self.bad < BAD) {
+            if let Some(mut shown) = self.ask_about(context, shown).await {
+                let second = shown.split_off(shown.len() / 2);
+                waiting.extend([second, shown]);
+            }
         }
-        let (subjects, names): (Vec<_>, Vec<_>) =
-            shown.into_iter().map(|one| (one.subject, (one.name, one.root))).unzip();
+    }
+
+    /// Gives back several subjects of which one may be to blame.
+    async fn ask_about(&mut self, context: &Context, shown: Vec<Shown>) -> Option<Vec<Shown>> {
+        let (count, name) = (shown.len(), shown.first().map(|one| one.name.clone()).unwrap_or_default());
+        let subjects: Vec<_> = shown.iter().map(|one| one.subject.clone()).collect();
         // Rules are pure: a call writes and publishes nothing.
         match context.plugins.scanner_rule.scan(&self.instance, &subjects, context.now()).await {
             Ok(called) => {
+                let names: Vec<_> = shown.into_iter().map(|one| (one.name, one.root)).collect();
                 self.plugin = called.plugin;
                 for reported in called.value {
                     self.report(reported, &names);
@@ -217,10 +233,20 @@ impl Rule {
                 self.looked.extend(names.into_iter().map(|(name, _)| name));
             }
             Err(error) => {
-                self.failures += 1;
-                self.errors.push(format!("rule `{}`: {error}", self.instance));
+                let is_of_input = error.is_misbehaviour() || matches!(error, CallError::Unavailable { .. });
+                if is_of_input && count > 1 {
+                    return Some(shown);
+                }
+                if is_of_input {
+                    self.bad += 1;
+                    self.errors.push(format!("rule `{}` about `{name}`: {error}", self.instance));
+                } else {
+                    self.failures += 1;
+                    self.errors.push(format!("rule `{}`: {error}", self.instance));
+                }
             }
         }
+        None
     }
 
     fn report(&mut self, reported: Reported, names: &[(String, Option<String>)]) {

@@ -46,6 +46,10 @@ impl ScannerRule for Words {
         if self.broken.load(Ordering::SeqCst) {
             return Err(CallError::Trapped { reason: "unreachable".to_owned() });
         }
+        let is_poison = |subject: &Subject| matches!(subject, Subject::File { content, .. } if content == b"poison");
+        if subjects.iter().any(is_poison) {
+            return Err(CallError::Trapped { reason: "poison".to_owned() });
+        }
         let bytes = subjects.iter().map(|subject| match subject {
             Subject::File { content, .. } => content.len(),
             Subject::HttpResponse { body, .. } => body.len(),
@@ -135,6 +139,19 @@ fn write_file(folder: &Path, name: &str, text: &str) {
 }
 
 #[tokio::test]
+async fn a_file_that_traps_a_rule_does_not_hide_the_others() {
+    let (data, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for number in 0..9 {
+        write_file(files.path(), &format!("{number}.txt"), if number == 4 { "poison" } else { "a secret" });
+    }
+    let root = files.path().to_str().unwrap().to_owned();
+    let host = host(data.path(), json!({"rules": ["words/default"], "paths": [root]})).await;
+    let scan = host.scan().await;
+    assert_eq!((scan.state, scan.new_findings), (ScanState::Partial, 8));
+    assert_eq!(scan.errors, [format!("rule `words/default` about `{root}/4.txt`: the plugin trapped: poison")]);
+}
+
+#[tokio::test]
 async fn findings_are_opened_seen_again_and_fixed() {
     let (data, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for (name, text) in [
@@ -165,7 +182,8 @@ async fn findings_are_opened_seen_again_and_fixed() {
     write_file(files.path(), "a.txt", "clean");
     let scan = host.scan().await;
     assert_eq!(scan.state, ScanState::Failed);
-    assert_eq!(scan.errors, ["rule `words/default`: the plugin trapped: unreachable"]);
+    let about = |name: &str| format!("rule `words/default` about `{root}/{name}`: the plugin trapped: unreachable");
+    assert_eq!(scan.errors, ["a.txt", "c.txt", "sub/b.txt"].map(about), "each file was shown by itself");
     assert_eq!(host.told().len(), 2, "a rule that failed fixes nothing");
 
     host.words.broken.store(false, Ordering::SeqCst);

@@ -11,7 +11,9 @@ use quarterdeck_model::kind::sla_calculator::SlaWindow;
 use quarterdeck_model::plugin::Kind;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// Of a content or a text, so much is shown to a person.
 const SHOWN_BYTES: usize = 512;
@@ -77,6 +79,43 @@ impl Question<'_> {
             Question::Merge { .. } => "merge",
             Question::Finish { .. } => "finish",
         }
+    }
+
+    /// What it is about: inputs of one class stand or fall together (see `host/README.md`). `None`: about several things at once.
+    pub(crate) fn class(&self) -> Option<String> {
+        Some(match self {
+            Question::Evaluate { window, .. } => {
+                let names: BTreeSet<&str> = window.series.iter().map(|series| series.name.as_str()).collect();
+                let mut common = window.series.first().map(|series| series.labels.clone()).unwrap_or_default();
+                for series in &window.series {
+                    common.0.retain(|name, value| series.labels.get(name) == Some(value));
+                }
+                format!("{}{common}", names.into_iter().collect::<Vec<_>>().join(","))
+            }
+            Question::Interests => "interests".to_owned(),
+            Question::Scan { subjects } => match &**subjects {
+                [subject] => subject.name().to_owned(),
+                _ => return None,
+            },
+            Question::Correlate { alert, .. } => format!("{} {}", alert.name, alert.fingerprint),
+            Question::Decide { plan, .. } => plan.service.clone(),
+            Question::Fold { .. } | Question::Merge { .. } | Question::Finish { .. } => self.function().to_owned(),
+        })
+    }
+
+    /// What it asks, by itself, about each of the several things that it is about; nothing where it is about one.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = Question<'_>> {
+        let subjects = match self {
+            Question::Scan { subjects } if subjects.len() > 1 => &**subjects,
+            _ => &[],
+        };
+        subjects.iter().map(|subject| Question::Scan { subjects: Cow::Borrowed(std::slice::from_ref(subject)) })
+    }
+
+    /// Stands for this very question.
+    pub(crate) fn digest(&self) -> Option<String> {
+        let bytes = postcard::to_allocvec(self).ok()?;
+        Some(Sha256::digest(&bytes).iter().take(16).map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// For a person; what is long is cut.

@@ -110,6 +110,28 @@ impl Circuit {
         self.troubled.store(false, Ordering::Release);
     }
 
+    /// Whether anything went wrong since the last good call.
+    pub(crate) fn is_troubled(&self) -> bool {
+        self.troubled.load(Ordering::Acquire)
+    }
+
+    /// How often it has opened since it was closed last.
+    pub(crate) fn trips(&self) -> u32 {
+        match &*self.lock() {
+            State::Closed { .. } => 0,
+            State::Open { trips, .. } | State::Trial { trips, .. } => *trips,
+        }
+    }
+
+    /// Why nothing would be admitted now, if so.
+    pub(crate) fn quarantine_at(&self, now: Timestamp) -> Option<String> {
+        match &*self.lock() {
+            State::Open { until, .. } if *until <= now => None,
+            State::Closed { .. } => None,
+            State::Open { reason, .. } | State::Trial { reason, .. } => Some(reason.clone()),
+        }
+    }
+
     /// Why it is quarantined, if it is.
     pub(crate) fn quarantine(&self) -> Option<String> {
         if !self.troubled.load(Ordering::Acquire) {

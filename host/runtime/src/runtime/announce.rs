@@ -26,6 +26,10 @@ pub(super) const SHADOW_ENDED: &str = "plugin.shadow-ended";
 /// A candidate has answered otherwise than the version in use: at most once a minute.
 pub(super) const SHADOW_DIFFERS: &str = "plugin.shadow-differs";
 pub(super) const INSTANCE_STATE_CHANGED: &str = "instance.state-changed";
+/// Inputs of one class are left alone for a while.
+pub(super) const CLASS_QUARANTINED: &str = "instance.class-quarantined";
+pub(super) const CLASS_RECOVERED: &str = "instance.class-recovered";
+pub(super) const DEAD_LETTER: &str = "dead-letter.added";
 pub(super) const INSTANCE_OVER_BUDGET: &str = "instance.over-budget";
 /// Some of the others are missing, because too many waited for the store.
 const EVENTS_LEFT_OUT: &str = "plugin.events-left-out";

@@ -1,12 +1,12 @@
 //! From an engine's question to a plugin's answer: find the instance, ask its circuit, wait for a place, run, count.
 
-use super::announce::{INSTANCE_OVER_BUDGET, INSTANCE_STATE_CHANGED};
+use super::announce::INSTANCE_OVER_BUDGET;
 use super::decide::Ran;
 use super::{Order, Runtime};
 use crate::call::{Guest, Keeping, Output, Reply, overdue, patience, sandboxed};
 use crate::decisions::{Outcome, Question};
 use crate::executor::Ended;
-use crate::instance::{Admission, Binding, Change, Instance, over_budget, window_end};
+use crate::instance::{Admitted, Binding, Instance, over_budget, window_end};
 use crate::plugin::{Use, Verdict, Version};
 use crate::sandbox::Setting;
 use futures::future::BoxFuture;
@@ -15,6 +15,7 @@ use quarterdeck_model::plugin::{
 };
 use quarterdeck_model::{Span, Timestamp};
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 use std::sync::{Arc, LazyLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
@@ -30,11 +31,13 @@ pub(crate) struct Request<'a> {
     overlay: Option<&'a Map<String, Value>>,
     bytes: usize,
     within: Span,
+    /// Of a kind that decides.
+    question: Option<&'a Question<'a>>,
 }
 
 impl<'a> Request<'a> {
     pub(crate) fn new(kind: Kind, instance: &'a InstanceName) -> Self {
-        Request { kind, instance, now: None, overlay: None, bytes: 0, within: Span::ZERO }
+        Request { kind, instance, now: None, overlay: None, bytes: 0, within: Span::ZERO, question: None }
     }
 
     /// The time that is handed in. Without one the clock is asked.
@@ -53,6 +56,31 @@ impl<'a> Request<'a> {
     pub(crate) fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
         self
+    }
+
+    /// The class of its input. Rules and objectives tell themselves apart by their configuration.
+    pub(super) fn class(&self) -> Option<String> {
+        let class = self.question?.class()?;
+        match self.overlay.and_then(|overlay| serde_json::to_vec(overlay).ok()) {
+            None => Some(class),
+            Some(overlay) => {
+                let hash: String = Sha256::digest(&overlay).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+                Some(format!("{class} #{hash}"))
+            }
+        }
+    }
+
+    pub(super) fn question(&self) -> Option<&Question<'a>> {
+        self.question
+    }
+
+    /// A call about several things at once tells nothing about any of them: whoever asks asks again, about parts.
+    fn is_about_several(&self) -> bool {
+        self.question.is_some_and(|question| question.parts().next().is_some())
+    }
+
+    fn input(&self) -> Option<String> {
+        self.question.and_then(Question::digest)
     }
 
     /// The call may take so long, if that is more than what its instance is given.
@@ -78,6 +106,7 @@ impl Runtime {
         B: for<'a> FnOnce(&'a mut Guest, Arc<Version>, Arc<str>) -> BoxFuture<'a, Reply<T>> + Send + 'static,
     {
         let mut ran = None;
+        let request = Request { question: Some(&question), ..request };
         let result = self.carry_out(request, body, Some(&mut ran)).await.map_err(|failed| failed.error);
         if let Some(ran) = ran {
             self.note(&ran, question, result.as_ref().map(|called| &called.value));
@@ -145,8 +174,17 @@ impl Runtime {
         if let Some(budget) = &binding.limits.budget {
             self.afford(instance, &used, budget, now)?;
         }
-        let admission = instance.circuit.admit(now).map_err(|reason| CallError::Unavailable { message: reason })?;
-        let mut attempt = Attempt { runtime: self, instance, admission, over: false };
+        let unavailable = |message: String| CallError::Unavailable { message };
+        if let Some(question) = request.question()
+            && let Some(reason) = question.parts().find_map(|part| {
+                let class = part.class()?;
+                instance.breakers.refuses(&class, || part.digest(), now)
+            })
+        {
+            return Err(unavailable(format!("part of the input is not offered: {reason}")));
+        }
+        let admitted = instance.breakers.admit(|| request.class(), || request.input(), now).map_err(unavailable)?;
+        let mut attempt = Attempt { runtime: self, instance, admitted, over: false };
         instance.meter.begin();
 
         let places = self.places(binding, request.kind).await?;
@@ -200,7 +238,7 @@ impl Runtime {
                 busy,
             });
         }
-        attempt.finish(&version, output.result.as_ref().err());
+        attempt.finish(&version, output.result.as_ref().err(), &request);
         let Output { result, writes, events, .. } = output;
         Ok(Called { value: result?, plugin: reference, writes, events })
     }
@@ -287,27 +325,21 @@ fn overlaid(config: &Map<String, Value>, overlay: &Map<String, Value>) -> Result
 struct Attempt<'a> {
     runtime: &'a Runtime,
     instance: &'a Arc<Instance>,
-    admission: Admission,
+    admitted: Admitted,
     over: bool,
 }
 
 impl Attempt<'_> {
-    fn finish(&mut self, version: &Arc<Version>, error: Option<&CallError>) {
-        self.over = true;
+    fn finish(&mut self, version: &Arc<Version>, error: Option<&CallError>, request: &Request<'_>) {
         let (runtime, instance) = (self.runtime, self.instance);
         let misbehaviour = error.filter(|error| error.is_misbehaviour());
-        match instance.circuit.record(self.admission, misbehaviour.map(ToString::to_string), runtime.clock.now()) {
-            Some(Change::Quarantined { reason }) => {
-                let data = json!({"state": "quarantined", "reason": reason});
-                let plugin = Some(version.reference.clone());
-                runtime.announcer.say(INSTANCE_STATE_CHANGED, instance.name.as_str(), plugin, data);
+        if misbehaviour.is_none() || !request.is_about_several() {
+            self.over = true;
+            let words = misbehaviour.map(ToString::to_string);
+            let (class, input, now) = (|| request.class(), || request.input(), runtime.clock.now());
+            for news in instance.breakers.record(&self.admitted, class, input, words, now) {
+                runtime.tell(instance, version, request, news);
             }
-            Some(Change::Recovered) => {
-                let data = json!({"state": "active", "reason": "the trial call succeeded"});
-                let plugin = Some(version.reference.clone());
-                runtime.announcer.say(INSTANCE_STATE_CHANGED, instance.name.as_str(), plugin, data);
-            }
-            None => {}
         }
         let order = match version.probation.record(misbehaviour.is_some(), runtime.probation_calls) {
             Verdict::Undecided => return,
@@ -326,8 +358,8 @@ impl Attempt<'_> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         self.instance.meter.end();
-        if !self.over && self.admission == Admission::Trial {
-            self.instance.circuit.abandon_trial(self.runtime.clock.now());
+        if !self.over {
+            self.instance.breakers.abandon(&self.admitted, self.runtime.clock.now());
         }
     }
 }

@@ -60,6 +60,7 @@ impl Registry for Runtime {
                     let instance = Arc::new(Instance::new(name.clone(), self.quarantine_after, binding));
                     let (state, reason) = instance.state(&instance.binding());
                     self.say_state(&instance, state, reason.as_deref());
+                    self.remember_poison(&instance);
                     self.bind_later(&instance);
                     instance
                 }
@@ -73,6 +74,12 @@ impl Registry for Runtime {
         }
         self.doors.lines.retain(|name| next.contains_key(name));
         *self.instances.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+    }
+
+    fn release(&self, instance: &InstanceName, class: &str) {
+        if let Some(instance) = self.all_instances().get(instance) {
+            instance.breakers.release(class);
+        }
     }
 
     async fn check(&self, instances: &BTreeMap<InstanceName, InstanceSpec>) -> Vec<(InstanceName, String, String)> {

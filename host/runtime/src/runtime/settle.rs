@@ -138,7 +138,7 @@ impl Runtime {
             _ => false,
         };
         if !same_version || old.spec != new.spec {
-            instance.circuit.reset();
+            instance.breakers.reset();
         }
         let after = instance.state(&new);
         if before != after {
