@@ -32,7 +32,7 @@ const FAST_CPU: Duration = Duration::from_millis(3);
 const SLOW_NICENESS: i32 = 15;
 
 /// How long after its deadline a call whose thread gets no processor is given up on.
-const GRACE: Duration = Duration::from_millis(3);
+const GRACE: Duration = Duration::from_millis(1);
 
 pub(crate) type BoxCall<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
