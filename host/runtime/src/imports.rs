@@ -231,7 +231,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()
     host::tcp::add_to_linker::<_, HasSelf<Sandbox>>(linker, |sandbox| sandbox)?;
     host::process::add_to_linker::<_, HasSelf<Sandbox>>(linker, |sandbox| sandbox)?;
     host::secret::add_to_linker::<_, HasSelf<Sandbox>>(linker, |sandbox| sandbox)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
+    http::add_to_linker(linker)
 }
 
 impl host::errors::Host for Sandbox {}

@@ -1,10 +1,12 @@
 //! `wasi:http/outgoing-handler`: requests of plugins, carried out by the host.
 
 mod client;
+mod handler;
 #[cfg(test)]
 mod tests;
 
 pub(super) use client::{Client, Failure, Request, Timeouts};
+pub(super) use handler::add_to_linker;
 
 use crate::imports::{Caller, policy};
 use crate::sandbox::{Capability, Counters, Sandbox};
@@ -34,6 +36,8 @@ pub(crate) struct Hooks {
     sockets: Arc<Semaphore>,
     /// How much of the meter is in the sandbox's counters already.
     settled: (u32, u64, u64),
+    /// Of the request that is sent next.
+    options: Option<RequestOptions>,
 }
 
 /// Requests run beside the sandbox, so they count here; [`Sandbox::settle_http`] carries it over.
@@ -122,6 +126,7 @@ impl WasiHttpView for Sandbox {
             meter: Arc::new(Meter::new(&self.usage, &self.limits)),
             sockets: self.sockets.clone(),
             settled: (0, 0, 0),
+            options: None,
         });
         WasiHttpCtxView { hooks, table: &mut self.table, ctx: &mut self.http }
     }
@@ -134,6 +139,7 @@ impl WasiHttpHooks for Hooks {
         options: Option<RequestOptions>,
         _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Answer> + Send> {
+        let options = options.or(self.options.take());
         self.meter.requests.fetch_add(1, Ordering::Relaxed);
         let one_left = self
             .meter

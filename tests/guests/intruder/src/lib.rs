@@ -31,7 +31,7 @@ quarterdeck_sdk::config! {
     pub enum Flood {
         /// A value.
         Kv,
-        /// The first of the URLs, once, as slow as it answers; and then it never comes back.
+        /// The first of the URLs, also when it has had all that it may.
         Http,
     }
 }
@@ -69,12 +69,7 @@ impl Collector for Intruder {
         loop {
             match config.flood {
                 Some(Flood::Kv) => drop(kv::get("again")),
-                Some(Flood::Http) => {
-                    drop(config.urls.first().map(|url| reaches(url)));
-                    loop {
-                        std::hint::black_box(());
-                    }
-                }
+                Some(Flood::Http) => drop(config.urls.first().map(|url| reaches(url))),
                 None => break,
             }
         }
