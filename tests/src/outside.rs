@@ -30,6 +30,8 @@ async fn the_host_loads_a_component_of_every_kind_from_outside_and_runs_it() {
     })
     .await;
     assert_eq!((&alert["reason"], &alert["plugin"]["name"]), (&json!("is above 10"), &json!("outside")), "{alert:#}");
+    let bit = eventually("derived sample", soon, async || daemon.latest("metric=outside_bit").await).await;
+    assert_eq!(bit, 1.0);
     let incident = eventually("correlator", soon, async || {
         daemon.items("/api/v1/incidents").await.into_iter().find(|incident| {
             incident["members"].as_array().unwrap().iter().any(|member| member["labels"]["alertname"] == "outside")

@@ -9,6 +9,7 @@
 pub mod alerts;
 mod cardinality;
 mod collect;
+mod derived;
 mod rules;
 
 pub use collect::check_names;

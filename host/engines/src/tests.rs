@@ -30,7 +30,7 @@ fn fake() -> Fake {
             let hot = window.series.first().and_then(|series| series.values.last()).is_some_and(|value| *value > 90.0);
             let signal =
                 Signal { series: 0, severity: Severity::High, value: 95.0, expected: None, reason: "> 90".into() };
-            Ok(Verdict { signals: if hot { vec![signal] } else { Vec::new() }, state: None })
+            Ok(Verdict { signals: if hot { vec![signal] } else { Vec::new() }, ..Verdict::default() })
         }));
         fake.correlate = Some(Box::new(|alert, _| {
             Ok(Placement::Open { key: "k".into(), title: alert.name.clone(), severity: alert.severity })

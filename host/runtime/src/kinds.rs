@@ -6,7 +6,7 @@ mod convert;
 mod correlator;
 mod deployment_strategy;
 mod deployment_target;
-mod detector;
+pub(crate) mod detector;
 mod notifier;
 mod runbook_action;
 mod scanner_rule;

@@ -52,11 +52,18 @@ pub(crate) struct Exports {
     pub(crate) correlator: Option<bindings::correlator::CorrelatorPre<Sandbox>>,
     pub(crate) deployment_strategy: Option<bindings::deployment_strategy::DeploymentStrategyPre<Sandbox>>,
     pub(crate) deployment_target: Option<bindings::deployment_target::DeploymentTargetPre<Sandbox>>,
-    pub(crate) detector: Option<bindings::detector::DetectorPre<Sandbox>>,
+    pub(crate) detector: Option<DetectorExport>,
     pub(crate) notifier: Option<bindings::notifier::NotifierPre<Sandbox>>,
     pub(crate) runbook_action: Option<bindings::runbook_action::RunbookActionPre<Sandbox>>,
     pub(crate) scanner_rule: Option<bindings::scanner_rule::ScannerRulePre<Sandbox>>,
     pub(crate) sla_calculator: Option<bindings::sla_calculator::SlaCalculatorPre<Sandbox>>,
+}
+
+/// A detector of one of the versions that this host speaks.
+#[derive(Clone)]
+pub(crate) enum DetectorExport {
+    Current(bindings::detector::DetectorPre<Sandbox>),
+    Previous(crate::kinds::detector::previous::Previous),
 }
 
 /// A call in flight on a version.

@@ -12,3 +12,4 @@ mod publishers;
 mod refusal;
 mod reload;
 mod reuse;
+mod versions;

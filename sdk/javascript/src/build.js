@@ -113,6 +113,11 @@ function moduleOf(source, asked, kinds, reuse) {
   return `${lines.join("\n")}\n`;
 }
 
+/** The version of a kind's package, as its interface says it. */
+function version(name) {
+  return /^package [^@]+@([^;]+);/m.exec(readFileSync(join(WIT, name, `${name}.wit`), "utf8"))[1];
+}
+
 /** The world of the component: what the plugin is of, and what it asks for. */
 function interfaces(target, asked, kinds, reuse) {
   const lines = [`import quarterdeck:host/log@${VERSION};`, `export quarterdeck:plugin/plugin@${VERSION};`];
@@ -120,9 +125,9 @@ function interfaces(target, asked, kinds, reuse) {
   for (const name of asked) {
     lines.push(...(name === "http" ? Object.values(HTTP) : [`quarterdeck:host/${name}@${VERSION}`]).map((each) => `import ${each};`));
   }
-  lines.push(...kinds.map(({ name }) => `export quarterdeck:${name}/${name}@${VERSION};`));
+  lines.push(...kinds.map(({ name }) => `export quarterdeck:${name}/${name}@${version(name)};`));
   for (const name of readdirSync(WIT)) {
-    const isPackage = !name.includes(".") && name !== "worlds";
+    const isPackage = !name.includes(".") && name !== "worlds" && name !== "compat";
     if (isPackage) cpSync(join(WIT, name), join(target, "deps", name), { recursive: true });
   }
   if (asked.includes("http")) cpSync(join(HERE, "wasi"), join(target, "deps"), { recursive: true });

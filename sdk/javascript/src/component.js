@@ -54,7 +54,11 @@ export const kinds = {
         const window = { nowMs: Number(nowMs), fromMs: Number(fromMs), series: series.map(column) };
         return own.evaluate(config, window, state);
       },
-      ({ signals = [], state }) => ({ signals: signals.map((signal) => ({ expected: undefined, ...signal })), state }),
+      ({ signals = [], state, derived = [] }) => ({
+        signals: signals.map((signal) => ({ expected: undefined, ...signal })),
+        state,
+        derived,
+      }),
     ),
   }),
 

@@ -217,6 +217,21 @@ export interface Verdict {
   signals?: Signal[];
   /** Handed back at the next call of the same rule; at most 64 KiB. */
   state?: Uint8Array;
+  /** Samples of its own; at most eight for each series of the window. */
+  derived?: Derived[];
+}
+
+/**
+ * What the detector says of one series as a sample of its own, at the time of the evaluation: whether it is an anomaly, what was expected.
+ * Stored with the labels of that series and the rule's name as `rule`, and queried like any other.
+ */
+export interface Derived {
+  /** Index into the window's series. */
+  series: number;
+  /** Name of the metric: `anomaly_bit`. */
+  metric: string;
+  /** Its value now. */
+  value: number;
 }
 
 export interface Signal {

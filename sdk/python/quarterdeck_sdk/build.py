@@ -120,6 +120,12 @@ def asks_for(plugin: type[Plugin[Any]], capability: str) -> bool:
     return any(own.name == capability for own in plugin.capabilities)
 
 
+def version(package: str) -> str:
+    """The version of a kind's package, as its interface says it."""
+    head, _, _ = (WIT / package / f"{package}.wit").read_text().partition(";")
+    return head.rpartition("@")[2]
+
+
 def interfaces(target: Path, plugin: type[Plugin[Any]]) -> None:
     """Writes the world of the component: what its class is of, and what it asks for."""
     lines = [f"import quarterdeck:host/log@{VERSION};", f"export quarterdeck:plugin/plugin@{VERSION};"]
@@ -129,9 +135,9 @@ def interfaces(target: Path, plugin: type[Plugin[Any]]) -> None:
     if asks_for(plugin, "http"):
         lines += ["import wasi:http/outgoing-handler@0.2.0;", "import wasi:clocks/monotonic-clock@0.2.0;"]
         lines += ["import wasi:io/poll@0.2.0;"]
-    lines += [f"export quarterdeck:{kind.name}/{kind.name}@{VERSION};" for kind in kinds.of(plugin)]
+    lines += [f"export quarterdeck:{kind.name}/{kind.name}@{version(kind.name)};" for kind in kinds.of(plugin)]
     for package in WIT.iterdir():
-        if package.is_dir() and package.name != "worlds":
+        if package.is_dir() and package.name not in ("worlds", "compat"):
             shutil.copytree(package, target / "deps" / package.name)
     for file in (Path(__file__).parent / "wasi").iterdir():
         shutil.copy(file, target / "deps" / file.name)

@@ -45,6 +45,19 @@ class Signal:
 
 
 @dataclass
+class Derived:
+    """What the detector says of one series as a sample of its own, at the time of the evaluation: whether it is an anomaly, what was
+    expected. Stored with the labels of that series and the rule's name as `rule`, and queried like any other."""
+
+    #: Index into the window's series.
+    series: int
+    #: Name of the metric: `anomaly_bit`.
+    metric: str
+    #: Its value now.
+    value: float
+
+
+@dataclass
 class Verdict:
     """Which series are abnormal, and what to remember."""
 
@@ -52,6 +65,8 @@ class Verdict:
     signals: list[Signal] = field(default_factory=list)
     #: Handed back at the next call of the same rule; at most 64 KiB.
     state: bytes | None = None
+    #: Samples of its own; at most eight for each series of the window.
+    derived: list[Derived] = field(default_factory=list)
 
 
 class Detector(Plugin[C]):

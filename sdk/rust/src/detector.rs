@@ -39,6 +39,20 @@ pub struct Verdict {
     pub signals: Vec<Signal>,
     /// Handed back at the next call of the same rule; at most 64 KiB.
     pub state: Option<Vec<u8>>,
+    /// Samples of its own; at most eight for each series of the window.
+    pub derived: Vec<Derived>,
+}
+
+/// What the detector says of one series as a sample of its own, at the time of the evaluation: whether it is an anomaly, what was
+/// expected. Stored with the labels of that series and the rule's name as `rule`, and queried like any other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Derived {
+    /// Index into the window's series.
+    pub series: usize,
+    /// Name of the metric: `anomaly_bit`.
+    pub metric: String,
+    /// Its value now.
+    pub value: f64,
 }
 
 /// One judgement about one series.
@@ -58,7 +72,7 @@ pub struct Signal {
 
 #[cfg(target_family = "wasm")]
 mod wasm {
-    use super::{Detector, Series, Signal, Verdict, Window};
+    use super::{Derived, Detector, Series, Signal, Verdict, Window};
     use crate::bindings::detector::exports::quarterdeck::detector::detector as wit;
     use crate::mirror::{Mirror, mirror};
     use crate::plugin::{Component, config};
@@ -66,7 +80,7 @@ mod wasm {
     mirror! {
         struct wit::Series => Series { labels, at_ms, value }
         struct wit::Window => Window { now_ms, from_ms, series }
-        struct Verdict => wit::Verdict { signals, state }
+        struct Verdict => wit::Verdict { signals, state, derived }
     }
 
     impl Mirror<wit::Signal> for Signal {
@@ -78,6 +92,13 @@ mod wasm {
                 expected: self.expected,
                 reason: self.reason,
             }
+        }
+    }
+
+    impl Mirror<wit::Derived> for Derived {
+        fn mirror(self) -> wit::Derived {
+            let series = u32::try_from(self.series).unwrap_or(u32::MAX);
+            wit::Derived { series, metric: self.metric, value: self.value }
         }
     }
 

@@ -5,6 +5,7 @@
 //! evaluation is made again on what they wrote.
 
 use super::alerts::{self, Alerts, Change, Evaluated, Seen};
+use super::derived;
 use crate::{Asked, Context, Error, belongings, to_value};
 use async_trait::async_trait;
 use base64::Engine;
@@ -232,9 +233,16 @@ impl Rules {
                     self.reload(name)?;
                     rule = self.rule(name)?;
                 }
-                result => return result,
+                Ok(()) => break,
+                failed => return failed,
             }
         }
+        // After what was decided: alerts don't wait for samples.
+        let (samples, refused) = derived::samples(name, &window, &called.value.derived);
+        if !samples.is_empty() {
+            self.context.series.append(samples).await?;
+        }
+        refused.map_or(Ok(()), |reason| Err(Error::invalid(reason)))
     }
 
     /// Judges the signals, and makes durable what has to be.

@@ -4,7 +4,7 @@ use quarterdeck_model::Severity;
 use quarterdeck_model::domain::alert::AlertState;
 use quarterdeck_model::event::Offset;
 use quarterdeck_model::kind::collector::{Collection, Family, MetricType};
-use quarterdeck_model::kind::detector::{Signal, Verdict};
+use quarterdeck_model::kind::detector::{Derived, Signal, Verdict};
 use quarterdeck_model::label::Labels;
 use quarterdeck_model::plugin::{CallError, InstanceState, Kind};
 use quarterdeck_model::series::Selector;
@@ -40,7 +40,7 @@ fn fake() -> Fake {
                     reason: "> 90".into(),
                 });
             let count = state.map_or(0, |state| state[0]);
-            Ok(Verdict { signals: signals.collect(), state: Some(vec![count + 1]) })
+            Ok(Verdict { signals: signals.collect(), state: Some(vec![count + 1]), ..Verdict::default() })
         }));
     });
     fake
@@ -68,6 +68,26 @@ async fn a_rule_fires_after_its_time_and_resolves_and_both_are_told_once() {
     assert_eq!(firing.data["summary"], "hot: > 90");
     assert_eq!(handle.alerts()[0].state, AlertState::Resolved);
     assert!(matches!(handle.evaluate("none").await, Err(Error::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn what_a_detector_derives_is_a_series_of_the_rule_and_what_cant_be_stored_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = Fake::default();
+    fake.with(|fake| {
+        fake.detect = Some(Box::new(|_, _| {
+            let derived = |metric: &str| Derived { series: 0, metric: metric.into(), value: 1.0 };
+            Ok(Verdict { derived: vec![derived("anomaly_bit"), derived("")], ..Verdict::default() })
+        }));
+    });
+    let (bench, _tasks, handle) = bench(folder.path(), &fake, catalog(json!({"every": "1h"})), START).await;
+    sample(&bench, &handle, 95.0).await;
+    let error = handle.evaluate("hot").await.unwrap_err();
+    assert!(error.to_string().contains("is not a metric's name"), "{error}");
+    let selector = Selector { metric: "anomaly_bit".into(), labels: Labels::new() };
+    let kept = bench.context.series.latest(&selector, bench.now(), Span::from_secs(60));
+    let labels = Labels::new().with("host", "a").with("rule", "hot");
+    assert_eq!(kept, [Sample { name: "anomaly_bit".into(), labels, at: bench.now(), value: 1.0 }]);
 }
 
 #[tokio::test]
@@ -355,7 +375,7 @@ async fn another_selection_begins_with_a_detector_that_remembers_nothing() {
         fake.detect = Some(Box::new(move |_, state| {
             let count = state.map_or(0, |state| state[0]);
             seen.lock().unwrap().push(count);
-            Ok(Verdict { signals: Vec::new(), state: Some(vec![count + 1]) })
+            Ok(Verdict { signals: Vec::new(), state: Some(vec![count + 1]), ..Verdict::default() })
         }));
     });
     let rule = |metric: &str| catalog(json!({"every": "1h", "select": {"metric": metric}}));

@@ -25,10 +25,24 @@ pub struct Signal {
     pub reason: String,
 }
 
+/// A sample that the detector derives from a series of the window, at the time of the evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Derived {
+    /// Index into the window's series.
+    pub series: usize,
+    pub metric: String,
+    pub value: f64,
+}
+
+/// Samples that a detector may derive from one series.
+pub const DERIVED_OF_A_SERIES: usize = 8;
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     pub signals: Vec<Signal>,
     pub state: Option<Vec<u8>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub derived: Vec<Derived>,
 }
 
 #[async_trait]

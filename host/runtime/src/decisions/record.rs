@@ -106,7 +106,11 @@ fn decided(decision: &impl Serialize, state: Option<&Vec<u8>>) -> Decided {
 
 impl Outcome for Verdict {
     fn decided(&self) -> Decided {
-        decided(&self.signals, self.state.as_ref())
+        // Without derived samples as it always was, so that what older versions decided can be compared.
+        if self.derived.is_empty() {
+            return decided(&self.signals, self.state.as_ref());
+        }
+        decided(&json!({"signals": self.signals, "derived": self.derived}), self.state.as_ref())
     }
 }
 

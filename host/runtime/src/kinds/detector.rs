@@ -1,13 +1,15 @@
 //! Is this series abnormal?
 
+pub(crate) mod previous;
+
 use super::{convert, export};
 use crate::bindings::detector::exports::quarterdeck::detector::detector as wit;
 use crate::call::{Guest, Misfit, Reply, words};
 use crate::decisions::Question;
-use crate::plugin::Version;
+use crate::plugin::{DetectorExport, Version};
 use crate::runtime::{Request, Runtime};
 use async_trait::async_trait;
-use quarterdeck_model::kind::detector::{Detector, Signal, Verdict, Window};
+use quarterdeck_model::kind::detector::{DERIVED_OF_A_SERIES, Derived, Detector, Signal, Verdict, Window};
 use quarterdeck_model::plugin::{CallError, CallResult, InstanceName, Kind};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -42,29 +44,41 @@ pub(super) async fn evaluate(
     window: &wit::Window,
     state: Option<&[u8]>,
 ) -> Reply<Verdict> {
-    let detector = match export(version, |version| &version.exports.detector, Kind::Detector) {
-        Ok(pre) => pre.instantiate_async(&mut guest.store).await?,
+    let result = match export(version, |version| &version.exports.detector, Kind::Detector) {
+        Ok(DetectorExport::Current(pre)) => {
+            let detector = pre.instantiate_async(&mut guest.store).await?;
+            detector.quarterdeck_detector_detector().call_evaluate(&mut guest.store, config, window, state).await?
+        }
+        Ok(DetectorExport::Previous(previous)) => previous.evaluate(guest, config, window, state).await?,
         Err(error) => return Ok(Err(error)),
     };
-    let detector = detector.quarterdeck_detector_detector();
-    let result = detector.call_evaluate(&mut guest.store, config, window, state).await?;
     Ok(result.map_err(CallError::from).and_then(|verdict| judged(verdict, window.series.len())))
 }
 
 fn judged(verdict: wit::Verdict, series: usize) -> Result<Verdict, CallError> {
+    let index = |given: u32| {
+        let index = usize::try_from(given).ok().filter(|index| *index < series);
+        index.ok_or_else(|| Misfit::error(format!("it judges series {given}, and the window has {series}")))
+    };
+    let most = series.saturating_mul(DERIVED_OF_A_SERIES);
+    if verdict.derived.len() > most {
+        let count = verdict.derived.len();
+        return Err(Misfit::error(format!("it derives {count} samples from {series} series, which may give {most}")));
+    }
+    let derived = verdict.derived.into_iter().map(|derived| {
+        Ok(Derived { series: index(derived.series)?, metric: words(derived.metric), value: derived.value })
+    });
+    let derived = derived.collect::<Result<_, CallError>>()?;
     let signals = verdict.signals.into_iter().map(|signal| {
-        let index = usize::try_from(signal.series).ok().filter(|index| *index < series);
         Ok(Signal {
-            series: index.ok_or_else(|| {
-                Misfit::error(format!("it judges series {}, and the window has {series}", signal.series))
-            })?,
+            series: index(signal.series)?,
             severity: signal.severity.into(),
             value: signal.value,
             expected: signal.expected,
             reason: words(signal.reason),
         })
     });
-    Ok(Verdict { signals: signals.collect::<Result<_, CallError>>()?, state: convert::state(verdict.state)? })
+    Ok(Verdict { signals: signals.collect::<Result<_, CallError>>()?, state: convert::state(verdict.state)?, derived })
 }
 
 impl From<&Window> for wit::Window {

@@ -1,11 +1,12 @@
 //! From the bytes of a file to a version that can be called, or the reason why not.
 
-use super::{Exports, Header, Probation, Refusal, Version, header};
+use super::{DetectorExport, Exports, Header, Probation, Refusal, Version, header};
 use crate::bindings;
 use crate::bindings::plugin::exports::quarterdeck::plugin::plugin::Manifest;
 use crate::cache::{Cache, deserialize};
 use crate::call::{Ground, Guest, MOST_CALLS};
 use crate::compile::{MAX_COMPONENT_BYTES, compile};
+use crate::kinds::detector::previous::Previous;
 use crate::options::Compiler;
 use crate::sandbox::Sandbox;
 use crate::signature;
@@ -20,8 +21,22 @@ use tokio::sync::{Notify, Semaphore};
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre, Linker};
 
-/// The versions of the interfaces that this host speaks: `0.1`, with any patch.
-const INTERFACE_VERSION: &str = "0.1";
+/// Versions of a package that this host speaks, with any patch: the newest, and the one before it where an adapter carries that.
+fn spoken(package: &str) -> &'static [&'static str] {
+    match package {
+        "detector" => &["0.2", "0.1"],
+        _ => &["0.1"],
+    }
+}
+
+/// Minor version of an interface: `0.1` of `0.1.7`.
+fn minor(version: &str) -> &str {
+    match version.match_indices('.').nth(1) {
+        Some((end, _)) => version.get(..end).unwrap_or(version),
+        None => version,
+    }
+}
+
 /// [`Version::source`] of what came with the binary.
 pub(crate) const BUNDLED: &str = "bundled";
 const MAX_TEXT_BYTES: usize = 4096;
@@ -63,7 +78,7 @@ impl Loader {
         };
         let kinds = kinds(&component, &self.engine)?;
         let pre = self.linker.instantiate_pre(&component).map_err(|error| self.link_error(&component, &error))?;
-        let exports = exports(&pre, &kinds)?;
+        let exports = exports(&pre, &kinds, &self.engine)?;
         let manifest = describe(ground, &exports, &digest, &source).await?;
         let calls_of_a_sandbox = reuse(ground, &component, &self.engine, &exports, &digest, &source).await?;
         let mut version = version(manifest, kinds, exports, digest, source, length, now)?;
@@ -151,10 +166,18 @@ fn kinds(component: &Component, engine: &Engine) -> Result<Vec<Kind>, String> {
         if !is_plugin && !is_reuse && kind.is_none() {
             return Err(format!("it exports `{name}`, a kind that this host does not know"));
         }
-        if version != INTERFACE_VERSION && !version.starts_with(&format!("{INTERFACE_VERSION}.")) {
+        let spoken = spoken(package);
+        if !spoken.contains(&minor(version)) {
+            let ours: Vec<String> =
+                spoken.iter().map(|version| format!("`quarterdeck:{package}/{interface}@{version}`")).collect();
             return Err(format!(
-                "it exports `{name}`, and this host speaks `quarterdeck:{package}/{interface}@{INTERFACE_VERSION}`; hint: \
-                 build it with the SDK of this host's version"
+                "it exports `{name}`, and this host speaks {}; hint: {}",
+                ours.join(" and "),
+                if is_newer(version, spoken) {
+                    "update this host, or build the component with the SDK of this host's version"
+                } else {
+                    "build it with the SDK of this host's version"
+                }
             ));
         }
         has_plugin |= is_plugin;
@@ -162,8 +185,9 @@ fn kinds(component: &Component, engine: &Engine) -> Result<Vec<Kind>, String> {
     }
     if !has_plugin {
         return Err(format!(
-            "it does not export `quarterdeck:plugin/plugin@{INTERFACE_VERSION}`: it is no plugin for this host; hint: start \
-             from the SDK's template"
+            "it does not export `quarterdeck:plugin/plugin@{}`: it is no plugin for this host; hint: start from the SDK's \
+             template",
+            spoken("plugin").join("` or `@")
         ));
     }
     if kinds.is_empty() {
@@ -171,12 +195,36 @@ fn kinds(component: &Component, engine: &Engine) -> Result<Vec<Kind>, String> {
         return Err(format!("it exports no kind; hint: export one of {}", known.join(", ")));
     }
     kinds.sort_unstable();
+    kinds.dedup();
     Ok(kinds)
 }
 
-fn exports(pre: &InstancePre<Sandbox>, kinds: &[Kind]) -> Result<Exports, String> {
-    let shape =
-        |error: wasmtime::Error| format!("its exports have another shape than this host's interfaces: {error:#}");
+/// Whether an interface's version is above all that this host speaks. What is no version is not.
+fn is_newer(version: &str, spoken: &[&str]) -> bool {
+    let numbers = |version: &str| -> Option<(u32, u32)> {
+        let (major, minor) = minor(version).split_once('.')?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    };
+    let newest = spoken.iter().filter_map(|version| numbers(version)).max();
+    numbers(version).zip(newest).is_some_and(|(version, newest)| version > newest)
+}
+
+/// The newest version of a detector that it exports.
+fn detector(pre: InstancePre<Sandbox>, engine: &Engine) -> Result<DetectorExport, String> {
+    let component = pre.component().component_type();
+    let names = component.exports(engine).map(|(name, _)| name.to_owned());
+    let name = names.filter(|name| name.starts_with("quarterdeck:detector/detector@")).max();
+    match name {
+        Some(name) if name.contains("@0.1") => Previous::new(pre, &name).map(DetectorExport::Previous),
+        _ => bindings::detector::DetectorPre::new(pre).map(DetectorExport::Current).map_err(shape),
+    }
+}
+
+fn shape(error: wasmtime::Error) -> String {
+    format!("its exports have another shape than this host's interfaces: {error:#}")
+}
+
+fn exports(pre: &InstancePre<Sandbox>, kinds: &[Kind], engine: &Engine) -> Result<Exports, String> {
     let has = |kind: Kind| kinds.contains(&kind).then(|| pre.clone());
     Ok(Exports {
         plugin: bindings::plugin::PluginPre::new(pre.clone()).map_err(shape)?,
@@ -190,7 +238,7 @@ fn exports(pre: &InstancePre<Sandbox>, kinds: &[Kind]) -> Result<Exports, String
             .map(bindings::deployment_target::DeploymentTargetPre::new)
             .transpose()
             .map_err(shape)?,
-        detector: has(Kind::Detector).map(bindings::detector::DetectorPre::new).transpose().map_err(shape)?,
+        detector: has(Kind::Detector).map(|pre| detector(pre, engine)).transpose()?,
         notifier: has(Kind::Notifier).map(bindings::notifier::NotifierPre::new).transpose().map_err(shape)?,
         runbook_action: has(Kind::RunbookAction)
             .map(bindings::runbook_action::RunbookActionPre::new)
@@ -266,7 +314,7 @@ enum Probe {
     Correlator(bindings::correlator::CorrelatorPre<Sandbox>),
     DeploymentStrategy(bindings::deployment_strategy::DeploymentStrategyPre<Sandbox>),
     DeploymentTarget(bindings::deployment_target::DeploymentTargetPre<Sandbox>),
-    Detector(bindings::detector::DetectorPre<Sandbox>),
+    Detector(DetectorExport),
     Notifier(bindings::notifier::NotifierPre<Sandbox>),
     RunbookAction(bindings::runbook_action::RunbookActionPre<Sandbox>),
     ScannerRule(bindings::scanner_rule::ScannerRulePre<Sandbox>),
@@ -306,9 +354,10 @@ impl Probe {
             Probe::DeploymentTarget(pre) => {
                 pre.instantiate_async(store).await?;
             }
-            Probe::Detector(pre) => {
+            Probe::Detector(DetectorExport::Current(pre)) => {
                 pre.instantiate_async(store).await?;
             }
+            Probe::Detector(DetectorExport::Previous(previous)) => previous.instantiate(guest).await?,
             Probe::Notifier(pre) => {
                 pre.instantiate_async(store).await?;
             }

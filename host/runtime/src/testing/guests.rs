@@ -212,7 +212,7 @@ pub fn curious_detector() -> Vec<u8> {
             i32.const 256)
         (func (export "quarterdeck:plugin/plugin@0.1.0#validate-configuration") (param i32 i32) (result i32)
             i32.const 512)
-        (func (export "quarterdeck:detector/detector@0.1.0#evaluate")
+        (func (export "quarterdeck:detector/detector@0.2.0#evaluate")
             (param i32 i32 i64 i64 i32 i32 i32 i32 i32) (result i32)
             (call $now (i32.const 2064))
             (i64.store (i32.const 2048) (call $random))
@@ -223,7 +223,7 @@ pub fn curious_detector() -> Vec<u8> {
             i32.const 512))"#;
     let world = "package test:guest; world guest {
         import wasi:random/random@0.2.0; import wasi:clocks/wall-clock@0.2.0;
-        export quarterdeck:plugin/plugin@0.1.0; export quarterdeck:detector/detector@0.1.0; }";
+        export quarterdeck:plugin/plugin@0.1.0; export quarterdeck:detector/detector@0.2.0; }";
     component(module, world, "0.1.0")
 }
 
@@ -236,17 +236,21 @@ pub struct Judge {
     pub loops_from: i64,
     /// What it hands back to itself.
     pub state: u8,
+    /// Version of its detector interface.
+    pub interface: &'static str,
 }
 
 impl Default for Judge {
     fn default() -> Self {
-        Judge { version: "1.0.0", signals_from: i64::MAX, traps_from: i64::MAX, loops_from: i64::MAX, state: 1 }
+        let never = i64::MAX;
+        let interface = "0.2.0";
+        Judge { version: "1.0.0", signals_from: never, traps_from: never, loops_from: never, state: 1, interface }
     }
 }
 
 impl Judge {
     pub fn build(self) -> Vec<u8> {
-        let Judge { version, signals_from, traps_from, loops_from, state } = self;
+        let Judge { version, signals_from, traps_from, loops_from, state, interface } = self;
         assert_eq!(version.len(), 5);
         let module = format!(
             r#"(module
@@ -267,7 +271,7 @@ impl Judge {
                 i32.const 256)
             (func (export "quarterdeck:plugin/plugin@0.1.0#validate-configuration") (param i32 i32) (result i32)
                 i32.const 512)
-            (func (export "quarterdeck:detector/detector@0.1.0#evaluate")
+            (func (export "quarterdeck:detector/detector@{interface}#evaluate")
                 (param $config i32) (param $length i32) (param $now i64) (param i64 i32 i32 i32 i32 i32) (result i32)
                 (if (i64.ge_s (local.get $now) (i64.const {traps_from})) (then unreachable))
                 (if (i64.ge_s (local.get $now) (i64.const {loops_from})) (then (loop $again (br $again))))
@@ -280,9 +284,12 @@ impl Judge {
                 (i32.store (i32.const 532) (i32.const 3072)) (i32.store (i32.const 536) (i32.const 1))
                 i32.const 512))"#
         );
-        let world = "package test:guest; world guest {
-            export quarterdeck:plugin/plugin@0.1.0; export quarterdeck:detector/detector@0.1.0; }";
-        component(&module, world, "0.1.0")
+        let world = format!(
+            "package test:guest; world guest {{
+            export quarterdeck:plugin/plugin@0.1.0; export quarterdeck:detector/detector@{interface}; }}"
+        );
+        // The record of a verdict has grown at its end, where this guest's memory is zero.
+        component_of(&module, &world, "0.1.0", interface)
     }
 }
 
@@ -319,7 +326,7 @@ pub fn counting(reuse: Option<u32>) -> Vec<u8> {
             (if (i64.eq (local.get $now) (i64.const 666)) (then unreachable))
             (i32.store (i32.const 532) (i32.const 2048)) (i32.store (i32.const 536) (call $count))
             i32.const 512)
-        (func (export "quarterdeck:detector/detector@0.1.0#evaluate")
+        (func (export "quarterdeck:detector/detector@0.2.0#evaluate")
             (param i32 i32 i64 i64 i32 i32 i32 i32 i32) (result i32)
             (i32.store8 (i32.const 3072) (call $count))
             (i32.store8 (i32.const 528) (i32.const 1))
@@ -329,7 +336,7 @@ pub fn counting(reuse: Option<u32>) -> Vec<u8> {
     let asks = if reuse.is_some() { "export quarterdeck:plugin/reuse@0.1.0;" } else { "" };
     let world = format!(
         "package test:guest; world guest {{ {asks} export quarterdeck:plugin/plugin@0.1.0;
-        export quarterdeck:collector/collector@0.1.0; export quarterdeck:detector/detector@0.1.0; }}"
+        export quarterdeck:collector/collector@0.1.0; export quarterdeck:detector/detector@0.2.0; }}"
     );
     component(&module, &world, "0.1.0")
 }
@@ -394,12 +401,20 @@ pub fn demanding() -> Vec<u8> {
     component(module, world, "0.1.0")
 }
 
-fn component(module: &str, world: &str, interface: &str) -> Vec<u8> {
+fn component(module: &str, world: &str, collector: &str) -> Vec<u8> {
+    component_of(module, world, collector, "0.2.0")
+}
+
+/// With these versions of the collector's and of the detector's interface. Those of a version that there never was are as they are now.
+fn component_of(module: &str, world: &str, interface: &str, detector: &str) -> Vec<u8> {
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
     let mut resolve = Resolve::default();
-    for package in ["types", "plugin", "detector", "scanner-rule", "sla-calculator"] {
+    for package in ["types", "plugin", "scanner-rule", "sla-calculator"] {
         resolve.push_dir(wit.join(package)).unwrap();
     }
+    let file = if detector == "0.1.0" { "compat/detector-0.1.0/detector.wit" } else { "detector/detector.wit" };
+    let text = std::fs::read_to_string(wit.join(file)).unwrap();
+    resolve.push_str("detector.wit", &text.replace("detector@0.2.0", &format!("detector@{detector}"))).unwrap();
     let collector = std::fs::read_to_string(wit.join("collector/collector.wit")).unwrap();
     let collector = collector.replace("collector@0.1.0", &format!("collector@{interface}"));
     resolve.push_str("collector.wit", &collector).unwrap();

@@ -111,7 +111,7 @@ impl Detector for Threshold {
                 None => state.remove(key),
             }
         }
-        Ok(Verdict { signals, state: state.write() })
+        Ok(Verdict { signals, state: state.write(), ..Verdict::default() })
     }
 }
 

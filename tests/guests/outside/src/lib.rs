@@ -4,7 +4,7 @@ use quarterdeck_sdk::collector::{Collection, Collector, Family, Health};
 use quarterdeck_sdk::correlator::{Alert, Correlator, Incident, Placement};
 use quarterdeck_sdk::deployment_strategy::{Decision, DeploymentStrategy, Move, Question};
 use quarterdeck_sdk::deployment_target::{DeploymentTarget, Phase, Replica, Step};
-use quarterdeck_sdk::detector::{Detector, Signal, Verdict, Window};
+use quarterdeck_sdk::detector::{Derived, Detector, Signal, Verdict, Window};
 use quarterdeck_sdk::host::kv;
 use quarterdeck_sdk::notifier::{Message, Notifier};
 use quarterdeck_sdk::runbook_action::RunbookAction;
@@ -55,7 +55,8 @@ impl Detector for Outside {
                 reason: "is above 10".into(),
             })
             .collect();
-        Ok(Verdict { signals, state: None })
+        let derived = Derived { series: 0, metric: "outside_bit".into(), value: 1.0 };
+        Ok(Verdict { signals, derived: if window.series.is_empty() { Vec::new() } else { vec![derived] }, state: None })
     }
 }
 
