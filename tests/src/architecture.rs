@@ -37,7 +37,7 @@ fn dependencies_point_one_way() {
     let layer = |name: &str| match name.trim_start_matches("quarterdeck-") {
         "features" => 0,
         "model" => 1,
-        "config" | "storage" | "bus" | "scheduler" | "supervisor" | "runtime" => 2,
+        "config" | "promql" | "storage" | "bus" | "scheduler" | "supervisor" | "runtime" => 2,
         "engines" => 3,
         "api" => 4,
         "quarterdeck" => 5,
@@ -66,7 +66,7 @@ fn a_plugin_depends_on_the_sdk_alone() {
 fn only_the_runtime_knows_wasmtime_and_only_storage_knows_sled() {
     for (name, owner) in [("wasmtime", "runtime"), ("sled", "storage")] {
         for manifest in
-            ["model", "config", "storage", "bus", "scheduler", "supervisor", "runtime", "engines", "api", "quarterdeck"]
+            ["model", "config", "promql", "storage", "bus", "scheduler", "supervisor", "runtime", "engines", "api", "quarterdeck"]
         {
             let text = std::fs::read_to_string(root().join("host").join(manifest).join("Cargo.toml")).unwrap();
             let knows = text.lines().any(|line| line.starts_with(name));

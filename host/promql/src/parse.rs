@@ -1,0 +1,47 @@
+//! Reads queries: with the parser of `promql-parser`, whose input we bound and whose tree we turn into ours.
+
+mod bounds;
+mod convert;
+mod duration;
+mod escapes;
+mod places;
+mod tokens;
+
+pub use duration::parse_duration;
+
+use crate::error::Error;
+use crate::expression::{Expression, Kind};
+use places::Places;
+use quarterdeck_model::series::query::Matcher;
+
+impl Expression {
+    /// # Errors
+    /// [`Error::Parse`].
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        bounds::check_length(text)?;
+        let tokens = tokens::split(text)?;
+        bounds::check(text, &tokens)?;
+        let resolved = escapes::resolve(text, &tokens)?;
+        // The crate panics on some input that the bounds should have kept from it; that must cost no more than the query.
+        let parsed = std::panic::catch_unwind(|| promql_parser::parser::parse(&resolved))
+            .map_err(|_| Error::Parse("the parser failed on it".to_owned()))?
+            .map_err(Error::Parse)?;
+        let root = convert::node(&parsed, &mut Places::new(&tokens))?;
+        Ok(Expression { text: text.to_owned(), root })
+    }
+}
+
+/// Reads a selector without a range, `up{job="api"}`, as `match[]` of the API has it.
+///
+/// # Errors
+/// [`Error::Parse`].
+pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, Error> {
+    match Expression::parse(text)?.root.kind {
+        Kind::Vector(selector) if selector.shift.at.is_none() && selector.shift.offset == 0 => Ok(selector.matchers),
+        _ => Err(Error::Parse("a selector such as `up{job=\"api\"}` is expected, and nothing around it".to_owned())),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+mod tests;

@@ -1,0 +1,19 @@
+//! Queries over an in-memory store, described in the format of Prometheus's own evaluation tests.
+//!
+//! - [`script`], [`series`]: the format
+//! - [`store`]: what `load` fills
+//! - [`judge`]: runs a case and compares
+//! - [`prometheus`]: Prometheus's files, and the list of what is left out
+//! - [`own`]: our files (`tests/cases`)
+//! - [`bounds`], [`naive`]: what no file says
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod bounds;
+mod judge;
+mod naive;
+mod own;
+mod prometheus;
+mod script;
+mod series;
+mod store;
