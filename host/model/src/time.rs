@@ -16,10 +16,12 @@ impl Timestamp {
     /// The last millisecond that RFC 3339 can write (year 9999).
     pub const MAX: Timestamp = Timestamp(253_402_300_799_999);
 
+    #[inline]
     pub const fn from_millis(millis: i64) -> Self {
         Timestamp(millis)
     }
 
+    #[inline]
     pub const fn as_millis(self) -> i64 {
         self.0
     }

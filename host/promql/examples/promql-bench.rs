@@ -1,7 +1,7 @@
 //! What queries take over series in memory, on one core: the median of 20 runs of each.
 //!
 //! ```text
-//! cargo run --release -p quarterdeck-promql --example promql-bench
+//! cargo run --release -p quarterdeck-promql --example promql-bench ["only this query"]
 //! ```
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a bench may panic")]
@@ -82,8 +82,38 @@ fn measure(memory: &Memory, query: &str) -> Duration {
     runs[runs.len() / 2]
 }
 
+/// Reading a query, and asking it of ten series at one time: what a rule costs.
+fn measure_rule(query: &str) -> (Duration, Duration) {
+    let memory = Memory::of(10);
+    let times = Times::at(Timestamp::from_millis(HOUR));
+    let expression = Expression::parse(query).unwrap();
+    let parse = || {
+        let started = Instant::now();
+        std::hint::black_box(Expression::parse(query).unwrap());
+        started.elapsed()
+    };
+    let ask = || {
+        let started = Instant::now();
+        let budget = Budget::of_samples(50_000_000);
+        std::hint::black_box(evaluate(&expression, times, &memory, &budget, &Options::default()).unwrap());
+        started.elapsed()
+    };
+    let median = |run: &dyn Fn() -> Duration| {
+        let mut runs: Vec<Duration> = (0..20).map(|_| run()).collect();
+        runs.sort();
+        runs[runs.len() / 2]
+    };
+    (median(&parse), median(&ask))
+}
+
 fn main() {
+    for query in ["http_requests_total > 1e12", "sum by (job) (rate(http_requests_total{job=\"api\"}[5m])) > 1e6"] {
+        let (parse, ask) = measure_rule(query);
+        let micros = |duration: Duration| duration.as_secs_f64() * 1e6;
+        println!("read {:.1} us, asked of 10 series {:.1} us: {query}", micros(parse), micros(ask));
+    }
     println!("{:>6}  {:>10}  query (241 steps of 15 s)", "series", "p50");
+    let only = std::env::args().nth(1);
     for (series, query) in [
         (100, "http_requests_total"),
         (100, "rate(http_requests_total[5m])"),
@@ -97,6 +127,9 @@ fn main() {
         (1_000, "max_over_time(rate(http_requests_total[1m])[10m:1m])"),
         (1_000, "http_requests_total / on (instance, path, code) http_requests_total offset 5m"),
     ] {
+        if only.as_ref().is_some_and(|only| only != query) {
+            continue;
+        }
         let p50 = measure(&Memory::of(series), query);
         println!("{series:>6}  {:>7.2} ms  {query}", p50.as_secs_f64() * 1_000.0);
     }

@@ -19,7 +19,7 @@ mod subquery;
 mod window;
 
 use crate::error::Error;
-use crate::expression::{Expression, Kind, Node, Operator};
+use crate::expression::{Expression, Kind, Node};
 use crate::notes::Notes;
 use crate::value::{Point, Sample, Series, Value};
 use grid::Grid;
@@ -140,7 +140,7 @@ impl Operand {
 impl Evaluator<'_> {
     /// Between two pieces of work: whether anybody still waits.
     fn check(&self) -> Result<(), Error> {
-        Ok(self.budget.take(0)?)
+        Ok(self.budget.check()?)
     }
 
     /// Before memory is taken for so many rows over a grid.
@@ -156,7 +156,7 @@ impl Evaluator<'_> {
                 return windows.into_series(grid);
             }
             Kind::Subquery(subquery) => {
-                let (windows, _) = self.subquery(subquery, grid)?;
+                let windows = self.subquery(subquery, grid)?;
                 return windows.into_series(grid);
             }
             _ => {}
@@ -206,11 +206,6 @@ impl Evaluator<'_> {
             }),
             Kind::Binary(binary) => {
                 let left = self.eval(&binary.left, grid)?;
-                // Nothing of the other side is wanted where this one is empty.
-                let no_left = matches!(&left, Operand::Rows(rows) if rows.is_empty());
-                if no_left && binary.operator != Operator::Or {
-                    return Ok(Operand::Rows(Vec::new()));
-                }
                 let right = self.eval(&binary.right, grid)?;
                 self.binary(binary, left, right, grid)
             }

@@ -172,6 +172,16 @@ pub(crate) enum Cardinality {
     ManyRight(Vec<String>),
 }
 
+impl Cardinality {
+    /// Labels that the result takes from the side of one.
+    pub(crate) fn included(&self) -> &[String] {
+        match self {
+            Cardinality::OneToOne => &[],
+            Cardinality::ManyLeft(labels) | Cardinality::ManyRight(labels) => labels,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Binary {
     pub(crate) operator: Operator,

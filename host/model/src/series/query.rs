@@ -88,6 +88,16 @@ impl Budget {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
+    /// Between two pieces of work.
+    ///
+    /// # Errors
+    /// [`StoreError::Stopped`] after [`Budget::stop`].
+    #[inline]
+    pub fn check(&self) -> Result<(), StoreError> {
+        if self.is_stopped() { Err(StoreError::Stopped) } else { Ok(()) }
+    }
+
+    #[inline]
     pub fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }

@@ -27,7 +27,7 @@ impl Evaluator<'_> {
         match aggregate.operator {
             Aggregation::Top | Aggregation::Bottom => {
                 let top = aggregate.operator == Aggregation::Top;
-                rank::extremes(groups(rows, aggregate), &parameter, top, grid)
+                rank::extremes(groups(rows, aggregate), &parameter, top, grid, self.budget)
             }
             Aggregation::CountValues => {
                 let label = match aggregate.parameter.as_ref().map(|parameter| &parameter.kind) {
@@ -45,13 +45,15 @@ impl Evaluator<'_> {
                 }
                 let groups = groups(rows, aggregate);
                 self.hold(groups.len(), grid)?;
-                let folded = groups.into_iter().filter_map(|rows| {
-                    let first = rows.first()?;
+                let mut folded = Vec::with_capacity(groups.len());
+                for rows in &groups {
+                    let Some(first) = rows.first() else { continue };
                     let labels = group_labels(&first.labels, &aggregate.grouping);
                     let drop_name = rows.iter().any(|row| row.drop_name);
-                    Some(Row { labels, drop_name, values: fold::fold(operator, &rows, &parameter, grid) })
-                });
-                row::merge(folded.collect())
+                    let values = fold::fold(operator, rows, &parameter, grid, self.budget)?;
+                    folded.push(Row { labels, drop_name, values });
+                }
+                row::merge(folded)
             }
         }
     }

@@ -256,31 +256,27 @@ impl Call<'_, '_> {
     fn of_windows(&mut self, range: &Node) -> Result<Vec<Row>, Error> {
         let windows = match &range.kind {
             Kind::Matrix(selector, range) => self.evaluator.windows(selector, *range, self.grid)?,
-            Kind::Subquery(subquery) => self.evaluator.subquery(subquery, self.grid)?.0,
+            Kind::Subquery(subquery) => self.evaluator.subquery(subquery, self.grid)?,
             _ => return Err(Error::evaluation("a range vector is expected")),
         };
         match self.function {
-            "rate" | "increase" | "delta" => self.rates(&windows, range),
-            "quantile_over_time" => self.quantile_over_time(&windows),
+            "rate" | "increase" | "delta" => self.rates(windows, range),
+            "quantile_over_time" => self.quantile_over_time(windows),
             "predict_linear" => {
                 let ahead = self.scalar(1)?;
-                self.map_windows(&windows, |window| {
+                self.map_windows(windows, |window| {
                     trend::predict(window, ahead.get(window.step).copied().unwrap_or(f64::NAN))
                 })
             }
-            "absent_over_time" => self.absent_over_time(&windows, range),
+            "absent_over_time" => self.absent_over_time(windows, range),
             function => match over_time::find(function) {
-                Some(judge) => self.map_windows(&windows, judge),
+                Some(judge) => self.map_windows(windows, judge),
                 None => Err(Error::evaluation(format!("function `{function}` does not take a range vector"))),
             },
         }
     }
 
-    fn map_windows(
-        &mut self,
-        windows: &Windows,
-        judge: impl Fn(&Window<'_>) -> Option<f64>,
-    ) -> Result<Vec<Row>, Error> {
+    fn map_windows(&mut self, windows: Windows, judge: impl Fn(&Window<'_>) -> Option<f64>) -> Result<Vec<Row>, Error> {
         // These give back a sample, so it is still of the metric.
         let keeps_name = matches!(self.function, "first_over_time" | "last_over_time");
         windows.map(self.grid, self.evaluator.budget, keeps_name, judge)

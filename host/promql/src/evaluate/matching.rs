@@ -9,6 +9,7 @@ use crate::expression::{Binary, Cardinality, Grouping};
 use quarterdeck_model::label::Labels;
 use quarterdeck_model::series::query::{Budget, NAME};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 pub(super) fn combine(
@@ -24,12 +25,12 @@ pub(super) fn combine(
         return Ok(Vec::new());
     }
     let partners = Partners::of(binary, one, &many, grid)?;
-    let mut claims = Claims::default();
+    let mut claims = Claims::of(binary, &many);
     let mut results = Vec::with_capacity(many.len());
     for row in &many {
         let group = key(&row.labels, &binary.matching);
         for partner in partners.of_group(&group) {
-            budget.take(grid.steps())?;
+            budget.check()?;
             let labels = result_labels(binary, row, partner);
             claims.claim(binary, &group, &labels, row, partner)?;
             let values = row.values.iter().zip(&partner.values).map(|(value, other)| {
@@ -43,6 +44,7 @@ pub(super) fn combine(
             let drop_name = binary.as_bool || row.drop_name;
             let result = Row { labels, drop_name, values: values.collect() };
             if !result.is_empty() {
+                budget.take(grid.steps())?;
                 results.push(result);
             }
         }
@@ -64,8 +66,9 @@ impl Partners {
         if groups.values().any(|rows| rows.len() > 1) {
             // Where the other side has nothing, nothing is matched.
             let matched = row::presence(many, grid);
-            for rows in groups.values().filter(|rows| rows.len() > 1) {
+            for rows in groups.values_mut().filter(|rows| rows.len() > 1) {
                 check_unique(binary, rows, &matched)?;
+                join(binary, rows);
             }
         }
         Ok(Partners { groups })
@@ -74,6 +77,25 @@ impl Partners {
     fn of_group(&self, group: &str) -> &[Row] {
         self.groups.get(group).map(Vec::as_slice).unwrap_or_default()
     }
+}
+
+/// Makes one row of those that only time tells apart: series that came after one another.
+fn join(binary: &Binary, rows: &mut Vec<Row>) {
+    let mut joined: HashMap<Vec<String>, Row> = HashMap::with_capacity(1);
+    for row in rows.drain(..) {
+        let included = binary.cardinality.included().iter();
+        let told_apart = included.map(|name| row.labels.get(name).unwrap_or_default().to_owned()).collect();
+        match joined.entry(told_apart) {
+            Entry::Vacant(place) => {
+                place.insert(row);
+            }
+            Entry::Occupied(mut place) => {
+                let values = place.get_mut().values.iter_mut().zip(&row.values);
+                values.filter(|(_, value)| is_present(**value)).for_each(|(kept, value)| *kept = *value);
+            }
+        }
+    }
+    rows.extend(joined.into_values());
 }
 
 fn check_unique(binary: &Binary, rows: &[Row], matched: &[bool]) -> Result<(), Error> {
@@ -112,12 +134,21 @@ fn duplicates(binary: &Binary, one: &Row, other: &Row) -> Error {
 }
 
 /// Which elements have found a partner already: each match takes one, each match of many one of a kind.
-#[derive(Default)]
 struct Claims {
+    /// Of the side of many, by match.
+    rows: HashMap<String, usize>,
     taken: HashMap<(String, Option<Arc<Labels>>), Vec<bool>>,
 }
 
 impl Claims {
+    fn of(binary: &Binary, many: &[Row]) -> Self {
+        let mut rows: HashMap<String, usize> = HashMap::with_capacity(many.len());
+        for row in many {
+            *rows.entry(key(&row.labels, &binary.matching)).or_default() += 1;
+        }
+        Claims { rows, taken: HashMap::new() }
+    }
+
     fn claim(
         &mut self,
         binary: &Binary,
@@ -126,6 +157,9 @@ impl Claims {
         row: &Row,
         partner: &Row,
     ) -> Result<(), Error> {
+        if self.rows.get(group) == Some(&1) {
+            return Ok(());
+        }
         let one_to_one = binary.cardinality == Cardinality::OneToOne;
         let kind = if one_to_one { None } else { Some(Arc::clone(labels)) };
         let taken = self.taken.entry((group.to_owned(), kind)).or_insert_with(|| vec![false; row.values.len()]);
@@ -156,10 +190,7 @@ fn result_labels(binary: &Binary, row: &Row, partner: &Row) -> Arc<Labels> {
         };
         kept && !(drops_name && describes_metric(name))
     };
-    let included = match &binary.cardinality {
-        Cardinality::OneToOne => &[][..],
-        Cardinality::ManyLeft(included) | Cardinality::ManyRight(included) => included.as_slice(),
-    };
+    let included = binary.cardinality.included();
     if included.is_empty() && row.labels.iter().all(|(name, _)| keep(name)) {
         return Arc::clone(&row.labels);
     }

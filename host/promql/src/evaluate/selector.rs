@@ -27,40 +27,36 @@ impl Evaluator<'_> {
 
     /// The newest sample at each step, no older than the lookback, unless the series has ended.
     pub(super) fn select_latest(&mut self, selector: &Selector, grid: &Grid) -> Result<Vec<Row>, Error> {
-        let columns = self.select_samples(selector, grid)?;
-        self.hold(columns.series.len(), grid)?;
-        let mut rows = Vec::with_capacity(columns.series.len());
-        for samples in &columns.series {
-            let latest = columns.latest(samples, grid, |_, value| value);
-            let row = Row { labels: samples.labels.clone(), drop_name: false, values: latest };
-            if !row.is_empty() {
-                rows.push(row);
-            }
-        }
-        Ok(rows)
+        self.latest(selector, grid, false, |_, value| value)
     }
 
     /// When the newest sample at each step was taken, in seconds.
     pub(super) fn select_times(&mut self, selector: &Selector, grid: &Grid) -> Result<Vec<Row>, Error> {
-        let columns = self.select_samples(selector, grid)?;
-        self.hold(columns.series.len(), grid)?;
-        let mut rows = Vec::with_capacity(columns.series.len());
-        for samples in &columns.series {
-            let latest = columns.latest(samples, grid, |at, _| at as f64 / 1000.0);
-            let row = Row { labels: samples.labels.clone(), drop_name: true, values: latest };
+        self.latest(selector, grid, true, |at, _| at as f64 / 1000.0)
+    }
+
+    fn latest(
+        &mut self,
+        selector: &Selector,
+        grid: &Grid,
+        drop_name: bool,
+        result: impl Fn(i64, f64) -> f64,
+    ) -> Result<Vec<Row>, Error> {
+        let shifted = Shifted::of(&selector.shift, self.start, self.end);
+        let lookback = i64::try_from(self.options.lookback.as_millis()).unwrap_or(i64::MAX);
+        let columns = self.select(selector, grid, shifted, lookback)?;
+        self.hold(columns.len(), grid)?;
+        let mut rows = Vec::with_capacity(columns.len());
+        // Each series' samples are let go before the next row needs memory.
+        for columns in columns {
+            self.check()?;
+            let values = latest(&columns, grid, shifted, lookback, &result);
+            let row = Row { labels: columns.labels, drop_name, values };
             if !row.is_empty() {
                 rows.push(row);
             }
         }
         Ok(rows)
-    }
-
-    fn select_samples(&self, selector: &Selector, grid: &Grid) -> Result<Latest, Error> {
-        let shifted = Shifted::of(&selector.shift, self.start, self.end);
-        let lookback = i64::try_from(self.options.lookback.as_millis()).unwrap_or(i64::MAX);
-        let columns = self.select(selector, grid, shifted, lookback)?;
-        let series = columns.into_iter().map(Samples::from).collect();
-        Ok(Latest { series, shifted, lookback })
     }
 
     /// The samples of a range before each step.
@@ -72,30 +68,28 @@ impl Evaluator<'_> {
     }
 }
 
-/// Samples with the staleness markers among them, and how they are looked up.
-struct Latest {
-    series: Vec<Samples>,
+/// The newest sample at each step; staleness markers are among them.
+fn latest(
+    columns: &Columns,
+    grid: &Grid,
     shifted: Shifted,
     lookback: i64,
-}
-
-impl Latest {
-    fn latest(&self, samples: &Samples, grid: &Grid, result: impl Fn(i64, f64) -> f64) -> Vec<f64> {
-        let mut following = samples.at.iter().copied().zip(samples.values.iter().copied()).peekable();
-        let mut newest: Option<(i64, f64)> = None;
-        let mut values = Vec::with_capacity(grid.steps());
-        for time in grid.times() {
-            let time = self.shifted.apply(time);
-            while let Some(sample) = following.next_if(|(at, _)| *at <= time) {
-                newest = Some(sample);
-            }
-            let oldest = time.saturating_sub(self.lookback);
-            let value = match newest {
-                Some((at, value)) if at > oldest && is_present(value) => result(at, value),
-                _ => ABSENT,
-            };
-            values.push(value);
+    result: &impl Fn(i64, f64) -> f64,
+) -> Vec<f64> {
+    let mut following = columns.at.iter().copied().zip(columns.values.iter().copied()).peekable();
+    let mut newest: Option<(i64, f64)> = None;
+    let mut values = Vec::with_capacity(grid.steps());
+    for time in grid.times() {
+        let time = shifted.apply(time);
+        while let Some(sample) = following.next_if(|(at, _)| *at <= time) {
+            newest = Some(sample);
         }
-        values
+        let oldest = time.saturating_sub(lookback);
+        let value = match newest {
+            Some((at, value)) if at > oldest && is_present(value) => result(at, value),
+            _ => ABSENT,
+        };
+        values.push(value);
     }
+    values
 }

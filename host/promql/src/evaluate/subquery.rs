@@ -8,8 +8,8 @@ use crate::error::Error;
 use crate::expression::Subquery;
 
 impl Evaluator<'_> {
-    /// The windows, and the grid that they were evaluated over.
-    pub(super) fn subquery(&mut self, subquery: &Subquery, outer: &Grid) -> Result<(Windows, Grid), Error> {
+    /// Evaluates it once, for the windows of all steps.
+    pub(super) fn subquery(&mut self, subquery: &Subquery, outer: &Grid) -> Result<Windows, Error> {
         let shifted = Shifted::of(&subquery.shift, self.start, self.end);
         let default = i64::try_from(self.options.subquery_step.as_millis()).unwrap_or(i64::MAX);
         let step = subquery.step.unwrap_or(default).max(1);
@@ -24,7 +24,7 @@ impl Evaluator<'_> {
             Operand::Rows(rows) => row::merge(rows)?,
         };
         let series = rows.into_iter().map(|row| samples(row, &grid)).collect();
-        Ok((Windows { series, range: subquery.range, shifted }, grid))
+        Ok(Windows { series, range: subquery.range, shifted })
     }
 }
 

@@ -24,6 +24,11 @@ impl From<Columns> for Samples {
 }
 
 impl Samples {
+    fn falls(&self) -> Vec<usize> {
+        let pairs = self.values.iter().zip(self.values.iter().skip(1));
+        pairs.enumerate().filter(|(_, (one, next))| next < one).map(|(index, _)| index + 1).collect()
+    }
+
     /// Without staleness markers, which are no samples of a window.
     pub(super) fn without_ends(mut self) -> Self {
         if !self.values.iter().all(|value| is_present(*value)) {
@@ -52,8 +57,20 @@ pub(super) struct Window<'a> {
     /// When the step is, which is not the window's end under `offset` and `@`.
     pub(super) time: i64,
     pub(super) step: usize,
-    /// The whole series never falls: a counter without resets.
-    pub(super) never_falls: bool,
+    /// Where the series falls, of the window and beyond: indices of the lower samples, counted as `first` is.
+    falls: &'a [usize],
+    /// The index of the window's first sample.
+    first: usize,
+}
+
+impl Window<'_> {
+    /// The samples before a fall inside of the window: what a counter had when it was reset.
+    pub(super) fn before_falls(&self) -> impl Iterator<Item = f64> {
+        let begin = self.falls.partition_point(|index| *index <= self.first);
+        let behind = self.falls.get(begin..).unwrap_or_default();
+        let inside = behind.iter().map_while(|index| self.values.get(index.checked_sub(self.first + 1)?));
+        inside.copied().take(behind.partition_point(|index| *index < self.first + self.values.len()))
+    }
 }
 
 impl Windows {
@@ -62,42 +79,23 @@ impl Windows {
     /// # Errors
     /// Those of [`Budget::take`].
     pub(super) fn map(
-        &self,
+        self,
         grid: &Grid,
         budget: &Budget,
         keeps_name: bool,
         judge: impl Fn(&Window<'_>) -> Option<f64>,
     ) -> Result<Vec<Row>, Error> {
         let mut rows = Vec::with_capacity(self.series.len());
-        for samples in &self.series {
+        // Each series' samples are let go before the next row needs memory.
+        for samples in self.series {
             budget.take(grid.steps())?;
-            let values = self.map_one(samples, grid, &judge);
-            let row = Row { labels: samples.labels.clone(), drop_name: samples.drop_name || !keeps_name, values };
+            let values = map_one(&samples, self.range, self.shifted, grid, budget, &judge)?;
+            let row = Row { labels: samples.labels, drop_name: samples.drop_name || !keeps_name, values };
             if !row.is_empty() {
                 rows.push(row);
             }
         }
         Ok(rows)
-    }
-
-    fn map_one(&self, samples: &Samples, grid: &Grid, judge: &impl Fn(&Window<'_>) -> Option<f64>) -> Vec<f64> {
-        let never_falls = samples.values.iter().zip(samples.values.iter().skip(1)).all(|(one, next)| next >= one);
-        let (mut low, mut high) = (0, 0);
-        let mut values = Vec::with_capacity(grid.steps());
-        for (step, time) in grid.times().enumerate() {
-            let to = self.shifted.apply(time);
-            let from = to.saturating_sub(self.range);
-            high = advance(&samples.at, high, to);
-            low = advance(&samples.at, low, from);
-            let value = match (samples.at.get(low..high), samples.values.get(low..high)) {
-                (Some(at), Some(values)) if !at.is_empty() => {
-                    judge(&Window { at, values, from, to, time, step, never_falls })
-                }
-                _ => None,
-            };
-            values.push(value.unwrap_or(ABSENT));
-        }
-        values
     }
 
     /// The samples themselves, for an instant query.
@@ -133,4 +131,32 @@ impl Windows {
 fn advance(at: &[i64], index: usize, moment: i64) -> usize {
     let behind = at.get(index..).unwrap_or_default();
     index + behind.iter().take_while(|at| **at <= moment).count()
+}
+
+fn map_one(
+    samples: &Samples,
+    range: i64,
+    shifted: Shifted,
+    grid: &Grid,
+    budget: &Budget,
+    judge: &impl Fn(&Window<'_>) -> Option<f64>,
+) -> Result<Vec<f64>, Error> {
+    let falls = samples.falls();
+    let (mut low, mut high) = (0, 0);
+    let mut values = Vec::with_capacity(grid.steps());
+    for (step, time) in grid.times().enumerate() {
+        let to = shifted.apply(time);
+        let from = to.saturating_sub(range);
+        high = advance(&samples.at, high, to);
+        low = advance(&samples.at, low, from);
+        let value = match (samples.at.get(low..high), samples.values.get(low..high)) {
+            (Some(at), Some(values)) if !at.is_empty() => {
+                budget.check()?;
+                judge(&Window { at, values, from, to, time, step, falls: &falls, first: low })
+            }
+            _ => None,
+        };
+        values.push(value.unwrap_or(ABSENT));
+    }
+    Ok(values)
 }

@@ -1,12 +1,23 @@
 //! One value of all that a group has at a step.
 
+use crate::error::Error;
 use crate::evaluate::grid::Grid;
 use crate::evaluate::row::{ABSENT, Row, is_present};
 use crate::expression::Aggregation;
 use crate::number::{Mean, Sum, quantile};
+use quarterdeck_model::series::query::Budget;
 
-pub(super) fn fold(operator: Aggregation, rows: &[Row], parameter: &[f64], grid: &Grid) -> Vec<f64> {
-    match operator {
+/// # Errors
+/// Those of [`Budget::check`].
+pub(super) fn fold(
+    operator: Aggregation,
+    rows: &[Row],
+    parameter: &[f64],
+    grid: &Grid,
+    budget: &Budget,
+) -> Result<Vec<f64>, Error> {
+    budget.check()?;
+    Ok(match operator {
         Aggregation::Sum => each(rows, grid, Sum::of, Sum::add, Sum::total),
         Aggregation::Average => each(rows, grid, Mean::of, Mean::add, Mean::mean),
         Aggregation::Count => each(rows, grid, |_| 1.0, |count, _| *count += 1.0, |count| count),
@@ -35,10 +46,10 @@ pub(super) fn fold(operator: Aggregation, rows: &[Row], parameter: &[f64], grid:
         ),
         Aggregation::Variance => each(rows, grid, Spread::of, Spread::add, Spread::variance),
         Aggregation::Deviation => each(rows, grid, Spread::of, Spread::add, |spread| spread.variance().sqrt()),
-        Aggregation::Quantile => quantiles(rows, parameter, grid),
+        Aggregation::Quantile => quantiles(rows, parameter, grid, budget)?,
         // These keep elements, and are not folded.
         Aggregation::Top | Aggregation::Bottom | Aggregation::CountValues => vec![ABSENT; grid.steps()],
-    }
+    })
 }
 
 /// All rows through one state for each step.
@@ -86,14 +97,15 @@ impl Spread {
     }
 }
 
-fn quantiles(rows: &[Row], parameter: &[f64], grid: &Grid) -> Vec<f64> {
+fn quantiles(rows: &[Row], parameter: &[f64], grid: &Grid, budget: &Budget) -> Result<Vec<f64>, Error> {
     let mut columns: Vec<_> = rows.iter().map(|row| row.values.iter().copied()).collect();
     let mut present = Vec::with_capacity(rows.len());
     let mut results = Vec::with_capacity(grid.steps());
     for wanted in parameter {
+        budget.check()?;
         present.clear();
         present.extend(columns.iter_mut().filter_map(Iterator::next).filter(|value| is_present(*value)));
         results.push(if present.is_empty() { ABSENT } else { quantile(*wanted, &mut present) });
     }
-    results
+    Ok(results)
 }

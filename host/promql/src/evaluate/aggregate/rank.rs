@@ -13,7 +13,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The greatest (or least) `k` elements of each group at each step. `NaN` is farther from both ends than any number.
-pub(super) fn extremes(groups: Vec<Vec<Row>>, k: &[f64], top: bool, grid: &Grid) -> Result<Vec<Row>, Error> {
+pub(super) fn extremes(
+    groups: Vec<Vec<Row>>,
+    k: &[f64],
+    top: bool,
+    grid: &Grid,
+    budget: &Budget,
+) -> Result<Vec<Row>, Error> {
     if !k.iter().any(|k| *k >= 1.0 || k.is_nan()) {
         return Ok(Vec::new());
     }
@@ -34,6 +40,7 @@ pub(super) fn extremes(groups: Vec<Vec<Row>>, k: &[f64], top: bool, grid: &Grid)
         rows.sort_by(|one, other| one.labels.cmp(&other.labels));
         let mut ranked: Vec<(usize, f64)> = Vec::with_capacity(rows.len());
         for (step, k) in k.iter().enumerate() {
+            budget.check()?;
             let k = if *k < 1.0 { 0 } else { *k as usize };
             ranked.clear();
             let values = rows.iter().map(|row| row.values.get(step).copied().unwrap_or(ABSENT));
@@ -86,6 +93,7 @@ pub(super) fn count_values(
     let mut places: HashMap<String, usize> = HashMap::new();
     let mut counted: Vec<Row> = Vec::new();
     for row in rows {
+        budget.check()?;
         // Consecutive steps have the same value as a rule.
         let mut last: Option<(u64, usize)> = None;
         for (step, value) in row.values.iter().enumerate().filter(|(_, value)| is_present(**value)) {

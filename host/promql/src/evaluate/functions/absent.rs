@@ -17,7 +17,7 @@ impl Call<'_, '_> {
         Ok(self.missing(&rows, labels))
     }
 
-    pub(super) fn absent_over_time(&mut self, windows: &Windows, range: &Node) -> Result<Vec<Row>, Error> {
+    pub(super) fn absent_over_time(&mut self, windows: Windows, range: &Node) -> Result<Vec<Row>, Error> {
         let rows = self.map_windows(windows, |_| Some(1.0))?;
         Ok(self.missing(&rows, expected_labels(range)))
     }

@@ -100,6 +100,7 @@ impl Call<'_, '_> {
                 histogram.buckets.iter().map(|(bound, counts)| (*bound, counts.iter().copied())).collect();
             let mut values = Vec::with_capacity(self.grid.steps());
             for step in 0..self.grid.steps() {
+                self.evaluator.check()?;
                 buckets.clear();
                 for (bound, counts) in &mut columns {
                     match counts.next() {

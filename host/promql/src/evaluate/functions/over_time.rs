@@ -67,7 +67,7 @@ fn variance(window: &Window<'_>) -> Option<f64> {
 }
 
 impl Call<'_, '_> {
-    pub(super) fn quantile_over_time(&mut self, windows: &Windows) -> Result<Vec<Row>, Error> {
+    pub(super) fn quantile_over_time(&mut self, windows: Windows) -> Result<Vec<Row>, Error> {
         let wanted = self.scalar(0)?;
         let rows = self.map_windows(windows, |window| {
             let wanted = wanted.get(window.step).copied().unwrap_or(f64::NAN);

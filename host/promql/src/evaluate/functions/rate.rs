@@ -7,7 +7,7 @@ use crate::evaluate::window::{Window, Windows};
 use crate::expression::Node;
 
 impl Call<'_, '_> {
-    pub(super) fn rates(&mut self, windows: &Windows, range: &Node) -> Result<Vec<Row>, Error> {
+    pub(super) fn rates(&mut self, windows: Windows, range: &Node) -> Result<Vec<Row>, Error> {
         let seconds = windows.range as f64 / 1000.0;
         let rows = match self.function {
             "rate" => self.map_windows(windows, |window| Some(extrapolated(window, true)? / seconds))?,
@@ -25,7 +25,10 @@ impl Call<'_, '_> {
         let mut last = "";
         for row in rows {
             let name = row.name();
-            if name == last || ["_total", "_sum", "_count", "_bucket"].iter().any(|end| name.ends_with(end)) {
+            if name.is_empty()
+                || name == last
+                || ["_total", "_sum", "_count", "_bucket"].iter().any(|end| name.ends_with(end))
+            {
                 continue;
             }
             last = name;
@@ -45,9 +48,8 @@ fn extrapolated(window: &Window<'_>, counter: bool) -> Option<f64> {
         return None;
     }
     let mut change = last - first;
-    if counter && !window.never_falls {
-        let pairs = window.values.iter().zip(window.values.iter().skip(1));
-        change += pairs.filter(|(one, next)| next < one).map(|(one, _)| one).sum::<f64>();
+    if counter {
+        change = window.before_falls().fold(change, |change, before| change + before);
     }
     let sampled = (last_at - first_at) as f64 / 1000.0;
     let spacing = sampled / (window.at.len() - 1) as f64;
@@ -78,8 +80,7 @@ pub(super) fn instant_rate(window: &Window<'_>) -> Option<f64> {
 }
 
 pub(super) fn resets(window: &Window<'_>) -> Option<f64> {
-    let pairs = window.values.iter().zip(window.values.iter().skip(1));
-    Some(pairs.filter(|(one, next)| next < one).count() as f64)
+    Some(window.before_falls().count() as f64)
 }
 
 pub(super) fn changes(window: &Window<'_>) -> Option<f64> {
