@@ -1,4 +1,12 @@
 //! Reads queries: with the parser of `promql-parser`, whose input we bound and whose tree we turn into ours.
+//!
+//! Where that parser and Prometheus 3 differ, and what becomes of it here:
+//!
+//! - bytes in texts (`"\xc3\xa9"`): resolved before; what is not UTF-8 is refused, since no label can be
+//! - durations that don't fit (`[99999999999y1s]`), numbers beyond floating point: refused before, as Prometheus does
+//! - `or` between matchers: refused after, it is not PromQL
+//! - `anchored` and `smoothed` as names of metrics and labels in `by (...)`: refused; quoted, they are taken
+//! - arithmetic in durations (`[5m * 2]`), `fill`, and other parts that Prometheus calls experimental: refused by name
 
 mod bounds;
 mod convert;

@@ -104,6 +104,9 @@ fn check_number(text: &str, token: &Token<'_>, as_duration: bool) -> Result<(), 
     if has_unit && parse_duration(token.text).is_none() {
         return refused("not a duration, or one that is too long:");
     }
+    if token.text.parse::<f64>().is_ok_and(f64::is_infinite) {
+        return refused("a number can't be as large as");
+    }
     // In seconds, and far from the 292 years that fit into 64 bits of nanoseconds.
     let seconds = token.text.parse::<f64>().unwrap_or(0.0);
     if as_duration && seconds > 9e9 {

@@ -102,6 +102,7 @@ fn what_is_no_query_is_refused_with_its_place() {
         ("a[Inf]", "invalid query: a duration can't be `Inf` at (1:3)"),
         ("a[1e10]", "invalid query: the duration is too long: `1e10` at (1:3)"),
         ("a offset -1e10", "invalid query: the duration is too long: `1e10` at (1:11)"),
+        ("a + 1e999", "invalid query: a number can't be as large as `1e999` at (1:5)"),
         ("a[500y]", "invalid query: not a duration, or one that is too long: `500y` at (1:3)"),
         ("limit_ratio(0.5, a)", "invalid query: `limit_ratio` is experimental in Prometheus, and not supported"),
         ("a + fill(0) b", "invalid query: `fill` is experimental in Prometheus, and not supported"),

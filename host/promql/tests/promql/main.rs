@@ -5,7 +5,8 @@
 //! - [`judge`]: runs a case and compares
 //! - [`prometheus`]: Prometheus's files, and the list of what is left out
 //! - [`own`]: our files (`tests/cases`)
-//! - [`bounds`], [`naive`]: what no file says
+//! - [`bounds`]: what a query may not cost
+//! - [`naive`], [`pairs`]: columns against single steps, operators against their definition
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -13,6 +14,7 @@ mod bounds;
 mod judge;
 mod naive;
 mod own;
+mod pairs;
 mod prometheus;
 mod script;
 mod series;
