@@ -1,10 +1,10 @@
 //! A query over a grid of steps.
 //!
-//! - [`grid`]: the steps
-//! - [`row`]: one series of a result over all steps
-//! - [`selector`], [`window`], [`subquery`]: where samples come from
-//! - [`binary`], [`matching`], [`sets`]: operators
-//! - [`aggregate`], [`functions`]
+//! - `grid`: the steps
+//! - `row`: one series of a result over all steps
+//! - `selector`, `window`, `subquery`: where samples come from
+//! - `binary`, `matching`, `sets`: operators
+//! - `aggregate`, `functions`
 
 mod aggregate;
 mod binary;

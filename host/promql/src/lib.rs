@@ -1,4 +1,4 @@
-//! PromQL as Prometheus 3 understands it: a query is read ([`Expression::parse`]) and evaluated ([`evaluate`]).
+//! PromQL as Prometheus 3 understands it: a query is read ([`Expression::parse`]) and evaluated ([`evaluate()`]).
 //!
 //! What this crate is not: a store (series are read through [`Querier`]), an API (it formats no answers but
 //! [single numbers](Number)), a scheduler of rules. It does no I/O of its own and never reads the clock. It evaluates on the calling
