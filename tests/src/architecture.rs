@@ -65,9 +65,19 @@ fn a_plugin_depends_on_the_sdk_alone() {
 #[test]
 fn only_the_runtime_knows_wasmtime_and_only_storage_knows_sled() {
     for (name, owner) in [("wasmtime", "runtime"), ("sled", "storage")] {
-        for manifest in
-            ["model", "config", "promql", "storage", "bus", "scheduler", "supervisor", "runtime", "engines", "api", "quarterdeck"]
-        {
+        for manifest in [
+            "model",
+            "config",
+            "promql",
+            "storage",
+            "bus",
+            "scheduler",
+            "supervisor",
+            "runtime",
+            "engines",
+            "api",
+            "quarterdeck",
+        ] {
             let text = std::fs::read_to_string(root().join("host").join(manifest).join("Cargo.toml")).unwrap();
             let knows = text.lines().any(|line| line.starts_with(name));
             assert_eq!(knows, manifest == owner, "host/{manifest} and {name}");
