@@ -135,8 +135,14 @@ pub struct StorageSettings {
     /// How long what has ended is kept: runs, scans, findings that were fixed, incidents that were resolved, deployments, dead
     /// letters, versions of the configuration (of which there are 200 at most). Zero keeps it for ever.
     pub keep_ended: Span,
-    /// How many series there may be. Samples of new ones beyond it are refused.
+    /// Samples of days that are all older than this are thinned: of each step the last one stays. Zero thins none.
+    pub thin_samples_after: Span,
+    /// The step.
+    pub thin_samples_to: Span,
+    /// How many series there may be that had a sample in the last hours. Samples of new ones beyond it are refused.
     pub max_series: u64,
+    /// How much older than the newest one of its series a sample may be. Older ones are refused.
+    pub out_of_order: Span,
 }
 
 impl Default for StorageSettings {
@@ -148,7 +154,10 @@ impl Default for StorageSettings {
             keep_log_bytes: 1 << 30,
             // Three months of 30.44 days each, which is what `3months` means.
             keep_ended: Span::from_secs(3 * 2_630_016),
+            thin_samples_after: Span::ZERO,
+            thin_samples_to: Span::from_secs(300),
             max_series: 1_000_000,
+            out_of_order: Span::from_secs(600),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Series and samples, and the ports to them.
 //!
-//! - [`query`]: by matchers, for a query language
+//! - [`ingest`]: in by handles, for callers that send much; [`query`]: by matchers, for a query language
 
+pub mod ingest;
 pub mod query;
 
 use crate::label::Labels;

@@ -22,6 +22,7 @@ pub(crate) use load::{config_dir, load_configuration, own_config_dir};
 pub(crate) use offline::{Asked, ask_offline};
 use quarterdeck_config::{Base, Loaded, Settings};
 use quarterdeck_engines::Engines;
+use quarterdeck_model::Span;
 use quarterdeck_model::clock::Clock;
 use quarterdeck_model::id::IdSource;
 use quarterdeck_model::plugin::{Digest, Registry};
@@ -292,12 +293,16 @@ fn stream_buffer(settings: &Settings) -> usize {
 fn open_database(settings: &Settings, folders: &Folders, clock: &Arc<dyn Clock>) -> Result<Arc<Database>> {
     let mut options = quarterdeck_storage::Options::new(folders.data.join("store"), clock.clone());
     options.free_space_floor_bytes = settings.storage.free_space_floor_bytes;
+    let (after, step) = (settings.storage.thin_samples_after, settings.storage.thin_samples_to);
+    let thins = after > Span::ZERO && step > Span::ZERO;
     options.retention = quarterdeck_storage::Retention {
         events: settings.storage.keep_events,
         samples: settings.storage.keep_samples,
         log_bytes: settings.storage.keep_log_bytes,
+        thinning: thins.then_some(quarterdeck_storage::Thinning { after, step }),
     };
     options.max_series = settings.storage.max_series;
+    options.out_of_order = settings.storage.out_of_order;
     Database::open(options).with_context(|| format!("failed to open the store in {}", folders.data.display()))
 }
 

@@ -3,7 +3,7 @@
 use crate::disk::Disk;
 use crate::options::Options;
 use crate::prepared::Prepared;
-use crate::series::{FLUSH_AT, Head, Refused, range};
+use crate::series::{self, Asked, FLUSH_AT, Refused, upkeep};
 use crate::shared::Shared;
 use crate::space::Space;
 use crate::writer::{Command, ForJournal, Writer};
@@ -11,10 +11,12 @@ use crate::{documents, journal, keys, log, recovery};
 use async_trait::async_trait;
 use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
 use quarterdeck_model::journal::{Bounds, Entry, Extent, Journals, Stretch};
+use quarterdeck_model::series::ingest::{Appended, Ingest, Pairs, Resolved, Row};
+use quarterdeck_model::series::query::{Budget, Columns, Matcher, Querier};
 use quarterdeck_model::series::{Part, PartOfRange, Sample, Selector, Series, SeriesData};
 use quarterdeck_model::store::{Committed, Document, EventBatch, Gap, Page, Store, StoreError, StoreHealth};
 use quarterdeck_model::transition::Transition;
-use quarterdeck_model::{Span, Timestamp};
+use quarterdeck_model::{Labels, Span, Timestamp};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -29,8 +31,15 @@ pub struct Database {
     shared: Arc<Shared>,
     commands: Sender<Command>,
     closed: AtomicBool,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Threads>,
     refused_samples: AtomicU64,
+}
+
+/// The writer, and the one that keeps the samples' blocks in order; that one ends when its sender is dropped.
+#[derive(Default)]
+struct Threads {
+    running: Vec<JoinHandle<()>>,
+    upkeep: Option<Sender<()>>,
 }
 
 impl Database {
@@ -44,29 +53,22 @@ impl Database {
         let disk = Disk::open(&options)?;
         let place = recovery::recover(&disk)?;
         disk.sync()?;
-        let head = Head::rebuild(&disk, options.max_series, now)?;
+        let series = series::Store::open(&options, &disk, now)?;
         info!(head = place.head, tail = place.tail, bytes = disk.size(), "opened the store");
         let space = Space::new(options.dir, options.free_space_floor_bytes, options.faults);
-        let shared = Arc::new(Shared::new(disk, space, options.clock, options.retention, place, head));
+        let shared = Arc::new(Shared::new(disk, space, options.clock, options.retention, place, series));
         let (commands, queue) = channel();
         let writer = Writer::new(Arc::clone(&shared), queue, place);
-        let thread = std::thread::Builder::new()
-            .name("store-writer".to_owned())
-            .spawn({
-                let shared = Arc::clone(&shared);
-                move || {
-                    if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
-                        let failure = StoreError::Io("the writer thread panicked".to_owned());
-                        shared.failed.send_replace(Some(failure));
-                    }
-                }
-            })
-            .map_err(|e| StoreError::Io(format!("the writer thread can't start: {e}")))?;
+        let (upkeep, stopped) = channel();
+        let running = vec![
+            thread("store-writer", &shared, move |_| writer.run())?,
+            thread("store-upkeep", &shared, move |shared| upkeep::run(shared, &stopped))?,
+        ];
         Ok(Arc::new(Database {
             shared,
             commands,
             closed: AtomicBool::new(false),
-            thread: Mutex::new(Some(thread)),
+            threads: Mutex::new(Threads { running, upkeep: Some(upkeep) }),
             refused_samples: AtomicU64::new(0),
         }))
     }
@@ -74,16 +76,21 @@ impl Database {
     /// Finishes what is queued, writes the gathered samples and stops. Later commits get [`StoreError::Closed`]. Reading
     /// goes on; the folder is free once the last handle is dropped.
     pub async fn close(&self) {
-        if let Some(thread) = self.stop() {
+        let threads = self.stop();
+        if !threads.is_empty() {
             // A writer that panicked has dropped its replies: their callers know.
-            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+            let join = move || threads.into_iter().for_each(|thread| drop(thread.join()));
+            let _ = tokio::task::spawn_blocking(join).await;
         }
     }
 
-    fn stop(&self) -> Option<JoinHandle<()>> {
+    fn stop(&self) -> Vec<JoinHandle<()>> {
         self.closed.store(true, Ordering::Release);
+        self.shared.stopping.store(true, Ordering::Relaxed);
         let _ = self.commands.send(Command::Close);
-        self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(threads.upkeep);
+        threads.running
     }
 
     /// Holds the error once the disk has failed. The daemon stops then.
@@ -91,8 +98,8 @@ impl Database {
         self.shared.failed.subscribe()
     }
 
-    /// Samples that were dropped since the start: too far in the future, with a name or labels that can't be stored, or of one
-    /// series too many.
+    /// Samples that were dropped since the start: too far in the future or the past, with a name or labels that can't be stored, or of
+    /// one series too many.
     pub fn refused_samples(&self) -> u64 {
         self.refused_samples.load(Ordering::Relaxed)
     }
@@ -100,6 +107,19 @@ impl Database {
     /// Samples since the start that were taken in, and for which the disk had no room when they were to be written.
     pub fn lost_samples(&self) -> u64 {
         self.shared.lost_samples.load(Ordering::Relaxed)
+    }
+
+    /// Series that had a sample in the last hours.
+    pub fn active_series(&self) -> usize {
+        self.shared.series.active()
+    }
+
+    /// So many samples wait that they should not wait for their second.
+    fn flush_early(&self, waiting: usize) -> Result<(), StoreError> {
+        if waiting >= FLUSH_AT {
+            self.commands.send(Command::Samples).map_err(|_| self.gone())?;
+        }
+        Ok(())
     }
 
     fn gone(&self) -> StoreError {
@@ -117,10 +137,28 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        if let Some(thread) = self.stop() {
+        for thread in self.stop() {
             let _ = thread.join();
         }
     }
+}
+
+/// A thread of the store. One that panics stops the store.
+fn thread(
+    name: &str,
+    shared: &Arc<Shared>,
+    run: impl FnOnce(&Arc<Shared>) + Send + 'static,
+) -> Result<JoinHandle<()>, StoreError> {
+    let (shared, called) = (Arc::clone(shared), name.to_owned());
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            if catch_unwind(AssertUnwindSafe(|| run(&shared))).is_err() {
+                let failure = StoreError::Io(format!("the thread `{called}` panicked"));
+                shared.failed.send_replace(Some(failure));
+            }
+        })
+        .map_err(|e| StoreError::Io(format!("the thread `{name}` can't start: {e}")))
 }
 
 #[async_trait]
@@ -200,7 +238,7 @@ impl Store for Database {
             writable: problem.is_none(),
             reason: problem.map(|problem| problem.to_string()),
             free_bytes: self.shared.space.free(),
-            size_bytes: self.shared.disk.size(),
+            size_bytes: self.shared.disk.size() + self.shared.series.bytes(),
         }
     }
 }
@@ -237,24 +275,22 @@ impl Series for Database {
         self.check_open()?;
         self.shared.space.check(0)?;
         let now = self.shared.clock.now();
-        let (refused, waiting) = {
-            let mut head = self.shared.series_mut();
-            (head.append(&self.shared.disk, samples, now)?, head.waiting())
-        };
-        let Refused { hopeless, new } = refused;
-        if waiting >= FLUSH_AT {
-            self.commands.send(Command::Samples).map_err(|_| self.gone())?;
-        }
-        self.refused_samples.fetch_add((hopeless + new) as u64, Ordering::Relaxed);
+        let (refused, waiting) = self.shared.series.append(&samples, now)?;
+        let Refused { hopeless, late, new } = refused;
+        self.flush_early(waiting)?;
+        self.refused_samples.fetch_add((hopeless + late + new) as u64, Ordering::Relaxed);
         if hopeless > 0 {
             warn!(
                 refused = hopeless,
                 "samples were dropped: over 10 minutes in the future, or names too long to store"
             );
         }
+        if late > 0 {
+            warn!(refused = late, "samples were dropped: older than the newest of their series by too much");
+        }
         match new {
             0 => Ok(()),
-            _ => Err(StoreError::TooManySeries { limit: self.shared.series().limit(), refused: hopeless + new }),
+            _ => Err(StoreError::TooManySeries { limit: self.shared.series.limit(), refused: hopeless + late + new }),
         }
     }
 
@@ -266,7 +302,7 @@ impl Series for Database {
     }
 
     fn latest(&self, selector: &Selector, now: Timestamp, lookback: Span) -> Vec<Sample> {
-        self.shared.series().latest(selector, now, lookback)
+        self.shared.series.latest(selector, now, lookback)
     }
 
     fn range(&self, selector: &Selector, from: Timestamp, to: Timestamp) -> Result<Vec<SeriesData>, StoreError> {
@@ -282,15 +318,50 @@ impl Series for Database {
         to: Timestamp,
         part: &Part,
     ) -> Result<PartOfRange, StoreError> {
-        let asked = range::Asked { selector, from, to, part };
-        if let Some(in_memory) = self.shared.series().range(&asked)? {
-            return Ok(in_memory);
-        }
-        range::on_disk(&self.shared.disk, || self.shared.series(), &asked)
+        self.shared.series.part(&Asked { selector, from, to, part })
     }
 
     fn names(&self) -> Vec<String> {
-        self.shared.series().names()
+        self.shared.series.names()
+    }
+}
+
+impl Ingest for Database {
+    fn resolve(&self, series: &[Pairs<'_>]) -> Result<Vec<Resolved>, StoreError> {
+        self.check_open()?;
+        Ok(self.shared.series.resolve(series))
+    }
+
+    fn append_refs(&self, rows: &[Row]) -> Result<Appended, StoreError> {
+        self.check_open()?;
+        self.shared.space.check(0)?;
+        let (appended, waiting) = self.shared.series.append_refs(rows, self.shared.clock.now())?;
+        self.flush_early(waiting)?;
+        let refused = appended.too_old + appended.too_new;
+        self.refused_samples.fetch_add(refused as u64, Ordering::Relaxed);
+        Ok(appended)
+    }
+}
+
+impl Querier for Database {
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        from: Timestamp,
+        to: Timestamp,
+        budget: &Budget,
+    ) -> Result<Vec<Columns>, StoreError> {
+        self.shared.series.select(matchers, from, to, budget)
+    }
+
+    fn series(
+        &self,
+        matchers: &[Matcher],
+        from: Timestamp,
+        to: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Arc<Labels>>, StoreError> {
+        self.shared.series.series(matchers, from, to, limit)
     }
 }
 

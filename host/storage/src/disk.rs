@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 /// Raised whenever an older program could misread what this one writes.
 ///
-/// 2: further parts of documents lie in two places.
-const SCHEMA: u64 = 2;
+/// 2: further parts of documents lie in two places. 3: samples are in files of their own.
+const SCHEMA: u64 = 3;
 /// Pages of the tree that stay in memory. sled spreads them over 256 shards: each must hold a whole page.
 const CACHE_BYTES: u64 = 32 << 20;
 /// How long a lock is waited for that is held: a daemon that is just ending, or a process that is just being started and still has

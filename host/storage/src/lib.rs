@@ -9,7 +9,7 @@
 //! - `disk`, `keys`, `codec`: sled, its one tree and the fdatasync behind every acknowledgement
 //! - `space`: the floor of free space; `retention`: what goes when; `faults`: what tests inject
 //! - `journal`: rings of entries that nobody acts on
-//! - `series`: samples, the last hour in memory and all in frames on disk
+//! - `series`: samples, the newest hours in memory, all of them in a log and in packed blocks: not in sled
 //!
 //! A group is put as frames of the log first, then as documents and cursors, then synced. sled keeps the order of writes: what a
 //! crash leaves is a prefix, and `recovery` applies the last group again. So no batch is needed, which in sled would shut
@@ -65,4 +65,4 @@ mod writer;
 
 pub use database::Database;
 pub use faults::{Faults, Held};
-pub use options::{Options, Retention};
+pub use options::{Options, Retention, Thinning};

@@ -13,21 +13,24 @@ pub struct Options {
     /// With less free space than this on the folder's disk, commits are refused with `DiskFull`.
     pub free_space_floor_bytes: u64,
     pub retention: Retention,
-    /// Series in all. Samples of new ones beyond it are refused with `TooManySeries`.
+    /// Series that had a sample in the last hours. Samples of new ones beyond it are refused with `TooManySeries`.
     pub max_series: u64,
+    /// How much older than the newest one of its series a sample may be. Older ones are refused and counted.
+    pub out_of_order: Span,
     pub clock: Arc<dyn Clock>,
     #[doc(hidden)]
     pub faults: Faults,
 }
 
 impl Options {
-    /// A floor of 256 MiB, the default retention, a million series.
+    /// A floor of 256 MiB, the default retention, a million series, ten minutes out of order.
     pub fn new(dir: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Self {
         Options {
             dir: dir.into(),
             free_space_floor_bytes: 256 << 20,
             retention: Retention::default(),
             max_series: MAX_SERIES,
+            out_of_order: OUT_OF_ORDER,
             clock,
             faults: Faults::default(),
         }
@@ -44,13 +47,28 @@ pub struct Retention {
     /// Bytes of the log, as encoded; the oldest events go first. What a durable consumer has not read stays, until the log is
     /// twice as large.
     pub log_bytes: u64,
+    /// Whether old samples are thinned.
+    pub thinning: Option<Thinning>,
+}
+
+/// Of samples that are older than `after`, the last one of each step is kept. It is done by the day, in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thinning {
+    pub after: Span,
+    pub step: Span,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Retention { events: Span::from_secs(7 * 86_400), samples: Span::from_secs(15 * 86_400), log_bytes: 1 << 30 }
+        Retention {
+            events: Span::from_secs(7 * 86_400),
+            samples: Span::from_secs(15 * 86_400),
+            log_bytes: 1 << 30,
+            thinning: None,
+        }
     }
 }
 
 /// The series of a whole store, unless set.
 pub(crate) const MAX_SERIES: u64 = 1_000_000;
+pub(crate) const OUT_OF_ORDER: Span = Span::from_secs(600);

@@ -2,7 +2,6 @@
 
 use crate::keys;
 use crate::recovery::{Place, cursors, first, remove};
-use crate::series::{dictionary, frames};
 use crate::shared::Shared;
 use quarterdeck_model::store::StoreError;
 use std::sync::atomic::Ordering;
@@ -55,12 +54,6 @@ pub(crate) fn run(shared: &Shared, place: Place) -> Result<bool, StoreError> {
         if removed > 0 {
             info!(frames = removed, events = (space == keys::EVENTS), "dropped old frames of the log");
         }
-    }
-    let samples_before = now.minus(shared.retention.samples);
-    more |= frames::drop_before(&shared.disk, samples_before, FRAMES)?;
-    if dictionary::drop_unseen(&shared.disk, samples_before, FRAMES)? {
-        let (names, series) = dictionary::survey(&shared.disk)?;
-        shared.series_mut().set_known(names, series);
     }
     Ok(more)
 }

@@ -1,64 +1,87 @@
-//! Samples: the last hour in memory, all of them in frames on disk.
+//! Samples: the newest hours in memory, every one of them in a log on the disk within a second, and older ones in packed blocks.
 //!
-//! - `column`: one series in memory; `dictionary`: which series there are; `frames`: samples on disk
-//! - `range`: reading over a stretch of time, from both, within bounds
+//! - `head`: the series in memory, of `active` ones in a `slab`; `open`, `values`, `times`: their samples in bytes; `symbols`: texts
+//! - `pending`, `segments`: what is to be logged, and the log
+//! - `block`, `blocks`: files of packed samples; `cut` makes them of what is old in memory, `compact` makes few of many
+//! - `pattern`, `matching`, `index`: from matchers to series; `select`, `part`: reading
+//! - `upkeep`: the thread that cuts and compacts; `carry`, `frames`, `dictionary`: what older versions kept in sled
 //!
-//! A sample is in memory when `append` returns, and in a frame within a second; the writer thread makes the frames.
+//! A sample is visible when it is appended, and on the disk within a second: the writer thread takes what has gathered, appends it to
+//! the newest segment of the log and syncs that once. What an opened store reads again is the log, without what blocks have.
 
-mod column;
-pub(crate) mod dictionary;
-pub(crate) mod frames;
-pub(crate) mod range;
+mod active;
+mod block;
+mod blocks;
+mod carry;
+mod compact;
+mod cut;
+mod dictionary;
+mod frames;
+mod head;
+mod index;
+mod matching;
+mod open;
+mod part;
+mod pattern;
+mod pending;
+mod segments;
+mod select;
+mod slab;
+mod symbols;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod times;
+pub(crate) mod upkeep;
+mod values;
 
 use crate::disk::Disk;
-use column::{Column, Insertion};
-use dictionary::Entry;
-use quarterdeck_model::series::{Sample, Selector};
+use crate::options::{Options, Thinning};
+use crate::space::Space;
+use blocks::Blocks;
+use head::{Bounds, Found, Head, Outcome, pairs};
+pub(crate) use part::Asked;
+use pending::{Pending, Point};
+use quarterdeck_model::series::Sample;
+use quarterdeck_model::series::ingest::{Appended, Pairs, Resolved, Row, SeriesRef};
 use quarterdeck_model::store::StoreError;
-use quarterdeck_model::{Labels, Span, Timestamp};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
+use quarterdeck_model::{Span, Timestamp};
+use segments::{Record, Segments};
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tracing::info;
+pub(crate) use upkeep::Upkeep;
 
-/// How much of the past stays in memory.
-const WINDOW: Span = Span::from_secs(3_600);
 /// A clock may be a little ahead, not more.
 const AHEAD: Span = Span::from_secs(600);
-/// How old the note of when a series was last seen may get.
-const SEEN: i64 = 86_400_000;
 /// Samples that may wait for the writer: more only if the disk hangs.
 const WAITING: usize = 500_000;
-/// As many make a frame early.
+/// As many are written early.
 pub(crate) const FLUSH_AT: usize = 50_000;
+/// A segment of the log that is larger is the last but one.
+const SEGMENT_BYTES: u64 = 64 << 20;
+/// In milliseconds. No block holds samples of two days.
+const DAY: i64 = 86_400_000;
 
-/// A sample by the id of its series; time in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Point {
-    pub(crate) series: u32,
-    pub(crate) at: i64,
-    pub(crate) value: f64,
+pub(crate) struct Store {
+    head: RwLock<Head>,
+    segments: Mutex<Segments>,
+    blocks: Blocks,
+    limits: Limits,
 }
 
-/// What the writer is to put.
-#[derive(Default)]
-pub(crate) struct Pending {
-    pub(crate) entries: Vec<Entry>,
-    /// How many of them are of series that the disk doesn't know.
-    new: u64,
-    pub(crate) samples: Vec<Point>,
+struct Limits {
+    keep: Span,
+    thinning: Option<Thinning>,
 }
 
-impl Pending {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.samples.is_empty() && self.entries.is_empty()
-    }
-
-    /// Names first: a frame never speaks of a series that nobody knows.
-    pub(crate) fn put(&self, disk: &Disk) -> Result<(), StoreError> {
-        for entry in &self.entries {
-            dictionary::put(disk, entry)?;
-        }
-        frames::put(disk, &self.samples)
+impl Limits {
+    /// The step to which samples of a day that ended then are to be thinned. 0: none.
+    fn thin(&self, end: i64, now: Timestamp) -> u64 {
+        let thinning = self.thinning.filter(|thinning| end <= now.minus(thinning.after).as_millis());
+        thinning.map_or(0, |thinning| thinning.step.as_millis())
     }
 }
 
@@ -67,242 +90,216 @@ impl Pending {
 pub(crate) struct Refused {
     /// Too far in the future, or with a name or labels that can't be stored.
     pub(crate) hopeless: usize,
+    /// Older than the newest of their series by more than is taken, or than what is kept.
+    pub(crate) late: usize,
     /// Of new series, of which there are enough.
     pub(crate) new: usize,
 }
 
-/// What is known of the series of a sample.
-enum Resolved {
-    Id(u32),
-    /// It is new, and one too many.
-    TooMany,
-    Hopeless,
-}
-
-pub(crate) struct Head {
-    columns: HashMap<u32, Column>,
-    /// Series of a metric by a hash of their labels.
-    index: BTreeMap<Arc<str>, HashMap<u64, Vec<u32>>>,
-    /// All metrics on disk or in memory.
-    names: BTreeSet<Arc<str>>,
-    hasher: RandomState,
-    next_id: u32,
-    /// Series on disk, and those that wait to be written.
-    known: u64,
-    limit: u64,
-    /// Columns hold everything that is newer than this.
-    floor: Timestamp,
-    pending: Pending,
-    /// What the writer is putting right now.
-    writing: Option<Arc<Pending>>,
-}
-
-impl Head {
-    /// Reads the last hour back.
-    pub(crate) fn rebuild(disk: &Disk, limit: u64, now: Timestamp) -> Result<Self, StoreError> {
-        let mut head = Head {
-            columns: HashMap::new(),
-            index: BTreeMap::new(),
-            names: BTreeSet::new(),
-            hasher: RandomState::new(),
-            next_id: 1,
-            known: 0,
-            limit,
-            floor: now.minus(WINDOW),
-            pending: Pending::default(),
-            writing: None,
-        };
-        let mut known = HashMap::new();
-        dictionary::each(disk, |_, entry| {
-            head.next_id = head.next_id.max(entry.id.saturating_add(1));
-            head.names.insert(Arc::clone(&entry.metric));
-            head.known += 1;
-            known.insert(entry.id, entry);
-        })?;
-        frames::each(disk, head.floor, Timestamp::MAX, |point| {
-            if !head.columns.contains_key(&point.series) {
-                let Some(entry) = known.remove(&point.series) else { return Ok(()) };
-                head.add(entry);
-            }
-            if let Some(column) = head.columns.get_mut(&point.series) {
-                column.insert(point.at, point.value);
-            }
-            Ok(())
-        })?;
-        Ok(head)
+impl Store {
+    pub(crate) fn open(options: &Options, disk: &Disk, now: Timestamp) -> Result<Self, StoreError> {
+        let folder = options.dir.join("series");
+        let (log, packed) = (folder.join("log"), folder.join("blocks"));
+        for folder in [&log, &packed, &folder, &options.dir] {
+            std::fs::create_dir_all(folder)
+                .and_then(|()| std::fs::File::open(folder)?.sync_all())
+                .map_err(|e| StoreError::Io(format!("{}: {e}", folder.display())))?;
+        }
+        let blocks = Blocks::open(&packed)?;
+        let limits = Limits { keep: options.retention.samples, thinning: options.retention.thinning };
+        carry::carry(disk, &blocks, now.minus(limits.keep))?;
+        let window = i64::try_from(options.out_of_order.as_millis()).unwrap_or(i64::MAX);
+        let mut head = Head::new(options.max_series, window, 0);
+        let segments = replay(&log, options, &blocks, &mut head, now.minus(limits.keep).as_millis())?;
+        head.pending = Pending::new(segments.last().saturating_add(1).max(blocks.mark().segment));
+        info!(series = head.len(), blocks = blocks.all().len(), bytes = blocks.bytes(), "opened the samples");
+        Ok(Store { head: RwLock::new(head), segments: Mutex::new(segments), blocks, limits })
     }
 
-    /// Takes all or none, but for those that it counts as refused.
-    pub(crate) fn append(&mut self, disk: &Disk, samples: Vec<Sample>, now: Timestamp) -> Result<Refused, StoreError> {
-        if samples.len() > WAITING {
-            return Err(StoreError::Invalid(format!(
-                "{} samples at once, {WAITING} are the limit; hint: split them",
-                samples.len()
-            )));
-        }
-        let waiting = self.pending.samples.len();
-        if waiting + samples.len() > WAITING {
-            return Err(StoreError::Busy { waiting, limit: WAITING });
-        }
-        let latest = now.plus(AHEAD);
-        let mut refused = Refused::default();
+    fn head(&self) -> RwLockReadGuard<'_, Head> {
+        self.head.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn head_mut(&self) -> RwLockWriteGuard<'_, Head> {
+        self.head.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn segments(&self) -> MutexGuard<'_, Segments> {
+        self.segments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bounds(&self, now: Timestamp) -> Bounds {
+        Bounds { oldest: now.minus(self.limits.keep).as_millis(), newest: now.plus(AHEAD).as_millis() }
+    }
+
+    /// Takes all or none, but for those that it counts as refused. Returns how many wait for the writer, too.
+    pub(crate) fn append(&self, samples: &[Sample], now: Timestamp) -> Result<(Refused, usize), StoreError> {
+        let bounds = self.bounds(now);
+        let mut head = self.head_mut();
+        room(&head, samples.len())?;
+        let (mut refused, mut labels) = (Refused::default(), Vec::new());
         for sample in samples {
-            let resolved = if sample.at > latest { Resolved::Hopeless } else { self.resolve(disk, &sample, now)? };
-            let series = match resolved {
-                Resolved::Id(series) => series,
-                Resolved::TooMany => {
-                    refused.new += 1;
-                    continue;
-                }
-                Resolved::Hopeless => {
-                    refused.hopeless += 1;
-                    continue;
-                }
-            };
             let at = sample.at.as_millis();
-            let Some(column) = self.columns.get_mut(&series) else { continue };
-            if column.insert(at, sample.value) == Insertion::Duplicate {
+            // A series is not made for a sample that can't be taken.
+            if at > bounds.newest {
+                refused.hopeless += 1;
                 continue;
             }
-            self.pending.samples.push(Point { series, at, value: sample.value });
-            if column.seen.saturating_add(SEEN) < now.as_millis() {
-                column.seen = now.as_millis();
-                let (metric, labels) = (Arc::clone(&column.metric), column.labels.clone());
-                self.pending.entries.push(Entry { id: series, seen: column.seen, metric, labels });
+            if at < bounds.oldest {
+                refused.late += 1;
+                continue;
             }
-        }
-        Ok(refused)
-    }
-
-    fn resolve(&mut self, disk: &Disk, sample: &Sample, now: Timestamp) -> Result<Resolved, StoreError> {
-        if let Some(id) = self.find(&sample.name, &sample.labels) {
-            return Ok(Resolved::Id(id));
-        }
-        if !dictionary::fits(&sample.name, &sample.labels) {
-            return Ok(Resolved::Hopeless);
-        }
-        if let Some(entry) = dictionary::get(disk, &sample.name, &sample.labels)? {
-            let same = entry.labels == sample.labels;
-            return Ok(if same { Resolved::Id(self.add(entry)) } else { Resolved::Hopeless });
-        }
-        if self.known >= self.limit {
-            return Ok(Resolved::TooMany);
-        }
-        let metric = self.names.get(sample.name.as_str()).cloned().unwrap_or_else(|| Arc::from(sample.name.as_str()));
-        let entry = Entry { id: self.next_id, seen: now.as_millis(), metric, labels: sample.labels.clone() };
-        self.next_id = self.next_id.saturating_add(1);
-        self.names.insert(Arc::clone(&entry.metric));
-        self.pending.entries.push(entry.clone());
-        self.pending.new += 1;
-        self.known += 1;
-        let id = self.add(entry);
-        if let Some(column) = self.columns.get_mut(&id) {
-            column.complete_from = i64::MIN;
-        }
-        Ok(Resolved::Id(id))
-    }
-
-    fn find(&self, metric: &str, labels: &Labels) -> Option<u32> {
-        let ids = self.index.get(metric)?.get(&self.hasher.hash_one(labels))?;
-        ids.iter().copied().find(|id| self.columns.get(id).is_some_and(|column| column.labels == *labels))
-    }
-
-    fn add(&mut self, entry: Entry) -> u32 {
-        let by_labels = self.index.entry(Arc::clone(&entry.metric)).or_default();
-        by_labels.entry(self.hasher.hash_one(&entry.labels)).or_default().push(entry.id);
-        let column = Column::new(entry.metric, entry.labels, self.floor.as_millis(), entry.seen);
-        self.columns.insert(entry.id, column);
-        entry.id
-    }
-
-    /// Drops what is over an hour old, and series with nothing younger.
-    pub(crate) fn forget_old(&mut self, now: Timestamp) {
-        let floor = now.minus(WINDOW);
-        if floor.since(self.floor) < Span::from_secs(60) {
-            return;
-        }
-        self.floor = floor;
-        let (index, hasher) = (&mut self.index, &self.hasher);
-        self.columns.retain(|id, column| {
-            column.forget(floor.as_millis());
-            if column.is_empty()
-                && let Some(by_labels) = index.get_mut(&column.metric)
-            {
-                let hash = hasher.hash_one(&column.labels);
-                if let Some(ids) = by_labels.get_mut(&hash) {
-                    ids.retain(|other| other != id);
-                    if ids.is_empty() {
-                        by_labels.remove(&hash);
+            pairs(&sample.name, &sample.labels, &mut labels);
+            match head.resolve(&labels) {
+                Found::Id(series) => {
+                    if head.insert(Point { series, at, value: sample.value }, bounds) == Outcome::TooOld {
+                        refused.late += 1;
                     }
                 }
-                if by_labels.is_empty() {
-                    index.remove(&column.metric);
-                }
+                Found::TooMany => refused.new += 1,
+                Found::Hopeless => refused.hopeless += 1,
             }
-            !column.is_empty()
-        });
+        }
+        Ok((refused, head.pending.points()))
     }
 
-    pub(crate) fn take_pending(&mut self) -> Arc<Pending> {
-        let pending = Arc::new(std::mem::take(&mut self.pending));
-        self.writing = Some(Arc::clone(&pending));
-        pending
+    pub(crate) fn resolve(&self, series: &[Pairs<'_>]) -> Vec<Resolved> {
+        let known: Vec<Option<u32>> = {
+            let head = self.head();
+            series.iter().map(|pairs| head.find(pairs)).collect()
+        };
+        let new = |pairs: &Pairs<'_>| {
+            // Without those that are as if they were missing.
+            let pairs: Vec<(&str, &str)> = pairs.iter().copied().filter(|(_, value)| !value.is_empty()).collect();
+            match self.head_mut().resolve(&pairs) {
+                Found::Id(id) => Resolved::Series(SeriesRef(id)),
+                Found::TooMany => Resolved::TooMany,
+                Found::Hopeless => Resolved::Hopeless,
+            }
+        };
+        let known = known.into_iter().zip(series);
+        known.map(|(id, pairs)| id.map_or_else(|| new(pairs), |id| Resolved::Series(SeriesRef(id)))).collect()
     }
 
-    /// What `take_pending` gave is in frames now.
-    pub(crate) fn written(&mut self) {
-        self.writing = None;
+    /// Returns how many wait for the writer, too.
+    pub(crate) fn append_refs(&self, rows: &[Row], now: Timestamp) -> Result<(Appended, usize), StoreError> {
+        let bounds = self.bounds(now);
+        let mut head = self.head_mut();
+        room(&head, rows.len())?;
+        let mut appended = Appended::default();
+        for (place, Row { series, at, value }) in rows.iter().enumerate() {
+            match head.insert(Point { series: series.0, at: *at, value: *value }, bounds) {
+                Outcome::Taken => appended.taken += 1,
+                Outcome::Duplicate => appended.duplicates += 1,
+                Outcome::TooOld => appended.too_old += 1,
+                Outcome::TooNew => appended.too_new += 1,
+                Outcome::Gone => appended.gone.push(place),
+            }
+        }
+        Ok((appended, head.pending.points()))
     }
 
-    /// There was no room for what `take_pending` gave. Its samples are lost; the names go with the next ones, since memory goes
-    /// on using the ids that they explain.
-    pub(crate) fn not_written(&mut self, pending: &Pending) {
-        self.writing = None;
-        self.pending.new += pending.new;
-        self.pending.entries.splice(..0, pending.entries.iter().cloned());
+    /// Writes what has gathered, and returns when it is on the disk. The first is how many samples were lost for want of room.
+    pub(crate) fn flush(&self, space: &Space) -> Result<Option<(usize, StoreError)>, StoreError> {
+        let batches = self.head_mut().take_pending();
+        if batches.is_empty() {
+            return Ok(None);
+        }
+        let points: usize = batches.iter().map(|batch| batch.points.len()).sum();
+        // A point takes 20 bytes at most.
+        let bytes = batches.iter().map(|batch| batch.definitions.len() + 64).sum::<usize>() + 32 * points;
+        if let Err(full) = space.check(bytes as u64) {
+            self.head_mut().pending.give_back(batches);
+            return Ok(Some((points, full)));
+        }
+        let written = {
+            let mut segments = self.segments();
+            segments.write(&batches).map(|()| segments.written())
+        };
+        if written? > SEGMENT_BYTES {
+            self.head_mut().pending.rotate();
+        }
+        space.settled(bytes as u64);
+        Ok(None)
     }
 
-    pub(crate) fn waiting(&self) -> usize {
-        self.pending.samples.len()
-    }
-
+    /// Names of all metrics, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
-        self.names.iter().map(|name| name.as_ref().to_owned()).collect()
+        let mut names: BTreeSet<String> = self.head().names().map(str::to_owned).collect();
+        names.extend(self.blocks.names());
+        names.into_iter().collect()
     }
 
     pub(crate) fn limit(&self) -> u64 {
-        self.limit
+        self.head().limit()
     }
 
-    /// After retention: what is left on disk, and what is in memory.
-    pub(crate) fn set_known(&mut self, names: BTreeSet<Arc<str>>, on_disk: u64) {
-        self.known = on_disk + self.pending.new;
-        self.names = names;
-        self.names.extend(self.index.keys().cloned());
+    /// Series in memory.
+    pub(crate) fn active(&self) -> usize {
+        self.head().len()
     }
 
-    fn selected(&self, selector: &Selector) -> impl Iterator<Item = (u32, &Column)> {
-        let ids =
-            self.index.get(selector.metric.as_str()).into_iter().flat_map(|by_labels| by_labels.values().flatten());
-        ids.filter_map(|id| Some((*id, self.columns.get(id)?)))
-            .filter(|(_, column)| column.labels.includes(&selector.labels))
+    fn log_bytes(&self) -> u64 {
+        self.segments().bytes()
     }
 
-    pub(crate) fn latest(&self, selector: &Selector, now: Timestamp, lookback: Span) -> Vec<Sample> {
-        let oldest = now.minus(lookback).as_millis();
-        let mut samples: Vec<Sample> = self
-            .selected(selector)
-            .filter_map(|(_, column)| {
-                let (at, value) = column.newest(now.as_millis())?;
-                (at >= oldest).then(|| Sample {
-                    name: column.metric.as_ref().to_owned(),
-                    labels: column.labels.clone(),
-                    at: Timestamp::from_millis(at),
-                    value,
-                })
-            })
-            .collect();
-        samples.sort_by(|a, b| a.labels.cmp(&b.labels));
-        samples
+    /// On the disk.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.blocks.bytes() + self.log_bytes()
     }
+}
+
+fn room(head: &Head, samples: usize) -> Result<(), StoreError> {
+    if samples > WAITING {
+        return Err(StoreError::Invalid(format!(
+            "{samples} samples at once, {WAITING} are the limit; hint: split them"
+        )));
+    }
+    let waiting = head.pending.points();
+    if waiting + samples > WAITING {
+        return Err(StoreError::Busy { waiting, limit: WAITING });
+    }
+    Ok(())
+}
+
+/// A series of a segment: made when the first sample of it is found that memory is to have.
+enum Known {
+    Labels(Vec<(String, String)>),
+    Id(u32),
+}
+
+fn replay(
+    folder: &Path,
+    options: &Options,
+    blocks: &Blocks,
+    head: &mut Head,
+    oldest: i64,
+) -> Result<Segments, StoreError> {
+    let mark = blocks.mark();
+    let (mut known, mut current) = (HashMap::new(), 0);
+    Segments::open(folder, options.faults.clone(), |segment, record| {
+        if segment != current {
+            known.clear();
+            current = segment;
+        }
+        let point = match record {
+            Record::Series(id, labels) => {
+                known.insert(id, Known::Labels(labels));
+                return;
+            }
+            Record::Point(point) => point,
+        };
+        if point.at < oldest || (segment < mark.segment && point.at <= mark.up_to) {
+            return;
+        }
+        let Some(series) = known.get_mut(&point.series) else { return };
+        if let Known::Labels(labels) = series {
+            let pairs: Vec<(&str, &str)> = labels.iter().map(|(name, value)| (&**name, &**value)).collect();
+            let Found::Id(id) = head.resolve(&pairs) else { return };
+            *series = Known::Id(id);
+        }
+        if let Known::Id(series) = series {
+            head.replay(Point { series: *series, ..point });
+        }
+    })
 }

@@ -3,13 +3,13 @@
 use crate::disk::Disk;
 use crate::options::Retention;
 use crate::recovery::Place;
-use crate::series::Head;
+use crate::series;
 use crate::space::Space;
 use quarterdeck_model::clock::Clock;
 use quarterdeck_model::event::StoredEvent;
 use quarterdeck_model::store::StoreError;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use tokio::sync::{broadcast, watch};
 
 pub(crate) struct Shared {
@@ -29,7 +29,9 @@ pub(crate) struct Shared {
     pub(crate) synced: watch::Sender<u64>,
     /// Samples that were taken in and then found no room.
     pub(crate) lost_samples: AtomicU64,
-    series: RwLock<Head>,
+    pub(crate) series: series::Store,
+    /// The store is about to close: long work ends.
+    pub(crate) stopping: AtomicBool,
 }
 
 impl Shared {
@@ -39,7 +41,7 @@ impl Shared {
         clock: Arc<dyn Clock>,
         retention: Retention,
         place: Place,
-        series: Head,
+        series: series::Store,
     ) -> Self {
         Shared {
             disk,
@@ -54,16 +56,9 @@ impl Shared {
             shown: AtomicU64::new(place.group),
             synced: watch::channel(place.group).0,
             lost_samples: AtomicU64::new(0),
-            series: RwLock::new(series),
+            series,
+            stopping: AtomicBool::new(false),
         }
-    }
-
-    pub(crate) fn series(&self) -> RwLockReadGuard<'_, Head> {
-        self.series.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn series_mut(&self) -> RwLockWriteGuard<'_, Head> {
-        self.series.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns when everything put before is on the disk.

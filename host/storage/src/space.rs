@@ -86,6 +86,12 @@ impl Space {
         Ok(())
     }
 
+    /// So much of what was let through is on the disk, or was not needed: the next look sees what there is of it.
+    pub(crate) fn settled(&self, bytes: u64) {
+        let mut seen = self.seen();
+        seen.unsynced = seen.unsynced.saturating_sub(bytes);
+    }
+
     /// Everything that was let through is on the disk: the next look sees it.
     pub(crate) fn synced(&self) {
         self.seen().unsynced = 0;

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
-use tracing::{debug, error, warn};
+use tracing::{error, warn};
 
 /// How long samples are gathered.
 const GATHER: Duration = Duration::from_secs(1);
@@ -137,14 +137,14 @@ impl Writer {
         let (mut dirty, mut full) = (false, None);
         if flush_samples || !open || Instant::now() >= self.samples_due {
             self.samples_due = Instant::now() + GATHER;
-            (dirty, full) = self.put_samples()?;
-            dirty |= std::mem::take(&mut self.unsynced_journals);
+            full = self.put_samples()?;
+            dirty = std::mem::take(&mut self.unsynced_journals);
         }
         if !transitions.is_empty() {
             self.commit(transitions, bytes, replies)?;
         }
-        // A group that was refused as a whole has synced nothing, so those who wait for samples get a sync of their own.
-        if dirty && (!waiting.is_empty() || replies.is_empty()) {
+        // A group that was refused as a whole has synced nothing, so journals get a sync of their own.
+        if dirty && replies.is_empty() {
             self.shared.sync()?;
         }
         for reply in waiting {
@@ -224,26 +224,11 @@ impl Writer {
         journal::append(&self.shared.disk, journal, entries, *bounds, self.shared.clock.now())
     }
 
-    /// Puts the samples that were gathered. True: a sync is due. With an error: there was no room for them.
-    fn put_samples(&mut self) -> Result<(bool, Option<StoreError>), StoreError> {
-        let now = self.shared.clock.now();
-        let pending = {
-            let mut series = self.shared.series_mut();
-            series.forget_old(now);
-            series.take_pending()
-        };
-        if pending.is_empty() {
-            return Ok((false, None));
-        }
-        debug!(samples = pending.samples.len(), "writing samples");
-        if let Err(full) = self.shared.space.check(32 * pending.samples.len() as u64) {
-            warn!(error = %full, lost = pending.samples.len(), "samples were not written");
-            self.shared.lost_samples.fetch_add(pending.samples.len() as u64, Ordering::Relaxed);
-            self.shared.series_mut().not_written(&pending);
-            return Ok((false, Some(full)));
-        }
-        let written = pending.put(&self.shared.disk);
-        self.shared.series_mut().written();
-        written.map(|()| (true, None))
+    /// Returns when the samples that were gathered are on the disk; an error if there was no room for them.
+    fn put_samples(&self) -> Result<Option<StoreError>, StoreError> {
+        let Some((lost, full)) = self.shared.series.flush(&self.shared.space)? else { return Ok(None) };
+        warn!(error = %full, lost, "samples were not written");
+        self.shared.lost_samples.fetch_add(lost as u64, Ordering::Relaxed);
+        Ok(Some(full))
     }
 }

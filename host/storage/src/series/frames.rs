@@ -1,66 +1,18 @@
-//! Samples on disk: frames of samples of one minute, by time.
+//! Samples as an older version kept them: frames of samples of one minute, by time.
 
-use super::Point;
-use crate::codec::{Input, put_int, put_uint};
+use super::pending::Point;
+use crate::codec::Input;
 use crate::disk::{Disk, failure};
-use crate::keys::{self, VALUE_BYTES};
+use crate::keys;
+use quarterdeck_model::Timestamp;
 use quarterdeck_model::store::StoreError;
-use quarterdeck_model::{Span, Timestamp};
 
 /// No frame spans more: whoever looks for a time starts this much earlier.
 const MINUTE: i64 = 60_000;
 const VERSION: u8 = 1;
 
-/// Puts the samples, in as many frames as it takes.
-pub(crate) fn put(disk: &Disk, samples: &[Point]) -> Result<(), StoreError> {
-    let mut sorted = samples.to_vec();
-    sorted.sort_unstable_by_key(|point| (point.at.div_euclid(MINUTE), point.series, point.at));
-    for minute in sorted.chunk_by(|a, b| a.at.div_euclid(MINUTE) == b.at.div_euclid(MINUTE)) {
-        let mut rest = minute;
-        while !rest.is_empty() {
-            let (frame, base, taken) = encode(rest);
-            put_frame(disk, base, frame)?;
-            rest = rest.get(taken..).unwrap_or_default();
-        }
-    }
-    Ok(())
-}
-
-/// Behind those of the same time. The last one is looked up, not counted to: there may be very many of them.
-fn put_frame(disk: &Disk, base: i64, frame: Vec<u8>) -> Result<(), StoreError> {
-    let range = keys::samples(base, 0)..=keys::samples(base, u32::MAX);
-    let last = disk.tree.range(range).next_back().transpose().map_err(failure)?;
-    let last = last.map(|(key, _)| keys::serial_of_samples(&key).ok_or_else(corrupt)).transpose()?;
-    let serial = last.map_or(Some(0), |last| last.checked_add(1)).ok_or_else(corrupt)?;
-    disk.put(keys::samples(base, serial), frame)
-}
-
 fn corrupt() -> StoreError {
     StoreError::Corrupt("a frame of samples".to_owned())
-}
-
-/// A frame of the first samples that fit into a value, the earliest time in it, and how many they are.
-///
-/// The bits of a value are written in reverse: what people and machines measure mostly ends in zeros.
-fn encode(points: &[Point]) -> (Vec<u8>, i64, usize) {
-    // Of all of them, so that it is no later than that of those that fit; still of the same minute.
-    let base = points.iter().map(|point| point.at).min().unwrap_or(0);
-    let mut bytes = Vec::with_capacity(VALUE_BYTES);
-    bytes.push(VERSION);
-    put_int(&mut bytes, base);
-    let (mut series, mut taken) = (0, 0);
-    for point in points {
-        // The three numbers below take 5, 10 and 10 bytes at most.
-        if bytes.len() + 25 > VALUE_BYTES {
-            break;
-        }
-        put_int(&mut bytes, i64::from(point.series) - series);
-        put_uint(&mut bytes, u64::try_from(point.at - base).unwrap_or(0));
-        put_uint(&mut bytes, point.value.to_bits().reverse_bits());
-        series = i64::from(point.series);
-        taken += 1;
-    }
-    (bytes, base, taken)
 }
 
 fn decode(bytes: &[u8], mut found: impl FnMut(Point)) -> Option<()> {
@@ -105,38 +57,67 @@ pub(crate) fn each(
     Ok(())
 }
 
-/// Drops up to `limit` frames that hold nothing newer. True if there are more.
-pub(crate) fn drop_before(disk: &Disk, before: Timestamp, limit: usize) -> Result<bool, StoreError> {
-    let end = before.minus(Span::from_millis(MINUTE.unsigned_abs())).as_millis();
-    let range = keys::samples(0, 0)..keys::samples(end, 0);
-    for (dropped, entry) in disk.tree.range(range).enumerate() {
-        if dropped == limit {
-            return Ok(true);
-        }
-        let (key, _) = entry.map_err(failure)?;
-        disk.remove(&key)?;
-    }
-    Ok(false)
+/// When the first frame is that may have samples of that time or later.
+pub(crate) fn first(disk: &Disk, from: i64) -> Result<Option<i64>, StoreError> {
+    let start = keys::samples(from.div_euclid(MINUTE) * MINUTE, 0);
+    let end = keys::samples(i64::MAX, u32::MAX);
+    let first = disk.tree.range(start..=end).next().transpose().map_err(failure)?;
+    first.map(|(key, _)| keys::time_of_samples(&key).ok_or_else(corrupt)).transpose()
 }
 
+/// How an older version wrote them.
 #[cfg(test)]
-mod tests {
+pub(crate) mod written {
     use super::*;
+    use crate::codec::{put_int, put_uint};
+    use crate::keys::VALUE_BYTES;
 
-    #[test]
-    fn a_frame_goes_behind_the_last_one_of_its_time_without_a_look_at_the_others() {
-        let folder = tempfile::tempdir().unwrap();
-        let clock = std::sync::Arc::new(quarterdeck_model::clock::ManualClock::at(Timestamp::from_millis(0)));
-        let disk = Disk::open(&crate::Options::new(folder.path(), clock)).unwrap();
-        for (base, serial) in [(7, 0), (7, 5_000), (8, 3)] {
-            disk.put(keys::samples(base, serial), vec![VERSION]).unwrap();
+    /// Puts the samples, in as many frames as it takes.
+    pub(crate) fn put(disk: &Disk, samples: &[Point]) -> Result<(), StoreError> {
+        let mut sorted = samples.to_vec();
+        sorted.sort_unstable_by_key(|point| (point.at.div_euclid(MINUTE), point.series, point.at));
+        for minute in sorted.chunk_by(|a, b| a.at.div_euclid(MINUTE) == b.at.div_euclid(MINUTE)) {
+            let mut rest = minute;
+            while !rest.is_empty() {
+                let (frame, base, taken) = encode(rest);
+                put_frame(disk, base, frame)?;
+                rest = rest.get(taken..).unwrap_or_default();
+            }
         }
-        for (base, expected) in [(7, 5_001), (7, 5_002), (8, 4), (9, 0)] {
-            put_frame(&disk, base, vec![VERSION, 0]).unwrap();
-            assert!(disk.get(&keys::samples(base, expected)).unwrap().is_some(), "{base} {expected}");
+        Ok(())
+    }
+
+    /// Behind those of the same time. The last one is looked up, not counted to: there may be very many of them.
+    fn put_frame(disk: &Disk, base: i64, frame: Vec<u8>) -> Result<(), StoreError> {
+        let range = keys::samples(base, 0)..=keys::samples(base, u32::MAX);
+        let last = disk.tree.range(range).next_back().transpose().map_err(failure)?;
+        let last = last.map(|(key, _)| keys::serial_of_samples(&key).ok_or_else(corrupt)).transpose()?;
+        let serial = last.map_or(Some(0), |last| last.checked_add(1)).ok_or_else(corrupt)?;
+        disk.put(keys::samples(base, serial), frame)
+    }
+
+    /// A frame of the first samples that fit into a value, the earliest time in it, and how many they are.
+    ///
+    /// The bits of a value are written in reverse: what people and machines measure mostly ends in zeros.
+    fn encode(points: &[Point]) -> (Vec<u8>, i64, usize) {
+        // Of all of them, so that it is no later than that of those that fit; still of the same minute.
+        let base = points.iter().map(|point| point.at).min().unwrap_or(0);
+        let mut bytes = Vec::with_capacity(VALUE_BYTES);
+        bytes.push(VERSION);
+        put_int(&mut bytes, base);
+        let (mut series, mut taken) = (0, 0);
+        for point in points {
+            // The three numbers below take 5, 10 and 10 bytes at most.
+            if bytes.len() + 25 > VALUE_BYTES {
+                break;
+            }
+            put_int(&mut bytes, i64::from(point.series) - series);
+            put_uint(&mut bytes, u64::try_from(point.at - base).unwrap_or(0));
+            put_uint(&mut bytes, point.value.to_bits().reverse_bits());
+            series = i64::from(point.series);
+            taken += 1;
         }
-        disk.put(keys::samples(7, u32::MAX), vec![VERSION]).unwrap();
-        assert!(put_frame(&disk, 7, vec![VERSION, 0]).is_err(), "never over another one");
+        (bytes, base, taken)
     }
 
     #[test]

@@ -1,5 +1,7 @@
 use super::*;
 use quarterdeck_model::clock::Clock;
+use quarterdeck_model::series::ingest::{Appended, Ingest, Resolved, Row, SeriesRef};
+use quarterdeck_model::series::query::{Budget, Comparison, Matcher, Querier, STALE};
 use quarterdeck_model::series::{LOOKBACK, Part, Sample, Selector, Series};
 use quarterdeck_model::store::StoreError;
 use quarterdeck_model::{Labels, Span};
@@ -104,19 +106,32 @@ async fn samples_from_the_future_or_with_hopeless_names_are_dropped_and_counted(
 }
 
 #[tokio::test]
-async fn late_samples_are_found_though_memory_does_not_take_them() {
+async fn late_samples_are_found_within_the_window_and_refused_and_counted_beyond_it() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path());
+    let day = 86_400_000;
+    let open = |out_of_order: u64| {
+        Database::open(Options { out_of_order: Span::from_secs(out_of_order), ..options(folder.path()) }).unwrap()
+    };
+    let store = open(600);
     store.append(vec![sample("cpu", 1, START, 1.0)]).await.unwrap();
     drop(store);
-    let store = open(folder.path());
-    let day = 86_400_000;
+    let store = open(600);
+    store.append(vec![sample("cpu", 1, START - 600_001, 9.0), sample("cpu", 1, START - 600_000, 0.5)]).await.unwrap();
+    assert_eq!(store.refused_samples(), 1);
+    // Older than samples are kept at all, though the series is new.
+    store.append(vec![sample("old", 1, START - 16 * day, 9.0)]).await.unwrap();
+    assert_eq!((store.refused_samples(), store.names()), (2, vec!["cpu".to_owned()]));
+    drop(store);
+    let store = open(2 * 86_400);
     store.append(vec![sample("cpu", 1, START - day, 2.0), sample("cpu", 1, START - day, 3.0)]).await.unwrap();
     for _ in 0..2 {
         let all = store.range(&selector("cpu"), Timestamp::MIN, Timestamp::MAX).unwrap();
-        assert_eq!(all[0].values, [2.0, 1.0]);
+        assert_eq!(all[0].values, [2.0, 0.5, 1.0]);
         store.close().await;
     }
+    drop(store);
+    let all = open(600).range(&selector("cpu"), Timestamp::MIN, Timestamp::MAX).unwrap();
+    assert_eq!(all[0].values, [2.0, 0.5, 1.0]);
 }
 
 #[tokio::test]
@@ -232,5 +247,105 @@ async fn a_range_is_read_in_parts_and_only_up_to_its_budget() {
         if !written {
             store.sync().await.unwrap();
         }
+    }
+}
+
+#[tokio::test]
+async fn rows_by_handles_are_as_samples_by_labels_and_a_handle_that_is_gone_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let labels: Vec<(&str, &str)> = vec![("__name__", "cpu"), ("core", "1"), ("host", "a")];
+    let odd: [&[(&str, &str)]; 4] = [&[("core", "1")], &[("b", "1"), ("__name__", "x")], &[("__name__", "")], &[]];
+    let resolved = store.resolve(&[&labels, &labels, odd[0], odd[1], odd[2], odd[3]]).unwrap();
+    assert_eq!(resolved[0], resolved[1]);
+    assert!(resolved[2..].iter().all(|one| *one == Resolved::Hopeless), "{resolved:?}");
+    let Resolved::Series(series) = resolved[0] else { panic!("{resolved:?}") };
+    store.append(vec![sample("cpu", 1, START - 2_000, 1.0)]).await.unwrap();
+    let row = |at: i64, value: f64| Row { series, at, value };
+    let stranger = Row { series: SeriesRef(77), at: START, value: 1.0 };
+    let rows = [
+        row(START, 2.0),
+        row(START, 3.0),
+        row(START - 601_000, 4.0),
+        row(START + 601_000, 5.0),
+        stranger,
+        row(START - 1, 6.0),
+    ];
+    let appended = store.append_refs(&rows).unwrap();
+    let expected = Appended { taken: 2, duplicates: 1, too_old: 1, too_new: 1, gone: vec![4] };
+    assert_eq!(appended, expected);
+    assert_eq!(store.refused_samples(), 2);
+    let all = store.range(&selector("cpu"), Timestamp::MIN, Timestamp::MAX).unwrap();
+    assert_eq!((all.len(), all[0].values.clone()), (1, vec![1.0, 6.0, 2.0]));
+    store.sync().await.unwrap();
+    drop(store);
+    assert_eq!(open(folder.path()).range(&selector("cpu"), Timestamp::MIN, Timestamp::MAX).unwrap(), all);
+}
+
+#[tokio::test]
+async fn a_source_of_a_million_series_is_refused_at_the_limit_and_those_that_are_known_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Database::open(Options { max_series: 20_000, ..options(folder.path()) }).unwrap();
+    store.append(vec![sample("well", 1, START - 1_000, 1.0)]).await.unwrap();
+    let mut refused = 0;
+    for round in 0..20u32 {
+        let samples = (0..50_000).map(|n| sample("hostile", round * 50_000 + n, START, 1.0)).collect();
+        match store.append(samples).await {
+            Err(StoreError::TooManySeries { limit: 20_000, refused: more }) => refused += more,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((refused, store.active_series()), (1_000_000 - 19_999, 20_000));
+    store.append(vec![sample("well", 1, START, 2.0)]).await.unwrap();
+    store.sync().await.unwrap();
+    drop(store);
+    let store = open(folder.path());
+    assert_eq!(store.latest(&selector("well"), millis(START), LOOKBACK)[0].value, 2.0);
+    assert_eq!(store.latest(&selector("hostile"), millis(START), LOOKBACK).len(), 19_999);
+}
+
+#[tokio::test]
+async fn a_query_finds_by_any_comparison_keeps_markers_bit_by_bit_and_stops_at_its_budget() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let stale = f64::from_bits(STALE);
+    let samples = (0..100u32)
+        .flat_map(|core| (0..10).map(move |n| sample("cpu", core, START - 9_000 + n * 1_000, f64::from(core))));
+    store.append(samples.collect()).await.unwrap();
+    store.append(vec![sample("cpu", 7, START + 1, stale), sample("mem", 7, START, 1.0)]).await.unwrap();
+    let matcher = |label: &str, comparison: Comparison, value: &str| Matcher {
+        label: label.to_owned(),
+        comparison,
+        value: value.to_owned(),
+    };
+    for _ in 0..2 {
+        let budget = Budget::of_samples(10_000);
+        let select =
+            |matchers: &[Matcher]| store.select(matchers, millis(START - 5_000), millis(START + 10), &budget).unwrap();
+        let seven =
+            select(&[matcher("core", Comparison::Equal, "7"), matcher("__name__", Comparison::NotEqual, "mem")]);
+        assert_eq!(seven.len(), 1);
+        assert_eq!(seven[0].labels.to_string(), r#"{__name__="cpu",core="7",host="a"}"#);
+        assert_eq!(seven[0].at, [-4_000, -3_000, -2_000, -1_000, 0, 1].map(|n| START + n));
+        assert_eq!(seven[0].values[5].to_bits(), STALE);
+        assert_eq!(
+            select(&[matcher("core", Comparison::Matches, "[0-9]"), matcher("none", Comparison::Equal, "")]).len(),
+            11
+        );
+        assert_eq!(select(&[matcher("core", Comparison::MatchesNot, "[0-9]|1.*")]).len(), 80);
+        // One that has ended is not there now.
+        assert_eq!(store.latest(&selector("cpu"), millis(START + 1), LOOKBACK).len(), 99);
+        assert_eq!(store.latest(&selector("cpu"), millis(START), LOOKBACK).len(), 100);
+        let few = Budget::of_samples(400);
+        let all = [matcher("__name__", Comparison::Equal, "cpu")];
+        let error = store.select(&all, Timestamp::MIN, Timestamp::MAX, &few).unwrap_err();
+        assert!(matches!(error, StoreError::TooManyPoints { limit: 400 }), "{error}");
+        let stopped = Budget::of_samples(10_000);
+        stopped.stop();
+        assert!(matches!(store.select(&all, Timestamp::MIN, Timestamp::MAX, &stopped), Err(StoreError::Stopped)));
+        let series = Querier::series(&*store, &all, millis(START), millis(START + 1), 1_000).unwrap();
+        assert_eq!(series.len(), 1, "{series:?}");
+        assert_eq!(Querier::series(&*store, &all, Timestamp::MIN, Timestamp::MAX, 30).unwrap().len(), 30);
+        store.sync().await.unwrap();
     }
 }

@@ -1,0 +1,183 @@
+//! The newest samples of one series, each some bytes behind the one before, written as they come.
+//!
+//! A token tells what follows: the change of the step, if the step changed, and the value: the same, one that differs by so
+//! many thousandths, or the bits that differ.
+
+use super::values::whole;
+use crate::codec::{Input, put_int};
+
+const THOUSANDTHS: f64 = 1_000.0;
+/// The step is another one.
+const STEP: u8 = 1;
+const KIND: u8 = 0b110;
+const SAME: u8 = 0;
+const NEAR: u8 = 0b010;
+const BITS: u8 = 0b100;
+
+/// The largest sample: a token, ten bytes of step, ten of value.
+const LARGEST: usize = 21;
+/// Memory grows by a quarter: there is one of these for each series.
+const GROWTH: usize = 24;
+
+#[derive(Default)]
+pub(crate) struct Open {
+    bytes: Vec<u8>,
+    count: u32,
+    first: i64,
+    last: i64,
+    step: i64,
+    bits: u64,
+}
+
+impl Open {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    pub(crate) fn first(&self) -> i64 {
+        self.first
+    }
+
+    pub(crate) fn last(&self) -> i64 {
+        self.last
+    }
+
+    pub(crate) fn newest(&self) -> f64 {
+        f64::from_bits(self.bits)
+    }
+
+    /// Forgets all, and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.count = 0;
+    }
+
+    /// Gives the memory back.
+    pub(crate) fn release(&mut self) {
+        self.bytes = Vec::new();
+        self.count = 0;
+    }
+
+    /// `at` is later than all before.
+    pub(crate) fn push(&mut self, at: i64, value: f64) {
+        let bits = value.to_bits();
+        if self.bytes.capacity() - self.bytes.len() < LARGEST {
+            self.bytes.reserve_exact(LARGEST.max(GROWTH + self.bytes.len() / 4));
+        }
+        if self.count == 0 {
+            self.first = at;
+            self.step = 0;
+            self.bytes.extend_from_slice(&bits.to_le_bytes());
+        } else {
+            self.put(at, bits);
+        }
+        self.last = at;
+        self.bits = bits;
+        self.count += 1;
+    }
+
+    fn put(&mut self, at: i64, bits: u64) {
+        let step = at.wrapping_sub(self.last);
+        let change = step.wrapping_sub(self.step);
+        let changed = if change == 0 { 0 } else { STEP };
+        let near = if bits == self.bits { None } else { difference(self.bits, bits) };
+        let differ = bits ^ self.bits;
+        let length = (8 - differ.leading_zeros() / 8) as usize;
+        let token = match near {
+            _ if differ == 0 => SAME,
+            Some(_) => NEAR,
+            None => BITS | ((length - 1) as u8) << 3,
+        };
+        self.bytes.push(token | changed);
+        if change != 0 {
+            put_int(&mut self.bytes, change);
+            self.step = step;
+        }
+        match (token & KIND, near) {
+            (NEAR, Some(near)) => put_int(&mut self.bytes, near),
+            (BITS, _) => self.bytes.extend(differ.to_le_bytes().iter().take(length)),
+            _ => {}
+        }
+    }
+
+    /// Adds all of it to the columns.
+    pub(crate) fn read(&self, at: &mut Vec<i64>, values: &mut Vec<f64>) {
+        let mut input = Input::new(&self.bytes);
+        let mut last = (self.first, 0i64, 0u64);
+        for n in 0..self.count {
+            // These bytes never left memory: they are what `push` wrote.
+            let next = if n == 0 { first(&mut input, self.first) } else { next(&mut input, last) };
+            let Some(next) = next else { return };
+            last = next;
+            at.push(last.0);
+            values.push(f64::from_bits(last.2));
+        }
+    }
+}
+
+/// By how many thousandths the second differs, if both are whole numbers of them.
+fn difference(before: u64, now: u64) -> Option<i64> {
+    let before = whole(f64::from_bits(before), THOUSANDTHS)?;
+    Some(whole(f64::from_bits(now), THOUSANDTHS)? - before)
+}
+
+fn first(input: &mut Input<'_>, at: i64) -> Option<(i64, i64, u64)> {
+    Some((at, 0, u64::from_le_bytes(input.fixed::<8>()?)))
+}
+
+fn next(input: &mut Input<'_>, (at, mut step, mut bits): (i64, i64, u64)) -> Option<(i64, i64, u64)> {
+    let token = input.byte()?;
+    if token & STEP != 0 {
+        step = step.wrapping_add(input.int()?);
+    }
+    match token & KIND {
+        NEAR => {
+            let before = (f64::from_bits(bits) * THOUSANDTHS).round() as i64;
+            bits = ((before + input.int()?) as f64 / THOUSANDTHS).to_bits();
+        }
+        BITS => {
+            let mut differ = [0; 8];
+            for byte in differ.iter_mut().take(usize::from(token >> 3) + 1) {
+                *byte = input.byte()?;
+            }
+            bits ^= u64::from_le_bytes(differ);
+        }
+        _ => {}
+    }
+    Some((at.wrapping_add(step), step, bits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::series::testing::{Random, same_bits};
+
+    #[test]
+    fn what_is_pushed_is_read_bit_by_bit() {
+        let mut random = Random::new(3);
+        let mut open = Open::default();
+        for length in 1..1_500usize {
+            let length = length % 200 + 1;
+            let (at, values) = (random.times(1_700_000_000_000, length), random.values(length));
+            open.clear();
+            at.iter().zip(&values).for_each(|(at, value)| open.push(*at, *value));
+            let (mut read_at, mut read_values) = (Vec::new(), Vec::new());
+            open.read(&mut read_at, &mut read_values);
+            assert_eq!(read_at, at);
+            same_bits(&read_values, &values);
+            assert_eq!((open.first(), open.last()), (at[0], at[length - 1]));
+        }
+    }
+
+    #[test]
+    fn a_steady_counter_takes_three_bytes_a_sample_at_most() {
+        let mut open = Open::default();
+        (0..120).for_each(|n| open.push(1_700_000_000_000 + n * 15_000, 1e6 + n as f64));
+        assert!(open.bytes.len() <= 8 + 8 + 3 * 120, "{}", open.bytes.len());
+        assert!(open.bytes.capacity() <= open.bytes.len() * 3 / 2 + 64, "{}", open.bytes.capacity());
+    }
+}
