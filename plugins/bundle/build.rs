@@ -60,6 +60,9 @@ fn build() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Where the probe lies: beside the plugins, and none of them.
+const PROBE: &str = "bundle";
+
 /// Every `plugins/<kind>/<name>/Cargo.toml`. Sorted, so that the build is the same on every machine.
 fn find(folder: &Path) -> Result<Vec<Plugin>, Box<dyn Error>> {
     println!("cargo::rerun-if-changed={}", folder.display());
@@ -155,6 +158,7 @@ fn target_is_installed() -> Result<(), Box<dyn Error>> {
 fn source(components: &[(&Plugin, PathBuf)]) -> Result<String, Box<dyn Error>> {
     let mut text =
         String::from("/// Every bundled plugin, by kind and name.\npub const COMPONENTS: &[Component] = &[\n");
+    let (probe, components): (Vec<_>, Vec<_>) = components.iter().partition(|(plugin, _)| plugin.kind == PROBE);
     for (Plugin { kind, name, .. }, path) in components {
         if !path.is_file() {
             return Err(format!("cargo left no {}", path.display()).into());
@@ -166,6 +170,11 @@ fn source(components: &[(&Plugin, PathBuf)]) -> Result<String, Box<dyn Error>> {
         )?;
     }
     text.push_str("];\n");
+    text.push_str("/// Uses more than it may, to show that limits hold; not bundled. Empty where the bundle is.\n");
+    match probe.first() {
+        Some((_, path)) => writeln!(text, "pub const LIMITS_PROBE: &[u8] = include_bytes!({path:?});")?,
+        None => text.push_str("pub const LIMITS_PROBE: &[u8] = &[];\n"),
+    }
     Ok(text)
 }
 

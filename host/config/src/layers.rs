@@ -275,7 +275,7 @@ fn anchored(mut node: Node, folder: &Path) -> Node {
             entries.get_mut(key).into_iter().for_each(anchor);
         }
         if let Some(Node { kind: Kind::Table(secrets), .. }) = entries.get_mut("secrets") {
-            for secret in secrets.values_mut() {
+            for (_, secret) in secrets.iter_mut() {
                 if let Kind::Table(source) = &mut secret.kind {
                     source.get_mut("file").into_iter().for_each(anchor);
                 }

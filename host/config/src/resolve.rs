@@ -1,6 +1,7 @@
 //! Texts that are only known when the daemon stands: `{{host.url}}`, `{{config.dir}}`, `{{data.dir}}`.
 
 use crate::settings::Settings;
+use quarterdeck_model::Shared;
 use quarterdeck_model::domain::runbook::Trigger;
 use quarterdeck_model::plugin::InstanceSpec;
 use serde_json::{Map, Value};
@@ -38,13 +39,18 @@ impl Settings {
 struct Texts([(&'static str, String); 3]);
 
 impl Texts {
-    fn instance(&self, instance: &mut InstanceSpec) {
+    /// Where nothing is to be filled in it stays the one that it is.
+    fn instance(&self, shared: &mut Shared<InstanceSpec>) {
+        let mut instance = InstanceSpec::clone(shared);
         self.map(&mut instance.config);
         let grants = &mut instance.grants;
         grants.http.iter_mut().chain(&mut grants.tcp).for_each(|text| self.fill(text));
         for program in grants.exec.iter_mut().chain(&mut grants.process) {
             self.fill(&mut program.program);
             program.arguments.iter_mut().for_each(|text| self.fill(text));
+        }
+        if instance != **shared {
+            *shared = instance.into();
         }
     }
 

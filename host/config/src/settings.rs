@@ -1,5 +1,6 @@
 //! What can be set. The comments are what the JSON Schema says about each key.
 
+use quarterdeck_model::Shared;
 use quarterdeck_model::Span;
 use quarterdeck_model::domain::Catalog;
 use quarterdeck_model::domain::alert::RuleSpec;
@@ -39,7 +40,7 @@ pub struct Settings {
     /// Where secrets are, by name. Instances use those that their grants name.
     pub secrets: BTreeMap<String, SecretSource>,
     /// Plugins put to use, by name: `http-probe/api`.
-    pub instances: BTreeMap<InstanceName, InstanceSpec>,
+    pub instances: BTreeMap<InstanceName, Shared<InstanceSpec>>,
     /// Alert rules, by name.
     pub rules: BTreeMap<String, RuleSpec>,
     /// How alerts become incidents.

@@ -1,8 +1,8 @@
 //! Values that know where they were written.
 
 use crate::place::{Place, steps};
+use litemap::LiteMap;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Node {
@@ -12,16 +12,26 @@ pub(crate) struct Node {
     pub(crate) kind: Kind,
 }
 
+pub(crate) type Table = LiteMap<String, Node>;
+
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Kind {
     Scalar(Value),
     List(Vec<Node>),
-    Table(BTreeMap<String, Node>),
+    /// In order of keys. A sorted list: there are thousands of tables with a key or two.
+    Table(Table),
+}
+
+impl Kind {
+    /// A table of one entry.
+    pub(crate) fn of(key: String, node: Node) -> Self {
+        Kind::Table([(key, node)].into_iter().collect())
+    }
 }
 
 impl Node {
     pub(crate) fn table(place: Place) -> Self {
-        Node { key: place.clone(), place, kind: Kind::Table(BTreeMap::new()) }
+        Node { key: place.clone(), place, kind: Kind::Table(Table::new()) }
     }
 
     /// Everything of it, at one place.
@@ -67,7 +77,7 @@ impl Node {
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &Node)> {
         let entries = if let Kind::Table(entries) = &self.kind { Some(entries) } else { None };
-        entries.into_iter().flatten().map(|(key, node)| (key.as_str(), node))
+        entries.into_iter().flat_map(Table::iter).map(|(key, node)| (key.as_str(), node))
     }
 
     pub(crate) fn items(&self) -> impl Iterator<Item = &Node> {

@@ -94,7 +94,7 @@ fn set(root: &mut Node, strict: &Value, pointer: &str, text: &str, place: &Place
     let path: Vec<String> = steps(pointer).collect();
     for key in path.into_iter().rev() {
         let mut table = Node::table(place.clone());
-        table.kind = Kind::Table([(key, node)].into());
+        table.kind = Kind::of(key, node);
         node = table;
     }
     // Tables on the way keep the places that they have.

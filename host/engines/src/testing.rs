@@ -2,6 +2,7 @@
 
 use crate::{Context, Options, outbox};
 use async_trait::async_trait;
+use quarterdeck_model::Shared;
 use quarterdeck_model::clock::{Clock, ManualClock};
 use quarterdeck_model::domain::Catalog;
 use quarterdeck_model::event::{Event, EventFilter, Offset, StoredEvent};
@@ -354,9 +355,9 @@ impl Registry for Fake {
         })
     }
 
-    async fn configure(&self, _: BTreeMap<InstanceName, InstanceSpec>) {}
+    async fn configure(&self, _: BTreeMap<InstanceName, Shared<InstanceSpec>>) {}
 
-    async fn check(&self, _: &BTreeMap<InstanceName, InstanceSpec>) -> Vec<(InstanceName, String, String)> {
+    async fn check(&self, _: &BTreeMap<InstanceName, Shared<InstanceSpec>>) -> Vec<(InstanceName, String, String)> {
         Vec::new()
     }
 

@@ -99,7 +99,7 @@ pub struct StoredEvent {
 }
 
 /// Types of the events that the host itself publishes. Plugins and the API add others: those of `custom.`, and what grants name.
-pub const TYPES: [&str; 59] = [
+pub const TYPES: [&str; 60] = [
     "alert.acknowledged",
     "alert.firing",
     "alert.resolved",
@@ -137,6 +137,7 @@ pub const TYPES: [&str; 59] = [
     "instance.class-recovered",
     "instance.over-budget",
     "instance.state-changed",
+    "instance.usage",
     "notification.delivered",
     "notification.failed",
     "plugin.events-left-out",

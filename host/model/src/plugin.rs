@@ -8,6 +8,7 @@ pub mod publisher;
 
 use self::publisher::{Publisher, PublisherKey};
 use crate::event::Event;
+use crate::shared::Shared;
 use crate::time::{Span, Timestamp};
 use crate::transition::Write;
 use async_trait::async_trait;
@@ -458,7 +459,7 @@ pub struct Capability {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct InstanceStatus {
     pub name: InstanceName,
-    pub spec: InstanceSpec,
+    pub spec: Shared<InstanceSpec>,
     pub state: InstanceState,
     pub reason: Option<String>,
     /// The version that the next call will run on.
@@ -652,6 +653,11 @@ pub trait Registry: Send + Sync + 'static {
 
     fn instances(&self) -> Vec<InstanceStatus>;
 
+    /// The state of each, without all that an [`InstanceStatus`] says besides.
+    fn states(&self) -> Vec<InstanceState> {
+        self.instances().into_iter().map(|instance| instance.state).collect()
+    }
+
     fn instance(&self, name: &InstanceName) -> Option<InstanceStatus>;
 
     /// The newest lines that the instance has logged, oldest first.
@@ -660,13 +666,16 @@ pub trait Registry: Send + Sync + 'static {
     }
 
     /// Replaces the whole set, in one step; instances that stay the same are left alone.
-    async fn configure(&self, instances: BTreeMap<InstanceName, InstanceSpec>);
+    async fn configure(&self, instances: BTreeMap<InstanceName, Shared<InstanceSpec>>);
 
     /// Inputs of that class, which were poison, are offered to the instance again.
     fn release(&self, _instance: &InstanceName, _class: &str) {}
 
     /// What is wrong with these instances on the plugins that are loaded now: `(instance, JSON pointer, message)`.
-    async fn check(&self, instances: &BTreeMap<InstanceName, InstanceSpec>) -> Vec<(InstanceName, String, String)>;
+    async fn check(
+        &self,
+        instances: &BTreeMap<InstanceName, Shared<InstanceSpec>>,
+    ) -> Vec<(InstanceName, String, String)>;
 
     /// Looks at the plugins folder again, now, also at what was refused for a reason that may be over. Returns when what is found
     /// there is in use, or refused, or after twenty seconds.

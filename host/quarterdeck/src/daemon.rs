@@ -5,6 +5,7 @@ mod elsewhere;
 mod folders;
 mod load;
 mod log;
+mod memory;
 mod offline;
 mod plugins;
 pub(crate) mod scratch;
@@ -247,6 +248,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
     }));
     let server = tokio::spawn(quarterdeck_api::serve(listener, quarterdeck_api::router(api), accepting.clone()));
     let watcher = tokio::spawn(watch::run(configuration.clone(), accepting.clone()));
+    let trimmer = tokio::spawn(memory::run(accepting.clone()));
     folders.announce(&host_url)?;
     drop(starts);
     info!(%host_url, ready_after = ?begin.elapsed(), "ready");
@@ -259,7 +261,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
     accepting.cancel();
     scheduling.cancel();
     let in_flight = async {
-        let _ = tokio::join!(server, watcher, scheduler.drained(), engines.stop());
+        let _ = tokio::join!(server, watcher, trimmer, scheduler.drained(), engines.stop());
     };
     if tokio::time::timeout(IN_FLIGHT, in_flight).await.is_err() {
         warn!(within = ?IN_FLIGHT, "not everything ended in time; what was in flight is cut off, and goes on at the next start");

@@ -3,6 +3,7 @@
 //!
 //! - `call`: the functions of each kind, with JSON in and out
 //! - `check`: judges a component
+//! - `limits`: shows that its limits hold
 //! - `samples`: what `check` calls each kind with
 //! - `scaffold`: a new plugin's folder
 //! - `language`: what the tools of its language do with it
@@ -10,6 +11,7 @@
 pub(crate) mod call;
 pub(crate) mod check;
 pub(crate) mod language;
+mod limits;
 mod samples;
 pub(crate) mod scaffold;
 
@@ -78,10 +80,10 @@ impl Workbench {
     /// What is wrong with the instance: its configuration, or a grant that the plugin asks for and does not get.
     async fn instance(&self, spec: InstanceSpec) -> Result<InstanceStatus, InstanceStatus> {
         let name = self.name();
-        self.host.runtime.configure(BTreeMap::from([(name.clone(), spec.clone())])).await;
+        self.host.runtime.configure(BTreeMap::from([(name.clone(), spec.clone().into())])).await;
         let absent = || InstanceStatus {
             name: name.clone(),
-            spec,
+            spec: spec.into(),
             state: InstanceState::MissingPlugin,
             reason: None,
             plugin: None,

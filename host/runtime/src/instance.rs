@@ -12,6 +12,7 @@ use crate::call::Kept;
 use crate::decisions::JournalMeter;
 use crate::executor::Pace;
 use crate::plugin::{Again, Use, Version};
+use quarterdeck_model::Shared;
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::plugin::{
     Awaiting, Budget, Grants, InstanceName, InstanceSpec, InstanceState, InstanceStatus, Limits,
@@ -30,7 +31,7 @@ pub(crate) struct Instance {
 
 /// An instance's specification, bound to a version of its plugin. Never changed, only replaced.
 pub(crate) struct Binding {
-    pub(crate) spec: InstanceSpec,
+    pub(crate) spec: Shared<InstanceSpec>,
     pub(crate) state: InstanceState,
     pub(crate) reason: Option<String>,
     pub(crate) version: Option<Arc<Version>>,
@@ -49,7 +50,7 @@ pub(crate) struct Binding {
 
 impl Binding {
     pub(crate) fn new(
-        spec: InstanceSpec,
+        spec: Shared<InstanceSpec>,
         state: InstanceState,
         reason: Option<String>,
         version: Option<Arc<Version>>,

@@ -20,7 +20,10 @@ mod replay;
 mod scan;
 mod settle;
 mod shadow;
+mod usage;
 mod watch;
+
+pub(crate) use usage::Totals;
 
 pub(crate) use calls::Request;
 
@@ -167,6 +170,7 @@ impl Runtime {
         if tokio::time::timeout(FIRST_SCAN, runtime.first_scan()).await.is_err() {
             tracing::warn!("plugins of the folder are still being compiled: they come into use later");
         }
+        runtime.spawn(usage::run(Arc::downgrade(&runtime), options.shutdown.clone()));
         runtime.spawn(watch::run(Arc::downgrade(&runtime), options.shutdown));
         runtime.resume_shadows();
         Ok(runtime)

@@ -4,6 +4,7 @@ pub(crate) mod guests;
 
 use crate::imports::testing::{MemoryStore, options};
 use crate::{Bundled, Options, Runtime};
+use quarterdeck_model::Shared;
 use quarterdeck_model::clock::ManualClock;
 use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
 use quarterdeck_model::id::IdSource;
@@ -145,7 +146,7 @@ pub(crate) fn spec(plugin: &str) -> InstanceSpec {
     spec
 }
 
-pub(crate) fn one(name: &str, spec: InstanceSpec) -> BTreeMap<InstanceName, InstanceSpec> {
+pub(crate) fn one(name: &str, spec: InstanceSpec) -> BTreeMap<InstanceName, Shared<InstanceSpec>> {
     BTreeMap::from([(InstanceName::from(name), spec)])
 }
 

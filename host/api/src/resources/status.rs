@@ -114,7 +114,7 @@ async fn get_status(State(api): State<Arc<Api>>) -> Result<Json<Status>, Problem
         },
         log,
         plugins: tally(api.options.registry.plugins().into_iter().map(|plugin| plugin.state)),
-        instances: tally(api.options.registry.instances().into_iter().map(|instance| instance.state)),
+        instances: tally(api.options.registry.states().into_iter()),
         jobs: JobsStatus { jobs: wide(depth.jobs), running: wide(depth.running), queued: wide(depth.queued) },
         open,
     }))

@@ -4,6 +4,7 @@ use crate::plugins::{Listed, plugin};
 use crate::support::{Deck, deck_with};
 use async_trait::async_trait;
 use http::StatusCode;
+use quarterdeck_model::Shared;
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::domain::Catalog;
 use quarterdeck_model::plugin::*;
@@ -39,9 +40,9 @@ impl Registry for Changing {
         Listed.instance(name)
     }
 
-    async fn configure(&self, _: BTreeMap<InstanceName, InstanceSpec>) {}
+    async fn configure(&self, _: BTreeMap<InstanceName, Shared<InstanceSpec>>) {}
 
-    async fn check(&self, _: &BTreeMap<InstanceName, InstanceSpec>) -> Vec<(InstanceName, String, String)> {
+    async fn check(&self, _: &BTreeMap<InstanceName, Shared<InstanceSpec>>) -> Vec<(InstanceName, String, String)> {
         Vec::new()
     }
 

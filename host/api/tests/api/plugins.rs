@@ -1,6 +1,7 @@
 //! A host without a usable plugin: every call says so.
 
 use async_trait::async_trait;
+use quarterdeck_model::Shared;
 use quarterdeck_model::fetch::{Fetch, Fetched};
 use quarterdeck_model::kind::Plugins;
 use quarterdeck_model::kind::collector::{Collection, Collector};
@@ -210,7 +211,8 @@ fn instance() -> InstanceStatus {
             every: Some(Span::from_secs(15)),
             journal: None,
             enabled: true,
-        },
+        }
+        .into(),
         state: InstanceState::Active,
         reason: None,
         plugin: Some(PluginRef { name: plugin.name, version: plugin.version, digest: plugin.digest }),
@@ -361,9 +363,9 @@ impl Registry for Listed {
         lines.into_iter().filter(|_| *name == instance().name).map(|(number, level)| line(number, level)).collect()
     }
 
-    async fn configure(&self, _: BTreeMap<InstanceName, InstanceSpec>) {}
+    async fn configure(&self, _: BTreeMap<InstanceName, Shared<InstanceSpec>>) {}
 
-    async fn check(&self, _: &BTreeMap<InstanceName, InstanceSpec>) -> Vec<(InstanceName, String, String)> {
+    async fn check(&self, _: &BTreeMap<InstanceName, Shared<InstanceSpec>>) -> Vec<(InstanceName, String, String)> {
         Vec::new()
     }
 

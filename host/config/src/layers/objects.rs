@@ -8,8 +8,7 @@ use crate::meaning::object_sections;
 use crate::place::{Place, push};
 use crate::problem::Problem;
 use crate::read;
-use crate::tree::{Kind, Node};
-use std::collections::BTreeMap;
+use crate::tree::{Kind, Node, Table};
 use std::path::{Path, PathBuf};
 
 /// Adds what the folders hold to what the main file holds.
@@ -36,15 +35,17 @@ pub(super) fn lay(root: &mut Node, words: &[Word], dir: Option<&Path>) {
             continue;
         };
         let mut object = Node::table(Place::Api);
-        object.kind = Kind::Table([(word.name.clone(), Node::from_value(&Place::Api, value.clone()))].into());
+        object.kind = Kind::of(word.name.clone(), Node::from_value(&Place::Api, value.clone()));
         let mut layer = Node::table(Place::Api);
-        layer.kind = Kind::Table([(word.section.clone(), object)].into());
+        layer.kind = Kind::of(word.section.clone(), object);
         let layer = anchored(layer, dir.unwrap_or(Path::new("")));
         let laid = sections.entry(word.section.clone()).or_insert_with(|| Node::table(Place::Api));
         if let (Kind::Table(below), Some(Node { kind: Kind::Table(objects), .. })) =
             (&mut laid.kind, layer.get(&word.section).cloned())
         {
-            below.extend(objects);
+            for (name, object) in objects {
+                below.insert(name, object);
+            }
         }
     }
 }
@@ -84,17 +85,11 @@ fn object_files(folder: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
 }
 
 /// The objects of one file, by name.
-fn objects(
-    section: &str,
-    folder: &Path,
-    path: &Path,
-    node: Node,
-    problems: &mut Vec<Problem>,
-) -> BTreeMap<String, Node> {
+fn objects(section: &str, folder: &Path, path: &Path, node: Node, problems: &mut Vec<Problem>) -> Table {
     let has_section = node.get(section).is_some_and(|inner| matches!(inner.kind, Kind::Table(_)));
     let Node { kind: Kind::Table(mut entries), key, place } = node else {
         problems.push(Problem::at(&node.place, "", "expected a table"));
-        return BTreeMap::new();
+        return Table::new();
     };
     // A scan has `rules` too, but those are a list.
     if has_section {
@@ -105,18 +100,18 @@ fn objects(
         }
         return match inner {
             Some(Node { kind: Kind::Table(objects), .. }) => objects,
-            _ => BTreeMap::new(),
+            _ => Table::new(),
         };
     }
     if entries.is_empty() {
-        return BTreeMap::new();
+        return Table::new();
     }
     let name = path.strip_prefix(folder).unwrap_or(path).with_extension("");
     let name = name.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
-    [(name, Node { kind: Kind::Table(entries), key, place })].into()
+    [(name, Node { kind: Kind::Table(entries), key, place })].into_iter().collect()
 }
 
-fn add(section: &str, objects: BTreeMap<String, Node>, written: &mut Node, problems: &mut Vec<Problem>) {
+fn add(section: &str, objects: Table, written: &mut Node, problems: &mut Vec<Problem>) {
     for (name, node) in objects {
         if let Some(first) = written.get(section).and_then(|existing| existing.get(&name)) {
             let problem = Problem::at(&node.key, &push(&push("", section), &name), "declared twice");
@@ -126,7 +121,7 @@ fn add(section: &str, objects: BTreeMap<String, Node>, written: &mut Node, probl
         let (key, place) = (node.key.clone(), node.place.clone());
         let Kind::Table(root) = &mut written.kind else { return };
         let entry = root.entry(section.to_owned());
-        let table = entry.or_insert_with(|| Node { key, place, kind: Kind::Table(BTreeMap::new()) });
+        let table = entry.or_insert_with(|| Node { key, place, kind: Kind::Table(Table::new()) });
         // A section of the wrong type in the main file is reported as that.
         if let Kind::Table(existing) = &mut table.kind {
             existing.insert(name, node);

@@ -2,11 +2,11 @@
 
 use crate::place::{Place, push};
 use crate::problem::Problem;
-use crate::tree::{Kind, Node};
+use crate::tree::{Kind, Node, Table};
 use saphyr::Scalar;
 use saphyr_parser::{Event, Marker, Parser, ScanError, Span, StrInput};
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -109,7 +109,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn table(&mut self, pointer: &str, depth: usize) -> Result<Kind, Problem> {
-        let mut entries: BTreeMap<String, Node> = BTreeMap::new();
+        let mut entries = Table::new();
         loop {
             let (event, span) = self.event()?;
             let place = self.place(span.start);

@@ -121,7 +121,7 @@ pub(super) async fn calculate(
     let absent = || Error::not_found(format!("calculator `{}`", spec.calculator));
     let instance = context.registry.instance(&spec.calculator).ok_or_else(absent)?;
     let plugin = instance.plugin.ok_or_else(absent)?;
-    let mut config = instance.spec.config;
+    let mut config = instance.spec.config.clone();
     config.extend(spec.config.clone());
     let finish_only = finish_only(context, &plugin);
     config.retain(|key, _| !finish_only.contains(key));

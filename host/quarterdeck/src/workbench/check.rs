@@ -3,7 +3,7 @@
 #[cfg(test)]
 use super::call;
 use super::call::Function;
-use super::{Workbench, samples, with};
+use super::{Workbench, limits, samples, with};
 use anyhow::Result;
 use quarterdeck_config::Settings;
 use quarterdeck_model::Span;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const LARGE_BYTES: u64 = 5_000_000;
 
 /// What each call of the check may use.
-fn limits() -> Limits {
+fn call_limits() -> Limits {
     Limits { deadline: Span::from_secs(5), ..Limits::default() }
 }
 
@@ -179,7 +179,7 @@ async fn conforms(
         plugin: bench.plugin.name.clone(),
         config,
         grants: grants.clone().unwrap_or_else(samples::grants_for_nothing),
-        limits: limits(),
+        limits: call_limits(),
         granted_to: bench.itself(),
         every: None,
         journal: None,
@@ -222,6 +222,10 @@ async fn conforms(
         );
         let verdict = if peak * 2 > limit { Verdict::Warning } else { Verdict::Passed };
         report.add("limits", verdict, detail);
+    }
+    match limits::hold(bench, &call_limits()).await {
+        Ok(how) => report.add("limits hold", Verdict::Passed, how),
+        Err(problem) => report.add("limits hold", Verdict::Failed, problem),
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! What an instance's calls used, counted without locks.
 
+use crate::runtime::Totals;
 use crate::sandbox::{Capability, Counters};
 use quarterdeck_model::plugin::{Bucket, CallError, Usage, Window};
 use quarterdeck_model::{Span, Timestamp};
@@ -111,6 +112,16 @@ impl Meter {
             guest_micros: since(self.guest_nanos.load(Ordering::Relaxed), &opening.guest_nanos) / 1000,
             bytes_out: since(self.bytes_out.load(Ordering::Relaxed), &opening.bytes_out),
             host_calls: since(self.all_host_calls(), &opening.host_calls),
+        }
+    }
+
+    /// Since the instance began.
+    pub(crate) fn totals(&self) -> Totals {
+        Totals {
+            calls: self.calls.load(Ordering::Relaxed),
+            guest_micros: self.guest_nanos.load(Ordering::Relaxed) / 1000,
+            bytes_out: self.bytes_out.load(Ordering::Relaxed),
+            host_calls: self.all_host_calls(),
         }
     }
 

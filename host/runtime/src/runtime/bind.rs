@@ -5,6 +5,7 @@ use crate::call::words as cut;
 use crate::engine::MAX_MEMORY_BYTES;
 use crate::instance::Binding;
 use crate::plugin::{Again, Refusal, Version};
+use quarterdeck_model::Shared;
 use quarterdeck_model::plugin::{
     Awaiting, CallError, Capability, Digest, GrantedTo, Grants, InstanceName, InstanceSpec, InstanceState,
 };
@@ -30,7 +31,7 @@ impl Runtime {
     pub(super) async fn binding(
         &self,
         name: &InstanceName,
-        spec: InstanceSpec,
+        spec: Shared<InstanceSpec>,
         version: Option<Arc<Version>>,
     ) -> Binding {
         if !spec.enabled {

@@ -3,8 +3,9 @@
 use super::Runtime;
 use crate::instance::Instance;
 use async_trait::async_trait;
+use quarterdeck_model::Shared;
 use quarterdeck_model::plugin::log::LogLine;
-use quarterdeck_model::plugin::{InstanceName, InstanceSpec, InstanceStatus, PluginStatus, Registry};
+use quarterdeck_model::plugin::{InstanceName, InstanceSpec, InstanceState, InstanceStatus, PluginStatus, Registry};
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError};
@@ -28,6 +29,10 @@ impl Registry for Runtime {
         statuses
     }
 
+    fn states(&self) -> Vec<InstanceState> {
+        self.all_instances().values().map(|instance| instance.state(&instance.binding()).0).collect()
+    }
+
     fn instance(&self, name: &InstanceName) -> Option<InstanceStatus> {
         self.all_instances().get(name).map(|instance| instance.status(self.clock.now()))
     }
@@ -36,7 +41,7 @@ impl Registry for Runtime {
         self.doors.lines.of(name)
     }
 
-    async fn configure(&self, wanted: BTreeMap<InstanceName, InstanceSpec>) {
+    async fn configure(&self, wanted: BTreeMap<InstanceName, Shared<InstanceSpec>>) {
         let _changing = self.changing.lock().await;
         let present = self.all_instances();
         let mut next = HashMap::with_capacity(wanted.len());
@@ -82,7 +87,10 @@ impl Registry for Runtime {
         }
     }
 
-    async fn check(&self, instances: &BTreeMap<InstanceName, InstanceSpec>) -> Vec<(InstanceName, String, String)> {
+    async fn check(
+        &self,
+        instances: &BTreeMap<InstanceName, Shared<InstanceSpec>>,
+    ) -> Vec<(InstanceName, String, String)> {
         let mut found = Vec::new();
         for (name, spec) in instances {
             let Some(version) = self.catalog().current(&spec.plugin) else { continue };

@@ -2,7 +2,7 @@
 //! configuration; and whether whatever names an instance names one of the right kind.
 
 use quarterdeck_config::{Loaded, Problem, Settings, push};
-use quarterdeck_model::plugin::{InstanceName, Kind, PluginState, Registry};
+use quarterdeck_model::plugin::{InstanceName, InstanceSpec, Kind, PluginState, Registry};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,9 +39,9 @@ pub(crate) async fn unfit(registry: &dyn Registry, loaded: &Loaded, settings: &S
             continue;
         }
         let Some((config, at)) = used.config.filter(|(config, _)| !config.is_empty()) else { continue };
-        let mut merged = spec.clone();
+        let mut merged = InstanceSpec::clone(spec);
         merged.config.extend(config.iter().map(|(key, value)| (key.clone(), value.clone())));
-        for (_, pointer, message) in registry.check(&BTreeMap::from([(used.instance.clone(), merged)])).await {
+        for (_, pointer, message) in registry.check(&BTreeMap::from([(used.instance.clone(), merged.into())])).await {
             let said = of_instances
                 .iter()
                 .any(|(instance, at, text)| instance == used.instance && *at == pointer && *text == message);

@@ -1,0 +1,107 @@
+//! Shows that the limits under which a component is checked are installed: a probe that uses more than it may is stopped at each.
+
+use super::Workbench;
+use quarterdeck_model::plugin::{
+    CallError, GrantedTo, InstanceName, InstanceSpec, Limits, PluginState, PluginStatus, Registry,
+};
+use quarterdeck_model::{Span, Timestamp};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// The probe's file in the workbench's plugins folder.
+const FILE: &str = "limits-probe.wasm";
+const PROBE: &str = "limits-probe";
+/// Instead of the deadline of the other calls, which would have to be waited for.
+const DEADLINE: Span = Span::from_millis(200);
+/// What compiling it may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Beyond the deadline, on a machine that has other things to do.
+const LATE: Span = Span::from_millis(500);
+
+/// How the probe was stopped, for each limit; or what does not hold.
+///
+/// # Errors
+/// The first limit that does not hold.
+pub(super) async fn hold(bench: &Workbench, limits: &Limits) -> Result<String, String> {
+    let limits = Limits { deadline: DEADLINE, ..limits.clone() };
+    let probe = loaded(bench).await?;
+    let mut stopped = Vec::new();
+    for uses in ["time", "memory", "stack", "host-calls"] {
+        let name = InstanceName(format!("{PROBE}/{uses}"));
+        let mut spec: InstanceSpec = serde_json::from_value(json!({"plugin": PROBE, "config": {"uses": uses}}))
+            .map_err(|error| format!("the probe can't be configured: {error}"))?;
+        spec.limits = limits.clone();
+        spec.granted_to = vec![GrantedTo::Digest(probe.digest.clone())];
+        let runtime = &bench.host.runtime;
+        runtime.configure(BTreeMap::from([(name.clone(), spec.into())])).await;
+        let installed = Registry::instance(&**runtime, &name).map(|status| status.spec.limits.clone());
+        if installed.as_ref() != Some(&limits) {
+            return Err(format!("the limits that are shown are not those that were set: {installed:?}"));
+        }
+        let begin = Instant::now();
+        let Err(error) = runtime.plugins().collector.collect(&name, Timestamp::from_millis(0)).await else {
+            return Err(format!("a probe that uses {uses} without end came to one"));
+        };
+        let took = Span::from_millis(u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX));
+        stopped.push(judged(uses, &error, took, &limits)?);
+    }
+    Ok(format!("a probe was stopped: {}", stopped.join("; ")))
+}
+
+/// Puts the probe beside the component.
+async fn loaded(bench: &Workbench) -> Result<PluginStatus, String> {
+    let file = bench.folder.path().join("plugins").join(FILE);
+    std::fs::write(&file, quarterdeck_bundle::LIMITS_PROBE)
+        .map_err(|error| format!("failed to write {}: {error}", file.display()))?;
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        let statuses = Registry::reload(&*bench.host.runtime).await;
+        let known = statuses.into_iter().find(|plugin| plugin.name == PROBE && plugin.state != PluginState::Loading);
+        match known {
+            Some(probe) => return Ok(probe),
+            None if Instant::now() < patience => {}
+            None => return Err("the probe is not loaded; hint: was this binary built without its plugins?".to_owned()),
+        }
+    }
+}
+
+/// How it was stopped by the limit that is there for it.
+fn judged(uses: &str, error: &CallError, took: Span, limits: &Limits) -> Result<String, String> {
+    match (uses, error) {
+        ("time", CallError::Deadline { .. }) if took <= Span::from_millis(DEADLINE.as_millis() + LATE.as_millis()) => {
+            Ok(format!("a loop after {took} of {DEADLINE}"))
+        }
+        ("memory", CallError::OutOfMemory { limit_bytes }) if *limit_bytes == limits.memory_bytes => {
+            Ok(format!("an allocation at {limit_bytes} bytes"))
+        }
+        ("stack", CallError::Trapped { reason }) if reason.contains("stack") => {
+            Ok("a recursion by its stack".to_owned())
+        }
+        ("host-calls", CallError::Trapped { reason }) if reason.contains("host calls") => {
+            Ok(format!("a flood after {} host calls", limits.host_calls))
+        }
+        _ => Err(format!("a probe that uses {uses} without end was ended by something else, after {took}: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_that_is_ended_by_another_limit_is_no_proof() {
+        let limits = Limits::default();
+        let took = Span::from_millis(210);
+        let deadline = CallError::Deadline { budget: DEADLINE };
+        assert!(judged("time", &deadline, took, &limits).is_ok());
+        assert!(judged("time", &deadline, Span::from_secs(5), &limits).is_err());
+        assert!(judged("memory", &deadline, took, &limits).is_err());
+        let memory = |limit_bytes| CallError::OutOfMemory { limit_bytes };
+        assert!(judged("memory", &memory(limits.memory_bytes), took, &limits).is_ok());
+        assert!(judged("memory", &memory(1), took, &limits).is_err());
+        let trapped = |reason: &str| CallError::Trapped { reason: reason.to_owned() };
+        assert!(judged("stack", &trapped("unreachable"), took, &limits).is_err());
+        assert!(judged("host-calls", &trapped("more than 10000 host calls in one call"), took, &limits).is_ok());
+    }
+}

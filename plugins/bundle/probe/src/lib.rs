@@ -1,0 +1,64 @@
+//! Uses more than it may: what `quarterdeck plugin check` holds the limits against. The host never loads it by itself.
+
+use quarterdeck_sdk::collector::{Collection, Collector, Health};
+use quarterdeck_sdk::host::log;
+use quarterdeck_sdk::{Failure, Plugin};
+use std::hint::black_box;
+
+quarterdeck_sdk::config! {
+    /// Configuration of `limits-probe`.
+    pub struct Config {
+        /// What it uses without end.
+        pub uses: Uses,
+    }
+
+    /// What is limited.
+    #[derive(Copy)]
+    pub enum Uses {
+        /// Time.
+        Time,
+        /// Memory.
+        Memory,
+        /// The stack.
+        Stack,
+        /// Calls of the host.
+        HostCalls,
+    }
+}
+
+/// The plugin.
+pub struct LimitsProbe;
+
+impl Plugin for LimitsProbe {
+    type Config = Config;
+    const NAME: &'static str = "limits-probe";
+    const VERSION: &'static str = "0.1.0";
+    const SUMMARY: &'static str = "Uses more than it may";
+}
+
+impl Collector for LimitsProbe {
+    fn collect(config: &Config, _: i64) -> Result<Collection, Failure> {
+        match config.uses {
+            Uses::Time => loop {
+                black_box(());
+            },
+            Uses::Memory => {
+                let mut held = Vec::new();
+                loop {
+                    held.push(black_box(vec![1_u8; 1 << 16]));
+                }
+            }
+            Uses::Stack => Ok(Collection::new(Health::ok(deeper(0).to_string()))),
+            Uses::HostCalls => loop {
+                log::debug("again");
+            },
+        }
+    }
+}
+
+/// Never gets there.
+fn deeper(depth: u64) -> u64 {
+    if depth == u64::MAX { depth } else { black_box(deeper(black_box(depth + 1))) + 1 }
+}
+
+quarterdeck_sdk::export!(LimitsProbe: collector);
