@@ -1,7 +1,7 @@
 //! Samples: the newest hours in memory, every one of them in a log on the disk within a second, and older ones in packed blocks.
 //!
 //! - `head`: the series in memory, of `active` ones in a `slab`; `open`, `values`, `times`: their samples in bytes; `symbols`: texts
-//! - `pending`, `segments`: what is to be logged, and the log
+//! - `pending`, `segments`, `replay`: what is to be logged, the log, and reading it again
 //! - `block`, `blocks`: files of packed samples; `cut` makes them of what is old in memory, `compact` makes few of many
 //! - `pattern`, `matching`, `index`: from matchers to series; `select`, `part`: reading
 //! - `upkeep`: the thread that cuts and compacts; `carry`, `frames`, `dictionary`: what older versions kept in sled
@@ -24,6 +24,7 @@ mod open;
 mod part;
 mod pattern;
 mod pending;
+mod replay;
 mod segments;
 mod select;
 mod slab;
@@ -47,9 +48,9 @@ use quarterdeck_model::series::Sample;
 use quarterdeck_model::series::ingest::{Appended, Pairs, Resolved, Row, SeriesRef};
 use quarterdeck_model::store::StoreError;
 use quarterdeck_model::{Span, Timestamp};
-use segments::{Record, Segments};
-use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
+use replay::Replay;
+use segments::Segments;
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tracing::info;
 pub(crate) use upkeep::Upkeep;
@@ -109,8 +110,10 @@ impl Store {
         let limits = Limits { keep: options.retention.samples, thinning: options.retention.thinning };
         carry::carry(disk, &blocks, now.minus(limits.keep))?;
         let window = i64::try_from(options.out_of_order.as_millis()).unwrap_or(i64::MAX);
-        let mut head = Head::new(options.max_series, window, 0);
-        let segments = replay(&log, options, &blocks, &mut head, now.minus(limits.keep).as_millis())?;
+        let mut head = Head::new(options.max_series, window);
+        let mut replay = Replay::new(&mut head, blocks.mark(), now.minus(limits.keep).as_millis());
+        let segments = Segments::open(&log, options.faults.clone(), &mut replay)?;
+        replay.finish();
         head.pending = Pending::new(segments.last().saturating_add(1).max(blocks.mark().segment));
         info!(series = head.len(), blocks = blocks.all().len(), bytes = blocks.bytes(), "opened the samples");
         Ok(Store { head: RwLock::new(head), segments: Mutex::new(segments), blocks, limits })
@@ -260,46 +263,4 @@ fn room(head: &Head, samples: usize) -> Result<(), StoreError> {
         return Err(StoreError::Busy { waiting, limit: WAITING });
     }
     Ok(())
-}
-
-/// A series of a segment: made when the first sample of it is found that memory is to have.
-enum Known {
-    Labels(Vec<(String, String)>),
-    Id(u32),
-}
-
-fn replay(
-    folder: &Path,
-    options: &Options,
-    blocks: &Blocks,
-    head: &mut Head,
-    oldest: i64,
-) -> Result<Segments, StoreError> {
-    let mark = blocks.mark();
-    let (mut known, mut current) = (HashMap::new(), 0);
-    Segments::open(folder, options.faults.clone(), |segment, record| {
-        if segment != current {
-            known.clear();
-            current = segment;
-        }
-        let point = match record {
-            Record::Series(id, labels) => {
-                known.insert(id, Known::Labels(labels));
-                return;
-            }
-            Record::Point(point) => point,
-        };
-        if point.at < oldest || (segment < mark.segment && point.at <= mark.up_to) {
-            return;
-        }
-        let Some(series) = known.get_mut(&point.series) else { return };
-        if let Known::Labels(labels) = series {
-            let pairs: Vec<(&str, &str)> = labels.iter().map(|(name, value)| (&**name, &**value)).collect();
-            let Found::Id(id) = head.resolve(&pairs) else { return };
-            *series = Known::Id(id);
-        }
-        if let Known::Id(series) = series {
-            head.replay(Point { series: *series, ..point });
-        }
-    })
 }

@@ -167,6 +167,11 @@ impl Active {
 
     /// Adds the samples of a range, each kind in its order: in time first, then late ones.
     pub(crate) fn read(&self, from: i64, to: i64, rows: &mut Rows) {
+        let chunks = self.sealed.iter().map(|chunk| &chunk.times);
+        let sealed: u32 = chunks.filter(|times| times.last > from && times.first <= to).map(|times| times.count).sum();
+        let most = (sealed + self.open.count()) as usize + self.late.len();
+        rows.at.reserve(most);
+        rows.values.reserve(most);
         for chunk in &self.sealed {
             if chunk.times.last > from && chunk.times.first <= to {
                 chunk.read(from, to, rows);

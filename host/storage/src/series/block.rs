@@ -7,7 +7,7 @@
 //! ```
 
 pub(crate) mod index;
-mod packed;
+pub(crate) mod packed;
 mod symbols;
 pub(crate) mod writer;
 

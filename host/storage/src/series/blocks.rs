@@ -3,6 +3,7 @@
 
 use super::active::Rows;
 use super::block::index::Index;
+use super::block::packed::Effort;
 use super::block::writer::Writer;
 use super::block::{Block, Tail, Texts};
 use quarterdeck_model::store::StoreError;
@@ -115,10 +116,10 @@ impl Blocks {
         File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(|e| at(&self.folder, &e))
     }
 
-    pub(crate) fn draft(&self, texts: Texts) -> Result<Draft, StoreError> {
+    pub(crate) fn draft(&self, texts: Texts, effort: Effort) -> Result<Draft, StoreError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.folder.join(format!("{number:010}{NEW}"));
-        let writer = Some(Writer::new(&path, texts).map_err(|e| at(&path, &e))?);
+        let writer = Some(Writer::new(&path, texts, effort).map_err(|e| at(&path, &e))?);
         Ok(Draft { number, path, writer, done: false })
     }
 

@@ -2,6 +2,7 @@
 //! blocks that were made of them are found twice, which counts once.
 
 use super::active::Rows;
+use super::block::packed::Effort;
 use super::block::{Places, Tail, Texts};
 use super::blocks::Blocks;
 use super::dictionary::Entry;
@@ -35,7 +36,7 @@ pub(crate) fn carry(disk: &Disk, blocks: &Blocks, oldest: Timestamp) -> Result<(
             found.entry(point.series).or_default().push(point.at, point.value);
             Ok(())
         })?;
-        let mut draft = blocks.draft(Arc::clone(&texts))?;
+        let mut draft = blocks.draft(Arc::clone(&texts), Effort::Quick)?;
         for (id, labels) in &order {
             if let Some(mut rows) = found.remove(id) {
                 rows.settle();

@@ -3,6 +3,7 @@
 
 use super::active::Rows;
 use super::block::index::{Index, Reader};
+use super::block::packed::Effort;
 use super::block::{Block, Chunks, Tail};
 use super::{DAY, Store, Upkeep};
 use quarterdeck_model::Timestamp;
@@ -65,7 +66,7 @@ fn merge_into(store: &Store, inputs: &[Arc<Block>], step: u64, upkeep: &Upkeep<'
     for (block, index) in inputs.iter().zip(&indexes) {
         sources.push(Source::new(block, index, &texts)?);
     }
-    let mut draft = store.blocks.draft(Arc::clone(&texts))?;
+    let mut draft = store.blocks.draft(Arc::clone(&texts), Effort::Thorough)?;
     let mut count = 0u32;
     while let Some(labels) = sources.iter().filter_map(|source| source.labels.as_ref()).min().cloned() {
         count += 1;

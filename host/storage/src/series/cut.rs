@@ -1,6 +1,7 @@
 //! Moves what is old in memory into a block, and lets go of the part of the log that held it.
 
 use super::active::{Rows, Symbolic, WINDOW};
+use super::block::packed::Effort;
 use super::block::{Places, Tail, Texts};
 use super::blocks::{Draft, Mark};
 use super::{DAY, Store, Upkeep};
@@ -80,7 +81,7 @@ fn gather(
                 let draft = match drafts.entry(number) {
                     std::collections::btree_map::Entry::Occupied(draft) => draft.into_mut(),
                     std::collections::btree_map::Entry::Vacant(place) => {
-                        place.insert(store.blocks.draft(Arc::clone(texts))?)
+                        place.insert(store.blocks.draft(Arc::clone(texts), Effort::Quick)?)
                     }
                 };
                 draft.push(labels, &Rows { at: day.to_vec(), values })?;

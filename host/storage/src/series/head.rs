@@ -57,7 +57,7 @@ pub(crate) enum Outcome {
 }
 
 impl Head {
-    pub(crate) fn new(limit: u64, out_of_order: i64, segment: u32) -> Self {
+    pub(crate) fn new(limit: u64, out_of_order: i64) -> Self {
         Head {
             symbols: Symbols::default(),
             slab: Slab::default(),
@@ -65,7 +65,7 @@ impl Head {
             index: Index::default(),
             hasher: RandomState::new(),
             pool: Pool::default(),
-            pending: Pending::new(segment),
+            pending: Pending::new(0),
             limit,
             out_of_order,
         }
@@ -104,9 +104,19 @@ impl Head {
         if !check(pairs) {
             return Found::Hopeless;
         }
-        let Some(id) = self.slab.next().filter(|_| (self.slab.len() as u64) < self.limit) else {
+        if self.slab.len() as u64 >= self.limit {
             return Found::TooMany;
-        };
+        }
+        self.add(pairs)
+    }
+
+    /// The same, however many there are.
+    pub(crate) fn resolve_any(&mut self, pairs: &[(&str, &str)]) -> Found {
+        self.find(pairs).map_or_else(|| self.add(pairs), Found::Id)
+    }
+
+    fn add(&mut self, pairs: &[(&str, &str)]) -> Found {
+        let Some(id) = self.slab.next() else { return Found::TooMany };
         let labels: Symbolic =
             pairs.iter().map(|(name, value)| (self.symbols.take(name), self.symbols.take(value))).collect();
         self.index.add(id, &labels);

@@ -1,18 +1,20 @@
 //! The newest samples of one series, each some bytes behind the one before, written as they come.
 //!
 //! A token tells what follows: the change of the step, if the step changed, and the value: the same, one that differs by so
-//! many thousandths, or the bits that differ.
+//! many ones or thousandths, or the bits that differ.
 
 use super::values::whole;
 use crate::codec::{Input, put_int};
 
+const ONES: f64 = 1.0;
 const THOUSANDTHS: f64 = 1_000.0;
 /// The step is another one.
 const STEP: u8 = 1;
 const KIND: u8 = 0b110;
 const SAME: u8 = 0;
-const NEAR: u8 = 0b010;
-const BITS: u8 = 0b100;
+const WHOLE: u8 = 0b010;
+const NEAR: u8 = 0b100;
+const BITS: u8 = 0b110;
 
 /// The largest sample: a token, ten bytes of step, ten of value.
 const LARGEST: usize = 21;
@@ -84,23 +86,25 @@ impl Open {
         let step = at.wrapping_sub(self.last);
         let change = step.wrapping_sub(self.step);
         let changed = if change == 0 { 0 } else { STEP };
-        let near = if bits == self.bits { None } else { difference(self.bits, bits) };
         let differ = bits ^ self.bits;
         let length = (8 - differ.leading_zeros() / 8) as usize;
-        let token = match near {
-            _ if differ == 0 => SAME,
-            Some(_) => NEAR,
-            None => BITS | ((length - 1) as u8) << 3,
+        let (token, near) = if differ == 0 {
+            (SAME, None)
+        } else if let Some(near) = difference(self.bits, bits, ONES) {
+            (WHOLE, Some(near))
+        } else if let Some(near) = difference(self.bits, bits, THOUSANDTHS) {
+            (NEAR, Some(near))
+        } else {
+            (BITS | ((length - 1) as u8) << 3, None)
         };
         self.bytes.push(token | changed);
         if change != 0 {
             put_int(&mut self.bytes, change);
             self.step = step;
         }
-        match (token & KIND, near) {
-            (NEAR, Some(near)) => put_int(&mut self.bytes, near),
-            (BITS, _) => self.bytes.extend(differ.to_le_bytes().iter().take(length)),
-            _ => {}
+        match near {
+            Some(near) => put_int(&mut self.bytes, near),
+            None => self.bytes.extend(differ.to_le_bytes().iter().take(length)),
         }
     }
 
@@ -119,10 +123,10 @@ impl Open {
     }
 }
 
-/// By how many thousandths the second differs, if both are whole numbers of them.
-fn difference(before: u64, now: u64) -> Option<i64> {
-    let before = whole(f64::from_bits(before), THOUSANDTHS)?;
-    Some(whole(f64::from_bits(now), THOUSANDTHS)? - before)
+/// By how many parts the second differs, if both are whole numbers of them.
+fn difference(before: u64, now: u64, parts: f64) -> Option<i64> {
+    let before = whole(f64::from_bits(before), parts)?;
+    Some(whole(f64::from_bits(now), parts)? - before)
 }
 
 fn first(input: &mut Input<'_>, at: i64) -> Option<(i64, i64, u64)> {
@@ -135,9 +139,10 @@ fn next(input: &mut Input<'_>, (at, mut step, mut bits): (i64, i64, u64)) -> Opt
         step = step.wrapping_add(input.int()?);
     }
     match token & KIND {
-        NEAR => {
-            let before = (f64::from_bits(bits) * THOUSANDTHS).round() as i64;
-            bits = ((before + input.int()?) as f64 / THOUSANDTHS).to_bits();
+        kind @ (WHOLE | NEAR) => {
+            let parts = if kind == WHOLE { ONES } else { THOUSANDTHS };
+            let before = (f64::from_bits(bits) * parts).round() as i64;
+            bits = ((before + input.int()?) as f64 / parts).to_bits();
         }
         BITS => {
             let mut differ = [0; 8];

@@ -39,16 +39,17 @@ struct Segment {
 
 const EMPTY: Segment = Segment { newest: i64::MIN, bytes: 0 };
 
-/// What a record holds.
-pub(crate) enum Record {
-    /// Id and labels.
-    Series(u32, Vec<(String, String)>),
-    Point(Point),
+/// Takes what is read from the log again.
+pub(crate) trait Reader {
+    /// What follows is of this segment, which explains its ids itself.
+    fn begin(&mut self, segment: u32);
+    fn series(&mut self, id: u32, labels: &[(&str, &str)]);
+    fn point(&mut self, point: Point);
 }
 
 impl Segments {
     /// Reads all of them, oldest first, and cuts off what was not written to its end.
-    pub(crate) fn open(folder: &Path, faults: Faults, mut found: impl FnMut(u32, Record)) -> Result<Self, StoreError> {
+    pub(crate) fn open(folder: &Path, faults: Faults, reader: &mut impl Reader) -> Result<Self, StoreError> {
         let mut segments = Segments {
             folder: folder.to_owned(),
             faults,
@@ -58,12 +59,8 @@ impl Segments {
         let last = segments.last();
         for (segment, known) in &mut segments.all {
             let path = path(folder, *segment);
-            let whole = read(&path, |record| {
-                if let Record::Point(point) = &record {
-                    known.newest = point.at.max(known.newest);
-                }
-                found(*segment, record);
-            })?;
+            reader.begin(*segment);
+            let whole = read(&path, reader, &mut known.newest)?;
             known.bytes = std::fs::metadata(&path).map_err(|e| at(&path, &e))?.len();
             let Some(end) = whole else { continue };
             if *segment != last {
@@ -195,7 +192,7 @@ fn record(out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) {
 }
 
 /// Reads the records of a segment. Where there is one that is not whole: its place, and nothing from there on was read.
-fn read(path: &Path, mut found: impl FnMut(Record)) -> Result<Option<u64>, StoreError> {
+fn read(path: &Path, reader: &mut impl Reader, newest: &mut i64) -> Result<Option<u64>, StoreError> {
     let mut file = File::open(path).map_err(|e| at(path, &e))?;
     let length = file.seek(SeekFrom::End(0)).and_then(|end| file.rewind().map(|()| end)).map_err(|e| at(path, &e))?;
     let mut file = std::io::BufReader::with_capacity(1 << 16, file);
@@ -215,7 +212,7 @@ fn read(path: &Path, mut found: impl FnMut(Record)) -> Result<Option<u64>, Store
         payload.resize(size, 0);
         file.read_exact(&mut payload).map_err(|e| at(path, &e))?;
         let whole = crc32fast::hash(&payload) == u32::from_le_bytes(checksum);
-        if !whole || decode(&payload, &mut found).is_none() {
+        if !whole || decode(&payload, reader, newest).is_none() {
             return Ok(Some(place));
         }
         place = end;
@@ -223,15 +220,18 @@ fn read(path: &Path, mut found: impl FnMut(Record)) -> Result<Option<u64>, Store
     Ok(None)
 }
 
-fn decode(payload: &[u8], found: &mut impl FnMut(Record)) -> Option<()> {
+fn decode(payload: &[u8], reader: &mut impl Reader, newest: &mut i64) -> Option<()> {
     let mut input = Input::new(payload);
     match input.byte()? {
         DEFINITIONS => {
+            let mut labels = Vec::new();
             while !input.rest().is_empty() {
                 let series = u32::try_from(input.uint()?).ok()?;
-                let labels = (0..input.uint()?).map(|_| Some((input.text()?.to_owned(), input.text()?.to_owned())));
-                let labels: Option<Vec<(String, String)>> = labels.collect();
-                found(Record::Series(series, labels?));
+                labels.clear();
+                for _ in 0..input.uint()? {
+                    labels.push((input.text()?, input.text()?));
+                }
+                reader.series(series, &labels);
             }
         }
         SAMPLES => {
@@ -240,7 +240,8 @@ fn decode(payload: &[u8], found: &mut impl FnMut(Record)) -> Option<()> {
                 series = series.wrapping_add(input.int()?);
                 at = at.wrapping_add(input.int()?);
                 let value = f64::from_bits(input.uint()?.reverse_bits());
-                found(Record::Point(Point { series: u32::try_from(series).ok()?, at, value }));
+                *newest = at.max(*newest);
+                reader.point(Point { series: u32::try_from(series).ok()?, at, value });
             }
         }
         _ => return None,
@@ -263,16 +264,32 @@ mod tests {
         Batch { segment, definitions, points: (0..points).map(point).collect() }
     }
 
+    #[derive(Default)]
+    struct All {
+        segment: u32,
+        points: Vec<(u32, Point)>,
+        series: usize,
+    }
+
+    impl Reader for All {
+        fn begin(&mut self, segment: u32) {
+            self.segment = segment;
+        }
+
+        fn series(&mut self, id: u32, labels: &[(&str, &str)]) {
+            assert_eq!((id, labels), (7, [("__name__", "up")].as_slice()));
+            self.series += 1;
+        }
+
+        fn point(&mut self, point: Point) {
+            self.points.push((self.segment, point));
+        }
+    }
+
     fn all(folder: &Path) -> (Segments, Vec<(u32, Point)>, usize) {
-        let (mut points, mut series) = (Vec::new(), 0);
-        let segments = Segments::open(folder, Faults::default(), |segment, record| match record {
-            Record::Series(id, labels) => {
-                assert_eq!((id, labels), (7, vec![("__name__".to_owned(), "up".to_owned())]));
-                series += 1;
-            }
-            Record::Point(point) => points.push((segment, point)),
-        });
-        (segments.unwrap(), points, series)
+        let mut all = All::default();
+        let segments = Segments::open(folder, Faults::default(), &mut all).unwrap();
+        (segments, all.points, all.series)
     }
 
     #[test]
@@ -326,7 +343,7 @@ mod tests {
     fn a_failed_sync_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let faults = Faults::default();
-        let mut segments = Segments::open(folder.path(), faults.clone(), |_, _| {}).unwrap();
+        let mut segments = Segments::open(folder.path(), faults.clone(), &mut All::default()).unwrap();
         faults.fail_next_sync();
         assert!(matches!(segments.write(&[batch(1, 1, 0)]), Err(StoreError::Io(_))));
     }

@@ -11,6 +11,7 @@
     reason = "a test may panic"
 )]
 
+mod series;
 #[path = "../storage/support.rs"]
 mod support;
 

@@ -34,8 +34,34 @@ pub(crate) struct Entry {
     pub(crate) chunks: Vec<Chunk>,
 }
 
-/// `series` are sorted by their labels.
-pub(crate) fn encode<'a>(texts: impl Iterator<Item = &'a str>, columns: &[Column], series: &[Entry]) -> Vec<u8> {
+/// The series of a block that is being made, sorted by their labels: in few large lists, whose memory goes back when they are done.
+#[derive(Default)]
+pub(crate) struct Entries {
+    pub(crate) labels: Places,
+    pub(crate) chunks: Vec<Chunk>,
+    /// Behind the labels and the chunks of each series, and where its chunks start in the file.
+    pub(crate) ends: Vec<(u32, u32, u64)>,
+}
+
+impl Entries {
+    /// Another one, with the chunks that were added since the last.
+    pub(crate) fn end(&mut self, labels: &[(u32, u32)], start: u64) {
+        self.labels.extend_from_slice(labels);
+        self.ends.push((self.labels.len() as u32, self.chunks.len() as u32, start));
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&[(u32, u32)], u64, &[Chunk])> {
+        let (mut label, mut chunk) = (0, 0);
+        self.ends.iter().map(move |(label_end, chunk_end, start)| {
+            let labels = self.labels.get(label..*label_end as usize).unwrap_or_default();
+            let chunks = self.chunks.get(chunk..*chunk_end as usize).unwrap_or_default();
+            (label, chunk) = (*label_end as usize, *chunk_end as usize);
+            (labels, *start, chunks)
+        })
+    }
+}
+
+pub(crate) fn encode<'a>(texts: impl Iterator<Item = &'a str>, columns: &[Column], series: &Entries) -> Vec<u8> {
     let sections = [symbols::encode(texts), encode_columns(columns), encode_series(series), encode_postings(series)];
     let mut bytes = Vec::with_capacity(sections.iter().map(Vec::len).sum::<usize>() + 16);
     sections.iter().for_each(|section| bytes.extend_from_slice(&(section.len() as u32).to_le_bytes()));
@@ -56,37 +82,37 @@ fn encode_columns(columns: &[Column]) -> Vec<u8> {
 }
 
 /// Each is what its labels have in common with those of the one before, and the rest. Every sixteenth is whole.
-fn encode_series(series: &[Entry]) -> Vec<u8> {
+fn encode_series(series: &Entries) -> Vec<u8> {
     let (mut places, mut data, mut before) = (Vec::new(), Vec::new(), [].as_slice());
-    for (number, entry) in series.iter().enumerate() {
+    for (number, (labels, start, chunks)) in series.iter().enumerate() {
         if number % GROUP as usize == 0 {
             places.extend_from_slice(&(data.len() as u32).to_le_bytes());
-            places.extend_from_slice(&entry.start.to_le_bytes());
+            places.extend_from_slice(&start.to_le_bytes());
             before = &[];
         }
-        let shared = entry.labels.iter().zip(before).take_while(|(a, b)| a == b).count();
+        let shared = labels.iter().zip(before).take_while(|(a, b)| a == b).count();
         put_uint(&mut data, shared as u64);
-        put_uint(&mut data, (entry.labels.len() - shared) as u64);
-        for (name, value) in entry.labels.iter().skip(shared) {
+        put_uint(&mut data, (labels.len() - shared) as u64);
+        for (name, value) in labels.iter().skip(shared) {
             put_uint(&mut data, u64::from(*name));
             put_uint(&mut data, u64::from(*value));
         }
-        put_uint(&mut data, entry.chunks.len() as u64);
-        for chunk in &entry.chunks {
+        put_uint(&mut data, chunks.len() as u64);
+        for chunk in chunks {
             put_uint(&mut data, u64::from(chunk.times));
             put_uint(&mut data, u64::from(chunk.length));
         }
-        before = &entry.labels;
+        before = labels;
     }
-    [&(series.len() as u32).to_le_bytes(), &*places, &*data].concat()
+    [&(series.ends.len() as u32).to_le_bytes(), &*places, &*data].concat()
 }
 
 /// By name: by value: numbers of series. What is not wanted is stepped over by its length.
-fn encode_postings(series: &[Entry]) -> Vec<u8> {
-    let labels = |(number, entry): (usize, &Entry)| {
-        entry.labels.iter().map(move |(name, value)| (*name, *value, number as u32)).collect::<Vec<_>>()
-    };
-    let mut all: Vec<(u32, u32, u32)> = series.iter().enumerate().flat_map(labels).collect();
+fn encode_postings(series: &Entries) -> Vec<u8> {
+    let mut all: Vec<(u32, u32, u32)> = Vec::with_capacity(series.labels.len());
+    for (number, (labels, ..)) in series.iter().enumerate() {
+        all.extend(labels.iter().map(|(name, value)| (*name, *value, number as u32)));
+    }
     all.sort_unstable();
     let mut bytes = Vec::new();
     for of_name in all.chunk_by(|a, b| a.0 == b.0) {
@@ -151,8 +177,8 @@ impl Index {
         })
     }
 
-    pub(crate) fn series(&self) -> Option<Entries<'_>> {
-        Entries::new(self.section(2))
+    pub(crate) fn series(&self) -> Option<Walk<'_>> {
+        Walk::new(self.section(2))
     }
 
     pub(crate) fn reader(&self) -> Option<Reader<'_>> {
@@ -161,7 +187,7 @@ impl Index {
 }
 
 /// Walks over the series; forwards it is quick.
-pub(crate) struct Entries<'a> {
+pub(crate) struct Walk<'a> {
     count: u32,
     places: &'a [u8],
     data: &'a [u8],
@@ -170,13 +196,13 @@ pub(crate) struct Entries<'a> {
     rest: Input<'a>,
 }
 
-impl<'a> Entries<'a> {
+impl<'a> Walk<'a> {
     fn new(bytes: &'a [u8]) -> Option<Self> {
         let (count, rest) = bytes.split_first_chunk::<4>()?;
         let count = u32::from_le_bytes(*count);
         let (places, data) = rest.split_at_checked(count.div_ceil(GROUP) as usize * 12)?;
         let rest = Input::new(&[]);
-        Some(Entries { count, places, data, number: u32::MAX, entry: Entry::default(), rest })
+        Some(Walk { count, places, data, number: u32::MAX, entry: Entry::default(), rest })
     }
 
     pub(crate) fn count(&self) -> u32 {
@@ -227,7 +253,7 @@ impl<'a> Entries<'a> {
 /// An index that is being asked.
 pub(crate) struct Reader<'a> {
     pub(crate) texts: Texts<'a>,
-    pub(crate) entries: Entries<'a>,
+    pub(crate) entries: Walk<'a>,
     postings: &'a [u8],
 }
 

@@ -9,8 +9,13 @@ use pco::ChunkConfig;
 use pco::data_types::Number;
 use pco::wrapped::{FileCompressor, FileDecompressor};
 
-/// Smaller, and slower to write, by the level; reading takes the same time.
-const LEVEL: usize = 8;
+/// How much time is spent on making chunks small. Reading takes the same for both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// For what is written again soon: half the time, some percent larger.
+    Quick,
+    Thorough,
+}
 /// Chunks that are shorter are not worth a try.
 const SHORT: usize = 16;
 /// Larger ones are none.
@@ -22,7 +27,7 @@ const FLOATS: u8 = 1;
 const NUMBERS: u8 = 2;
 const ODD: u8 = 0x80;
 
-pub(crate) fn encode_values(all: &[f64]) -> Vec<u8> {
+pub(crate) fn encode_values(all: &[f64], effort: Effort) -> Vec<u8> {
     let plain = values::encode(all);
     // Two bytes, and what a constant has.
     if all.len() < SHORT || plain.len() <= 12 {
@@ -32,10 +37,10 @@ pub(crate) fn encode_values(all: &[f64]) -> Vec<u8> {
     let odd = all.iter().filter(|value| !value.is_finite()).count();
     let (tag, packed) = if odd > 0 && odd < all.len() {
         let regular = put_odd(&mut bytes, all, odd);
-        let (tag, packed) = pack(&regular);
+        let (tag, packed) = pack(&regular, effort);
         (tag | ODD, packed)
     } else {
-        pack(all)
+        pack(all, effort)
     };
     match packed {
         Some(packed) if bytes.len() + packed.len() <= plain.len() => {
@@ -67,10 +72,10 @@ fn put_odd(bytes: &mut Vec<u8>, all: &[f64], odd: usize) -> Vec<f64> {
     regular
 }
 
-fn pack(values: &[f64]) -> (u8, Option<Vec<u8>>) {
+fn pack(values: &[f64], effort: Effort) -> (u8, Option<Vec<u8>>) {
     match values::decimals(values) {
-        Some((power, numbers)) => (NUMBERS + power, compress(&numbers)),
-        None => (FLOATS, compress(values)),
+        Some((power, numbers)) => (NUMBERS + power, compress(&numbers, effort)),
+        None => (FLOATS, compress(values, effort)),
     }
 }
 
@@ -109,7 +114,7 @@ pub(crate) fn encode_times(at: &[i64]) -> Vec<u8> {
     if plain.len() > 32 {
         let steps: Vec<i64> =
             at.windows(2).map(|pair| pair.iter().rev().copied().reduce(i64::wrapping_sub).unwrap_or(0)).collect();
-        if let Some(packed) = compress(&steps).filter(|packed| packed.len() < plain.len()) {
+        if let Some(packed) = compress(&steps, Effort::Thorough).filter(|packed| packed.len() < plain.len()) {
             return [&[NUMBERS], &*packed].concat();
         }
     }
@@ -130,10 +135,11 @@ pub(crate) fn decode_times(bytes: &[u8], first: i64, count: usize, at: &mut Vec<
     Some(())
 }
 
-fn compress<T: Number>(numbers: &[T]) -> Option<Vec<u8>> {
+fn compress<T: Number>(numbers: &[T], effort: Effort) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(numbers.len() * 2 + 64);
     let file = FileCompressor::default();
-    let config = ChunkConfig::default().with_compression_level(LEVEL);
+    let level = if effort == Effort::Quick { 4 } else { 8 };
+    let config = ChunkConfig::default().with_compression_level(level);
     file.write_header(&mut bytes).ok()?;
     let mut chunk = file.chunk_compressor(numbers, &config).ok()?;
     chunk.write_meta(&mut bytes).ok()?;
@@ -159,11 +165,14 @@ mod tests {
     use quarterdeck_model::series::query::STALE;
 
     fn check(values: &[f64]) -> usize {
-        let bytes = encode_values(values);
-        let mut read = vec![1.0];
-        decode_values(&bytes, values.len(), &mut read).unwrap();
-        same_bits(&read[1..], values);
-        bytes.len()
+        let all = [Effort::Quick, Effort::Thorough].map(|effort| {
+            let bytes = encode_values(values, effort);
+            let mut read = vec![1.0];
+            decode_values(&bytes, values.len(), &mut read).unwrap();
+            same_bits(&read[1..], values);
+            bytes.len()
+        });
+        all[1]
     }
 
     #[test]
@@ -204,7 +213,7 @@ mod tests {
     fn broken_bytes_are_noticed_or_give_other_numbers_but_never_more() {
         let mut random = Random::new(8);
         let values = random.values(300);
-        let whole = encode_values(&values);
+        let whole = encode_values(&values, Effort::Thorough);
         for end in 0..whole.len() {
             let mut read = Vec::new();
             let _ = decode_values(&whole[..end], values.len(), &mut read);

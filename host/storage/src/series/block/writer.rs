@@ -1,8 +1,8 @@
 //! Makes a block: the chunks of one series behind those of another, the columns of times that they share, the index, and a tail that says
 //! where all of it is. It has another name until it is whole and on the disk.
 
-use super::index::{self, Chunk, Column, Entry};
-use super::packed::{encode_times, encode_values};
+use super::index::{self, Chunk, Column, Entries};
+use super::packed::{Effort, encode_times, encode_values};
 use super::{Tail, Texts, VERSION};
 use crate::series::active::Rows;
 use std::collections::HashMap;
@@ -22,7 +22,8 @@ pub(crate) struct Writer {
     out: BufWriter<File>,
     offset: u64,
     texts: Texts,
-    series: Vec<Entry>,
+    effort: Effort,
+    series: Entries,
     columns: Vec<Column>,
     /// What the columns hold; written behind all chunks.
     times: Vec<u8>,
@@ -33,13 +34,14 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// `texts`: all that labels may be made of, sorted. Those that no series has are left out.
-    pub(crate) fn new(path: &Path, texts: Texts) -> std::io::Result<Self> {
+    pub(crate) fn new(path: &Path, texts: Texts, effort: Effort) -> std::io::Result<Self> {
         let file = File::options().create(true).truncate(true).write(true).open(path)?;
         Ok(Writer {
             out: BufWriter::with_capacity(1 << 18, file),
             offset: 0,
             texts,
-            series: Vec::new(),
+            effort,
+            series: Entries::default(),
             columns: Vec::new(),
             times: Vec::new(),
             known: HashMap::new(),
@@ -50,25 +52,25 @@ impl Writer {
 
     /// Series come in the order of their labels; rows are in order, each time once. Without any the series is left out.
     pub(crate) fn push(&mut self, labels: &[(u32, u32)], rows: &Rows) -> std::io::Result<()> {
-        let mut entry = Entry { labels: labels.to_vec(), start: self.offset, chunks: Vec::new() };
-        let mut start = 0;
+        let (offset, mut start) = (self.offset, 0);
         for window in rows.at.chunk_by(|a, b| a.div_euclid(CHUNK_SPAN) == b.div_euclid(CHUNK_SPAN)) {
             for at in window.chunks(CHUNK) {
                 let values = rows.values.get(start..start + at.len()).unwrap_or_default();
                 start += at.len();
-                entry.chunks.push(self.chunk(at, values)?);
+                let chunk = self.chunk(at, values)?;
+                self.series.chunks.push(chunk);
             }
         }
-        if !entry.chunks.is_empty() {
+        if !rows.at.is_empty() {
             self.samples += rows.at.len() as u64;
-            self.series.push(entry);
+            self.series.end(labels, offset);
         }
         Ok(())
     }
 
     fn chunk(&mut self, at: &[i64], values: &[f64]) -> std::io::Result<Chunk> {
         let times = self.column(at);
-        let mut bytes = encode_values(values);
+        let mut bytes = encode_values(values, self.effort);
         bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
         self.out.write_all(&bytes)?;
         self.offset += bytes.len() as u64;
@@ -96,7 +98,7 @@ impl Writer {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.series.is_empty()
+        self.series.ends.is_empty()
     }
 
     /// Returns when all of it is on the disk.
@@ -114,7 +116,7 @@ impl Writer {
         tail.index_checksum = crc32fast::hash(&index);
         tail.first = self.columns.iter().map(|column| column.first).min().unwrap_or(0);
         tail.last = self.columns.iter().map(|column| column.last).max().unwrap_or(0);
-        tail.series = self.series.len() as u64;
+        tail.series = self.series.ends.len() as u64;
         tail.samples = self.samples;
         self.out.write_all(&index)?;
         let bytes = tail.encode();
@@ -128,7 +130,7 @@ impl Writer {
     /// The texts that some series has; labels are of these from here on.
     fn used_texts(&mut self) -> Vec<Arc<str>> {
         let mut places = vec![u32::MAX; self.texts.len()];
-        for (name, value) in self.series.iter().flat_map(|entry| &entry.labels) {
+        for (name, value) in &self.series.labels {
             for text in [name, value] {
                 if let Some(place) = places.get_mut(*text as usize) {
                     *place = 0;
@@ -141,9 +143,7 @@ impl Writer {
             used.push(Arc::clone(text));
         }
         let place = |text: u32| places.get(text as usize).copied().unwrap_or(u32::MAX);
-        for entry in &mut self.series {
-            entry.labels.iter_mut().for_each(|(name, value)| (*name, *value) = (place(*name), place(*value)));
-        }
+        self.series.labels.iter_mut().for_each(|(name, value)| (*name, *value) = (place(*name), place(*value)));
         used
     }
 }
