@@ -214,7 +214,7 @@ async fn node_figures(folder: &Path, pages: Option<&Path>) -> Result<(), Failure
                 }
             };
             // A scrape is a millisecond or two early or late.
-            let at = START + n as i64 * STEP + [0, 1, 0, -1, 0, 0, 2][n % 7];
+            let at = START + n as i64 * STEP + [0, 1, 0, -1, 0, 0, 2].get(n % 7).copied().unwrap_or(0);
             rows.push(Row { series: known, at, value: *value });
         }
         samples += store.append_refs(&rows)?.taken as u64;

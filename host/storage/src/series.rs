@@ -1,6 +1,7 @@
 //! Samples: the newest hours in memory, every one of them in a log on the disk within a second, and older ones in packed blocks.
 //!
-//! - `head`: the series in memory, of `active` ones in a `slab`; `open`, `values`, `times`: their samples in bytes; `symbols`: texts
+//! - `head`: the series in memory, of `active` ones in a `slab`; `open` (in an `arena`), `values`, `times`: their samples in
+//!   bytes; `symbols`: texts
 //! - `pending`, `segments`, `replay`: what is to be logged, the log, and reading it again
 //! - `block`, `blocks`: files of packed samples; `cut` makes them of what is old in memory, `compact` makes few of many
 //! - `pattern`, `matching`, `index`: from matchers to series; `select`, `part`: reading
@@ -10,6 +11,7 @@
 //! the newest segment of the log and syncs that once. What an opened store reads again is the log, without what blocks have.
 
 mod active;
+mod arena;
 mod block;
 mod blocks;
 mod carry;

@@ -3,6 +3,7 @@
 //! A chunk never reaches over a half hour, so that what is moved to the disk are whole chunks, and the series of one source
 //! share their times.
 
+use super::arena::Arena;
 use super::open::Open;
 use super::times::{Pool, Times};
 use super::values;
@@ -102,7 +103,7 @@ impl Active {
             if !self.open.is_empty() && other(&self.open) {
                 self.seal_open(pool);
             }
-            self.open.push(at, value);
+            self.open.push(at, value, &mut pool.arena);
             self.newest = at;
             return Insertion::Taken;
         }
@@ -112,7 +113,7 @@ impl Active {
         if at < self.newest.saturating_sub(window) {
             return Insertion::TooOld;
         }
-        if self.has(at) {
+        if self.has(at, &pool.arena) {
             return Insertion::Duplicate;
         }
         let Err(place) = self.late.binary_search_by_key(&at, |(at, _)| *at) else { return Insertion::Duplicate };
@@ -124,10 +125,10 @@ impl Active {
     }
 
     /// Whether there is a sample of that time, but for the late ones that wait.
-    fn has(&self, at: i64) -> bool {
+    fn has(&self, at: i64, arena: &Arena) -> bool {
         let mut rows = Rows::default();
         if !self.open.is_empty() && at >= self.open.first() {
-            self.open.read(&mut rows.at, &mut rows.values);
+            self.open.read(arena, &mut rows.at, &mut rows.values);
         }
         for chunk in &self.sealed {
             if at >= chunk.times.first && at <= chunk.times.last {
@@ -139,8 +140,8 @@ impl Active {
 
     fn seal_open(&mut self, pool: &mut Pool) {
         let mut rows = Rows::default();
-        self.open.read(&mut rows.at, &mut rows.values);
-        self.open.clear();
+        self.open.read(&pool.arena, &mut rows.at, &mut rows.values);
+        self.open.clear(&mut pool.arena);
         self.seal(&rows, pool);
     }
 
@@ -149,7 +150,9 @@ impl Active {
         if self.sealed.len() == self.sealed.capacity() {
             self.sealed.reserve_exact(2);
         }
-        self.sealed.push(Sealed { times, values: values::encode(&rows.values).into(), moving: false });
+        // Copied, not shrunk: what shrinking leaves of each list is too small for anything.
+        let values = Box::from(values::encode(&rows.values).as_slice());
+        self.sealed.push(Sealed { times, values, moving: false });
     }
 
     /// Late samples up to a time become chunks of their own.
@@ -166,7 +169,7 @@ impl Active {
     }
 
     /// Adds the samples of a range, each kind in its order: in time first, then late ones.
-    pub(crate) fn read(&self, from: i64, to: i64, rows: &mut Rows) {
+    pub(crate) fn read(&self, arena: &Arena, from: i64, to: i64, rows: &mut Rows) {
         let chunks = self.sealed.iter().map(|chunk| &chunk.times);
         let sealed: u32 = chunks.filter(|times| times.last > from && times.first <= to).map(|times| times.count).sum();
         let most = (sealed + self.open.count()) as usize + self.late.len();
@@ -179,7 +182,7 @@ impl Active {
         }
         if !self.open.is_empty() && self.open.last() > from && self.open.first() <= to {
             let start = rows.at.len();
-            self.open.read(&mut rows.at, &mut rows.values);
+            self.open.read(arena, &mut rows.at, &mut rows.values);
             rows.trim(start, from, to);
         }
         let late = self.late.iter().filter(|(at, _)| *at > from && *at <= to);
@@ -195,12 +198,12 @@ impl Active {
     }
 
     /// The newest one up to `now`, if it is no older than `oldest`.
-    pub(crate) fn latest(&self, oldest: i64, now: i64) -> Option<(i64, f64)> {
+    pub(crate) fn latest(&self, arena: &Arena, oldest: i64, now: i64) -> Option<(i64, f64)> {
         if !self.open.is_empty() && self.open.last() <= now {
             return (self.open.last() >= oldest).then(|| (self.open.last(), self.open.newest()));
         }
         let mut rows = Rows::default();
-        self.read(oldest.saturating_sub(1), now, &mut rows);
+        self.read(arena, oldest.saturating_sub(1), now, &mut rows);
         rows.settle();
         rows.at.last().copied().zip(rows.values.last().copied())
     }
@@ -209,7 +212,6 @@ impl Active {
     pub(crate) fn move_out(&mut self, up_to: i64, pool: &mut Pool, rows: &mut Rows) {
         if !self.open.is_empty() && self.open.first() <= up_to {
             self.seal_open(pool);
-            self.open.release();
         }
         self.seal_late(up_to, pool);
         for chunk in &mut self.sealed {
@@ -280,24 +282,24 @@ mod tests {
                 }
                 newest = newest.max(at);
             }
-            let check = |series: &Active, expected: &BTreeMap<i64, f64>, from: i64, to: i64| {
+            let check = |series: &Active, arena: &Arena, expected: &BTreeMap<i64, f64>, from: i64, to: i64| {
                 let mut rows = Rows::default();
-                series.read(from, to, &mut rows);
+                series.read(arena, from, to, &mut rows);
                 rows.settle();
                 let within: Vec<(i64, f64)> = expected.range(from + 1..=to).map(|(at, value)| (*at, *value)).collect();
                 assert_eq!(rows.at, within.iter().map(|(at, _)| *at).collect::<Vec<_>>());
                 same_bits(&rows.values, &within.iter().map(|(_, value)| *value).collect::<Vec<_>>());
                 assert!(within.is_empty() || series.reaches(from, to));
-                let latest = series.latest(from + 1, to);
+                let latest = series.latest(arena, from + 1, to);
                 assert_eq!(
                     latest.map(|(at, value)| (at, value.to_bits())),
                     within.last().map(|(at, v)| (*at, v.to_bits()))
                 );
             };
-            check(&series, &expected, 0, i64::MAX);
+            check(&series, &pool.arena, &expected, 0, i64::MAX);
             for _ in 0..5 {
                 let from = 1_700_000_000_000 + random.below(20_000_000) as i64;
-                check(&series, &expected, from, from + random.below(9_000_000) as i64);
+                check(&series, &pool.arena, &expected, from, from + random.below(9_000_000) as i64);
             }
             // A part moves away: once in vain, then for good.
             let up_to = (newest - window - random.below(7_200_000) as i64).div_euclid(WINDOW) * WINDOW - 1;
@@ -307,10 +309,11 @@ mod tests {
                 series.move_out(up_to, &mut pool, &mut rows);
                 rows.settle();
                 assert_eq!(rows.at, older);
-                check(&series, &expected, 0, i64::MAX);
+                check(&series, &pool.arena, &expected, 0, i64::MAX);
                 series.moved(arrived);
                 check(
                     &series,
+                    &pool.arena,
                     if arrived {
                         expected.retain(|at, _| *at > up_to);
                         &expected

@@ -144,7 +144,7 @@ impl Head {
         }
         if series.defined_in != self.pending.segment() {
             series.defined_in = self.pending.segment();
-            self.pending.define(id, &series.labels, &self.symbols);
+            self.pending.define(id, &series.labels, &mut self.symbols);
         }
         self.pending.push(point);
         Outcome::Taken
@@ -156,6 +156,16 @@ impl Head {
             // It was taken once, so it is no older than it may be.
             series.insert(at, value, i64::MAX, &mut self.pool);
         }
+    }
+
+    /// Adds the samples of a series in a range, in no order.
+    pub(crate) fn read(&self, series: &Active, from: i64, to: i64, rows: &mut Rows) {
+        series.read(&self.pool.arena, from, to, rows);
+    }
+
+    /// Its newest sample up to `now`, if it is no older than `oldest`.
+    pub(crate) fn latest(&self, series: &Active, oldest: i64, now: i64) -> Option<(i64, f64)> {
+        series.latest(&self.pool.arena, oldest, now)
     }
 
     pub(crate) fn matching(&self, patterns: &[Pattern]) -> Vec<u32> {

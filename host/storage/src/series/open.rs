@@ -3,8 +3,9 @@
 //! A token tells what follows: the change of the step, if the step changed, and the value: the same, one that differs by so
 //! many ones or thousandths, or the bits that differ.
 
+use super::arena::{Arena, Chain};
 use super::values::whole;
-use crate::codec::{Input, put_int};
+use crate::codec::Input;
 
 const ONES: f64 = 1.0;
 const THOUSANDTHS: f64 = 1_000.0;
@@ -16,14 +17,9 @@ const WHOLE: u8 = 0b010;
 const NEAR: u8 = 0b100;
 const BITS: u8 = 0b110;
 
-/// The largest sample: a token, ten bytes of step, ten of value.
-const LARGEST: usize = 21;
-/// Memory grows by a quarter: there is one of these for each series.
-const GROWTH: usize = 24;
-
 #[derive(Default)]
 pub(crate) struct Open {
-    bytes: Vec<u8>,
+    bytes: Chain,
     count: u32,
     first: i64,
     last: i64,
@@ -52,37 +48,30 @@ impl Open {
         f64::from_bits(self.bits)
     }
 
-    /// Forgets all, and keeps the memory.
-    pub(crate) fn clear(&mut self) {
-        self.bytes.clear();
-        self.count = 0;
-    }
-
-    /// Gives the memory back.
-    pub(crate) fn release(&mut self) {
-        self.bytes = Vec::new();
+    /// Forgets all, and gives the memory back.
+    pub(crate) fn clear(&mut self, arena: &mut Arena) {
+        arena.free(&mut self.bytes);
         self.count = 0;
     }
 
     /// `at` is later than all before.
-    pub(crate) fn push(&mut self, at: i64, value: f64) {
+    pub(crate) fn push(&mut self, at: i64, value: f64, arena: &mut Arena) {
         let bits = value.to_bits();
-        if self.bytes.capacity() - self.bytes.len() < LARGEST {
-            self.bytes.reserve_exact(LARGEST.max(GROWTH + self.bytes.len() / 4));
-        }
         if self.count == 0 {
             self.first = at;
             self.step = 0;
-            self.bytes.extend_from_slice(&bits.to_le_bytes());
+            arena.append(&mut self.bytes, &bits.to_le_bytes());
         } else {
-            self.put(at, bits);
+            let mut bytes = Sample::default();
+            self.put(at, bits, &mut bytes);
+            arena.append(&mut self.bytes, bytes.get());
         }
         self.last = at;
         self.bits = bits;
         self.count += 1;
     }
 
-    fn put(&mut self, at: i64, bits: u64) {
+    fn put(&mut self, at: i64, bits: u64, bytes: &mut Sample) {
         let step = at.wrapping_sub(self.last);
         let change = step.wrapping_sub(self.step);
         let changed = if change == 0 { 0 } else { STEP };
@@ -97,20 +86,21 @@ impl Open {
         } else {
             (BITS | ((length - 1) as u8) << 3, None)
         };
-        self.bytes.push(token | changed);
+        bytes.put(&[token | changed]);
         if change != 0 {
-            put_int(&mut self.bytes, change);
+            bytes.put_int(change);
             self.step = step;
         }
         match near {
-            Some(near) => put_int(&mut self.bytes, near),
-            None => self.bytes.extend(differ.to_le_bytes().iter().take(length)),
+            Some(near) => bytes.put_int(near),
+            None => bytes.put(differ.to_le_bytes().get(..length).unwrap_or_default()),
         }
     }
 
     /// Adds all of it to the columns.
-    pub(crate) fn read(&self, at: &mut Vec<i64>, values: &mut Vec<f64>) {
-        let mut input = Input::new(&self.bytes);
+    pub(crate) fn read(&self, arena: &Arena, at: &mut Vec<i64>, values: &mut Vec<f64>) {
+        let bytes = arena.read(&self.bytes);
+        let mut input = Input::new(&bytes);
         let mut last = (self.first, 0i64, 0u64);
         for n in 0..self.count {
             // These bytes never left memory: they are what `push` wrote.
@@ -120,6 +110,36 @@ impl Open {
             at.push(last.0);
             values.push(f64::from_bits(last.2));
         }
+    }
+}
+
+/// The bytes of one: a token, ten of the step, ten of the value at most.
+#[derive(Default)]
+struct Sample {
+    bytes: [u8; 21],
+    length: usize,
+}
+
+impl Sample {
+    fn put(&mut self, more: &[u8]) {
+        if let Some(room) = self.bytes.get_mut(self.length..self.length + more.len()) {
+            room.copy_from_slice(more);
+            self.length += more.len();
+        }
+    }
+
+    /// As `codec::put_int` does.
+    fn put_int(&mut self, value: i64) {
+        let mut left = ((value << 1) ^ (value >> 63)) as u64;
+        while left >= 0x80 {
+            self.put(&[(left & 0x7f) as u8 | 0x80]);
+            left >>= 7;
+        }
+        self.put(&[left as u8]);
+    }
+
+    fn get(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
     }
 }
 
@@ -164,14 +184,14 @@ mod tests {
     #[test]
     fn what_is_pushed_is_read_bit_by_bit() {
         let mut random = Random::new(3);
-        let mut open = Open::default();
+        let (mut open, mut arena) = (Open::default(), Arena::default());
         for length in 1..1_500usize {
             let length = length % 200 + 1;
             let (at, values) = (random.times(1_700_000_000_000, length), random.values(length));
-            open.clear();
-            at.iter().zip(&values).for_each(|(at, value)| open.push(*at, *value));
+            open.clear(&mut arena);
+            at.iter().zip(&values).for_each(|(at, value)| open.push(*at, *value, &mut arena));
             let (mut read_at, mut read_values) = (Vec::new(), Vec::new());
-            open.read(&mut read_at, &mut read_values);
+            open.read(&arena, &mut read_at, &mut read_values);
             assert_eq!(read_at, at);
             same_bits(&read_values, &values);
             assert_eq!((open.first(), open.last()), (at[0], at[length - 1]));
@@ -179,10 +199,13 @@ mod tests {
     }
 
     #[test]
-    fn a_steady_counter_takes_three_bytes_a_sample_at_most() {
-        let mut open = Open::default();
-        (0..120).for_each(|n| open.push(1_700_000_000_000 + n * 15_000, 1e6 + n as f64));
-        assert!(open.bytes.len() <= 8 + 8 + 3 * 120, "{}", open.bytes.len());
-        assert!(open.bytes.capacity() <= open.bytes.len() * 3 / 2 + 64, "{}", open.bytes.capacity());
+    fn a_steady_counter_takes_two_bytes_a_sample_and_a_constant_one() {
+        let mut arena = Arena::default();
+        for (slope, bytes) in [(0.0, 1), (1.0, 2), (0.25, 3)] {
+            let mut open = Open::default();
+            (0..120).for_each(|n| open.push(1_700_000_000_000 + n * 15_000, 1e6 + n as f64 * slope, &mut arena));
+            let taken = arena.read(&open.bytes).len();
+            assert!(taken <= 8 + 8 + bytes * 120, "{slope}: {taken}");
+        }
     }
 }

@@ -44,7 +44,7 @@ impl Store {
         let head = self.head();
         let newest = |id: u32| {
             let series = head.get(id)?;
-            let (at, value) = series.latest(oldest, now.as_millis()).filter(|(_, value)| !is_stale(*value))?;
+            let (at, value) = head.latest(series, oldest, now.as_millis()).filter(|(_, value)| !is_stale(*value))?;
             let labels = named(head.labels(series)).1;
             Some(Sample { name: selector.metric.clone(), labels, at: Timestamp::from_millis(at), value })
         };
@@ -145,10 +145,11 @@ impl Store {
             tidy(&mut rows, step);
             within(asked.part, points, &rows)?;
         }
-        if let Some(id) = candidate.in_memory
-            && let Some(series) = self.head().get(id)
-        {
-            series.read(from, to, &mut rows);
+        if let Some(id) = candidate.in_memory {
+            let head = self.head();
+            if let Some(series) = head.get(id) {
+                head.read(series, from, to, &mut rows);
+            }
         }
         tidy(&mut rows, step);
         within(asked.part, points, &rows)?;

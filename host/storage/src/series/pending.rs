@@ -11,6 +11,10 @@ pub(crate) struct Point {
     pub(crate) value: f64,
 }
 
+/// What a definition is of.
+pub(crate) const TEXT: u8 = 1;
+pub(crate) const SERIES: u8 = 2;
+
 /// For one segment of the log.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
@@ -59,13 +63,22 @@ impl Pending {
         &mut self.batches[last]
     }
 
-    pub(crate) fn define(&mut self, series: u32, labels: &[(u32, u32)], symbols: &Symbols) {
+    /// Texts that the segment does not have yet, and then the series, whose labels are numbers of texts.
+    pub(crate) fn define(&mut self, series: u32, labels: &[(u32, u32)], symbols: &mut Symbols) {
+        let segment = self.segment;
         let out = &mut self.current().definitions;
+        for symbol in labels.iter().flat_map(|(name, value)| [name, value]) {
+            if let Some(text) = symbols.define(*symbol, segment) {
+                out.push(TEXT);
+                put_uint(out, u64::from(*symbol));
+                put_bytes(out, text.as_bytes());
+            }
+        }
+        out.push(SERIES);
         put_uint(out, u64::from(series));
         put_uint(out, labels.len() as u64);
-        for (name, value) in labels {
-            put_bytes(out, symbols.text(*name).as_bytes());
-            put_bytes(out, symbols.text(*value).as_bytes());
+        for symbol in labels.iter().flat_map(|(name, value)| [name, value]) {
+            put_uint(out, u64::from(*symbol));
         }
     }
 

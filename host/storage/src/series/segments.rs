@@ -3,11 +3,11 @@
 //!
 //! Each segment explains the ids that it uses, so an old one can go without a look at the others.
 
-use super::pending::{Batch, Point};
+use super::pending::{Batch, Point, SERIES, TEXT};
 use crate::codec::{Input, put_int, put_uint};
 use crate::faults::Faults;
 use quarterdeck_model::store::StoreError;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -28,6 +28,9 @@ pub(crate) struct Segments {
     current: Option<(u32, File)>,
     all: BTreeMap<u32, Segment>,
 }
+
+/// Texts of a segment, by the numbers that its series use.
+type Texts = HashMap<u32, String>;
 
 /// What is known of a segment.
 #[derive(Clone, Copy, Debug)]
@@ -196,7 +199,7 @@ fn read(path: &Path, reader: &mut impl Reader, newest: &mut i64) -> Result<Optio
     let mut file = File::open(path).map_err(|e| at(path, &e))?;
     let length = file.seek(SeekFrom::End(0)).and_then(|end| file.rewind().map(|()| end)).map_err(|e| at(path, &e))?;
     let mut file = std::io::BufReader::with_capacity(1 << 16, file);
-    let (mut place, mut payload) = (0u64, Vec::new());
+    let (mut place, mut payload, mut texts) = (0u64, Vec::new(), Texts::new());
     while place < length {
         let mut head = [0; HEAD];
         if length - place < HEAD as u64 {
@@ -212,7 +215,7 @@ fn read(path: &Path, reader: &mut impl Reader, newest: &mut i64) -> Result<Optio
         payload.resize(size, 0);
         file.read_exact(&mut payload).map_err(|e| at(path, &e))?;
         let whole = crc32fast::hash(&payload) == u32::from_le_bytes(checksum);
-        if !whole || decode(&payload, reader, newest).is_none() {
+        if !whole || decode(&payload, &mut texts, reader, newest).is_none() {
             return Ok(Some(place));
         }
         place = end;
@@ -220,18 +223,26 @@ fn read(path: &Path, reader: &mut impl Reader, newest: &mut i64) -> Result<Optio
     Ok(None)
 }
 
-fn decode(payload: &[u8], reader: &mut impl Reader, newest: &mut i64) -> Option<()> {
+fn decode(payload: &[u8], texts: &mut Texts, reader: &mut impl Reader, newest: &mut i64) -> Option<()> {
     let mut input = Input::new(payload);
     match input.byte()? {
         DEFINITIONS => {
-            let mut labels = Vec::new();
             while !input.rest().is_empty() {
-                let series = u32::try_from(input.uint()?).ok()?;
-                labels.clear();
-                for _ in 0..input.uint()? {
-                    labels.push((input.text()?, input.text()?));
+                let (tag, number) = (input.byte()?, u32::try_from(input.uint()?).ok()?);
+                match tag {
+                    TEXT => {
+                        texts.insert(number, input.text()?.to_owned());
+                    }
+                    SERIES => {
+                        let mut labels: Vec<(&str, &str)> = Vec::new();
+                        for _ in 0..input.uint()? {
+                            let mut text = || texts.get(&u32::try_from(input.uint()?).ok()?).map(String::as_str);
+                            labels.push((text()?, text()?));
+                        }
+                        reader.series(number, &labels);
+                    }
+                    _ => return None,
                 }
-                reader.series(series, &labels);
             }
         }
         SAMPLES => {
@@ -256,10 +267,13 @@ mod tests {
 
     fn batch(segment: u32, points: u32, at: i64) -> Batch {
         let mut definitions = Vec::new();
-        put_uint(&mut definitions, 7);
-        put_uint(&mut definitions, 1);
-        put_bytes(&mut definitions, "__name__".as_bytes());
-        put_bytes(&mut definitions, "up".as_bytes());
+        for (number, text) in [(3, "__name__"), (4, "up")] {
+            definitions.push(TEXT);
+            put_uint(&mut definitions, number);
+            put_bytes(&mut definitions, text.as_bytes());
+        }
+        definitions.push(SERIES);
+        [7, 1, 3, 4].iter().for_each(|number| put_uint(&mut definitions, *number));
         let point = |n| Point { series: n % 100, at: at + i64::from(n / 100), value: f64::from(n) / 3.0 };
         Batch { segment, definitions, points: (0..points).map(point).collect() }
     }

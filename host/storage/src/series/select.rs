@@ -65,7 +65,7 @@ impl Store {
             let head = self.head();
             for series in ids.iter().filter_map(|id| head.get(*id)) {
                 let mut rows = Rows::default();
-                series.read(from, to, &mut rows);
+                head.read(series, from, to, &mut rows);
                 if !rows.at.is_empty() {
                     budget.take(rows.at.len())?;
                     found.push((Arc::new(head.labels(series)), rows));

@@ -16,6 +16,8 @@ pub(crate) struct Symbols {
 struct Text {
     text: Arc<str>,
     uses: u32,
+    /// The newest segment of the log that has it.
+    defined_in: u32,
 }
 
 impl Symbols {
@@ -31,7 +33,7 @@ impl Symbols {
             }
             return symbol;
         }
-        let new = Text { text: Arc::from(text), uses: 1 };
+        let new = Text { text: Arc::from(text), uses: 1, defined_in: 0 };
         let symbol = match self.free.pop() {
             Some(symbol) => {
                 if let Some(place) = self.texts.get_mut(symbol as usize) {
@@ -65,6 +67,13 @@ impl Symbols {
 
     pub(crate) fn text(&self, symbol: u32) -> &str {
         self.texts.get(symbol as usize).map_or("", |text| &text.text)
+    }
+
+    /// The text, if that segment of the log does not have it yet. From here on it does.
+    pub(crate) fn define(&mut self, symbol: u32, segment: u32) -> Option<&str> {
+        let text = self.texts.get_mut(symbol as usize).filter(|text| text.defined_in != segment)?;
+        text.defined_in = segment;
+        Some(&text.text)
     }
 
     /// All of them, by number. Those that are free are empty.

@@ -1,5 +1,6 @@
 //! Times of a chunk. What one source sends at once has one time, so its series share these: each column of times exists once.
 
+use super::arena::Arena;
 use crate::codec::{Input, put_int, put_uint};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ pub(crate) struct Times {
 impl Times {
     pub(crate) fn new(at: &[i64]) -> Self {
         let (first, last) = (at.first().copied().unwrap_or(0), at.last().copied().unwrap_or(0));
-        Times { first, last, count: at.len() as u32, bytes: encode(at).into() }
+        Times { first, last, count: at.len() as u32, bytes: Box::from(encode(at).as_slice()) }
     }
 
     /// Adds all of them. `None`: the bytes are not what they should be.
@@ -85,9 +86,10 @@ pub(crate) fn decode(bytes: &[u8], first: i64, count: usize, at: &mut Vec<i64>) 
     input.rest().is_empty().then_some(())
 }
 
-/// The columns that were made lately.
+/// What series in memory share: the columns that were made lately, and where the newest samples are.
 #[derive(Default)]
 pub(crate) struct Pool {
+    pub(crate) arena: Arena,
     known: HashMap<Arc<Times>, ()>,
 }
 
