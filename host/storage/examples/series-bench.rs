@@ -35,8 +35,8 @@ fn main() -> Result<(), Failure> {
     let folder = tempfile::tempdir_in(base)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
-        node_figures(&folder.path().join("node"), pages.as_deref()).await?;
-        many_series(&folder.path().join("many")).await
+        many_series(&folder.path().join("many")).await?;
+        node_figures(&folder.path().join("node"), pages.as_deref()).await
     })
 }
 
@@ -138,7 +138,7 @@ async fn many_series(folder: &Path) -> Result<(), Failure> {
         let peer = if *samples == 20 { "Prometheus: 266 MB" } else { "" };
         row(
             &format!("resident memory, 100,000 series x {samples} samples"),
-            &format!("{:.0} MB, {:.0} MB of them before", megabytes(*bytes), megabytes(before)),
+            &format!("{:.0} MB, {:.0} MB of them without any", megabytes(*bytes), megabytes(before)),
             bound,
             peer,
         );

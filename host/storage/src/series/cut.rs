@@ -1,14 +1,16 @@
 //! Moves what is old in memory into a block, and lets go of the part of the log that held it.
 
-use super::active::{Rows, Symbolic, WINDOW};
+use super::active::{Rows, WINDOW};
 use super::block::packed::Effort;
-use super::block::{Places, Tail, Texts};
+use super::block::{Tail, Texts};
 use super::blocks::{Draft, Mark};
+use super::head::Survey;
 use super::{DAY, Store, Upkeep};
 use quarterdeck_model::series::query::NAME;
 use quarterdeck_model::store::StoreError;
 use quarterdeck_model::{Span, Timestamp};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// So much stays in memory at least: an hour, which is what is asked for most, and what a query looks back before it.
@@ -21,18 +23,19 @@ const TOGETHER: usize = 64;
 /// True if there was something to do.
 pub(crate) fn cut(store: &Store, now: Timestamp, upkeep: &Upkeep<'_>) -> Result<bool, StoreError> {
     let up_to = now.minus(KEEP).as_millis().div_euclid(STRETCH) * STRETCH - 1;
-    if up_to <= store.blocks.mark().up_to {
+    let before = store.blocks.mark().up_to;
+    // A clock that was far ahead once must not keep all that comes in memory until it is right.
+    if up_to <= before && before <= now.as_millis() {
         return Ok(false);
     }
     // More than what the samples will take, which are packed more loosely in the log.
     let bytes = store.log_bytes();
     upkeep.space.check(bytes)?;
-    let (segment, (texts, series)) = {
+    let (segment, (texts, survey)) = {
         let segment = store.head_mut().pending.rotate();
         (segment, store.head().survey())
     };
-    let (texts, order) = sorted(texts, series);
-    let ids: Vec<u32> = order.iter().map(|(id, _)| *id).collect();
+    let (texts, order) = sorted(&texts, survey);
     let written = gather(store, &texts, &order, up_to, upkeep).and_then(|drafts| {
         let tail = |draft: &Draft| Tail { place: draft.number, ..Tail::default() };
         let drafts = drafts.into_values().map(|draft| {
@@ -43,8 +46,9 @@ pub(crate) fn cut(store: &Store, now: Timestamp, upkeep: &Upkeep<'_>) -> Result<
     });
     let written = written.and_then(|()| store.blocks.set_mark(Mark { segment, up_to }));
     upkeep.space.settled(bytes);
-    for ids in ids.chunks(TOGETHER * 16) {
-        store.head_mut().moved(ids, written.is_ok());
+    for series in order.series.chunks(TOGETHER * 16) {
+        let ids: Vec<u32> = series.iter().map(|(id, _)| *id).collect();
+        store.head_mut().moved(&ids, written.is_ok());
     }
     written?;
     store.segments().drop_before(segment, up_to)?;
@@ -55,12 +59,12 @@ pub(crate) fn cut(store: &Store, now: Timestamp, upkeep: &Upkeep<'_>) -> Result<
 fn gather(
     store: &Store,
     texts: &Texts,
-    order: &[(u32, Places)],
+    order: &Survey,
     up_to: i64,
     upkeep: &Upkeep<'_>,
 ) -> Result<BTreeMap<i64, Draft>, StoreError> {
     let mut drafts = BTreeMap::new();
-    for series in order.chunks(TOGETHER) {
+    for series in order.series.chunks(TOGETHER) {
         upkeep.go_on()?;
         let mut gathered = Vec::with_capacity(series.len());
         {
@@ -68,7 +72,7 @@ fn gather(
             for (id, labels) in series {
                 let mut rows = Rows::default();
                 head.move_out(*id, up_to, &mut rows);
-                gathered.push((labels, rows));
+                gathered.push((order.labels(labels), rows));
             }
         }
         for (labels, mut rows) in gathered {
@@ -91,14 +95,12 @@ fn gather(
     Ok(drafts)
 }
 
-/// The texts that labels use in their order, and the series in that of their labels.
-fn sorted(texts: Vec<Arc<str>>, series: Vec<(u32, Symbolic)>) -> (Texts, Vec<(u32, Places)>) {
+/// The texts that labels use in their order, and the series in that of their labels, which are places of these texts from here on.
+fn sorted(texts: &[Arc<str>], mut survey: Survey) -> (Texts, Survey) {
     let mut used = vec![false; texts.len()];
-    for (name, value) in series.iter().flat_map(|(_, labels)| labels.iter()) {
-        for symbol in [name, value] {
-            if let Some(used) = used.get_mut(*symbol as usize) {
-                *used = true;
-            }
+    for symbol in survey.labels.iter().flat_map(|(name, value)| [name, value]) {
+        if let Some(used) = used.get_mut(*symbol as usize) {
+            *used = true;
         }
     }
     let mut symbols: Vec<(usize, &Arc<str>)> = texts.iter().enumerate().collect();
@@ -112,16 +114,15 @@ fn sorted(texts: Vec<Arc<str>>, series: Vec<(u32, Symbolic)>) -> (Texts, Vec<(u3
     }
     let metric = symbols.binary_search_by(|(_, text)| (***text).cmp(NAME)).map_or(u32::MAX, |place| place as u32);
     let place = |symbol: u32| places.get(symbol as usize).copied().unwrap_or(0);
-    let mut order: Vec<(u32, Places)> = series
-        .into_iter()
-        .map(|(id, labels)| {
-            let mut labels: Places = labels.iter().map(|(name, value)| (place(*name), place(*value))).collect();
-            if let Some(first) = labels.iter().position(|(name, _)| *name == metric) {
-                labels.get_mut(..=first).unwrap_or_default().rotate_right(1);
-            }
-            (id, labels)
-        })
-        .collect();
-    order.sort_unstable_by(|(_, a), (_, b)| a.cmp(b));
-    (Arc::new(symbols.into_iter().map(|(_, text)| Arc::clone(text)).collect()), order)
+    survey.labels.iter_mut().for_each(|(name, value)| (*name, *value) = (place(*name), place(*value)));
+    let Survey { mut labels, mut series } = survey;
+    for (_, of) in &series {
+        let labels = labels.get_mut(of.clone()).unwrap_or_default();
+        if let Some(first) = labels.iter().position(|(name, _)| *name == metric) {
+            labels.get_mut(..=first).unwrap_or_default().rotate_right(1);
+        }
+    }
+    let of = |range: &Range<usize>| labels.get(range.clone()).unwrap_or_default();
+    series.sort_unstable_by(|(_, a), (_, b)| of(a).cmp(of(b)));
+    (Arc::new(symbols.into_iter().map(|(_, text)| Arc::clone(text)).collect()), Survey { labels, series })
 }

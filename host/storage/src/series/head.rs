@@ -14,6 +14,7 @@ use quarterdeck_model::series::query::NAME;
 use quarterdeck_model::series::{LABEL_EXTRA_BYTES, LABELS_BYTES, METRIC_BYTES};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
 use std::sync::Arc;
 
 pub(crate) struct Head {
@@ -27,6 +28,20 @@ pub(crate) struct Head {
     limit: u64,
     /// How much older than its newest one a sample of a series may be, in milliseconds.
     out_of_order: i64,
+}
+
+/// Series with their labels, in two large lists whose memory goes back when they are done.
+#[derive(Default)]
+pub(crate) struct Survey {
+    pub(crate) labels: Vec<(u32, u32)>,
+    /// Ids, and where their labels are.
+    pub(crate) series: Vec<(u32, Range<usize>)>,
+}
+
+impl Survey {
+    pub(crate) fn labels(&self, of: &Range<usize>) -> &[(u32, u32)] {
+        self.labels.get(of.clone()).unwrap_or_default()
+    }
 }
 
 /// What is known of a series.
@@ -184,9 +199,16 @@ impl Head {
     }
 
     /// All texts by their symbol, and all series with their labels.
-    pub(crate) fn survey(&self) -> (Vec<Arc<str>>, Vec<(u32, Symbolic)>) {
-        let series = self.slab.ids().filter_map(|id| Some((id, self.slab.get(id)?.labels.clone())));
-        (self.symbols.all(), series.collect())
+    pub(crate) fn survey(&self) -> (Vec<Arc<str>>, Survey) {
+        let mut survey = Survey::default();
+        for id in self.slab.ids() {
+            if let Some(series) = self.slab.get(id) {
+                let start = survey.labels.len();
+                survey.labels.extend_from_slice(&series.labels);
+                survey.series.push((id, start..survey.labels.len()));
+            }
+        }
+        (self.symbols.all(), survey)
     }
 
     /// Adds what a series has up to a time, which is then on its way to a block.

@@ -286,6 +286,53 @@ fn series_without_a_sample_for_some_hours_do_not_count() {
 }
 
 #[test]
+fn a_clock_that_was_far_ahead_does_not_keep_all_in_memory() {
+    let mut bench = Bench::new(|_| {});
+    bench.now += 100 * DAY;
+    bench.append(&labels("cpu", 1), bench.now, 1.0);
+    bench.now += 2 * HOUR;
+    assert!(bench.cut());
+    bench.now = START;
+    bench.model.clear();
+    bench.append(&labels("mem", 1), START, 2.0);
+    bench.flush();
+    bench.now += 3 * HOUR;
+    assert!(bench.cut());
+    assert_eq!(bench.store.active(), 0);
+    assert!(!bench.cut());
+    let found = bench.select(&[], 0, START + HOUR);
+    assert_eq!(found, bench.model);
+    bench.reopen();
+    assert_eq!(bench.select(&[], 0, START + HOUR), bench.model);
+}
+
+#[test]
+fn names_and_values_of_labels_are_any_text() {
+    let mut bench = Bench::new(|_| {});
+    let texts = ["grüß", "日本\u{1F600}", "a\0b", "\"{}=,\\\n", " ", "\u{7f}\u{85}", "Z", "__name_", "__name__x"];
+    for (n, text) in texts.into_iter().enumerate() {
+        let labels = Labels::new().with(NAME, text).with(text, format!("{text}{n}")).with("x", "y");
+        bench.append(&labels, START + n as i64, n as f64);
+    }
+    bench.flush();
+    for moved in [false, true] {
+        bench.now += 3 * HOUR;
+        assert!(!moved || bench.cut());
+        bench.check_all();
+        for text in texts {
+            let equal = |label: &str, value: &str| Matcher {
+                label: label.to_owned(),
+                comparison: Comparison::Equal,
+                value: value.to_owned(),
+            };
+            bench.check(&[equal(NAME, text)], 0, i64::MAX - 1);
+        }
+        bench.reopen();
+        bench.check_all();
+    }
+}
+
+#[test]
 fn a_day_becomes_one_block_and_old_days_go() {
     let mut bench = Bench::new(|_| {});
     for hour in 0..72 {
