@@ -99,7 +99,8 @@ pub const LOOKBACK: Span = Span::from_secs(300);
 
 #[async_trait]
 pub trait Series: Send + Sync + 'static {
-    /// Visible to readers on return, durable within a second. A second sample of one series and time is dropped.
+    /// Visible to readers on return, durable within a second. A second sample of one series and time is dropped; so are samples that are
+    /// older than the newest of their series by more than the store takes out of order, or over ten minutes in the future.
     ///
     /// # Errors
     /// [`StoreError::Busy`], and [`StoreError::TooManySeries`] after those of known series were taken; the store's others.
@@ -110,10 +111,10 @@ pub trait Series: Send + Sync + 'static {
         Ok(())
     }
 
-    /// The newest sample of each selected series that is no older than `lookback`.
+    /// The newest sample of each selected series that is no older than `lookback`, nor than an hour. A series that has ended has none.
     fn latest(&self, selector: &Selector, now: Timestamp, lookback: Span) -> Vec<Sample>;
 
-    /// `from` exclusive, `to` inclusive. Holds all of it in memory: for callers that bound what they ask for.
+    /// `from` exclusive, `to` inclusive, without the markers of an end. Holds all of it in memory: for callers that bound what they ask for.
     fn range(&self, selector: &Selector, from: Timestamp, to: Timestamp) -> Result<Vec<SeriesData>, StoreError>;
 
     /// The same in bounds: what doesn't belong to the part is not kept while reading.

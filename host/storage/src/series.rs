@@ -53,6 +53,7 @@ use quarterdeck_model::{Span, Timestamp};
 use replay::Replay;
 use segments::Segments;
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tracing::info;
 pub(crate) use upkeep::Upkeep;
@@ -71,6 +72,8 @@ const DAY: i64 = 86_400_000;
 pub(crate) struct Store {
     head: RwLock<Head>,
     segments: Mutex<Segments>,
+    /// A writer that syncs has the segments for itself.
+    log_bytes: AtomicU64,
     blocks: Blocks,
     limits: Limits,
 }
@@ -118,7 +121,8 @@ impl Store {
         replay.finish();
         head.pending = Pending::new(segments.last().saturating_add(1).max(blocks.mark().segment));
         info!(series = head.len(), blocks = blocks.all().len(), bytes = blocks.bytes(), "opened the samples");
-        Ok(Store { head: RwLock::new(head), segments: Mutex::new(segments), blocks, limits })
+        let log_bytes = AtomicU64::new(segments.bytes());
+        Ok(Store { head: RwLock::new(head), segments: Mutex::new(segments), log_bytes, blocks, limits })
     }
 
     fn head(&self) -> RwLockReadGuard<'_, Head> {
@@ -206,6 +210,8 @@ impl Store {
 
     /// Writes what has gathered, and returns when it is on the disk. The first is how many samples were lost for want of room.
     pub(crate) fn flush(&self, space: &Space) -> Result<Option<(usize, StoreError)>, StoreError> {
+        // First, so that whoever has the log knows: what does not wait any more is in it.
+        let mut segments = self.segments();
         let batches = self.head_mut().take_pending();
         if batches.is_empty() {
             return Ok(None);
@@ -217,11 +223,9 @@ impl Store {
             self.head_mut().pending.give_back(batches);
             return Ok(Some((points, full)));
         }
-        let written = {
-            let mut segments = self.segments();
-            segments.write(&batches).map(|()| segments.written())
-        };
-        if written? > SEGMENT_BYTES {
+        segments.write(&batches)?;
+        self.log_bytes.store(segments.bytes(), Ordering::Relaxed);
+        if segments.written() > SEGMENT_BYTES {
             self.head_mut().pending.rotate();
         }
         space.settled(bytes as u64);
@@ -245,7 +249,17 @@ impl Store {
     }
 
     fn log_bytes(&self) -> u64 {
-        self.segments().bytes()
+        self.log_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Drops what the log had up to a time before a segment began, all of which is in blocks.
+    fn let_go(&self, segment: u32, up_to: i64) -> Result<(), StoreError> {
+        let mut segments = self.segments();
+        // What still waits for an older one needs the definitions in it.
+        let first = self.head().pending.first().map_or(segment, |waiting| waiting.min(segment));
+        segments.drop_before(first, up_to)?;
+        self.log_bytes.store(segments.bytes(), Ordering::Relaxed);
+        Ok(())
     }
 
     /// On the disk.

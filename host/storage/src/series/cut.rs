@@ -51,7 +51,7 @@ pub(crate) fn cut(store: &Store, now: Timestamp, upkeep: &Upkeep<'_>) -> Result<
         store.head_mut().moved(&ids, written.is_ok());
     }
     written?;
-    store.segments().drop_before(segment, up_to)?;
+    store.let_go(segment, up_to)?;
     Ok(true)
 }
 

@@ -41,6 +41,11 @@ impl Pending {
         self.segment
     }
 
+    /// The oldest segment that something waits for.
+    pub(crate) fn first(&self) -> Option<u32> {
+        self.batches.first().map(|batch| batch.segment)
+    }
+
     /// Points that wait.
     pub(crate) fn points(&self) -> usize {
         self.points

@@ -243,6 +243,24 @@ fn what_was_moved_twice_for_a_kill_is_found_once() {
 }
 
 #[test]
+fn what_waits_for_the_log_during_a_cut_is_explained_there() {
+    let mut bench = Bench::new(|_| {});
+    for n in 0..500 {
+        bench.now += 15_000;
+        bench.append(&labels("cpu", 1), bench.now, n as f64);
+        bench.append(&labels("cpu", 2), bench.now, n as f64);
+    }
+    bench.flush();
+    bench.now += 2 * HOUR;
+    bench.append(&labels("cpu", 1), bench.now, 7.0);
+    assert!(bench.cut());
+    bench.append(&labels("cpu", 1), bench.now + 1, 8.0);
+    bench.flush();
+    bench.reopen();
+    bench.check_all();
+}
+
+#[test]
 fn a_cut_that_is_ended_or_finds_no_room_leaves_all_in_memory() {
     let mut bench = Bench::new(|_| {});
     for n in 0..400 {

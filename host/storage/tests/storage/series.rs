@@ -5,6 +5,8 @@ use quarterdeck_model::series::query::{Budget, Comparison, Matcher, Querier, STA
 use quarterdeck_model::series::{LOOKBACK, Part, Sample, Selector, Series};
 use quarterdeck_model::store::StoreError;
 use quarterdeck_model::{Labels, Span};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
 fn sample(name: &str, core: u32, at: i64, value: f64) -> Sample {
     let labels = Labels::new().with("core", core.to_string()).with("host", "a");
@@ -348,4 +350,82 @@ async fn a_query_finds_by_any_comparison_keeps_markers_bit_by_bit_and_stops_at_i
         assert_eq!(Querier::series(&*store, &all, Timestamp::MIN, Timestamp::MAX, 30).unwrap().len(), 30);
         store.sync().await.unwrap();
     }
+}
+
+/// What one series was appended, its number as its value.
+fn numbers(at: &[i64], values: &[f64], step: i64) {
+    assert!(at.iter().enumerate().all(|(n, at)| *at == START + n as i64 * step), "{} samples", at.len());
+    assert!(values.iter().enumerate().all(|(n, value)| *value == n as f64), "{} samples", at.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_reads_while_samples_move_into_blocks_never_misses_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let store = Database::open(Options { clock: clock.clone(), ..options(folder.path()) }).unwrap();
+    let step = 20_000;
+    let written = Arc::new(AtomicI64::new(-1));
+    let done = Arc::new(AtomicBool::new(false));
+    let writer = {
+        let (store, written, done) = (Arc::clone(&store), Arc::clone(&written), Arc::clone(&done));
+        tokio::spawn(async move {
+            let mut n = 0;
+            while !done.load(Ordering::SeqCst) {
+                let at = START + n * step;
+                store.append((0..20).map(|core| sample("cpu", core, at, n as f64)).collect()).await.unwrap();
+                written.store(n, Ordering::SeqCst);
+                n += 1;
+                clock.advance(Span::from_millis(step as u64));
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    let blocks = || std::fs::read_dir(folder.path().join("series/blocks")).unwrap().count();
+    let (deadline, mut reads) = (Instant::now() + Duration::from_secs(60), 0);
+    // Until some have been made and merged.
+    while reads < 20 || blocks() < 4 {
+        assert!(Instant::now() < deadline, "nothing was moved into blocks");
+        let known = written.load(Ordering::SeqCst);
+        let budget = Budget::of_samples(usize::MAX);
+        let core = 3 + reads % 10;
+        let matcher = Matcher { label: "core".into(), comparison: Comparison::Equal, value: core.to_string() };
+        let found = store.select(&[matcher], Timestamp::MIN, Timestamp::MAX, &budget).unwrap();
+        if known >= 0 {
+            assert!(found[0].at.len() as i64 > known, "{known}: {}", found[0].at.len());
+            numbers(&found[0].at, &found[0].values, step);
+            let one = Selector { metric: "cpu".into(), labels: Labels::new().with("core", core.to_string()) };
+            let range = store.range(&one, Timestamp::MIN, Timestamp::MAX).unwrap();
+            let at: Vec<i64> = range[0].at.iter().map(|at| at.as_millis()).collect();
+            assert!(at.len() as i64 > known);
+            numbers(&at, &range[0].values, step);
+            reads += 1;
+        }
+        tokio::task::yield_now().await;
+    }
+    done.store(true, Ordering::SeqCst);
+    writer.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_is_in_the_log_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.append(vec![sample("cpu", 1, START, 1.0)]).await.unwrap();
+    let log = || {
+        let files = std::fs::read_dir(folder.path().join("series/log")).unwrap();
+        files.map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>()
+    };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while log() == 0 {
+        assert!(Instant::now() < deadline, "nothing was written");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // As a power cut would leave it.
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(copy.path().join("series/log")).unwrap();
+    for file in std::fs::read_dir(folder.path().join("series/log")).unwrap().map(|file| file.unwrap()) {
+        std::fs::copy(file.path(), copy.path().join("series/log").join(file.file_name())).unwrap();
+    }
+    let all = open(copy.path()).range(&selector("cpu"), Timestamp::MIN, Timestamp::MAX).unwrap();
+    assert_eq!(all[0].values, [1.0]);
 }
