@@ -13,11 +13,12 @@ pub(crate) mod writer;
 
 use super::active::Rows;
 use crate::codec::{Input, put_int, put_uint};
-use index::{Column, Entry, Index};
+use index::{Column, Index};
 use quarterdeck_model::Labels;
 use quarterdeck_model::series::query::NAME;
 use quarterdeck_model::store::StoreError;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -203,7 +204,7 @@ impl<'a> Chunks<'a> {
     }
 
     /// Whether the series may have samples in the range.
-    pub(crate) fn reaches(&self, entry: &Entry, from: i64, to: i64) -> Result<bool, StoreError> {
+    pub(crate) fn reaches(&self, entry: &index::Entry, from: i64, to: i64) -> Result<bool, StoreError> {
         for chunk in &entry.chunks {
             let column = self.column(chunk.times)?;
             if column.last > from && column.first <= to {
@@ -214,7 +215,7 @@ impl<'a> Chunks<'a> {
     }
 
     /// Adds the samples of a series in a range, in order.
-    pub(crate) fn read(&mut self, entry: &Entry, from: i64, to: i64, rows: &mut Rows) -> Result<(), StoreError> {
+    pub(crate) fn read(&mut self, entry: &index::Entry, from: i64, to: i64, rows: &mut Rows) -> Result<(), StoreError> {
         // The chunks that are wanted lie together: one read.
         let (mut offset, mut wanted, mut start, mut end) = (entry.start, Vec::new(), None, 0);
         for chunk in &entry.chunks {
@@ -261,8 +262,24 @@ impl<'a> Chunks<'a> {
     }
 }
 
-/// The labels of a series of a block.
-pub(crate) fn labels(texts: &mut symbols::Texts<'_>, labels: &[(u32, u32)]) -> Option<Labels> {
-    let mut text = |number: u32| texts.get(number).map(str::to_owned);
-    labels.iter().map(|(name, value)| Some((text(*name)?, text(*value)?))).collect()
+/// Makes labels of the places of texts. Most texts are of many series: they are looked up once.
+#[derive(Default)]
+pub(crate) struct Labelling {
+    known: HashMap<u32, String>,
+}
+
+/// Texts that are remembered, at most. Then all are forgotten.
+const TEXTS: usize = 4_096;
+
+impl Labelling {
+    pub(crate) fn labels(&mut self, texts: &mut symbols::Texts<'_>, labels: &[(u32, u32)]) -> Option<Labels> {
+        if self.known.len() > TEXTS {
+            self.known.clear();
+        }
+        let mut text = |number: u32| match self.known.entry(number) {
+            Entry::Occupied(known) => Some(known.get().clone()),
+            Entry::Vacant(place) => Some(place.insert(texts.get(number)?.to_owned()).clone()),
+        };
+        labels.iter().map(|(name, value)| Some((text(*name)?, text(*value)?))).collect()
+    }
 }

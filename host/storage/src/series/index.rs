@@ -85,7 +85,7 @@ impl Postings for Indexed<'_> {
         Some(self.slab.ids().collect())
     }
 
-    fn values(&self, label: &str) -> usize {
-        self.symbols.find(label).and_then(|name| self.index.labels.get(&name)).map_or(0, HashMap::len)
+    fn values(&mut self, label: &str) -> Option<usize> {
+        Some(self.symbols.find(label).and_then(|name| self.index.labels.get(&name)).map_or(0, HashMap::len))
     }
 }

@@ -16,7 +16,7 @@ pub(crate) trait Postings {
     /// Every id, sorted.
     fn all(&mut self) -> Option<Vec<u32>>;
     /// How many values the label has.
-    fn values(&self, label: &str) -> usize;
+    fn values(&mut self, label: &str) -> Option<usize>;
 }
 
 /// Ids of the series that every pattern takes, sorted.
@@ -43,7 +43,7 @@ pub(crate) fn matching(index: &mut impl Postings, patterns: &[Pattern]) -> Optio
             break;
         }
         if let Some(ids) = &mut found
-            && (ids.len() <= FEW || ids.len() <= index.values(&pattern.label))
+            && (ids.len() <= FEW || ids.len() <= index.values(&pattern.label)?)
         {
             index.retain(ids, &pattern.label, &|value| pattern.takes(value))?;
         } else if pattern.takes("") {
@@ -113,8 +113,8 @@ mod tests {
             Some(self.those(|_| true))
         }
 
-        fn values(&self, label: &str) -> usize {
-            self.0.iter().filter(|series| series.contains_key(label)).count() / 4
+        fn values(&mut self, label: &str) -> Option<usize> {
+            Some(self.0.iter().filter(|series| series.contains_key(label)).count() / 4)
         }
     }
 

@@ -4,7 +4,7 @@
 use super::Store;
 use super::active::Rows;
 use super::block::index::Index;
-use super::block::{self, Block, Chunks};
+use super::block::{Block, Chunks, Labelling};
 use super::matching::matching;
 use super::pattern::Pattern;
 use super::select::patterns;
@@ -82,9 +82,10 @@ impl Store {
         };
         for (place, (block, index)) in blocks.iter().enumerate() {
             let mut reader = index.reader().ok_or_else(|| block.corrupt())?;
+            let mut labelling = Labelling::default();
             for number in matching(&mut reader, &patterns).ok_or_else(|| block.corrupt())? {
                 let entry = reader.entries.get(number).ok_or_else(|| block.corrupt())?;
-                let labels = block::labels(&mut reader.texts, &entry.labels).ok_or_else(|| block.corrupt())?;
+                let labels = labelling.labels(&mut reader.texts, &entry.labels).ok_or_else(|| block.corrupt())?;
                 note(labels, &|candidate| candidate.in_blocks.push((place, number)));
             }
         }

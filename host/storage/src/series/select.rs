@@ -5,7 +5,7 @@
 
 use super::Store;
 use super::active::Rows;
-use super::block::{self, Chunks};
+use super::block::{Chunks, Labelling};
 use super::matching::matching;
 use super::pattern::Pattern;
 use quarterdeck_model::series::query::{Budget, Columns, Matcher};
@@ -40,7 +40,7 @@ impl Store {
             let index = self.blocks.index(&block)?;
             let mut reader = index.reader().ok_or_else(|| block.corrupt())?;
             let numbers = matching(&mut reader, &patterns).ok_or_else(|| block.corrupt())?;
-            let mut chunks = Chunks::new(&block, &index);
+            let (mut chunks, mut labelling) = (Chunks::new(&block, &index), Labelling::default());
             for number in numbers {
                 let entry = reader.entries.get(number).ok_or_else(|| block.corrupt())?;
                 let mut rows = Rows::default();
@@ -49,7 +49,7 @@ impl Store {
                 if rows.at.is_empty() {
                     continue;
                 }
-                let labels = block::labels(&mut reader.texts, &entry.labels).ok_or_else(|| block.corrupt())?;
+                let labels = labelling.labels(&mut reader.texts, &entry.labels).ok_or_else(|| block.corrupt())?;
                 add(&mut all, Arc::new(labels), rows);
             }
         }
@@ -99,14 +99,14 @@ impl Store {
             let index = self.blocks.index(&block)?;
             let mut reader = index.reader().ok_or_else(|| block.corrupt())?;
             let numbers = matching(&mut reader, &patterns).ok_or_else(|| block.corrupt())?;
-            let chunks = Chunks::new(&block, &index);
+            let (chunks, mut labelling) = (Chunks::new(&block, &index), Labelling::default());
             for number in numbers {
                 if found.len() >= limit {
                     return Ok(found.into_iter().collect());
                 }
                 let entry = reader.entries.get(number).ok_or_else(|| block.corrupt())?;
                 if chunks.reaches(entry, from, to)? {
-                    let labels = block::labels(&mut reader.texts, &entry.labels).ok_or_else(|| block.corrupt())?;
+                    let labels = labelling.labels(&mut reader.texts, &entry.labels).ok_or_else(|| block.corrupt())?;
                     found.insert(Arc::new(labels));
                 }
             }
