@@ -122,6 +122,14 @@ async fn every_kind_has_a_template_whose_tests_pass_and_whose_component_passes_t
             assert!(bytes < 80_000, "the smallest collector has {bytes} bytes");
         }
         assert!(findings.iter().any(|finding| finding["check"] == format!("{kind} calls")), "{kind}: {findings:#?}");
+        // Each limit was run into, by a probe under the limits of these calls.
+        let hold = findings.iter().find(|finding| finding["check"] == "limits hold").unwrap();
+        let how = hold["detail"].as_str().unwrap();
+        for stopped in
+            ["a loop after", "an allocation at 67108864 bytes", "a recursion by its stack", "after 10000 host calls"]
+        {
+            assert!(how.contains(stopped), "{kind}: {how}");
+        }
     }
 }
 

@@ -60,7 +60,7 @@ impl Handle {
         let retried = context.event("dead-letter.retried", id).data(data).principal(asked.principal);
         let expected = Expected::Revision(document.revision);
         match context.commit(Transition::new().delete(DEAD_LETTERS, id, expected).event(retried)).await {
-            Ok(_) => context.registry.release(&instance, class),
+            Ok(_) => context.registry.release(&instance, class, of("digest").unwrap_or_default()),
             Err(StoreError::Conflict { .. }) => {
                 return Err(Error::conflict(format!("dead letter `{id}` is being taken up again by somebody else")));
             }

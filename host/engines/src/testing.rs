@@ -101,7 +101,7 @@ impl Fake {
     pub(crate) fn add_instance(&self, name: &str, kind: Kind) {
         let status = InstanceStatus {
             name: name.into(),
-            spec: serde_json::from_value::<InstanceSpec>(json!({"plugin": "fake"})).unwrap(),
+            spec: serde_json::from_value::<InstanceSpec>(json!({"plugin": "fake"})).unwrap().into(),
             state: InstanceState::Active,
             reason: None,
             plugin: Some(plugin()),

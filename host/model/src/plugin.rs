@@ -668,8 +668,8 @@ pub trait Registry: Send + Sync + 'static {
     /// Replaces the whole set, in one step; instances that stay the same are left alone.
     async fn configure(&self, instances: BTreeMap<InstanceName, Shared<InstanceSpec>>);
 
-    /// Inputs of that class, which were poison, are offered to the instance again.
-    fn release(&self, _instance: &InstanceName, _class: &str) {}
+    /// The input of that class and digest, which was poison, is offered to the instance again.
+    fn release(&self, _instance: &InstanceName, _class: &str, _input: &str) {}
 
     /// What is wrong with these instances on the plugins that are loaded now: `(instance, JSON pointer, message)`.
     async fn check(

@@ -227,7 +227,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
         series: database.clone(),
         bus,
         registry,
-        decisions: runtime.clone(),
+        decisions: files.clone(),
         files,
         processes: supervisor,
         engines: engines.clone(),

@@ -84,7 +84,7 @@ async fn bench() -> Result<(), Box<dyn Error>> {
     runtime.reload().await;
     let loopers = ["looper/one", "looper/two"].map(InstanceName::from);
     specs.extend(loopers.iter().map(|name| (name.clone(), spec("looper", 50))));
-    runtime.configure(specs).await;
+    runtime.configure(specs.into_iter().map(|(name, spec)| (name, spec.into())).collect()).await;
     ask(&runtime, &probe).await?;
 
     if let Ok(language) = std::env::var("BENCH_LANGUAGE") {
@@ -185,7 +185,7 @@ async fn decisions(runtime: &Arc<Runtime>, plugins: &Path, path: &str) -> Result
     let mut kept = spec(&plugin, 10_000);
     kept.journal = Some(JournalSpec::default());
     let specs = [(without.clone(), spec(&plugin, 10_000)), (with.clone(), kept)];
-    runtime.configure(BTreeMap::from(specs)).await;
+    runtime.configure(specs.into_iter().map(|(name, spec)| (name, spec.into())).collect()).await;
     // In turns, so that what else the machine does falls on both.
     let (mut plain, mut journalled) = (0, 0);
     for _ in 0..4 {

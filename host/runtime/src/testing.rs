@@ -4,7 +4,6 @@ pub(crate) mod guests;
 
 use crate::imports::testing::{MemoryStore, options};
 use crate::{Bundled, Options, Runtime};
-use quarterdeck_model::Shared;
 use quarterdeck_model::clock::ManualClock;
 use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
 use quarterdeck_model::id::IdSource;
@@ -79,6 +78,18 @@ impl Bench {
         std::fs::rename(temporary, self.plugins_dir().join(file)).unwrap();
     }
 
+    pub(crate) async fn configure(&self, specs: BTreeMap<InstanceName, InstanceSpec>) {
+        self.runtime.configure(specs.into_iter().map(|(name, spec)| (name, spec.into())).collect()).await;
+    }
+
+    pub(crate) async fn check(
+        &self,
+        specs: &BTreeMap<InstanceName, InstanceSpec>,
+    ) -> Vec<(InstanceName, String, String)> {
+        let specs = specs.iter().map(|(name, spec)| (name.clone(), spec.clone().into()));
+        Registry::check(&*self.runtime, &specs.collect()).await
+    }
+
     /// Configures these instances of a plugin, with a budget of 200 ms.
     pub(crate) async fn use_plugin(&self, instances: &[&str], plugin: &str) {
         let specs = instances.iter().map(|name| (InstanceName::from(*name), spec(plugin)));
@@ -146,7 +157,7 @@ pub(crate) fn spec(plugin: &str) -> InstanceSpec {
     spec
 }
 
-pub(crate) fn one(name: &str, spec: InstanceSpec) -> BTreeMap<InstanceName, Shared<InstanceSpec>> {
+pub(crate) fn one(name: &str, spec: InstanceSpec) -> BTreeMap<InstanceName, InstanceSpec> {
     BTreeMap::from([(InstanceName::from(name), spec)])
 }
 

@@ -95,7 +95,7 @@ async fn check(inline: bool, budget: Span) {
     let (probe, loopers) = (InstanceName::from("guest/probe"), ["looper/one", "looper/two"].map(InstanceName::from));
     let mut specs = BTreeMap::from([(probe.clone(), spec("guest", Limits::default().deadline))]);
     specs.extend(loopers.iter().map(|name| (name.clone(), spec("looper", budget))));
-    runtime.configure(specs).await;
+    runtime.configure(specs.into_iter().map(|(name, spec)| (name, spec.into())).collect()).await;
     // The first calls are other ones: memory is new, and the instance is not known to be quick.
     paced(&runtime, &probe, 50).await;
     let (mut alone, mut beside) = (Vec::new(), Vec::new());

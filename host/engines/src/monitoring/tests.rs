@@ -281,7 +281,7 @@ async fn an_instance_gets_no_more_series_than_its_own_limit_and_what_it_has_goes
     let fake = Fake::default();
     for (name, limit) in [("probe/few", 3), ("probe/many", 100)] {
         fake.add_instance(name, Kind::Collector);
-        fake.with(|fake| fake.instances.get_mut(&name.into()).unwrap().spec.limits.series = limit);
+        fake.with(|fake| fake.instances.get_mut(&name.into()).unwrap().spec.to_mut().limits.series = limit);
     }
     // So many series are in each answer.
     let size = Arc::new(AtomicU32::new(5));

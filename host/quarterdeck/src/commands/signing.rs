@@ -25,10 +25,8 @@ pub(super) fn key(output: Output, command: &Key) -> Result<ExitCode> {
             let made = std::fs::File::options().write(true).create_new(true).mode(0o600).open(file);
             let mut made = made.with_context(|| format!("failed to make {}", file.display()))?;
             made.write_all(pem(&pkcs8).as_bytes()).and_then(|()| made.sync_all())?;
-            output.say(
-                &format!("{public}\nkeep {} to yourself; the key above is for those who trust you", file.display()),
-                &json!({"key": public, "file": file}),
-            );
+            output.say(&public.to_string(), &json!({"key": public, "file": file}));
+            output.progress(&format!("keep {} to yourself; the key above is for those who trust you", file.display()));
         }
         Key::Show { file } => {
             let public = read_key(file)?.public();

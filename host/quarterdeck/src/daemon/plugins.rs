@@ -2,6 +2,7 @@
 
 use crate::lock::{Granted, LOCK_FILE, Lock, Locked};
 use async_trait::async_trait;
+use quarterdeck_model::decisions::{Decisions, JournalStatus, Promoted, Refused, Replay, ReplayOptions, Shadow};
 use quarterdeck_model::plugin::files::{
     FileError, Install, Installed, PluginFile, PluginFiles, PluginVersion, Removed, RolledBack, Seen,
 };
@@ -95,5 +96,35 @@ impl PluginFiles for Recorded {
         let back = self.runtime.roll_back(plugin, to).await?;
         self.write().await;
         Ok(back)
+    }
+}
+
+/// Only a promotion changes the folder.
+#[async_trait]
+impl Decisions for Recorded {
+    async fn journals(&self, plugin: Option<&str>) -> Result<Vec<JournalStatus>, Refused> {
+        self.runtime.journals(plugin).await
+    }
+
+    async fn replay(&self, name: &str, component: Vec<u8>, options: ReplayOptions) -> Result<Replay, Refused> {
+        self.runtime.replay(name, component, options).await
+    }
+
+    fn shadows(&self) -> Vec<Shadow> {
+        self.runtime.shadows()
+    }
+
+    async fn shadow(&self, plugin: &str, component: Vec<u8>) -> Result<Shadow, Refused> {
+        self.runtime.shadow(plugin, component).await
+    }
+
+    async fn end_shadow(&self, plugin: &str) -> Result<Shadow, Refused> {
+        self.runtime.end_shadow(plugin).await
+    }
+
+    async fn promote(&self, plugin: &str) -> Result<Promoted, Refused> {
+        let promoted = self.runtime.promote(plugin).await?;
+        self.write().await;
+        Ok(promoted)
     }
 }

@@ -48,10 +48,11 @@ pub(super) async fn fetch(source: &str, digest_wanted: Option<&str>) -> Result<C
         bail!("failed to fetch {source}: the server answers {}", response.status());
     }
     let bytes = body(response, source, MAX_COMPONENT_BYTES).await?;
-    // A name and a password in a URL are nobody's business later.
+    // A name and a password in a URL are nobody's business later, nor is what a signed address carries behind its `?`.
     let mut origin = url;
     let _ = origin.set_username("");
     let _ = origin.set_password(None);
+    origin.set_query(None);
     let digest = digest(&bytes);
     Ok(Component { bytes, digest, file, origin: origin.to_string() })
 }

@@ -13,6 +13,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Trips of its class after which an input is poison, if it was the same one: the first, and two failed trials.
 const POISON: u32 = 3;
+/// Inputs of one class that are remembered as poison. With more of them it is the class.
+const POISONS: usize = 16;
 /// Classes in trouble that are told apart. Further ones count for the instance alone.
 const CLASSES: usize = 1_000;
 
@@ -31,13 +33,38 @@ struct Classes {
     row: BTreeSet<String>,
 }
 
-enum Class {
-    Tried(Tried),
-    /// The digest of an input, and why it is not offered.
-    Poison {
-        input: String,
-        reason: String,
-    },
+#[derive(Default)]
+struct Class {
+    /// In trouble now.
+    tried: Option<Tried>,
+    /// Inputs that are not offered, the newest last.
+    poison: Vec<Poison>,
+}
+
+#[derive(Clone)]
+struct Poison {
+    /// Its digest.
+    input: String,
+    reason: String,
+}
+
+impl Class {
+    fn add(&mut self, input: &str, reason: &str) {
+        self.poison.retain(|known| known.input != input);
+        if self.poison.len() >= POISONS {
+            self.poison.remove(0);
+        }
+        self.poison.push(Poison { input: input.to_owned(), reason: reason.to_owned() });
+    }
+}
+
+/// Why that input is not offered, if it is poison. A digest is worth taking only where there is poison at all.
+fn poison_among(poison: &[Poison], input: impl Fn() -> Option<String>) -> Option<String> {
+    if poison.is_empty() {
+        return None;
+    }
+    let input = input()?;
+    poison.iter().find(|poison| poison.input == input).map(|poison| poison.reason.clone())
 }
 
 struct Tried {
@@ -91,14 +118,13 @@ impl Breakers {
         }
         admitted.class = class();
         if let Some(name) = &admitted.class {
-            match self.lock().by_name.get(name) {
-                Some(Class::Tried(Tried { circuit, .. })) => {
-                    admitted.own = circuit.admit(now).map_err(|reason| format!("`{name}` is {reason}"))?;
-                }
-                Some(Class::Poison { input: poison, reason }) if input().as_ref() == Some(poison) => {
-                    return Err(poisoned(name, reason));
-                }
-                _ => {}
+            // A large input takes its time to digest, which the instance's other calls don't wait for.
+            let poison = self.lock().by_name.get(name).map(|class| class.poison.clone()).unwrap_or_default();
+            if let Some(reason) = poison_among(&poison, input) {
+                return Err(poisoned(name, &reason));
+            }
+            if let Some(Class { tried: Some(Tried { circuit, .. }), .. }) = self.lock().by_name.get(name) {
+                admitted.own = circuit.admit(now).map_err(|reason| format!("`{name}` is {reason}"))?;
             }
         }
         match self.whole.admit(now) {
@@ -115,14 +141,15 @@ impl Breakers {
         if !self.troubled.load(Ordering::Acquire) {
             return None;
         }
-        match self.lock().by_name.get(class)? {
-            Class::Tried(Tried { circuit, .. }) => {
-                circuit.quarantine_at(now).map(|reason| format!("`{class}` is quarantined: {reason}"))
-            }
-            Class::Poison { input: poison, reason } if input().as_ref() == Some(poison) => {
-                Some(poisoned(class, reason))
-            }
-            Class::Poison { .. } => None,
+        let (poison, quarantine) = {
+            let classes = self.lock();
+            let class = classes.by_name.get(class)?;
+            let tried = class.tried.as_ref();
+            (class.poison.clone(), tried.and_then(|tried| tried.circuit.quarantine_at(now)))
+        };
+        match poison_among(&poison, input) {
+            Some(reason) => Some(poisoned(class, &reason)),
+            None => quarantine.map(|reason| format!("`{class}` is quarantined: {reason}")),
         }
     }
 
@@ -170,12 +197,13 @@ impl Breakers {
         misbehaviour: Option<String>,
         now: Timestamp,
     ) -> Option<News> {
-        let is_known = matches!(classes.by_name.get(class), Some(Class::Tried(_)));
-        if misbehaviour.is_some() && !is_known && classes.by_name.len() < CLASSES {
-            let tried = Tried { circuit: Circuit::new(self.after), input: None, same: 0 };
-            classes.by_name.insert(class.to_owned(), Class::Tried(tried));
+        let has_room = classes.by_name.len() < CLASSES || classes.by_name.contains_key(class);
+        if misbehaviour.is_some() && has_room {
+            let class = classes.by_name.entry(class.to_owned()).or_default();
+            class.tried.get_or_insert_with(|| Tried { circuit: Circuit::new(self.after), input: None, same: 0 });
         }
-        let Class::Tried(tried) = classes.by_name.get_mut(class)? else { return None };
+        let known = classes.by_name.get_mut(class)?;
+        let tried = known.tried.as_mut()?;
         if misbehaviour.is_some() {
             let input = input();
             tried.same = if input.is_some() && input == tried.input { tried.same + 1 } else { 1 };
@@ -187,12 +215,15 @@ impl Breakers {
             && tried.same >= POISON
         {
             let input = input.clone();
-            let poison = Class::Poison { input: input.clone(), reason: reason.clone() };
-            classes.by_name.insert(class.to_owned(), poison);
+            known.add(&input, &reason);
+            known.tried = None;
             return Some(News::Poison { input, reason });
         }
         if !tried.circuit.is_troubled() {
-            classes.by_name.remove(class);
+            known.tried = None;
+            if known.poison.is_empty() {
+                classes.by_name.remove(class);
+            }
         }
         change.map(News::Class)
     }
@@ -207,7 +238,7 @@ impl Breakers {
 
     fn abandon_own(&self, admitted: &Admitted, now: Timestamp) {
         if let (Some(class), Admission::Trial) = (&admitted.class, admitted.own)
-            && let Some(Class::Tried(Tried { circuit, .. })) = self.lock().by_name.get(class)
+            && let Some(Class { tried: Some(Tried { circuit, .. }), .. }) = self.lock().by_name.get(class)
         {
             circuit.abandon_trial(now);
         }
@@ -215,14 +246,19 @@ impl Breakers {
 
     /// It was found to be poison in an earlier life of the host.
     pub(crate) fn poison(&self, class: &str, input: &str, reason: &str) {
-        let poison = Class::Poison { input: input.to_owned(), reason: reason.to_owned() };
-        self.lock().by_name.insert(class.to_owned(), poison);
+        self.lock().by_name.entry(class.to_owned()).or_default().add(input, reason);
         self.troubled.store(true, Ordering::Release);
     }
 
-    /// Inputs of that class are offered again.
-    pub(crate) fn release(&self, class: &str) {
-        self.lock().by_name.remove(class);
+    /// That input is offered again.
+    pub(crate) fn release(&self, class: &str, input: &str) {
+        let mut classes = self.lock();
+        if let Some(known) = classes.by_name.get_mut(class) {
+            known.poison.retain(|poison| poison.input != input);
+            if known.poison.is_empty() && known.tried.is_none() {
+                classes.by_name.remove(class);
+            }
+        }
     }
 
     /// A new version or configuration: a fresh start.
@@ -306,12 +342,26 @@ mod tests {
         assert_eq!((of("same"), of("mended")), (Some(reason), None));
         assert_eq!(call_with(&breakers, ("bad", "mended"), false, 100_000).unwrap(), []);
         call(&breakers, "bad", false, 100_000).unwrap_err();
-        breakers.release("bad");
+        breakers.release("bad", "same");
         assert_eq!(call(&breakers, "bad", false, 100_001).unwrap(), []);
         breakers.poison("bad", "same", "as before");
         call(&breakers, "bad", false, 100_002).unwrap_err();
         breakers.reset();
         assert_eq!(call(&breakers, "bad", false, 100_003).unwrap(), []);
+    }
+
+    #[test]
+    fn several_inputs_of_a_class_are_poison_beside_each_other_and_each_is_released_by_itself() {
+        let breakers = Breakers::new(1);
+        for input in ["one", "other"] {
+            for seconds in [0, 5, 15] {
+                drop(call_with(&breakers, ("bad", input), true, seconds).unwrap());
+            }
+        }
+        let offered = |input: &str| call_with(&breakers, ("bad", input), false, 100_000).is_ok();
+        assert_eq!((offered("one"), offered("other"), offered("third")), (false, false, true));
+        breakers.release("bad", "one");
+        assert_eq!((offered("one"), offered("other")), (true, false));
     }
 
     #[test]

@@ -213,9 +213,11 @@ fn is_newer(version: &str, spoken: &[&str]) -> bool {
 fn detector(pre: InstancePre<Sandbox>, engine: &Engine) -> Result<DetectorExport, String> {
     let component = pre.component().component_type();
     let names = component.exports(engine).map(|(name, _)| name.to_owned());
-    let name = names.filter(|name| name.starts_with("quarterdeck:detector/detector@")).max();
-    match name {
-        Some(name) if name.contains("@0.1") => Previous::new(pre, &name).map(DetectorExport::Previous),
+    let mut names = names.filter(|name| name.starts_with("quarterdeck:detector/detector@"));
+    let is_previous = |name: &String| name.rsplit_once('@').is_some_and(|(_, version)| minor(version) == "0.1");
+    match names.try_fold(None, |_, name| if is_previous(&name) { Ok(Some(name)) } else { Err(()) }) {
+        Ok(Some(name)) => Previous::new(pre, &name).map(DetectorExport::Previous),
+        // There is one of the newest version among them.
         _ => bindings::detector::DetectorPre::new(pre).map(DetectorExport::Current).map_err(shape),
     }
 }

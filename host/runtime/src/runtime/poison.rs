@@ -64,7 +64,9 @@ impl Runtime {
     ) {
         let class = request.class().unwrap_or_default();
         let hash: String = Sha256::digest(&class).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let id = format!("{}{hash}", prefix(instance));
+        // Of one class there may be several.
+        let input: String = digest.chars().rev().take(8).collect();
+        let id = format!("{}{hash}.{input}", prefix(instance));
         let now = self.clock.now();
         let question = request.question();
         let shown: String = class.chars().take(CLASS_BYTES).collect();

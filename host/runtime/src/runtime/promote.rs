@@ -4,10 +4,8 @@ use super::Runtime;
 use super::announce::PLUGIN_PROMOTED;
 use crate::plugin::Version;
 use quarterdeck_model::decisions::{Promoted, Refused};
+use quarterdeck_model::plugin::files::FileError;
 use serde_json::json;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::Path;
 use std::sync::Arc;
 
 impl Runtime {
@@ -23,14 +21,11 @@ impl Runtime {
         };
         let before = self.catalog().current(plugin);
         let file = self.file_for(plugin, before.as_deref());
-        let (at, name) = (folder.clone(), file.clone());
-        let written = tokio::task::spawn_blocking(move || replace(&at, &name, &bytes)).await;
-        let written = written.unwrap_or_else(|error| Err(io::Error::other(error)));
-        if let Err(error) = written {
-            let path = folder.join(&file);
-            return Err(Refused::Conflict(format!("{} can't be written: {error}", path.display())));
-        }
-        self.scan_until_quiet().await;
+        // The same door as that of an install: one at a time, and what was banned after a failed probation is wanted now.
+        let _one = self.placing.lock().await;
+        let refused = |error: FileError| Refused::Conflict(format!("`{file}` can't be written: {error}"));
+        self.put(&folder, &file, bytes, &version).await.map_err(refused)?;
+        self.taken_up(&file, &version.reference.digest).await.map_err(refused)?;
         let current = self.catalog().current(plugin);
         if !current.as_ref().is_some_and(|current| current.is(&version)) {
             return Err(Refused::Conflict(format!(
@@ -58,21 +53,4 @@ impl Runtime {
         let plain = format!("{plugin}.wasm");
         if holds_another(&plain) { format!("{plugin}-promoted.wasm") } else { plain }
     }
-}
-
-/// Durably, and whole at every moment: under a name that the host does not look at until it is renamed.
-fn replace(folder: &Path, file: &str, bytes: &[u8]) -> io::Result<()> {
-    let temporary = folder.join(format!(".{file}.{}", std::process::id()));
-    let result = (|| {
-        let mut written = File::create(&temporary)?;
-        written.write_all(bytes)?;
-        written.sync_all()?;
-        fs::rename(&temporary, folder.join(file))?;
-        File::open(folder)?.sync_all()
-    })();
-    if result.is_err() {
-        // It may not exist; what matters is reported by `result`.
-        let _ = fs::remove_file(&temporary);
-    }
-    result
 }

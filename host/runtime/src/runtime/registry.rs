@@ -81,9 +81,9 @@ impl Registry for Runtime {
         *self.instances.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
     }
 
-    fn release(&self, instance: &InstanceName, class: &str) {
+    fn release(&self, instance: &InstanceName, class: &str, input: &str) {
         if let Some(instance) = self.all_instances().get(instance) {
-            instance.breakers.release(class);
+            instance.breakers.release(class, input);
         }
     }
 

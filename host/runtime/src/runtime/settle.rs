@@ -140,6 +140,10 @@ impl Runtime {
         if !same_version || old.spec != new.spec {
             instance.breakers.reset();
         }
+        if !same_version {
+            // It may be one that is known: after a rollback, or because it was compiled late.
+            self.remember_poison(instance);
+        }
         let after = instance.state(&new);
         if before != after {
             self.say_state(instance, after.0, after.1.as_deref());

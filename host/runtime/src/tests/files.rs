@@ -7,7 +7,7 @@ use crate::testing::guests::{Collector, Does, collector};
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::kind::collector::Collector as _;
 use quarterdeck_model::plugin::files::{FileError, Install, Installed, PluginFiles, Seen};
-use quarterdeck_model::plugin::{InstanceName, InstanceState, Registry};
+use quarterdeck_model::plugin::{InstanceName, InstanceSpec, InstanceState, Registry};
 use std::fs;
 
 const NOW: Timestamp = Timestamp::from_millis(5_000);
@@ -110,7 +110,7 @@ async fn a_removal_says_what_serves_now_and_who_has_no_plugin_any_more() {
     install(&bench, "guest.wasm", &collector("guest", "1.0.0", Does::Well)).await;
     install(&bench, "only.wasm", &collector("only", "1.0.0", Does::Well)).await;
     let mut specs: std::collections::BTreeMap<_, _> =
-        bench.instances().into_iter().map(|instance| (instance.name, instance.spec)).collect();
+        bench.instances().into_iter().map(|instance| (instance.name, InstanceSpec::clone(&instance.spec))).collect();
     specs.insert(InstanceName::from("only/one"), crate::testing::spec("only"));
     bench.configure(specs).await;
     let files = PluginFiles::files(&**bench);

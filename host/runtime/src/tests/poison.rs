@@ -79,7 +79,7 @@ async fn a_file_that_traps_a_rule_again_and_again_goes_to_the_dead_letters_and_t
     let again = Bench::start(tempfile::tempdir().unwrap(), vec![punctual()], |options| options.store = store).await;
     again.use_plugin(&["punctual/one"], "punctual").await;
     refused(scan(&again, &bad, WELL).await);
-    again.release(&name(), "bad.txt");
+    again.release(&name(), "bad.txt", letter.value["digest"].as_str().unwrap());
     scan(&again, &bad, WELL).await.unwrap();
 }
 

@@ -5,7 +5,7 @@ use crate::testing::{Bench, one, spec};
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::kind::collector::Collector;
 use quarterdeck_model::kind::detector::{Detector, Window};
-use quarterdeck_model::plugin::{CallError, InstanceName, Registry};
+use quarterdeck_model::plugin::{CallError, InstanceName};
 use serde_json::Map;
 
 /// For how many calls the sandbox of this call was there by its end.
