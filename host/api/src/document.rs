@@ -1,7 +1,7 @@
 //! The OpenAPI document: paths from the handlers, schemas from the types, and what all operations have in common.
 
 use crate::problem::{PROBLEM_JSON, Problem};
-use crate::{resources, schema};
+use crate::{prometheus, resources, schema};
 use http::Method;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -42,7 +42,7 @@ pub(crate) fn head() -> OpenApi {
         .description(Some(
             "Reading is free at this machine, by a loopback name; what changes anything needs the token, and so does reading from elsewhere, \
              or what programs printed. Every error is a problem document \
-             (RFC 9457). Lists are asked for with `limit` and `cursor`. Names with slashes in a path are percent-encoded.",
+             (RFC 9457), but for those under `/prometheus`, where answers and errors are Prometheus's. Lists are asked for with `limit` and `cursor`. Names with slashes in a path are percent-encoded.",
         ))
         .license(Some(utoipa::openapi::License::new("Apache-2.0")))
         .build();
@@ -53,6 +53,7 @@ fn build() -> Document {
     let (mut paths, schemas) = schema::collect(|| {
         let openapi = resources::all().into_openapi();
         Problem::reference();
+        prometheus::Failure::reference();
         match serde_json::to_value(openapi) {
             Ok(Value::Object(document)) => document,
             _ => Map::new(),
@@ -61,7 +62,13 @@ fn build() -> Document {
     let (mut parameters, mut bytes) = (HashMap::new(), HashSet::new());
     for (path, method, operation) in operations(&mut paths) {
         let names = query_parameters(operation);
-        complete(&method, operation, &schemas);
+        if prometheus::has(&path) {
+            prometheus::complete(operation);
+            // Asking by a form is no change.
+            complete(&Method::GET, operation, &schemas);
+        } else {
+            complete(&method, operation, &schemas);
+        }
         let content = operation.get("requestBody").and_then(|body| body.get("content"));
         if content.is_some_and(|content| content.get("application/octet-stream").is_some()) {
             bytes.insert((method.clone(), path.clone()));
@@ -111,7 +118,7 @@ fn complete(method: &Method, operation: &mut Map<String, Value>, schemas: &Map<S
         let refuse = |responses: &mut Map<String, Value>, status: &str, why: &str| {
             responses.entry(status).or_insert_with(|| json!({"description": why}));
         };
-        responses.insert("default".to_owned(), json!({"description": "What went wrong."}));
+        refuse(responses, "default", "What went wrong.");
         refuse(responses, "401", "The token is needed, or is not this host's.");
         if !method.is_safe() {
             refuse(
@@ -134,7 +141,8 @@ fn complete(method: &Method, operation: &mut Map<String, Value>, schemas: &Map<S
         }
     }
     if let Some(body) = operation.get_mut("requestBody").and_then(Value::as_object_mut) {
-        body.insert("required".to_owned(), json!(!may_be_left_out(body, schemas)));
+        let required = !may_be_left_out(body, schemas);
+        body.entry("required").or_insert(json!(required));
     }
     if method.is_safe() {
         return;

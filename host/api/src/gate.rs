@@ -3,12 +3,13 @@
 use crate::document::document;
 use crate::extract::Params;
 use crate::problem::Problem;
-use crate::{Api, idempotency, intake, security};
+use crate::{Api, idempotency, intake, prometheus, security};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
+use http::Method;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,15 +18,18 @@ pub(crate) async fn gate(State(api): State<Arc<Api>>, request: Request, next: Ne
     let started = Instant::now();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let is_query = route.as_deref().is_some_and(prometheus::has);
     let answered = async {
-        admit(&api, &request, route.as_deref())?;
-        if method.is_safe() {
-            Ok(read(request, next).await)
+        admit(&api, &request, route.as_deref(), is_query)?;
+        if method.is_safe() || is_query {
+            read(request, next).await
         } else {
             change(&api, request, route.as_deref(), next).await
         }
     };
-    let mut response = answered.await.unwrap_or_else(Problem::into_response);
+    let mut response = answered.await.unwrap_or_else(|problem| {
+        if is_query { prometheus::Failure::from(problem).into_response() } else { problem.into_response() }
+    });
     security::harden(response.headers_mut());
     let took = started.elapsed();
     api.requests.count(&method, route.as_deref().unwrap_or("none"), response.status(), took);
@@ -33,14 +37,16 @@ pub(crate) async fn gate(State(api): State<Arc<Api>>, request: Request, next: Ne
     response
 }
 
-fn admit(api: &Api, request: &Request, route: Option<&str>) -> Result<(), Problem> {
+/// A query only reads, however it is asked; and parameters that are not known to it are Prometheus's way to grow.
+fn admit(api: &Api, request: &Request, route: Option<&str>, is_query: bool) -> Result<(), Problem> {
     let headers = request.headers();
     let host = security::check_host(headers, request.uri(), &api.options.allowed_hosts)?;
     security::check_origin(headers, &host)?;
-    if security::needs_token(request.method(), request.uri(), headers, &host, api.options.reads_need_token) {
+    let method = if is_query { &Method::GET } else { request.method() };
+    if security::needs_token(method, request.uri(), headers, &host, api.options.reads_need_token) {
         security::check_token(headers, api.options.token.as_deref())?;
     }
-    check_parameters(request, route)
+    if is_query { Ok(()) } else { check_parameters(request, route) }
 }
 
 /// A misspelt filter would show everything: better to say so.
@@ -59,11 +65,8 @@ fn check_parameters(request: &Request, route: Option<&str>) -> Result<(), Proble
     }
 }
 
-async fn read(request: Request, next: Next) -> Response {
-    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-        Ok(response) => response,
-        Err(_) => broken().into_response(),
-    }
+async fn read(request: Request, next: Next) -> Result<Response, Problem> {
+    AssertUnwindSafe(next.run(request)).catch_unwind().await.map_err(|_| broken())
 }
 
 /// Runs to its end even if the client hangs up.

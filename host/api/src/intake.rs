@@ -1,5 +1,5 @@
 //! Takes in the body of what changes something: whole, within bounds of size and time, and JSON; or, where the document says so, a
-//! component.
+//! component or a form.
 
 use crate::problem::Problem;
 use axum::body::Body;
@@ -20,19 +20,50 @@ pub(crate) struct Expected {
     limit: usize,
     /// The whole body must be here by then.
     within: Duration,
-    /// JSON, else bytes.
-    is_json: bool,
+    content: Content,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Content {
+    Json,
+    Component,
+    /// Parameters, as a page's form sends them.
+    Form,
+}
+
+impl Content {
+    /// Refuses what says to be something else.
+    fn check(self, headers: &HeaderMap) -> Result<(), Problem> {
+        match self {
+            Content::Json if !says_json(headers) => {
+                Err(Problem::unsupported("the body must be JSON; hint: send `Content-Type: application/json`"))
+            }
+            Content::Component if !says_bytes(headers) => Err(Problem::unsupported(
+                "the body must be a component; hint: send `Content-Type: application/octet-stream`",
+            )),
+            Content::Form if essence(headers).as_deref() != Some("application/x-www-form-urlencoded") => {
+                Err(Problem::unsupported(
+                    "the body must be a form; hint: send `Content-Type: application/x-www-form-urlencoded`",
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 pub(crate) const fn json(limit: usize) -> Expected {
-    Expected { limit, within: Duration::from_secs(30), is_json: true }
+    Expected { limit, within: Duration::from_secs(30), content: Content::Json }
+}
+
+pub(crate) const fn form(limit: usize) -> Expected {
+    Expected { limit, within: Duration::from_secs(30), content: Content::Form }
 }
 
 pub(crate) const COMPONENT: Expected =
-    Expected { limit: COMPONENT_LIMIT, within: Duration::from_secs(300), is_json: false };
+    Expected { limit: COMPONENT_LIMIT, within: Duration::from_secs(300), content: Content::Component };
 
 pub(crate) async fn take_in(request: Request<Body>, expected: Expected) -> Result<Request<Bytes>, Problem> {
-    let Expected { limit, within, is_json } = expected;
+    let Expected { limit, within, content } = expected;
     let (parts, body) = request.into_parts();
     // What says that it is too large is not read at all.
     let announced = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -43,13 +74,8 @@ pub(crate) async fn take_in(request: Request<Body>, expected: Expected) -> Resul
         Ok(read) => read?,
         Err(_) => return Err(Problem::timed_out(format!("the body did not arrive within {} s", within.as_secs()))),
     };
-    if !bytes.is_empty() && is_json && !says_json(&parts.headers) {
-        return Err(Problem::unsupported("the body must be JSON; hint: send `Content-Type: application/json`"));
-    }
-    if !bytes.is_empty() && !is_json && !says_bytes(&parts.headers) {
-        return Err(Problem::unsupported(
-            "the body must be a component; hint: send `Content-Type: application/octet-stream`",
-        ));
+    if !bytes.is_empty() {
+        content.check(&parts.headers)?;
     }
     Ok(Request::from_parts(parts, bytes))
 }

@@ -5,6 +5,7 @@
 //!
 //! Layout
 //! - `resources::*`: a file per resource
+//! - `prometheus`: the same series, rules and alerts in the form of Prometheus's API, under `/prometheus/api/v1`
 //! - `document`: the OpenAPI document, made from the handlers; `schema`: the schemas of what they take and give
 //! - `gate`: what every request passes: `security`, the body's `intake`, `idempotency`, counting
 //! - `problem`, `paging`, `extract`, `precondition`: what handlers share
@@ -41,6 +42,7 @@ mod intake;
 mod paging;
 mod precondition;
 mod problem;
+mod prometheus;
 mod requests;
 mod resources;
 mod schema;
@@ -51,6 +53,7 @@ pub use configuration::{
     Configuration, IfMatch, Kept, Object, Order, Refused, Restored, Said, Standing, Version, WORDS,
 };
 pub use problem::{Mistake, Problem};
+pub use prometheus::Limits as QueryLimits;
 pub use server::serve;
 
 use axum::Router;
@@ -62,6 +65,7 @@ use quarterdeck_model::plugin::Registry;
 use quarterdeck_model::plugin::files::PluginFiles;
 use quarterdeck_model::process::Processes;
 use quarterdeck_model::series::Series;
+use quarterdeck_model::series::query::Querier;
 use quarterdeck_model::store::Store;
 use quarterdeck_model::{Span, Timestamp};
 use std::sync::Arc;
@@ -76,6 +80,9 @@ pub type MetricsPage = Arc<dyn Fn() -> String + Send + Sync>;
 pub struct Options {
     pub store: Arc<dyn Store>,
     pub series: Arc<dyn Series>,
+    pub querier: Arc<dyn Querier>,
+    /// What queries in PromQL may cost.
+    pub queries: QueryLimits,
     pub bus: quarterdeck_bus::Bus,
     pub registry: Arc<dyn Registry>,
     pub decisions: Arc<dyn Decisions>,
@@ -128,6 +135,8 @@ pub struct Api {
     stream_bytes: Arc<Semaphore>,
     /// Ranges of series that may still be read at once.
     ranges: Arc<Semaphore>,
+    /// Queries that may still be evaluated at once.
+    queries: Arc<Semaphore>,
     /// Components that may still be taken in at once.
     uploads: Semaphore,
     /// Streams that were too slow.
@@ -137,6 +146,7 @@ pub struct Api {
 impl Api {
     pub fn new(options: Options) -> Self {
         Api {
+            queries: Arc::new(Semaphore::new(options.queries.at_once)),
             options,
             requests: requests::Requests::default(),
             idempotency: idempotency::Keys::default(),

@@ -107,6 +107,12 @@ impl Problem {
         self
     }
 
+    /// Status, headers and what happened: for what answers in another form.
+    pub(crate) fn into_parts(self) -> (StatusCode, HeaderMap, String) {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, self.headers.map(|headers| *headers).unwrap_or_default(), self.detail)
+    }
+
     /// No document of this id in this collection.
     pub(crate) fn no_document(collection: &str, id: &str) -> Self {
         Problem::not_found(format!(

@@ -28,7 +28,7 @@ mod status;
 pub(crate) mod stream;
 
 use crate::problem::Problem;
-use crate::{Api, document};
+use crate::{Api, document, prometheus};
 use http::{Method, Uri};
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -44,6 +44,7 @@ pub(crate) fn all() -> Routes {
         .merge(exposition::routes())
         .merge(home::routes())
         .nest("/api/v1", api())
+        .nest(prometheus::PREFIX, prometheus::routes())
 }
 
 fn api() -> Routes {

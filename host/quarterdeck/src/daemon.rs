@@ -225,6 +225,8 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
     let api = Arc::new(quarterdeck_api::Api::new(quarterdeck_api::Options {
         store: store.clone(),
         series: database.clone(),
+        querier: database.clone(),
+        queries: quarterdeck_api::QueryLimits::default(),
         bus,
         registry,
         decisions: files.clone(),

@@ -64,6 +64,7 @@ const SECTIONS: [(&str, &[Link]); 6] = [
         "For programs",
         &[
             ("/api/v1/openapi.json", "The API's OpenAPI document"),
+            ("/prometheus/api/v1/status/buildinfo", "What answers Prometheus's queries, under /prometheus"),
             ("/metrics", "The host's own metrics, for Prometheus"),
             ("/healthz", "Whether it lives"),
             ("/readyz", "Whether it can work"),

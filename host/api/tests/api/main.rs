@@ -17,6 +17,7 @@ mod decisions;
 mod life;
 mod plugins;
 mod problems;
+mod prometheus;
 mod ranges;
 #[path = "../../../../tests/src/harness/schema.rs"]
 mod schema;

@@ -8,7 +8,7 @@ use axum::body::Body;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use quarterdeck_api::{Api, BODY_LIMIT, Options, openapi, router};
+use quarterdeck_api::{Api, BODY_LIMIT, Options, QueryLimits, openapi, router};
 use quarterdeck_bus::Bus;
 use quarterdeck_engines::Engines;
 use quarterdeck_model::clock::ManualClock;
@@ -107,6 +107,8 @@ pub(crate) async fn deck_over(kept: Vec<Kept>, catalog: Catalog, change: impl Fn
     let mut options = Options {
         store: store.clone(),
         series: store.clone(),
+        querier: store.clone(),
+        queries: QueryLimits::default(),
         bus: bus.clone(),
         registry: Arc::new(Listed),
         decisions: Arc::new(Listed),

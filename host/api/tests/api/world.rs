@@ -60,7 +60,10 @@ pub(crate) fn fill(path: &str, name: &str) -> String {
         ("/api/v1/instances/{plugin}/{name}" | "/api/v1/instances/{plugin}/{name}/logs", _) => "api",
         ("/api/v1/services/{name}", _) => "shop",
         (_, "slug") => "health",
-        (_, "metric") => "up",
+        (_, "metric" | "query" | "match[]") => "up",
+        (_, "start") => "1789999990",
+        (_, "end") => "1790000000",
+        (_, "step") => "5s",
         _ => "one",
     };
     value.to_owned()
