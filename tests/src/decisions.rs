@@ -142,6 +142,8 @@ async fn a_candidate_decides_beside_the_version_in_use_survives_a_restart_and_ta
         (&json!("threshold.wasm"), &json!(sha256(&louder())))
     );
     assert_eq!(std::fs::read(daemon.setup.plugins_dir().join("threshold.wasm")).unwrap(), louder());
+    let lock = std::fs::read_to_string(daemon.setup.data_dir().join("plugins.lock")).unwrap();
+    assert!(lock.contains(&sha256(&louder())), "{lock}");
     let instance = daemon.get("/api/v1/instances/threshold/default").await;
     assert_eq!(instance["plugin"]["digest"], sha256(&louder()), "{instance:#}");
     assert!(daemon.items("/api/v1/shadows").await.is_empty());
