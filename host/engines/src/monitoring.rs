@@ -20,13 +20,14 @@ use quarterdeck_bus::Subscription;
 use quarterdeck_model::domain::Catalog;
 use quarterdeck_model::domain::alert::Alert;
 use quarterdeck_model::event::EventFilter;
-use quarterdeck_model::kind::collector::{Condition, Health};
+use quarterdeck_model::kind::collector::{Condition, Family, Health, MetricType};
 use quarterdeck_model::plugin::InstanceName;
 use quarterdeck_model::series::Sample;
 use quarterdeck_model::store::StoreError;
 use quarterdeck_model::{Span, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -44,6 +45,23 @@ pub struct TargetHealth {
     /// In this state since.
     pub since: Timestamp,
     pub checked_at: Timestamp,
+}
+
+/// What a collector says of a metric.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    pub metric_type: MetricType,
+    pub help: String,
+}
+
+impl Described {
+    fn of(family: &Family) -> Self {
+        Described { metric_type: family.metric_type, help: family.help.clone() }
+    }
+
+    fn is_of(&self, family: &Family) -> bool {
+        self.metric_type == family.metric_type && self.help == family.help
+    }
 }
 
 /// What became of samples that were pushed.
@@ -74,6 +92,11 @@ impl Handle {
     /// What each collector last said about its target.
     pub fn health(&self) -> Vec<TargetHealth> {
         self.collectors.health()
+    }
+
+    /// What collectors say of their metrics, by the metric's name. Not kept: known once a collector has answered since the start.
+    pub fn described(&self) -> BTreeMap<String, Vec<Described>> {
+        self.collectors.described()
     }
 
     /// Someone has seen it. Doing it again changes nothing.

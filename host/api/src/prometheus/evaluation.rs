@@ -40,11 +40,11 @@ impl Drop for Waiting {
 /// Does the work in its turn.
 pub(super) async fn run<R: Send + 'static>(
     api: &Api,
-    form: &Parameters,
+    parameters: &Parameters,
     work: impl FnOnce(&dyn Querier, &Budget) -> Result<R, Failure> + Send + 'static,
 ) -> Result<R, Failure> {
     let limits = &api.options.queries;
-    let asked = form.duration("timeout")?.map(|millis| Duration::from_millis(u64::try_from(millis).unwrap_or(0)));
+    let asked = parameters.duration("timeout")?.map(|millis| Duration::from_millis(u64::try_from(millis).unwrap_or(0)));
     let most = limits.time.as_duration();
     let deadline = Instant::now() + asked.map_or(most, |asked| asked.min(most));
     let late = |stage| Failure::new(Kind::Timeout, format!("query timed out in {stage}"));

@@ -63,8 +63,8 @@ impl Parameters {
     }
 
     /// How many results are wanted; zero means all of them.
-    pub(super) fn limit(&self) -> Result<Option<usize>, Failure> {
-        Ok(self.parsed("limit", "limit", |text| text.parse().ok())?.filter(|limit| *limit > 0))
+    pub(super) fn limit(&self, name: &str) -> Result<Option<usize>, Failure> {
+        Ok(self.parsed(name, "limit", |text| text.parse().ok())?.filter(|limit| *limit > 0))
     }
 
     /// The series that are asked about, as sets of matchers. In none: not said.

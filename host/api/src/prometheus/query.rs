@@ -114,31 +114,32 @@ struct PrometheusSeries {
 /// Evaluates PromQL at one time.
 #[utoipa::path(get, path = "/query", tag = "prometheus", params(PrometheusQuery),
     responses((status = 200, description = "What it evaluates to.", body = ref(of::<Success<Evaluated>>()))))]
-async fn prometheus_query(State(api): State<Arc<Api>>, form: Parameters) -> Result<Response, Failure> {
-    let at = form.time("time")?.unwrap_or_else(|| api.now());
-    answer(&api, &form, Times::at(at)).await
+async fn prometheus_query(State(api): State<Arc<Api>>, parameters: Parameters) -> Result<Response, Failure> {
+    let at = parameters.time("time")?.unwrap_or_else(|| api.now());
+    answer(&api, &parameters, Times::at(at)).await
 }
 
-/// Evaluates PromQL at one time, asked by a form.
+/// Evaluates PromQL at one time, asked by a parameters.
 #[utoipa::path(post, path = "/query", tag = "prometheus",
     request_body(content = ref(taken::<PrometheusQuery>()), content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, description = "What it evaluates to.", body = ref(of::<Success<Evaluated>>()))))]
-async fn prometheus_query_by_form(state: State<Arc<Api>>, form: Parameters) -> Result<Response, Failure> {
-    prometheus_query(state, form).await
+async fn prometheus_query_by_form(state: State<Arc<Api>>, parameters: Parameters) -> Result<Response, Failure> {
+    prometheus_query(state, parameters).await
 }
 
 /// Evaluates PromQL over a range, at each step.
 #[utoipa::path(get, path = "/query_range", tag = "prometheus", params(PrometheusRangeQuery),
     responses((status = 200, description = "What it evaluates to.", body = ref(of::<Success<Evaluated>>()))))]
-async fn prometheus_query_range(State(api): State<Arc<Api>>, form: Parameters) -> Result<Response, Failure> {
+async fn prometheus_query_range(State(api): State<Arc<Api>>, parameters: Parameters) -> Result<Response, Failure> {
     let time =
-        |name| form.time(name)?.ok_or_else(|| Failure::parameter(name, "cannot parse \"\" to a valid timestamp"));
+        |name| parameters.time(name)?.ok_or_else(|| Failure::parameter(name, "cannot parse \"\" to a valid timestamp"));
     let (start, end) = (time("start")?, time("end")?);
     if end < start {
         return Err(Failure::parameter("end", "end timestamp must not be before start time"));
     }
-    let step =
-        form.duration("step")?.ok_or_else(|| Failure::parameter("step", "cannot parse \"\" to a valid duration"))?;
+    let step = parameters
+        .duration("step")?
+        .ok_or_else(|| Failure::parameter("step", "cannot parse \"\" to a valid duration"))?;
     let step = span(step).ok_or_else(|| {
         let why = "zero or negative query resolution step widths are not accepted. Try a positive integer";
         Failure::parameter("step", why)
@@ -148,23 +149,23 @@ async fn prometheus_query_range(State(api): State<Arc<Api>>, form: Parameters) -
             "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
         ));
     }
-    answer(&api, &form, Times::Range { start, end, step }).await
+    answer(&api, &parameters, Times::Range { start, end, step }).await
 }
 
-/// Evaluates PromQL over a range, at each step, asked by a form.
+/// Evaluates PromQL over a range, at each step, asked by a parameters.
 #[utoipa::path(post, path = "/query_range", tag = "prometheus",
     request_body(content = ref(taken::<PrometheusRangeQuery>()), content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, description = "What it evaluates to.", body = ref(of::<Success<Evaluated>>()))))]
-async fn prometheus_query_range_by_form(state: State<Arc<Api>>, form: Parameters) -> Result<Response, Failure> {
-    prometheus_query_range(state, form).await
+async fn prometheus_query_range_by_form(state: State<Arc<Api>>, parameters: Parameters) -> Result<Response, Failure> {
+    prometheus_query_range(state, parameters).await
 }
 
 /// Exemplars of the series in a query: none are kept.
 #[utoipa::path(get, path = "/query_exemplars", tag = "prometheus", params(PrometheusExemplarQuery),
     responses((status = 200, description = "An empty list.", body = ref(of::<Success<Vec<String>>>()))))]
-async fn prometheus_exemplars(form: Parameters) -> Result<Response, Failure> {
-    Expression::parse(form.text("query").unwrap_or_default())?;
-    form.range()?;
+async fn prometheus_exemplars(parameters: Parameters) -> Result<Response, Failure> {
+    Expression::parse(parameters.text("query").unwrap_or_default())?;
+    parameters.range()?;
     Ok(Success::of(Vec::<String>::new()).into_response())
 }
 
@@ -172,22 +173,22 @@ async fn prometheus_exemplars(form: Parameters) -> Result<Response, Failure> {
 #[utoipa::path(post, path = "/query_exemplars", tag = "prometheus",
     request_body(content = ref(taken::<PrometheusExemplarQuery>()), content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, description = "An empty list.", body = ref(of::<Success<Vec<String>>>()))))]
-async fn prometheus_exemplars_by_form(form: Parameters) -> Result<Response, Failure> {
-    prometheus_exemplars(form).await
+async fn prometheus_exemplars_by_form(parameters: Parameters) -> Result<Response, Failure> {
+    prometheus_exemplars(parameters).await
 }
 
 fn steps(length: i64, step: Span) -> i64 {
     length / i64::try_from(step.as_millis()).unwrap_or(i64::MAX).max(1)
 }
 
-async fn answer(api: &Api, form: &Parameters, times: Times) -> Result<Response, Failure> {
-    let limit = form.limit()?;
+async fn answer(api: &Api, parameters: &Parameters, times: Times) -> Result<Response, Failure> {
+    let limit = parameters.limit("limit")?;
     let mut options = Options { points: usize::try_from(STEPS).unwrap_or(0) + 1, ..Options::default() };
-    if let Some(lookback) = form.duration("lookback_delta")?.and_then(span) {
+    if let Some(lookback) = parameters.duration("lookback_delta")?.and_then(span) {
         options.lookback = lookback;
     }
-    let text = form.text("query").unwrap_or_default().to_owned();
-    let body = evaluation::run(api, form, move |querier, budget| {
+    let text = parameters.text("query").unwrap_or_default().to_owned();
+    let body = evaluation::run(api, parameters, move |querier, budget| {
         let mut answer = evaluate(&Expression::parse(&text)?, times, querier, budget, &options)?;
         shorten(&mut answer, limit);
         Ok(encode::answer(answer))

@@ -118,18 +118,18 @@ impl Serialize for Moment {
         ("file[]" = Option<Vec<String>>, Query, description = "Only groups of these files."),
         ("exclude_alerts" = Option<bool>, Query, description = "Without the alerts of each rule.")),
     responses((status = 200, description = "Groups.", body = ref(of::<Success<PrometheusRules>>()))))]
-async fn prometheus_rules(State(api): State<Arc<Api>>, form: Parameters) -> Answered<PrometheusRules> {
-    let recording = match form.text("type") {
+async fn prometheus_rules(State(api): State<Arc<Api>>, parameters: Parameters) -> Answered<PrometheusRules> {
+    let recording = match parameters.text("type") {
         None | Some("alert") => false,
         Some("record") => true,
         Some(other) => return Err(Failure::parameter("type", format!("not supported value {other:?}"))),
     };
-    let with_alerts = match form.text("exclude_alerts") {
+    let with_alerts = match parameters.text("exclude_alerts") {
         None | Some("false" | "0") => true,
         Some("true" | "1") => false,
         Some(other) => return Err(Failure::parameter("exclude_alerts", format!("{other:?} is not true or false"))),
     };
-    if form.all("match[]").next().is_some() {
+    if parameters.all("match[]").next().is_some() {
         return Err(Failure::parameter("match[]", "rules can't be selected by their labels; hint: use rule_name[]"));
     }
     let mut alerts: HashMap<String, Vec<Alert>> = HashMap::new();
@@ -140,7 +140,8 @@ async fn prometheus_rules(State(api): State<Arc<Api>>, form: Parameters) -> Answ
         api.options.scheduler.list().into_iter().map(|job| (job.spec.name.clone(), job)).collect();
     let mut groups: BTreeMap<Span, PrometheusGroup> = BTreeMap::new();
     let catalog = api.options.engines.catalog();
-    let wanted = |name: &str, given: &str| form.all(name).next().is_none() || form.all(name).any(|it| it == given);
+    let wanted =
+        |name: &str, given: &str| parameters.all(name).next().is_none() || parameters.all(name).any(|it| it == given);
     for (name, spec) in catalog.rules.iter().filter(|(_, spec)| spec.enabled && !recording) {
         let group = groups.entry(spec.every).or_insert_with(|| group(spec.every));
         let known = alerts.remove(name).unwrap_or_default();
@@ -160,7 +161,7 @@ async fn prometheus_rules(State(api): State<Arc<Api>>, form: Parameters) -> Answ
 /// Alerts that are pending or firing.
 #[utoipa::path(get, path = "/alerts", tag = "prometheus",
     responses((status = 200, description = "Alerts.", body = ref(of::<Success<PrometheusAlerts>>()))))]
-async fn prometheus_alerts(State(api): State<Arc<Api>>, _form: Parameters) -> Answered<PrometheusAlerts> {
+async fn prometheus_alerts(State(api): State<Arc<Api>>, _parameters: Parameters) -> Answered<PrometheusAlerts> {
     let alerts = api.options.engines.monitoring.alerts().iter().filter_map(alert).collect();
     Ok(Success::of(PrometheusAlerts { alerts }))
 }

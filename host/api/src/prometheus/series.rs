@@ -62,29 +62,29 @@ struct PrometheusLabelSelection {
 /// Series that a selector takes, as their labels with the name as `__name__`.
 #[utoipa::path(get, path = "/series", tag = "prometheus", params(PrometheusSelection),
     responses((status = 200, description = "Series.", body = ref(of::<Success<Vec<Labels>>>()))))]
-async fn prometheus_series(State(api): State<Arc<Api>>, form: Parameters) -> Answered<Vec<Arc<Labels>>> {
-    if form.all("match[]").next().is_none() {
+async fn prometheus_series(State(api): State<Arc<Api>>, parameters: Parameters) -> Answered<Vec<Arc<Labels>>> {
+    if parameters.all("match[]").next().is_none() {
         return Err(Failure::bad("no match[] parameter provided"));
     }
-    found(&api, &form, |series, found| {
+    found(&api, &parameters, |series, found| {
         found.insert(series);
     })
     .await
 }
 
-/// Series that a selector takes, asked by a form.
+/// Series that a selector takes, asked by a parameters.
 #[utoipa::path(post, path = "/series", tag = "prometheus",
     request_body(content = ref(taken::<PrometheusSelection>()), content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, description = "Series.", body = ref(of::<Success<Vec<Labels>>>()))))]
-async fn prometheus_series_by_form(state: State<Arc<Api>>, form: Parameters) -> Answered<Vec<Arc<Labels>>> {
-    prometheus_series(state, form).await
+async fn prometheus_series_by_form(state: State<Arc<Api>>, parameters: Parameters) -> Answered<Vec<Arc<Labels>>> {
+    prometheus_series(state, parameters).await
 }
 
 /// Names of labels, sorted.
 #[utoipa::path(get, path = "/labels", tag = "prometheus", params(PrometheusLabelSelection),
     responses((status = 200, description = "Names.", body = ref(of::<Success<Vec<String>>>()))))]
-async fn prometheus_labels(State(api): State<Arc<Api>>, form: Parameters) -> Answered<Vec<String>> {
-    found(&api, &form, |series, found: &mut BTreeSet<String>| {
+async fn prometheus_labels(State(api): State<Arc<Api>>, parameters: Parameters) -> Answered<Vec<String>> {
+    found(&api, &parameters, |series, found: &mut BTreeSet<String>| {
         for (name, _) in series.iter().filter(|(name, _)| !found.contains(*name)).collect::<Vec<_>>() {
             found.insert(name.to_owned());
         }
@@ -92,12 +92,12 @@ async fn prometheus_labels(State(api): State<Arc<Api>>, form: Parameters) -> Ans
     .await
 }
 
-/// Names of labels, sorted, asked by a form.
+/// Names of labels, sorted, asked by a parameters.
 #[utoipa::path(post, path = "/labels", tag = "prometheus",
     request_body(content = ref(taken::<PrometheusLabelSelection>()), content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, description = "Names.", body = ref(of::<Success<Vec<String>>>()))))]
-async fn prometheus_labels_by_form(state: State<Arc<Api>>, form: Parameters) -> Answered<Vec<String>> {
-    prometheus_labels(state, form).await
+async fn prometheus_labels_by_form(state: State<Arc<Api>>, parameters: Parameters) -> Answered<Vec<String>> {
+    prometheus_labels(state, parameters).await
 }
 
 /// Values of a label, sorted.
@@ -108,13 +108,13 @@ async fn prometheus_labels_by_form(state: State<Arc<Api>>, form: Parameters) -> 
 async fn prometheus_label_values(
     State(api): State<Arc<Api>>,
     name: Result<At<String>, Problem>,
-    form: Parameters,
+    parameters: Parameters,
 ) -> Answered<Vec<String>> {
     let name = names::unescape(&name?.0);
     if name.is_empty() {
         return Err(Failure::bad(format!("invalid label name: {name:?}")));
     }
-    found(&api, &form, move |series, found: &mut BTreeSet<String>| {
+    found(&api, &parameters, move |series, found: &mut BTreeSet<String>| {
         if let Some(value) = series.get(&name).filter(|value| !value.is_empty() && !found.contains(*value)) {
             found.insert(value.to_owned());
         }
@@ -125,11 +125,11 @@ async fn prometheus_label_values(
 /// What is gathered of the series that the form asks about, sorted, as much of it as is wanted.
 async fn found<T: Ord + Send + 'static>(
     api: &Api,
-    form: &Parameters,
+    parameters: &Parameters,
     gather: impl Fn(Arc<Labels>, &mut BTreeSet<T>) + Send + 'static,
 ) -> Answered<Vec<T>> {
-    let (selectors, (start, end), limit) = (selectors(form)?, form.range()?, form.limit()?);
-    evaluation::run(api, form, move |querier, budget| {
+    let (selectors, (start, end), limit) = (selectors(parameters)?, parameters.range()?, parameters.limit("limit")?);
+    evaluation::run(api, parameters, move |querier, budget| {
         let mut gathered = BTreeSet::new();
         for selector in selectors {
             budget.check()?;
@@ -147,8 +147,8 @@ async fn found<T: Ord + Send + 'static>(
 }
 
 /// None given: one that takes every series.
-fn selectors(form: &Parameters) -> Result<Vec<Vec<Matcher>>, Failure> {
-    let selectors = form.selectors()?;
+fn selectors(parameters: &Parameters) -> Result<Vec<Vec<Matcher>>, Failure> {
+    let selectors = parameters.selectors()?;
     Ok(if selectors.is_empty() { vec![Vec::new()] } else { selectors })
 }
 

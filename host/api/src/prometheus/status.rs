@@ -45,7 +45,7 @@ struct PrometheusRuntime {
 /// The version of Prometheus that this API follows, and who answers.
 #[utoipa::path(get, path = "/status/buildinfo", tag = "prometheus",
     responses((status = 200, description = "The build.", body = ref(of::<Success<PrometheusBuild>>()))))]
-async fn prometheus_build(State(api): State<Arc<Api>>, _form: Parameters) -> Answered<PrometheusBuild> {
+async fn prometheus_build(State(api): State<Arc<Api>>, _parameters: Parameters) -> Answered<PrometheusBuild> {
     Ok(Success::of(PrometheusBuild {
         version: FOLLOWS,
         revision: format!("quarterdeck-{}", api.options.version),
@@ -59,7 +59,7 @@ async fn prometheus_build(State(api): State<Arc<Api>>, _form: Parameters) -> Ans
 /// Since when the host runs.
 #[utoipa::path(get, path = "/status/runtimeinfo", tag = "prometheus",
     responses((status = 200, description = "The process.", body = ref(of::<Success<PrometheusRuntime>>()))))]
-async fn prometheus_runtime(State(api): State<Arc<Api>>, _form: Parameters) -> Answered<PrometheusRuntime> {
+async fn prometheus_runtime(State(api): State<Arc<Api>>, _parameters: Parameters) -> Answered<PrometheusRuntime> {
     Ok(Success::of(PrometheusRuntime {
         start_time: api.options.started_at,
         server_time: api.now(),

@@ -21,10 +21,10 @@ struct PrometheusTargets {
     dropped_target_counts: Map<String, Value>,
 }
 
-/// Targets of Prometheus's own kind: there are none. What collectors watch is listed by `/api/v1/instances`.
+/// Targets that are scraped: there are none. What collectors watch is listed by `/api/v1/instances`.
 #[utoipa::path(get, path = "/targets", tag = "prometheus",
     params(("state" = Option<String>, Query, description = "`active`, `dropped` or `any`.")),
     responses((status = 200, description = "Targets.", body = ref(of::<Success<PrometheusTargets>>()))))]
-async fn prometheus_targets(_form: Parameters) -> Answered<PrometheusTargets> {
+async fn prometheus_targets(_parameters: Parameters) -> Answered<PrometheusTargets> {
     Ok(Success::of(PrometheusTargets::default()))
 }

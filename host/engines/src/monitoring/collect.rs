@@ -1,11 +1,11 @@
 //! A job per instance of a collector: call it, append its samples, note how its target is.
 
 use super::cardinality::Seen;
-use super::{DEFAULT_INTERVAL, HEALTH, TargetHealth, unknown_health};
+use super::{DEFAULT_INTERVAL, Described, HEALTH, TargetHealth, unknown_health};
 use crate::{Context, Error, belongings, to_value};
 use async_trait::async_trait;
 use quarterdeck_model::domain::job::JobSpec;
-use quarterdeck_model::kind::collector::{Collection, Health};
+use quarterdeck_model::kind::collector::{Collection, Family, Health};
 use quarterdeck_model::label::Labels;
 use quarterdeck_model::plugin::{InstanceName, InstanceState, InstanceStatus, Kind, PluginRef};
 use quarterdeck_model::series::{Sample, check_lengths};
@@ -28,6 +28,8 @@ struct State {
     jobs: BTreeMap<InstanceName, Span>,
     health: BTreeMap<InstanceName, TargetHealth>,
     seen: BTreeMap<InstanceName, Seen>,
+    /// Of the metrics in each one's newest answer.
+    described: BTreeMap<InstanceName, BTreeMap<String, Described>>,
 }
 
 impl Collectors {
@@ -41,6 +43,21 @@ impl Collectors {
         self.with(|state| {
             let alive = state.health.values().filter(|health| state.jobs.contains_key(&health.instance));
             alive.cloned().collect()
+        })
+    }
+
+    /// What is said of each metric; several things where instances don't agree.
+    pub(super) fn described(&self) -> BTreeMap<String, Vec<Described>> {
+        self.with(|state| {
+            let mut metrics: BTreeMap<String, Vec<Described>> = BTreeMap::new();
+            let alive = state.described.iter().filter(|(instance, _)| state.jobs.contains_key(*instance));
+            for (name, described) in alive.flat_map(|(_, described)| described) {
+                let known = metrics.entry(name.clone()).or_default();
+                if !known.contains(described) {
+                    known.push(described.clone());
+                }
+            }
+            metrics
         })
     }
 
@@ -59,6 +76,7 @@ impl Collectors {
             self.context.scheduler.remove(&job_name(name));
             self.with(|state| {
                 state.seen.remove(name);
+                state.described.remove(name);
                 state.jobs.remove(name)
             });
         }
@@ -94,6 +112,7 @@ impl Collectors {
         let (health, plugin, rest, outcome) = match called {
             Ok(mut called) => {
                 let rest = belongings(&mut called);
+                self.describe(instance, &called.value);
                 let (mut samples, refused) = samples(instance, called.value.clone(), now);
                 let too_many = self.limit(instance, &mut samples, now);
                 batch.extend(samples);
@@ -109,6 +128,18 @@ impl Collectors {
         };
         self.note(instance, health, plugin, rest, now).await?;
         outcome.and(appended)
+    }
+
+    /// Mostly it is what it was, and nothing is copied.
+    fn describe(&self, instance: &InstanceName, collection: &Collection) {
+        self.with(|state| {
+            let known = state.described.entry(instance.clone()).or_default();
+            let same = |family: &Family| known.get(&family.name).is_some_and(|described| described.is_of(family));
+            if known.len() != collection.families.len() || !collection.families.iter().all(same) {
+                let named = |family: &Family| (family.name.clone(), Described::of(family));
+                *known = collection.families.iter().map(named).collect();
+            }
+        });
     }
 
     fn limit(&self, instance: &InstanceName, samples: &mut Vec<Sample>, now: Timestamp) -> Option<String> {

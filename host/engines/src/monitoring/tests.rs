@@ -3,7 +3,7 @@ use crate::testing::{Bench, Fake, START, until};
 use quarterdeck_model::Severity;
 use quarterdeck_model::domain::alert::AlertState;
 use quarterdeck_model::event::Offset;
-use quarterdeck_model::kind::collector::{Collection, Family, MetricType};
+use quarterdeck_model::kind::collector::{Collection, Family};
 use quarterdeck_model::kind::detector::{Derived, Signal, Verdict};
 use quarterdeck_model::label::Labels;
 use quarterdeck_model::plugin::{CallError, InstanceState, Kind};
@@ -256,6 +256,8 @@ async fn a_collector_makes_samples_and_its_targets_health_is_told_when_it_change
     };
     assert_eq!((latest("probe_up"), latest("collector_up"), latest("crooked")), (Some(1.0), Some(1.0), None));
     assert!(last_error().unwrap().contains("the columns of `crooked` differ in length"));
+    let said = Described { metric_type: MetricType::Gauge, help: String::new() };
+    assert_eq!(handle.described().get("probe_up"), Some(&vec![said]));
 
     fake.with(|fake| fake.collect = Some(Box::new(|| Ok(collection(Condition::Ok, "still fine")))));
     bench.advance(Span::from_secs(17));
@@ -272,7 +274,7 @@ async fn a_collector_makes_samples_and_its_targets_health_is_told_when_it_change
     let disabled = bench.context.event("instance.changed", "http-probe/api");
     bench.context.commit(quarterdeck_model::transition::Transition::new().event(disabled)).await.unwrap();
     until("the job's end", || bench.context.scheduler.get("collect/http-probe/api").is_none()).await;
-    assert!(handle.health().is_empty());
+    assert!(handle.health().is_empty() && handle.described().is_empty());
 }
 
 #[tokio::test]
