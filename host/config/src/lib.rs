@@ -11,7 +11,7 @@
 //! Layout
 //! - `settings`: the types; their JSON Schema is what files are checked against
 //! - `read`: TOML and YAML into a tree of values with places (`tree`)
-//! - `layers`: which files there are, and what is laid over what
+//! - `layers`: which files there are, and what is laid over what; `rule_file`: Prometheus's rule files
 //! - `variables`: `QUARTERDECK_STORAGE__KEEP_EVENTS=3d` and flags as a layer
 //! - `shape`: the tree against the schema; `meaning`: what a schema can't say (names that must exist)
 //! - `doubts`: what may be written, and can never work
@@ -46,6 +46,7 @@ mod place;
 mod problem;
 mod read;
 mod resolve;
+mod rule_file;
 mod schema;
 mod settings;
 mod shape;
@@ -58,6 +59,7 @@ pub use layers::{Base, Flag, Loaded, Source, Word, load};
 pub use place::{Place, key_path, push};
 pub use problem::{Problem, Problems};
 pub use quarterdeck_model::nearest;
+pub use rule_file::{RuleFile, rule_file};
 pub use schema::json_schema;
 pub use settings::{
     ApiSettings, EventSettings, LogFormat, LogSettings, RuntimeSettings, SecretSource, Settings, StorageSettings,
@@ -80,6 +82,18 @@ pub fn parse(path: &Path, text: &str) -> Result<Value, Problems> {
     let mut problems = Vec::new();
     let node = read::text_as(&path.into(), text, &mut problems);
     match node {
+        Some(node) if problems.is_empty() => Ok(node.to_value()),
+        _ => Err(Problems(problems)),
+    }
+}
+
+/// A YAML text with every single value as the text that it is written as: `1.0` is not `1`.
+///
+/// # Errors
+/// What is wrong with it, with line and column.
+pub fn parse_texts(path: &Path, text: &str) -> Result<Value, Problems> {
+    let mut problems = Vec::new();
+    match read::texts(&path.into(), text, &mut problems) {
         Some(node) if problems.is_empty() => Ok(node.to_value()),
         _ => Err(Problems(problems)),
     }

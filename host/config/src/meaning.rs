@@ -18,6 +18,7 @@ const SHORTEST: Span = Span::from_millis(10);
 pub(crate) fn check(root: &Node, problems: &mut Vec<Problem>) {
     let mut check = Check { root, problems };
     check.names();
+    check.groups();
     check.references();
     check.runbooks();
     check.intervals();
@@ -25,6 +26,11 @@ pub(crate) fn check(root: &Node, problems: &mut Vec<Problem>) {
     check.exclusions();
     check.minimums();
     check.log_filter();
+}
+
+/// Rule groups alone.
+pub(crate) fn check_groups(root: &Node, problems: &mut Vec<Problem>) {
+    Check { root, problems }.groups();
 }
 
 struct Check<'a> {
@@ -56,6 +62,26 @@ impl<'a> Check<'a> {
                     let hint = "write lower-case letters, digits and dashes, at most 100";
                     self.problems.push(Problem::at(&node.key, &pointer, message).hint(hint));
                 }
+            }
+        }
+    }
+
+    /// Names of groups are Prometheus's: nearly anything.
+    fn groups(&mut self) {
+        for (pointer, name, node) in self.objects(crate::rule_file::SECTION) {
+            if name.is_empty() || name.len() > 200 || name.chars().any(char::is_control) {
+                let problem = Problem::at(&node.key, &pointer, format!("`{name}` is not a name"));
+                self.problems.push(problem.hint("write one line of 200 bytes at most"));
+            }
+            for (index, rule) in node.get("rules").into_iter().flat_map(Node::items).enumerate() {
+                let at = format!("{pointer}/rules/{index}");
+                let said = |key: &str| rule.get(key).is_some_and(|name| name.text() != Some(""));
+                let message = match (said("record"), said("alert")) {
+                    (true, true) => "expected `record` or `alert`, found both",
+                    (false, false) if matches!(rule.kind, Kind::Table(_)) => "expected `record` or `alert`",
+                    _ => continue,
+                };
+                self.problems.push(Problem::at(&rule.place, &at, message));
             }
         }
     }
@@ -268,5 +294,5 @@ impl<'a> Check<'a> {
 
 /// Names of one section, for the check of duplicates.
 pub(crate) fn object_sections() -> BTreeSet<&'static str> {
-    NAMED.into_iter().chain(["instances", "secrets"]).collect()
+    NAMED.into_iter().chain(["instances", "secrets", crate::rule_file::SECTION]).collect()
 }

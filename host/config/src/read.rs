@@ -16,21 +16,27 @@ const LARGEST: u64 = 8 << 20;
 
 /// Reads TOML, or YAML if the name ends so. What could be read of a file with mistakes comes back too.
 pub(crate) fn file(path: &Path, problems: &mut Vec<Problem>) -> Option<Node> {
-    let shared: Arc<Path> = path.into();
-    let start = Place::File { path: shared.clone(), line: 1, column: 1 };
-    let text = match read(path) {
-        Ok(text) => text,
-        Err(message) => {
-            problems.push(Problem::at(&start, "", message));
-            return None;
-        }
-    };
-    text_as(&shared, &text, problems)
+    let text = text(path, problems)?;
+    text_as(&path.into(), &text, problems)
+}
+
+/// What a file holds.
+pub(crate) fn text(path: &Path, problems: &mut Vec<Problem>) -> Option<String> {
+    let start = Place::File { path: path.into(), line: 1, column: 1 };
+    read(path).map_err(|message| problems.push(Problem::at(&start, "", message))).ok()
 }
 
 pub(crate) fn text_as(path: &Arc<Path>, text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
-    let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-    if is_yaml { yaml::read(path, text, problems) } else { Some(toml::read(path, text, problems)) }
+    if is_yaml(path) { yaml::read(path, text, false, problems) } else { Some(toml::read(path, text, problems)) }
+}
+
+pub(crate) fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+}
+
+/// Reads YAML, whatever the file is called, with every single value as the text that it is written as.
+pub(crate) fn texts(path: &Arc<Path>, text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
+    yaml::read(path, text, true, problems)
 }
 
 fn read(path: &Path) -> Result<String, String> {

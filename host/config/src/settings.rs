@@ -7,6 +7,7 @@ use quarterdeck_model::domain::alert::RuleSpec;
 use quarterdeck_model::domain::deployment::ServiceSpec;
 use quarterdeck_model::domain::incident::CorrelationSpec;
 use quarterdeck_model::domain::notification::RouteSpec;
+use quarterdeck_model::domain::rule_group::{RuleGroup, RulePolicies};
 use quarterdeck_model::domain::runbook::RunbookSpec;
 use quarterdeck_model::domain::scan::ScanSpec;
 use quarterdeck_model::domain::slo::SloSpec;
@@ -43,6 +44,10 @@ pub struct Settings {
     pub instances: BTreeMap<InstanceName, Shared<InstanceSpec>>,
     /// Alert rules, by name.
     pub rules: BTreeMap<String, RuleSpec>,
+    /// Groups of rules in Prometheus's format, by name: those of `rules/node.yml` are called `node/<name of the group>`.
+    pub rule_groups: BTreeMap<String, RuleGroup>,
+    /// What becomes of their alerts where data is missing.
+    pub rule_policies: RulePolicies,
     /// How alerts become incidents.
     pub correlation: CorrelationSpec,
     /// Who is told what, by name. All routes that match are taken.
@@ -73,6 +78,8 @@ impl Default for Settings {
             secrets: BTreeMap::new(),
             instances: BTreeMap::new(),
             rules: BTreeMap::new(),
+            rule_groups: BTreeMap::new(),
+            rule_policies: RulePolicies::default(),
             correlation: CorrelationSpec::default(),
             routes: BTreeMap::new(),
             scans: BTreeMap::new(),
@@ -99,6 +106,8 @@ impl Settings {
     pub fn catalog(&self) -> Catalog {
         Catalog {
             rules: only(&self.rules, |rule| rule.enabled),
+            rule_groups: only(&self.rule_groups, |group| group.enabled),
+            rule_policies: self.rule_policies.clone(),
             correlation: self.correlation.clone(),
             routes: only(&self.routes, |route| route.enabled),
             scans: only(&self.scans, |scan| scan.enabled),

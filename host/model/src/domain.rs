@@ -7,6 +7,7 @@ pub mod deployment;
 pub mod incident;
 pub mod job;
 pub mod notification;
+pub mod rule_group;
 pub mod runbook;
 pub mod scan;
 pub mod slo;
@@ -22,6 +23,10 @@ use std::collections::BTreeMap;
 pub struct Catalog {
     /// Alert rules, by name.
     pub rules: BTreeMap<String, alert::RuleSpec>,
+    /// Groups of rules in Prometheus's format, by name.
+    pub rule_groups: BTreeMap<String, rule_group::RuleGroup>,
+    /// What becomes of their alerts where data is missing.
+    pub rule_policies: rule_group::RulePolicies,
     /// How alerts become incidents.
     pub correlation: incident::CorrelationSpec,
     /// Who is told what, by name. All routes that match are taken.

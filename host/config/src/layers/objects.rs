@@ -2,12 +2,15 @@
 //!
 //! A file holds many objects under their section (`[rules.cpu-high]`), or one, which is then named as the file is:
 //! `runbooks/restart.yaml`, `instances/http-probe/api.toml`. Only `.toml`, `.yaml` and `.yml` count, and no hidden file.
+//!
+//! A YAML file in `rules/` that holds `groups` is one of Prometheus's: its groups are objects of `rule-groups`.
 
 use crate::layers::{Word, anchored};
 use crate::meaning::object_sections;
 use crate::place::{Place, push};
 use crate::problem::Problem;
 use crate::read;
+use crate::rule_file;
 use crate::tree::{Kind, Node, Table};
 use std::path::{Path, PathBuf};
 
@@ -16,12 +19,44 @@ pub(super) fn read(dir: &Path, written: &mut Node, files: &mut Vec<PathBuf>, pro
     for section in object_sections() {
         let folder = dir.join(section);
         for path in object_files(&folder, problems) {
-            if let Some(node) = read::file(&path, problems) {
-                add(section, objects(section, &folder, &path, node, problems), written, problems);
+            if let Some(text) = read::text(&path, problems) {
+                let (section, objects) = match rule_groups(section, &folder, &path, &text, problems) {
+                    Some(groups) => (rule_file::SECTION, groups),
+                    None => match read::text_as(&path.as_path().into(), &text, problems) {
+                        Some(node) => (section, objects(section, &folder, &path, node, problems)),
+                        None => (section, Table::new()),
+                    },
+                };
+                add(section, objects, written, problems);
             }
             files.push(path);
         }
     }
+}
+
+/// The groups of a rule file; none if it is another file.
+fn rule_groups(
+    section: &str,
+    folder: &Path,
+    path: &Path,
+    text: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<Table> {
+    if section != "rules" || !read::is_yaml(path) {
+        return None;
+    }
+    let mut own = Vec::new();
+    // What can't be read at all is said when it is read as any other file.
+    let root = read::texts(&path.into(), text, &mut own).filter(rule_file::is_one)?;
+    problems.append(&mut own);
+    let groups = rule_file::groups(&name_of(folder, path), root, problems);
+    Some(groups.into_iter().collect())
+}
+
+/// As the file is called, below its folder.
+fn name_of(folder: &Path, path: &Path) -> String {
+    let name = path.strip_prefix(folder).unwrap_or(path).with_extension("");
+    name.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
 }
 
 /// Lays the API's words on what the files hold: each replaces the object of its name, or takes it away.
@@ -106,9 +141,7 @@ fn objects(section: &str, folder: &Path, path: &Path, node: Node, problems: &mut
     if entries.is_empty() {
         return Table::new();
     }
-    let name = path.strip_prefix(folder).unwrap_or(path).with_extension("");
-    let name = name.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
-    [(name, Node { kind: Kind::Table(entries), key, place })].into_iter().collect()
+    [(name_of(folder, path), Node { kind: Kind::Table(entries), key, place })].into_iter().collect()
 }
 
 fn add(section: &str, objects: Table, written: &mut Node, problems: &mut Vec<Problem>) {

@@ -4,7 +4,7 @@ use crate::place::{Place, push};
 use crate::problem::Problem;
 use crate::tree::{Kind, Node, Table};
 use saphyr::Scalar;
-use saphyr_parser::{Event, Marker, Parser, ScanError, Span, StrInput};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;
@@ -15,17 +15,22 @@ const DEEPEST: usize = 64;
 /// Values in one file, aliases counted as often as they are used.
 const MOST: usize = 100_000;
 
+/// In a file of texts: rules by the ten thousand are made by programs.
+const MOST_TEXTS: usize = 2_000_000;
+
 struct Reader<'a, 'p> {
     path: &'a Arc<Path>,
     parser: Parser<'a, StrInput<'a>>,
     anchors: HashMap<usize, Node>,
     values: usize,
+    /// Every single value is the text that it is written as, and numbers are not looked for.
+    texts: bool,
     problems: &'p mut Vec<Problem>,
 }
 
-pub(super) fn read(path: &Arc<Path>, text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
+pub(super) fn read(path: &Arc<Path>, text: &str, texts: bool, problems: &mut Vec<Problem>) -> Option<Node> {
     let parser = Parser::new_from_str(text);
-    let mut reader = Reader { path, parser, anchors: HashMap::new(), values: 0, problems };
+    let mut reader = Reader { path, parser, anchors: HashMap::new(), values: 0, texts, problems };
     match reader.file() {
         Ok(node) => Some(node),
         Err(problem) => {
@@ -63,9 +68,11 @@ impl<'a> Reader<'a, '_> {
         }
         let (kind, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
+                let plain = style == ScalarStyle::Plain && tag.is_none();
                 let scalar = Scalar::parse_from_cow_and_metadata(text.clone(), style, tag.as_ref());
                 let value = match scalar {
                     Some(Scalar::Null) => Some(Value::Null),
+                    _ if self.texts && plain => Some(Value::String(text.to_string())),
                     Some(Scalar::Boolean(value)) => Some(Value::Bool(value)),
                     Some(Scalar::Integer(number)) => Some(Value::from(number)),
                     Some(Scalar::FloatingPoint(number)) => super::number(number.into_inner()).map(Value::Number),
@@ -146,8 +153,9 @@ impl<'a> Reader<'a, '_> {
 
     fn count(&mut self, values: usize, place: &Place) -> Result<(), Problem> {
         self.values += values;
-        if self.values > MOST {
-            return Err(Problem::at(place, "", format!("more than {MOST} values in one file")));
+        let most = if self.texts { MOST_TEXTS } else { MOST };
+        if self.values > most {
+            return Err(Problem::at(place, "", format!("more than {most} values in one file")));
         }
         Ok(())
     }

@@ -35,6 +35,8 @@ fn alert(name: &str, severity: Severity) -> Alert {
     Alert {
         fingerprint: labels.fingerprint(),
         rule: name.into(),
+        group: None,
+        annotations: Labels::new(),
         state: AlertState::Firing,
         severity,
         metric: None,

@@ -218,11 +218,13 @@ fn abnormal(before: Option<&Alert>, fingerprint: &str, labels: &Labels, signal: 
     Alert {
         fingerprint: fingerprint.to_owned(),
         rule: seen.rule.to_owned(),
+        group: None,
         state: if firing { AlertState::Firing } else { AlertState::Pending },
         severity: signal.severity,
         metric: Some(seen.spec.select.metric.clone()),
         target: before.and_then(|alert| alert.target.clone()).or_else(|| target(labels, seen)),
         labels: labels.clone(),
+        annotations: Labels::new(),
         summary: summary(seen, labels, signal),
         reason: signal.reason.clone(),
         value: signal.value,

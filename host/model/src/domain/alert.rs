@@ -6,7 +6,7 @@ use crate::series::Selector;
 use crate::severity::Severity;
 use crate::time::{Span, Timestamp};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 /// A detector at work on some series.
@@ -81,6 +81,9 @@ pub enum AlertState {
 pub struct Alert {
     pub fingerprint: String,
     pub rule: String,
+    /// The group that its rule is in, where that is one of Prometheus's format.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     pub state: AlertState,
     pub severity: Severity,
     /// Of its series. Absent in what an older version has written.
@@ -91,8 +94,14 @@ pub struct Alert {
     pub target: Option<Target>,
     /// With `alertname`, the rule's name.
     pub labels: Labels,
+    /// Of a rule in Prometheus's format, filled in.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub annotations: Labels,
     pub summary: String,
     pub reason: String,
+    /// `null` for what JSON can't hold: not a number, or infinite.
+    #[serde(deserialize_with = "number_or_null")]
+    #[schemars(with = "Option<f64>")]
     pub value: f64,
     /// When the series became abnormal.
     pub active_at: Timestamp,
@@ -109,6 +118,10 @@ pub struct Alert {
     pub acknowledged_by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runbook: Option<String>,
+}
+
+fn number_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 /// What the series of an alert is about.
