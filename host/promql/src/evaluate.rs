@@ -5,9 +5,11 @@
 //! - `selector`, `window`, `subquery`: where samples come from
 //! - `binary`, `matching`, `sets`: operators
 //! - `aggregate`, `functions`
+//! - `blind`: whether there is anything to evaluate
 
 mod aggregate;
 mod binary;
+mod blind;
 pub(crate) mod functions;
 mod grid;
 mod key;
@@ -17,6 +19,8 @@ mod selector;
 mod sets;
 mod subquery;
 mod window;
+
+pub use blind::is_blind;
 
 use crate::error::Error;
 use crate::expression::{Expression, Kind, Node};

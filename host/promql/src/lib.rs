@@ -12,6 +12,7 @@
 //! - [`expression`]: our own tree
 //! - [`evaluate`](mod@evaluate): the tree over a grid of steps
 //! - [`value`], [`number`]: what comes out, and how a number is written
+//! - [`notation`], [`memory`]: series as tests write them, and as they hold them
 //! - [`notes`]: warnings and remarks about the data
 //!
 //! ```
@@ -43,13 +44,15 @@
 pub mod error;
 pub mod evaluate;
 pub mod expression;
+pub mod memory;
+pub mod notation;
 pub mod notes;
 pub mod number;
 pub mod parse;
 pub mod value;
 
 pub use error::Error;
-pub use evaluate::{Answer, Options, Times, evaluate};
+pub use evaluate::{Answer, Options, Times, evaluate, is_blind};
 pub use expression::Expression;
 pub use number::Number;
 pub use parse::{parse_duration, parse_selector};

@@ -1,11 +1,11 @@
 //! Runs the cases of a file, each over what was loaded before it.
 
 use crate::script::{Case, Command, Expected, Load, Message, When, parse};
-use crate::series::Item;
 use crate::store::Store;
 use quarterdeck_model::label::Labels;
 use quarterdeck_model::series::query::NAME;
 use quarterdeck_model::time::{Span, Timestamp};
+use quarterdeck_promql::notation::Item;
 use quarterdeck_promql::{Answer, Budget, Error, Expression, Options, Point, Times, Value, evaluate};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Files of commands: `load`, `clear`, `eval`.
 
-use crate::series::{Item, parse_number, parse_series};
 use quarterdeck_model::label::Labels;
+use quarterdeck_promql::notation::{Item, parse_number, parse_series};
 use quarterdeck_promql::parse_duration;
 use regex::Regex;
 use std::collections::BTreeMap;
