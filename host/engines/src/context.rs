@@ -11,6 +11,7 @@ use quarterdeck_model::id::IdSource;
 use quarterdeck_model::kind::Plugins;
 use quarterdeck_model::plugin::{Called, Registry};
 use quarterdeck_model::series::Series;
+use quarterdeck_model::series::query::Querier;
 use quarterdeck_model::store::{Committed, Document, Page, Store, StoreError};
 use quarterdeck_model::transition::{Expected, Transition, Write};
 use serde::Serialize;
@@ -27,6 +28,7 @@ const CONFLICTS: u32 = 32;
 pub struct Context {
     pub store: Arc<dyn Store>,
     pub series: Arc<dyn Series>,
+    pub querier: Arc<dyn Querier>,
     pub bus: quarterdeck_bus::Bus,
     pub scheduler: quarterdeck_scheduler::Handle,
     pub plugins: Plugins,

@@ -61,6 +61,7 @@ use quarterdeck_model::id::IdSource;
 use quarterdeck_model::kind::Plugins;
 use quarterdeck_model::plugin::Registry;
 use quarterdeck_model::series::Series;
+use quarterdeck_model::series::query::Querier;
 use quarterdeck_model::store::Store;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -75,6 +76,7 @@ const STOP_WITHIN: Duration = Duration::from_millis(3_100);
 pub struct Options {
     pub store: Arc<dyn Store>,
     pub series: Arc<dyn Series>,
+    pub querier: Arc<dyn Querier>,
     pub bus: quarterdeck_bus::Bus,
     pub scheduler: quarterdeck_scheduler::Handle,
     pub plugins: Plugins,
@@ -98,6 +100,7 @@ impl Options {
         let context = Context {
             store: self.store,
             series: self.series,
+            querier: self.querier,
             bus: self.bus,
             scheduler: self.scheduler,
             plugins: self.plugins,

@@ -3,6 +3,7 @@
 //! - `alerts`: what an evaluation makes of a rule's alerts; pure
 //! - `collect`: a job per instance of a collector
 //! - `rules`: a job per rule
+//! - `rule_files`: rules in Prometheus's format, a job per group
 //!
 //! Both sets of jobs follow the catalog and the registry while the host runs.
 
@@ -10,6 +11,7 @@ pub mod alerts;
 mod cardinality;
 mod collect;
 mod derived;
+pub mod rule_files;
 mod rules;
 
 pub use collect::check_names;
@@ -76,17 +78,20 @@ pub struct Taken {
 pub struct Handle {
     context: Context,
     rules: Arc<rules::Rules>,
+    groups: Arc<rule_files::jobs::Groups>,
     collectors: Arc<collect::Collectors>,
 }
 
 impl Handle {
     /// All alerts, those that were resolved a short while ago too, with the values of the last evaluation.
     pub fn alerts(&self) -> Vec<Alert> {
-        self.rules.alerts()
+        let mut alerts = self.rules.alerts();
+        alerts.extend(self.groups.alerts());
+        alerts
     }
 
     pub fn alert(&self, fingerprint: &str) -> Option<Alert> {
-        self.rules.alerts().into_iter().find(|alert| alert.fingerprint == fingerprint)
+        self.alerts().into_iter().find(|alert| alert.fingerprint == fingerprint)
     }
 
     /// What each collector last said about its target.
@@ -104,7 +109,10 @@ impl Handle {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Changed`], and [`Error::Conflict`] for an alert that doesn't fire.
     pub async fn acknowledge(&self, fingerprint: &str, asked: impl Into<Asked<'_>>) -> Result<Alert, Error> {
-        self.rules.acknowledge(fingerprint, asked.into()).await
+        match self.of_a_group(fingerprint) {
+            Some(alert) => self.groups.acknowledge(&alert, asked.into()).await,
+            None => self.rules.acknowledge(fingerprint, asked.into()).await,
+        }
     }
 
     /// Someone ends a firing alert by hand. If the next evaluation still finds its series abnormal, it begins anew. Doing it again
@@ -113,7 +121,10 @@ impl Handle {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Changed`], and [`Error::Conflict`] for an alert that is pending.
     pub async fn resolve(&self, fingerprint: &str, asked: impl Into<Asked<'_>>) -> Result<Alert, Error> {
-        self.rules.resolve(fingerprint, asked.into()).await
+        match self.of_a_group(fingerprint) {
+            Some(alert) => self.groups.resolve(&alert, asked.into()).await,
+            None => self.rules.resolve(fingerprint, asked.into()).await,
+        }
     }
 
     /// Takes in samples that were sent to the host. They are on the disk when it returns. Those of new series are left out, and
@@ -143,25 +154,59 @@ impl Handle {
     pub async fn evaluate(&self, rule: &str) -> Result<(), Error> {
         self.rules.evaluate(rule).await
     }
+
+    /// The groups of rules in Prometheus's format, by name, with how their last evaluation went.
+    pub fn rule_groups(&self) -> Vec<rule_files::GroupStatus> {
+        self.groups.status()
+    }
+
+    /// Evaluates a group beside its schedule, as at a time. Returns when it is done.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], what is wrong with one of its rules, and what the store says.
+    pub async fn evaluate_group(&self, group: &str, at: Timestamp) -> Result<(), Error> {
+        self.groups.evaluate(group, at).await
+    }
+
+    /// When an alert of a rule in Prometheus's format would have fired, over what is stored.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Invalid`] for a rule that can't be evaluated or takes too long, and what the store says.
+    pub async fn backtest(
+        &self,
+        request: rule_files::BacktestRequest,
+    ) -> Result<rule_files::backtest::Backtest, Error> {
+        self.groups.backtest(request).await
+    }
+
+    fn of_a_group(&self, fingerprint: &str) -> Option<Alert> {
+        self.groups.alerts().into_iter().find(|alert| alert.fingerprint == fingerprint)
+    }
 }
 
 pub(crate) async fn start(context: &Context, tasks: &mut Tasks) -> Result<Handle, Error> {
     let rules = Arc::new(rules::Rules::load(context.clone())?);
+    let groups = Arc::new(rule_files::jobs::Groups::load(context.clone())?);
     let collectors = Arc::new(collect::Collectors::load(context.clone())?);
     let changes =
         context.bus.subscribe(context.store.head(), EventFilter::types(["plugin.", "instance.", "configuration."]));
     let catalog = context.catalog.clone();
-    match rules.sync(&context.catalog()).await {
-        // A full disk must not keep the host from starting: it is tried again until it works.
-        Err(Error::Store(failure @ StoreError::DiskFull { .. })) => {
-            warn!(error = %failure, "rules could not be brought up to date");
+    for synced in [rules.sync(&context.catalog()).await, groups.sync(&context.catalog()).await] {
+        match synced {
+            // A full disk must not keep the host from starting: it is tried again until it works.
+            Err(Error::Store(failure @ StoreError::DiskFull { .. })) => {
+                warn!(error = %failure, "rules could not be brought up to date");
+            }
+            // Neither must a rule that an older version took.
+            Err(Error::Invalid { message }) => error!(message, "a rule group is not at work"),
+            other => other?,
         }
-        other => other?,
     }
     collectors.sync();
-    tasks.spawn("monitoring", follow(context.clone(), rules.clone(), collectors.clone(), changes, catalog));
+    let at_work = (rules.clone(), groups.clone(), collectors.clone());
+    tasks.spawn("monitoring", follow(context.clone(), at_work, changes, catalog));
     tasks.spawn("monitoring-alive", rules::stay_alive(rules.clone()));
-    Ok(Handle { context: context.clone(), rules, collectors })
+    Ok(Handle { context: context.clone(), rules, groups, collectors })
 }
 
 /// Looks again now and then even if nobody says that something changed.
@@ -169,8 +214,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 async fn follow(
     context: Context,
-    rules: Arc<rules::Rules>,
-    collectors: Arc<collect::Collectors>,
+    (rules, groups, collectors): (Arc<rules::Rules>, Arc<rule_files::jobs::Groups>, Arc<collect::Collectors>),
     mut changes: Subscription,
     mut catalog: watch::Receiver<Arc<Catalog>>,
 ) {
@@ -189,14 +233,17 @@ async fn follow(
             // The jobs hold what holds the scheduler: nobody would ever let go.
             collectors.clear();
             rules.clear();
+            groups.clear();
             return;
         }
         collectors.sync();
         let current = catalog.borrow_and_update().clone();
         again = LOOK_AGAIN;
-        if let Err(error) = rules.sync(&current).await {
-            warn!(%error, "rules could not be brought up to date");
-            again = STORE_AGAIN;
+        for synced in [rules.sync(&current).await, groups.sync(&current).await] {
+            if let Err(error) = synced {
+                warn!(%error, "rules could not be brought up to date");
+                again = STORE_AGAIN;
+            }
         }
     }
 }

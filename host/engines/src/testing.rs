@@ -393,6 +393,7 @@ pub(crate) fn options(
     let options = Options {
         store: database.clone(),
         series: database.clone(),
+        querier: database.clone(),
         bus,
         scheduler,
         plugins: fake.plugins(),

@@ -107,8 +107,8 @@ fn parse_item(item: &str) -> Option<Vec<Item>> {
         let times = item.rsplit_once("}}")?.1.strip_prefix('x').map_or(Some(0), |n| n.parse().ok())?;
         return repeated(Item::Histogram, times, 1);
     }
-    let hexadecimal = item.trim_start_matches(['+', '-']).starts_with("0x");
-    let (base, times) = match item.rsplit_once('x').filter(|_| !hexadecimal) {
+    // Before numbers are read: `0x10` is a zero and ten more.
+    let (base, times) = match item.rsplit_once('x') {
         Some((base, times)) => (base, times.parse::<usize>().ok()?),
         None => (item, 0),
     };
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(values("1 _ 2+3x2 -1-1x1"), wanted);
         assert_eq!(values("_x3 1e-2+1e-2x1").len(), 5);
         assert_eq!(values("{{schema:1 sum:2 buckets:[1 2]}}x2 {{}}"), vec![Item::Histogram; 4]);
-        assert_eq!(values("0x10"), [Item::Value(16.0)]);
+        assert_eq!(values("0x10"), vec![Item::Value(0.0); 11]);
     }
 
     #[test]

@@ -205,6 +205,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
         Engines::start(quarterdeck_engines::Options {
             store: store.clone(),
             series: database.clone(),
+            querier: database.clone(),
             bus: bus.clone(),
             scheduler: scheduler.clone(),
             plugins: runtime.plugins(),

@@ -90,6 +90,7 @@ pub(crate) async fn deck_over(kept: Vec<Kept>, catalog: Catalog, change: impl Fn
     let engines = Engines::start(quarterdeck_engines::Options {
         store: store.clone(),
         series: store.clone(),
+        querier: store.clone(),
         bus: bus.clone(),
         scheduler: scheduler.clone(),
         plugins: none(),

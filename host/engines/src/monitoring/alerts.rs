@@ -65,6 +65,18 @@ impl Change {
     }
 }
 
+impl Change {
+    pub(crate) fn alert_mut(&mut self) -> &mut Alert {
+        match self {
+            Change::Kept(alert)
+            | Change::Fired(alert)
+            | Change::Updated(alert)
+            | Change::Resolved(alert)
+            | Change::Dropped(alert) => alert,
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evaluated {
     /// All alerts as they are now.

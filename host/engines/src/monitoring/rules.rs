@@ -86,6 +86,9 @@ impl Rules {
         let mut left: BTreeMap<String, Known> = BTreeMap::new();
         for document in context.store.list(Alert::COLLECTION, &Page::all())? {
             let alert: Alert = document.decode()?;
+            if alert.group.is_some() {
+                continue;
+            }
             let (alerts, revisions) = left.entry(alert.rule.clone()).or_default();
             revisions.insert(alert.fingerprint.clone(), document.revision);
             alerts.insert(alert.fingerprint.clone(), alert);
@@ -177,8 +180,7 @@ impl Rules {
         }
         let (alerts, mut revisions) = self.left(name);
         let now = self.context.now();
-        let alive: Option<Alive> = self.context.read(ALIVE, ALIVE_ID)?;
-        let down_at = alerts::last_up(&alerts, alive.map(|alive| alive.at)).unwrap_or(now);
+        let down_at = alerts::last_up(&alerts, last_sign(&self.context)?).unwrap_or(now);
         let (alerts, changes) = alerts::resume(alerts, spec.hold, down_at, now);
         if !changes.is_empty() {
             info!(rule = name, %down_at, alerts = changes.len(), "pending alerts wait anew after an absence");
@@ -510,6 +512,12 @@ impl Job for Evaluate {
     async fn run(&self, _planned: Timestamp) -> Result<(), String> {
         self.rules.evaluate(&self.rule).await.map_err(|error| error.to_string())
     }
+}
+
+/// When the host is known to have been up.
+pub(super) fn last_sign(context: &Context) -> Result<Option<Timestamp>, Error> {
+    let alive: Option<Alive> = context.read(ALIVE, ALIVE_ID)?;
+    Ok(alive.map(|alive| alive.at))
 }
 
 /// Notes from time to time that the host is there, so that the next start knows for how long it was not.

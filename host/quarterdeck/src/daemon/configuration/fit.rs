@@ -1,5 +1,5 @@
 //! Whether plugins take what is configured for them: the instances, and what rules, objectives and services lay over an instance's
-//! configuration; and whether whatever names an instance names one of the right kind.
+//! configuration; and whether whatever names an instance names one of the right kind. Also whether groups of rules can be evaluated.
 
 use quarterdeck_config::{Loaded, Problem, Settings, push};
 use quarterdeck_model::plugin::{InstanceName, InstanceSpec, Kind, PluginState, Registry};
@@ -26,6 +26,11 @@ pub(crate) async fn unfit(registry: &dyn Registry, loaded: &Loaded, settings: &S
     }
     let of_instances = registry.check(&settings.instances).await;
     let mut found = Vec::new();
+    for (name, group) in &settings.rule_groups {
+        let object = push("/rule-groups", name);
+        let mistakes = quarterdeck_engines::monitoring::rule_files::check(name, group).into_iter();
+        found.extend(mistakes.map(|mistake| loaded.problem(&format!("{object}{}", mistake.pointer), mistake.message)));
+    }
     for (instance, pointer, message) in &of_instances {
         found.push(loaded.problem(&format!("{}{pointer}", push("/instances", instance.as_str())), message));
     }
