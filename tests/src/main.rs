@@ -1,7 +1,7 @@
 //! Integration tests over the real binary: they start the daemon, speak HTTP to it, and stop it. A module per flow.
 //!
 //! Every answer of the API is checked against the OpenAPI document that the daemon serves (`harness::schema`).
-//! A test that needs a real counterpart (HAProxy, wrk, strace, a registry) says so by name and ends early where it is missing;
+//! A test that needs a real counterpart (HAProxy, wrk, strace, a registry, Prometheus) says so by name and ends early where it is missing;
 //! with `QUARTERDECK_TESTS_REQUIRE_COUNTERPARTS=1` it fails instead.
 
 #![allow(
@@ -35,6 +35,7 @@ mod monitoring;
 mod notifiers;
 mod outside;
 mod plugin_life;
+mod prometheus;
 mod reads;
 mod rolling;
 mod runbooks;
