@@ -1,6 +1,7 @@
 //! A file per resource, and the list of all of them.
 
 mod alerts;
+mod backtests;
 mod configuration;
 mod dead_letters;
 mod decisions;
@@ -60,6 +61,7 @@ fn api() -> Routes {
         .merge(events::routes())
         .merge(stream::routes())
         .merge(alerts::routes())
+        .merge(backtests::routes())
         .merge(incidents::routes())
         .merge(scans::routes())
         .merge(findings::routes())

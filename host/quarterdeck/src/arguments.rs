@@ -2,9 +2,11 @@
 
 mod decisions;
 mod plugins;
+mod rules;
 
 pub(crate) use decisions::{Replay, Shadow};
 pub(crate) use plugins::{Configure, Install, Key, Logs, Remove, Rollback, Sign};
+pub(crate) use rules::Rules;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -82,6 +84,9 @@ pub(crate) enum Command {
     /// Alerts
     #[command(subcommand)]
     Alert(Alert),
+    /// Rules in Prometheus's format
+    #[command(subcommand)]
+    Rules(Rules),
     /// Incidents
     #[command(subcommand)]
     Incident(Incident),

@@ -10,6 +10,7 @@ mod events;
 mod incidents;
 mod metrics;
 mod plugins;
+mod rules;
 mod runbooks;
 mod runs;
 mod scans;
@@ -45,6 +46,10 @@ pub(crate) fn main(global: &Global, command: &Command) -> ExitCode {
             completions(*shell);
             Ok(ExitCode::SUCCESS)
         }
+        Command::Rules(rules) => match rules::local(global, rules) {
+            Some(done) => done,
+            None => remote(global, command),
+        },
         Command::Plugin(plugin) => match authoring::local(global, plugin) {
             Some(done) => done,
             None => remote(global, command),
@@ -80,6 +85,7 @@ async fn dispatch(session: &Session, command: &Command) -> Result<ExitCode> {
         Command::Metric(command) => metrics::metric(session, command).await,
         Command::Events(command) => events::events(session, command).await,
         Command::Alert(command) => alerts::alert(session, command).await,
+        Command::Rules(command) => rules::remote(session, command).await,
         Command::Slo(command) => alerts::slo(session, command).await,
         Command::Incident(command) => incidents::incident(session, command).await,
         Command::Scan { past: Some(command), .. } => scans::past(session, command).await,

@@ -10,6 +10,7 @@
     reason = "a test may panic"
 )]
 
+mod backtests;
 mod changes;
 mod configuration;
 mod contract;
