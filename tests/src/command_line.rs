@@ -332,6 +332,10 @@ async fn the_commands_of_the_readme_work_as_they_stand_there() {
             "quarterdeck plugin config wave/first amplitude=3" => {
                 ("quarterdeck plugin config wave/first amplitude=3", Some("there is no `wave/first`"))
             }
+            "quarterdeck rules check <file>" => (
+                concat!("quarterdeck rules check ", env!("CARGO_MANIFEST_DIR"), "/../engines/tests/rules/alerts.yml"),
+                None,
+            ),
             "quarterdeck plugin install --locked plugins.lock" => (
                 "cp \"$QUARTERDECK_DATA_DIR\"/plugins.lock . && quarterdeck plugin install --locked plugins.lock",
                 None,

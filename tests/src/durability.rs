@@ -203,6 +203,7 @@ async fn no_answer_that_acknowledges_a_write_leaves_before_its_fdatasync() {
     futures::future::join_all(clients).await;
 
     let store = std::fs::canonicalize(daemon.setup.store_file()).unwrap();
+    let samples = std::fs::canonicalize(daemon.setup.samples_log()).unwrap();
     let (setup, _, well) = daemon.stop();
     assert!(well, "{}", setup.log());
     let trace = eventually("the whole trace", SOON, async || {
@@ -215,7 +216,7 @@ async fn no_answer_that_acknowledges_a_write_leaves_before_its_fdatasync() {
         .iter()
         .filter_map(|wanted| {
             let record: Vec<&str> = wanted.record.iter().map(String::as_str).collect();
-            trace.acknowledged_in_order(&store, &wanted.request, &record).err()
+            trace.acknowledged_in_order(&[&store, &samples], &wanted.request, &record).err()
         })
         .collect();
     assert!(wrong.is_empty(), "{} of {}, the first:\n{}", wrong.len(), all.len(), wrong[0]);

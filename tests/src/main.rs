@@ -38,5 +38,6 @@ mod plugin_life;
 mod prometheus;
 mod reads;
 mod rolling;
+mod rule_files;
 mod runbooks;
 mod stop;

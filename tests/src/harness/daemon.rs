@@ -51,6 +51,11 @@ impl Setup {
         self.data_dir().join("store/store/db")
     }
 
+    /// The folder of the samples' log.
+    pub(crate) fn samples_log(&self) -> PathBuf {
+        self.data_dir().join("store/series/log")
+    }
+
     pub(crate) fn config_dir(&self) -> PathBuf {
         self.folder.path().join("config")
     }

@@ -12,7 +12,7 @@ const TRACED: &str =
     "trace=openat,pwrite64,pwritev,fdatasync,fsync,read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg";
 const READS: [&str; 4] = ["read", "readv", "recvfrom", "recvmsg"];
 const WRITES: [&str; 4] = ["write", "writev", "sendto", "sendmsg"];
-const RECORDS: [&str; 2] = ["pwrite64", "pwritev"];
+const RECORDS: [&str; 3] = ["pwrite64", "pwritev", "write"];
 
 /// `inner` under strace. `-D`: it is the child and the tracer stands aside, so that ending the child ends it.
 pub(crate) fn traced(strace: &Path, inner: &Command, options: &[&str], output: &Path) -> Command {
@@ -117,13 +117,12 @@ impl Trace {
     }
 
     /// Whether the request that holds `request` was answered with a success, on the connection on which it came, only after the first
-    /// write to `store` that holds all of `record` had ended, and behind that an fdatasync of that same file had begun and
-    /// succeeded.
+    /// write that holds all of `record` to one of `stores` (a file, or one of a folder) had ended, and behind that an fdatasync of that
+    /// same file had begun and succeeded.
     ///
     /// # Errors
     /// What is missing, with the calls between request and answer.
-    pub(crate) fn acknowledged_in_order(&self, store: &Path, request: &str, record: &[&str]) -> Result<(), String> {
-        let store = store.to_str();
+    pub(crate) fn acknowledged_in_order(&self, stores: &[&Path], request: &str, record: &[&str]) -> Result<(), String> {
         let is_socket = |call: &&Call| call.file().is_some_and(|file| file.starts_with("socket:"));
         let asked = self.calls.iter().filter(is_socket).find(|call| call.is(&READS) && call.holds(&[request]));
         let asked = asked.ok_or_else(|| format!("no request that holds `{request}`"))?;
@@ -138,13 +137,17 @@ impl Trace {
         if !answer.holds(&["HTTP/1.1 20"]) {
             return Err(failure("it was not answered with a success"));
         }
-        let on_store = |call: &&Call| call.file() == store;
+        let on_store = |call: &&Call| {
+            call.file().is_some_and(|file| stores.iter().any(|store| Path::new(file).starts_with(store)))
+        };
         let mut records = self.calls.iter().filter(on_store).filter(|call| call.is(&RECORDS) && asked.before(call));
         let record = records.find(|call| call.holds(record));
         let record = record.filter(|record| record.before(answer));
         let record = record.ok_or_else(|| failure("it was answered before its record was written"))?;
-        let mut syncs =
-            self.calls.iter().filter(on_store).filter(|call| call.is(&["fdatasync"]) && record.before(call));
+        let mut syncs = self
+            .calls
+            .iter()
+            .filter(|call| call.file() == record.file() && call.is(&["fdatasync"]) && record.before(call));
         match syncs.find(|sync| sync.before(answer)) {
             Some(_) => Ok(()),
             None => Err(failure("it was answered before an fdatasync that began behind its record's write had ended")),
@@ -183,7 +186,7 @@ mod tests {
     ];
 
     fn check(lines: &[&str]) -> Result<(), String> {
-        Trace::parse(&lines.join("\n")).acknowledged_in_order(Path::new("/d/db"), "one.", &["one."])
+        Trace::parse(&lines.join("\n")).acknowledged_in_order(&[Path::new("/d/db")], "one.", &["one."])
     }
 
     fn without(line: usize) -> Vec<&'static str> {

@@ -35,13 +35,7 @@ pub(super) fn read(dir: &Path, written: &mut Node, files: &mut Vec<PathBuf>, pro
 }
 
 /// The groups of a rule file; none if it is another file.
-fn rule_groups(
-    section: &str,
-    folder: &Path,
-    path: &Path,
-    text: &str,
-    problems: &mut Vec<Problem>,
-) -> Option<Table> {
+fn rule_groups(section: &str, folder: &Path, path: &Path, text: &str, problems: &mut Vec<Problem>) -> Option<Table> {
     if section != "rules" || !read::is_yaml(path) {
         return None;
     }

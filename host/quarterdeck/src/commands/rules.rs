@@ -32,14 +32,17 @@ pub(super) fn local(global: &Global, command: &Rules) -> Option<Result<ExitCode>
 pub(super) async fn remote(session: &Session, command: &Rules) -> Result<ExitCode> {
     let Rules::Backtest { alert, group, file, since, step } = command else { return Ok(ExitCode::SUCCESS) };
     let from = now()?.minus(span(*since));
-    let mut body = json!({"alert": alert, "from": from, "step": step.map(span)});
+    let mut body = serde_json::Map::new();
+    body.insert("alert".to_owned(), json!(alert));
+    body.insert("from".to_owned(), json!(from));
+    body.insert("step".to_owned(), json!(step.map(span)));
     if let Some(group) = group {
-        body["group"] = json!(group);
+        body.insert("group".to_owned(), json!(group));
     }
     if let Some(file) = file {
-        body["rules"] = serde_json::to_value(group_of(file, group.as_deref(), alert)?)?;
+        body.insert("rules".to_owned(), serde_json::to_value(group_of(file, group.as_deref(), alert)?)?);
     }
-    let answer = session.client.post("/api/v1/backtests", &body).await?;
+    let answer = session.client.post("/api/v1/backtests", &body.into()).await?;
     if session.output.json {
         session.output.one(&answer);
         return Ok(ExitCode::SUCCESS);

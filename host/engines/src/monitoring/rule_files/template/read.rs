@@ -88,7 +88,7 @@ pub(super) fn template(text: &str) -> Result<Vec<Node>, String> {
     let (nodes, end) = reader.nodes()?;
     match end {
         End::Text => Ok(nodes),
-        End::End => Err("unexpected {{end}}".to_owned()),
+        End::Word => Err("unexpected {{end}}".to_owned()),
         End::Else(_) => Err("unexpected {{else}}".to_owned()),
     }
 }
@@ -228,7 +228,7 @@ fn quoted(text: &str) -> Result<(Token, &str), String> {
 
 enum End {
     Text,
-    End,
+    Word,
     /// With what follows the word: nothing, or `if` and its pipeline.
     Else(Vec<Token>),
 }
@@ -264,7 +264,7 @@ impl<I: Iterator<Item = Piece>> Reader<I> {
             };
             let rest = tokens.get(1..).unwrap_or_default();
             match keyword.as_str() {
-                "end" => break End::End,
+                "end" => break End::Word,
                 "else" => break End::Else(rest.to_vec()),
                 "if" => nodes.push(self.choice(rest)?),
                 "with" => nodes.push(self.with(rest)?),
@@ -290,7 +290,7 @@ impl<I: Iterator<Item = Piece>> Reader<I> {
             arms.push((pipeline, body));
             match end {
                 End::Text => return Err("unexpected end: {{end}} is missing".to_owned()),
-                End::End => break Vec::new(),
+                End::Word => break Vec::new(),
                 End::Else(rest) => {
                     let mut rest: &[Token] = &rest;
                     skip_blanks(&mut rest);
@@ -310,7 +310,7 @@ impl<I: Iterator<Item = Piece>> Reader<I> {
 
     fn otherwise(&mut self) -> Result<Vec<Node>, String> {
         match self.nodes()? {
-            (nodes, End::End) => Ok(nodes),
+            (nodes, End::Word) => Ok(nodes),
             (_, End::Text) => Err("unexpected end: {{end}} is missing".to_owned()),
             (_, End::Else(_)) => Err("a second {{else}}".to_owned()),
         }
@@ -326,7 +326,7 @@ impl<I: Iterator<Item = Piece>> Reader<I> {
 
     fn bodies(&mut self) -> Result<(Vec<Node>, Vec<Node>), String> {
         match self.nodes()? {
-            (body, End::End) => Ok((body, Vec::new())),
+            (body, End::Word) => Ok((body, Vec::new())),
             (body, End::Else(rest)) if rest.iter().all(|token| *token == Token::Blank) => Ok((body, self.otherwise()?)),
             (_, End::Else(_)) => Err("unexpected words behind `else`".to_owned()),
             (_, End::Text) => Err("unexpected end: {{end}} is missing".to_owned()),

@@ -70,8 +70,8 @@ fn numbers_are_made_readable_as_prometheus_does() {
     }
     check(
         "{{ printf \"%.2f|%5d|%-4s|%q|%v|%%|%05.1f|%g\" $value 7 \"ab\" \"c\" true 2.25 1e6 }}",
-        3.14159,
-        "3.14|    7|ab  |\"c\"|true|%|002.2|1e+06",
+        4.14159,
+        "4.14|    7|ab  |\"c\"|true|%|002.2|1e+06",
     );
     check("{{ printf \"%d %s\" $value }}", 3.0, "%!d(float64=3) %!s(MISSING)");
     check("{{ printf \"x\" 1 }}", 3.0, "x%!(EXTRA int=1)");
