@@ -109,7 +109,9 @@ async fn a_file_is_replaced_only_if_it_still_is_what_was_seen() {
     assert_eq!(plugin(&daemon, "threshold").await["digest"], sha256(&second));
     // Without the token nothing is changed, and nothing that large is read.
     let anonymous = daemon.http().put(format!("{}/api/v1/plugin-files/threshold.wasm", daemon.url)).body(first.clone());
-    let response = anonymous.header("Content-Type", "application/wasm").send().await.unwrap();
+    // What is not read ends its connection: no other request is to be sent on it.
+    let anonymous = anonymous.header("Content-Type", "application/wasm").header("Connection", "close");
+    let response = anonymous.send().await.unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     let (status, removed) = daemon.call(Method::DELETE, "/api/v1/plugin-files/threshold.wasm", None).await;
     assert_eq!((status, &removed["serving"]["digest"]), (StatusCode::OK, &json!(sha256(&bundled("threshold")))));
