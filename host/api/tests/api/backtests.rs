@@ -16,7 +16,7 @@ async fn a_backtest_says_when_an_alert_would_have_fired() {
             |(minute, value)| json!({"name": "x", "labels": {"a": "b"}, "value": value, "at": text(at(minute as u64))}),
         )
         .collect();
-    assert_eq!(deck.post("/api/v1/metrics", &json!(samples)).await.status, 200);
+    assert_eq!(deck.post("/api/v1/metrics", &json!(samples)).await.status, 202);
     let rules = json!({"interval": "1m", "rules": [{"alert": "X", "expr": "x > 0", "for": "1m"}]});
     let mut body = json!({"alert": "X", "rules": rules, "from": text(at(0)), "to": text(at(5))});
     let answer = deck.post("/api/v1/backtests", &body).await;

@@ -352,10 +352,10 @@ mod tests {
 
     #[test]
     fn several_inputs_of_a_class_are_poison_beside_each_other_and_each_is_released_by_itself() {
-        let breakers = Breakers::new(1);
-        for input in ["one", "other"] {
-            for seconds in [0, 5, 15] {
-                drop(call_with(&breakers, ("bad", input), true, seconds).unwrap());
+        let breakers = Breakers::new(2);
+        for (input, begin) in [("one", 0), ("other", 100)] {
+            for seconds in [0, 0, 5, 15] {
+                drop(call_with(&breakers, ("bad", input), true, begin + seconds).unwrap());
             }
         }
         let offered = |input: &str| call_with(&breakers, ("bad", input), false, 100_000).is_ok();
