@@ -249,7 +249,10 @@ async fn every_operation_is_asked_and_answers_with_every_success_that_the_docume
     run["steps"][0]["state"] = json!("running");
     deck.put(Run::COLLECTION, "run_going", &run).await;
     deck.put("dead-letters", "eff_1", &letter()).await;
+    let from = crate::support::START.minus(quarterdeck_model::Span::from_secs(60)).to_string();
+    let rules = json!({"interval": "15s", "rules": [{"alert": "Up", "expr": "up > 0"}]});
     for (path, body, status) in [
+        ("backtests", json!({"alert": "Up", "rules": rules, "from": from}), 200),
         ("plugins/reload", json!({}), 200),
         ("plugins/http-probe/rollback", json!({}), 200),
         ("jobs/run", json!({"name": "collect/http-probe/api"}), 202),
