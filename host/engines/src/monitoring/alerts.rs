@@ -298,7 +298,7 @@ pub fn closed(alert: &Alert, principal: &str, now: Timestamp) -> Alert {
     resolved(alert, &format!("resolved by {principal}"), now)
 }
 
-fn resolved(alert: &Alert, reason: &str, now: Timestamp) -> Alert {
+pub(super) fn resolved(alert: &Alert, reason: &str, now: Timestamp) -> Alert {
     Alert {
         state: AlertState::Resolved,
         resolved_at: Some(now),

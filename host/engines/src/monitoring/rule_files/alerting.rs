@@ -10,7 +10,7 @@
 
 use super::group::{ALERT_NAME, Alerting, Group, Rule};
 use super::template::Found;
-use crate::monitoring::alerts::{Alerts, Change, Evaluated, KEEP_RESOLVED};
+use crate::monitoring::alerts::{Alerts, Change, Evaluated, KEEP_RESOLVED, resolved};
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::domain::alert::{Alert, AlertState};
 use quarterdeck_model::domain::rule_group::Policy;
@@ -238,21 +238,10 @@ fn not_found(alert: &Alert, seen: &Seen<'_>, evaluated: &mut Evaluated) {
                 return;
             }
             let reason = if seen.sight == Sight::Clear { "not found any more" } else { seen.sight.reason() };
-            let after = ended(alert, reason, now);
+            let after = resolved(alert, reason, now);
             evaluated.changes.push(Change::Resolved(after.clone()));
             evaluated.alerts.insert(after.fingerprint.clone(), after);
         }
-    }
-}
-
-fn ended(alert: &Alert, reason: &str, now: Timestamp) -> Alert {
-    Alert {
-        state: AlertState::Resolved,
-        resolved_at: Some(now),
-        missing_since: None,
-        reason: reason.to_owned(),
-        last_evaluated: now,
-        ..alert.clone()
     }
 }
 
@@ -261,7 +250,7 @@ fn all_ended(alerts: &Alerts, reason: &str, now: Timestamp) -> Evaluated {
     for alert in alerts.values() {
         match alert.state {
             AlertState::Firing => {
-                let after = ended(alert, reason, now);
+                let after = resolved(alert, reason, now);
                 evaluated.changes.push(Change::Resolved(after.clone()));
                 evaluated.alerts.insert(after.fingerprint.clone(), after);
             }
