@@ -8,6 +8,9 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+/// How often `/proc` is looked through for a marker, while some process has no environment to tell by.
+const LOOKS: u32 = 10;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 /// Where the marker of a [`crate::Record`] stands in the environment of its process.
 pub(crate) const MARKER_VARIABLE: &str = "QUARTERDECK_PROCESS";
 
@@ -121,11 +124,28 @@ fn kill_stragglers(group: u32, marker: &str) {
     }
 }
 
-/// The leader of a group that carries the marker: a process that was started and never written down.
+/// The leader of a group that carries the marker: a process that was started and never written down. Blocks for a moment where one is
+/// just becoming another program: until that has begun its environment reads as empty, and to take it for lost would start it twice.
 pub(crate) fn find_marked(marker: &str) -> Option<Identity> {
-    pids()
-        .filter(|pid| stat(*pid).is_some_and(|stat| stat.group == *pid) && has_marker(*pid, marker))
-        .find_map(|pid| Identity::of(pid).filter(Identity::is_alive))
+    for look in 0..LOOKS {
+        if look > 0 {
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
+        let mut is_certain = true;
+        for pid in pids().filter(|pid| stat(*pid).is_some_and(|stat| stat.group == *pid && stat.state != 'Z')) {
+            let Ok(environment) = environment(pid) else { continue };
+            is_certain &= !environment.is_empty();
+            if holds(&environment, marker)
+                && let Some(identity) = Identity::of(pid).filter(Identity::is_alive)
+            {
+                return Some(identity);
+            }
+        }
+        if is_certain {
+            break;
+        }
+    }
+    None
 }
 
 fn pids() -> impl Iterator<Item = u32> {
@@ -137,9 +157,16 @@ fn pids() -> impl Iterator<Item = u32> {
 }
 
 fn has_marker(pid: u32, marker: &str) -> bool {
-    let wanted = format!("{MARKER_VARIABLE}={marker}");
+    environment(pid).is_ok_and(|environment| holds(&environment, marker))
+}
+
+fn environment(pid: u32) -> std::io::Result<Vec<u8>> {
     std::fs::read(format!("/proc/{pid}/environ"))
-        .is_ok_and(|environment| environment.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes()))
+}
+
+fn holds(environment: &[u8], marker: &str) -> bool {
+    let wanted = format!("{MARKER_VARIABLE}={marker}");
+    environment.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes())
 }
 
 fn stat(pid: u32) -> Option<Stat> {
@@ -175,6 +202,26 @@ mod tests {
     fn a_program_with_brackets_in_its_name_has_its_start_time_read() {
         let stat = parse_stat("7 (a ) b)) S 1 9 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4242 100 200");
         assert_eq!(stat.map(|s| (s.state, s.group, s.start_ticks)), Some(('S', 9, 4242)));
+    }
+
+    /// Its environment is empty for a moment meanwhile. A child that has not become its first program yet has that of its parent, which
+    /// is over long before another host looks.
+    #[test]
+    fn a_process_that_is_just_becoming_another_program_is_found_by_its_marker() -> std::io::Result<()> {
+        use std::os::unix::process::CommandExt;
+        for _ in 0..50 {
+            let marker = new_marker("becoming")?;
+            let mut shell = std::process::Command::new("/bin/sh");
+            let shell = shell.args(["-c", "exec sleep 60"]).env(MARKER_VARIABLE, &marker).process_group(0);
+            let mut child = shell.spawn()?;
+            let until = std::time::Instant::now() + Duration::from_secs(10);
+            while !has_marker(child.id(), &marker) && std::time::Instant::now() < until {}
+            let found = [(); 3].map(|()| find_marked(&marker).map(|identity| identity.pid));
+            child.kill()?;
+            child.wait()?;
+            assert_eq!(found, [Some(child.id()); 3]);
+        }
+        Ok(())
     }
 
     #[test]
