@@ -17,6 +17,7 @@ use quarterdeck_model::domain::job::JobSpec;
 use quarterdeck_model::domain::runbook::Run;
 use quarterdeck_model::domain::scan::{Finding, FindingState, Scan};
 use quarterdeck_model::effect::DEAD_LETTERS;
+use quarterdeck_model::plugin::InstanceName;
 use quarterdeck_model::store::{Page, StoreError};
 use quarterdeck_model::transition::{Expected, Transition};
 use quarterdeck_model::{Span, Timestamp};
@@ -60,6 +61,16 @@ impl Job for Sweep {
 #[derive(Deserialize)]
 struct Letter {
     at: Timestamp,
+    /// Of an input that is poison to an instance.
+    instance: Option<InstanceName>,
+    class: Option<String>,
+    digest: Option<String>,
+}
+
+impl Letter {
+    fn input(self) -> Option<(InstanceName, String, String)> {
+        Some((self.instance?, self.class?, self.digest?))
+    }
 }
 
 /// What must not go, because something open refers to it.
@@ -117,7 +128,18 @@ async fn sweep(context: &Context) -> Result<(), Error> {
             && !needed.deployments.contains(deployment.id.as_str())
     })
     .await?;
+    let mut inputs = Vec::new();
+    each(context, DEAD_LETTERS, |letter: Letter| {
+        if old(Some(letter.at)) {
+            inputs.extend(letter.input());
+        }
+    })
+    .await?;
     forgotten += forget(context, DEAD_LETTERS, |letter: &Letter| old(Some(letter.at))).await?;
+    // Nobody could take up again what has no letter any more.
+    for (instance, class, digest) in inputs {
+        context.registry.release(&instance, &class, &digest);
+    }
     if forgotten > 0 {
         info!(documents = forgotten, %before, "forgot what ended long ago");
     }

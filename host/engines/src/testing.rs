@@ -66,6 +66,8 @@ pub(crate) struct Behaviour {
     /// Calls that hung and were dropped.
     pub(crate) dropped: usize,
     pub(crate) instances: BTreeMap<InstanceName, InstanceStatus>,
+    /// Inputs that may be offered again: instance, class, digest.
+    pub(crate) released: Vec<(InstanceName, String, String)>,
     /// How often somebody has looked for one instance.
     pub(crate) looks: usize,
     /// The plugin's calls never answer.
@@ -356,6 +358,10 @@ impl Registry for Fake {
     }
 
     async fn configure(&self, _: BTreeMap<InstanceName, Shared<InstanceSpec>>) {}
+
+    fn release(&self, instance: &InstanceName, class: &str, input: &str) {
+        self.with(|fake| fake.released.push((instance.clone(), class.to_owned(), input.to_owned())));
+    }
 
     async fn check(&self, _: &BTreeMap<InstanceName, Shared<InstanceSpec>>) -> Vec<(InstanceName, String, String)> {
         Vec::new()

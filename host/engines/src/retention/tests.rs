@@ -133,6 +133,23 @@ async fn what_ended_long_ago_goes_and_what_is_open_or_needed_stays() {
 }
 
 #[tokio::test]
+async fn an_input_whose_letter_goes_is_offered_again_and_one_whose_letter_stays_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = Fake::default();
+    let catalog = Catalog { keep_ended: days(90), ..Catalog::default() };
+    let bench = Bench::open(folder.path(), &fake, catalog, at(100));
+    for (id, class, day) in [("input.a", "old.txt", 5), ("input.b", "young.txt", 20)] {
+        let letter =
+            json!({"kind": "input", "at": at(day), "instance": "rule/one", "class": class, "digest": id, "reason": ""});
+        put(&bench, DEAD_LETTERS, id, letter).await;
+    }
+    sweep(&bench.context).await.unwrap();
+    assert_eq!(left(&bench, DEAD_LETTERS), ["input.b"]);
+    let released = fake.with(|fake| fake.released.clone());
+    assert_eq!(released, [("rule/one".into(), "old.txt".to_owned(), "input.a".to_owned())]);
+}
+
+#[tokio::test]
 async fn zero_keeps_everything_for_ever() {
     let folder = tempfile::tempdir().unwrap();
     let bench = bench(folder.path(), Span::ZERO, at(10_000));
