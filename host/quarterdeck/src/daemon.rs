@@ -74,6 +74,7 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
     install_crypto();
     let ended = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        .on_thread_start(quarterdeck_runtime::prefer_short_turns)
         .enable_all()
         .build()
         .context("failed to start threads")

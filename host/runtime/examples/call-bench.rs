@@ -43,7 +43,12 @@ const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const ROUND: Duration = Duration::from_secs(3);
 
 fn main() -> Result<(), Box<dyn Error>> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(bench())
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .on_thread_start(quarterdeck_runtime::prefer_short_turns)
+        .enable_all()
+        .build()?
+        .block_on(bench())
 }
 
 async fn bench() -> Result<(), Box<dyn Error>> {

@@ -7,8 +7,10 @@
 
 mod pace;
 mod slice;
+mod turns;
 
 pub(crate) use pace::Pace;
+pub use turns::prefer_short_turns;
 
 use crate::engine::{Running, Ticker};
 use crate::error::Error;
@@ -68,9 +70,9 @@ fn lane(name: &'static str, threads: usize, niceness: i32) -> Result<Lane, Error
         .thread_name(name)
         .enable_all()
         .on_thread_start(move || {
-            if niceness != 0
-                && let Err(error) = setpriority_process(Some(gettid()), niceness)
-            {
+            if niceness == 0 {
+                turns::prefer_short_turns();
+            } else if let Err(error) = setpriority_process(Some(gettid()), niceness) {
                 tracing::debug!(%error, "a guest thread keeps its priority");
             }
         })

@@ -55,6 +55,7 @@ mod tests;
 
 pub use compile::compile_in_child;
 pub use error::Error;
+pub use executor::prefer_short_turns;
 pub use imports::process_allowed;
 pub use options::{Bundled, Compiler, Options};
 pub use runtime::Runtime;

@@ -1,5 +1,5 @@
-//! Gives memory back that the allocator keeps free: reading a configuration takes several times what is left of it afterwards, and
-//! the C library returns only what lies at the end of its arenas.
+//! Gives memory back: what the allocator keeps free - reading a configuration takes several times what is left of it afterwards, and
+//! the C library returns only what lies at the end of its arenas - and, once, what only the start needed of the program's own code.
 
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -10,9 +10,17 @@ const EVERY: Duration = Duration::from_secs(300);
 
 pub(super) async fn run(shutdown: CancellationToken) {
     let mut wait = AT_FIRST;
+    let mut started = false;
     while shutdown.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
         // It walks through all arenas: some milliseconds where there is much.
-        if tokio::task::spawn_blocking(give_back).await.is_err() {
+        let first = !std::mem::replace(&mut started, true);
+        let work = move || {
+            give_back();
+            if first {
+                unmap_code();
+            }
+        };
+        if tokio::task::spawn_blocking(work).await.is_err() {
             return;
         }
         wait = EVERY;
@@ -34,3 +42,54 @@ fn give_back() {
 /// Other allocators do it by themselves.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn give_back() {}
+
+/// The kernel maps code in pieces that are many times larger than what is run of them, and a start runs a bit of everything. What is
+/// run from now on comes back from the page cache, in microseconds.
+#[cfg(target_os = "linux")]
+fn unmap_code() {
+    let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return };
+    let Ok(program) = std::env::current_exe() else { return };
+    for (from, to) in maps.lines().filter_map(|line| code_of(line, &program.to_string_lossy())) {
+        #[expect(
+            unsafe_code,
+            reason = "the mapping is private, of a file, and not writable: its pages come back as they were when they are next used"
+        )]
+        // SAFETY: see the reason.
+        let refused = unsafe { libc::madvise(from as *mut libc::c_void, to - from, libc::MADV_DONTNEED) };
+        if refused != 0 {
+            tracing::debug!(error = %std::io::Error::last_os_error(), "the program's code stays in memory");
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn unmap_code() {}
+
+/// The ends of a mapping, if it is code of the program: not its tables of addresses, which were written at the start.
+#[cfg(target_os = "linux")]
+fn code_of(line: &str, program: &str) -> Option<(usize, usize)> {
+    let (range, rest) = line.split_once(' ')?;
+    let (from, to) = range.split_once('-')?;
+    let address = |text| usize::from_str_radix(text, 16).ok();
+    (rest.starts_with("r-xp ") && rest.ends_with(&format!(" {program}"))).then_some((address(from)?, address(to)?))
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_code_of_the_program_itself_is_unmapped() {
+        let line = |mode: &str, path: &str| format!("55d0c000-55d0f000 {mode} 00001000 fe:00 12   {path}");
+        assert_eq!(code_of(&line("r-xp", "/usr/bin/q"), "/usr/bin/q"), Some((0x55d0_c000, 0x55d0_f000)));
+        for (mode, path) in [("r--p", "/usr/bin/q"), ("rw-p", "/usr/bin/q"), ("r-xp", "/usr/lib/q"), ("r-xp", "")] {
+            assert_eq!(code_of(&line(mode, path), "/usr/bin/q"), None, "{mode} {path}");
+        }
+    }
+
+    #[test]
+    fn the_program_runs_on_when_its_code_was_unmapped() {
+        unmap_code();
+        assert_eq!("still".len(), 5);
+    }
+}

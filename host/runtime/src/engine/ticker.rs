@@ -1,5 +1,6 @@
 //! Moves the epoch every millisecond while calls are in flight, and sleeps otherwise: an idle host spends no time on it.
 
+use crate::executor::prefer_short_turns;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{JoinHandle, Thread};
@@ -38,7 +39,10 @@ impl Ticker {
             Arc::new(Shared { running: AtomicU32::new(0), awake: AtomicBool::new(true), stop: AtomicBool::new(false) });
         let thread = std::thread::Builder::new().name("epoch".to_owned()).spawn({
             let shared = Arc::clone(&shared);
-            move || shared.run(&engine)
+            move || {
+                prefer_short_turns();
+                shared.run(&engine);
+            }
         })?;
         Ok(Ticker { shared, waker: thread.thread().clone(), thread: Some(thread) })
     }
