@@ -37,8 +37,8 @@ pub struct Extent {
 
 #[async_trait]
 pub trait Journals: Send + Sync + 'static {
-    /// Adds entries, and lets go of what is over the bounds (without entries, that alone). Returns when readers see them; they are on
-    /// the disk about a second later.
+    /// Adds entries, and lets go of what is over the bounds (without entries, that alone). Returns when readers see them; the
+    /// system takes them to the disk in its own time: a power cut may cost the newest, a kill costs none.
     async fn write(&self, journal: &str, entries: Vec<Entry>, bounds: Bounds) -> Result<(), StoreError>;
 
     /// A part of about that many bytes, from the start (0) or from where the part before ended. Blocks: a thread that may wait for

@@ -252,7 +252,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
     }));
     let server = tokio::spawn(quarterdeck_api::serve(listener, quarterdeck_api::router(api), accepting.clone()));
     let watcher = tokio::spawn(watch::run(configuration.clone(), accepting.clone()));
-    let trimmer = tokio::spawn(memory::run(accepting.clone()));
+    let trimmer = tokio::spawn(memory::run(runtime.clone(), accepting.clone()));
     folders.announce(&host_url)?;
     drop(starts);
     info!(%host_url, ready_after = ?begin.elapsed(), "ready");

@@ -12,6 +12,7 @@ mod history;
 mod janitor;
 mod ledger;
 mod loading;
+mod pages;
 mod place;
 mod poison;
 mod promote;

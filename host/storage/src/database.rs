@@ -10,7 +10,7 @@ use crate::prepared::Prepared;
 use crate::series::{self, FLUSH_AT, upkeep};
 use crate::shared::Shared;
 use crate::space::Space;
-use crate::writer::{Command, ForJournal, Writer};
+use crate::writer::{Command, Writer};
 use crate::{documents, journal, keys, log, recovery};
 use async_trait::async_trait;
 use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
@@ -54,9 +54,11 @@ impl Database {
         let place = recovery::recover(&disk)?;
         disk.sync()?;
         let series = series::Store::open(&options, &disk, now)?;
+        let journals = journal::Journals::open(options.dir.join("journals"))?;
+        journal::remove_those_in_sled(&disk)?;
         info!(head = place.head, tail = place.tail, bytes = disk.size(), "opened the store");
         let space = Space::new(options.dir, options.free_space_floor_bytes, options.faults);
-        let shared = Arc::new(Shared::new(disk, space, options.clock, options.retention, place, series));
+        let shared = Arc::new(Shared::new(disk, space, options.clock, options.retention, place, series, journals));
         let (commands, queue) = channel();
         let writer = Writer::new(Arc::clone(&shared), queue, place);
         let (upkeep, stopped) = channel();
@@ -238,7 +240,7 @@ impl Store for Database {
             writable: problem.is_none(),
             reason: problem.map(|problem| problem.to_string()),
             free_bytes: self.shared.space.free(),
-            size_bytes: self.shared.disk.size() + self.shared.series.bytes(),
+            size_bytes: self.shared.disk.size() + self.shared.series.bytes() + self.shared.journals.bytes(),
         }
     }
 }
@@ -248,24 +250,28 @@ impl Journals for Database {
     async fn write(&self, journal: &str, entries: Vec<Entry>, bounds: Bounds) -> Result<(), StoreError> {
         self.check_open()?;
         keys::check_journal(journal)?;
-        let (reply, answer) = oneshot::channel();
-        let entries = Box::new(ForJournal { journal: journal.to_owned(), entries, bounds });
-        self.commands.send(Command::Journal(entries, reply)).map_err(|_| self.gone())?;
-        answer.await.map_err(|_| self.gone())?
+        // Without entries it is about letting go, which a full disk is no reason against.
+        let bytes: usize = entries.iter().map(|entry| entry.bytes.len() + 16).sum();
+        if bytes > 0 {
+            self.shared.space.check(bytes as u64)?;
+        }
+        let (shared, journal) = (Arc::clone(&self.shared), journal.to_owned());
+        let append = move || shared.journals.append(&journal, &entries, bounds, shared.clock.now());
+        tokio::task::spawn_blocking(append).await.map_err(|error| StoreError::Io(error.to_string()))?
     }
 
     fn read(&self, journal: &str, from: u64, bytes: usize) -> Result<Stretch, StoreError> {
         keys::check_journal(journal)?;
-        journal::read(&self.shared.disk, journal, from, bytes)
+        self.shared.journals.read(journal, from, bytes)
     }
 
     fn extent(&self, journal: &str) -> Result<Extent, StoreError> {
         keys::check_journal(journal)?;
-        journal::extent(&self.shared.disk, journal)
+        Ok(self.shared.journals.extent(journal))
     }
 
     fn journals(&self) -> Result<Vec<String>, StoreError> {
-        journal::names(&self.shared.disk)
+        Ok(self.shared.journals.names())
     }
 }
 

@@ -1,232 +1,133 @@
-//! Journals: rings of blocks of entries, a ring for each name. Beside the log, not in it: nobody acts on them, so they have no sync
-//! of their own, and a block that a crash cut off is passed over.
+//! Journals: rings of entries that nobody acts on. Each has a folder of files that are only appended to and go as a whole, the oldest
+//! first; no sync is made for them, and sled knows nothing of them: what a call costs with a journal is about what its copy costs.
 //!
-//! A block holds what was appended at once, up to [`BLOCK_BYTES`] unless a single entry is larger. The place of a ring (where it goes
-//! on, what it holds) is written behind its blocks.
+//! - `ring`: the files of one journal
+//!
+//! A folder has a number for a name, and the journal's name in a file.
 
-use crate::codec::{Input, put_bytes, put_int, put_uint};
+mod ring;
+
 use crate::disk::{Disk, failure};
-use crate::keys::{self, VALUE_BYTES};
+use crate::keys;
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::journal::{Bounds, Entry, Extent, Stretch};
 use quarterdeck_model::store::StoreError;
-use sled::IVec;
+use ring::Ring;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A block is closed when it has so many bytes.
-const BLOCK_BYTES: usize = 56 << 10;
-/// Blocks that one call removes at most, so that commits don't wait long. The next call goes on.
-const REMOVED: usize = 512;
+const NAME: &str = "name";
 
-/// Where a ring goes on, and what it holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Ring {
-    next: u64,
-    bytes: u64,
-    entries: u64,
+pub(crate) struct Journals {
+    folder: PathBuf,
+    rings: Mutex<BTreeMap<String, Arc<Mutex<Ring>>>>,
 }
 
-/// What stands in front of a block.
-struct Header {
-    /// Of its newest entry.
-    at: Timestamp,
-    entries: u64,
-}
-
-struct Block {
-    order: u64,
-    parts: u16,
-    bytes: Vec<u8>,
-}
-
-impl Block {
-    fn size(&self) -> u64 {
-        self.bytes.len() as u64
+impl Journals {
+    /// Looks at what is there. What a crash left of a last block is cut off.
+    pub(crate) fn open(folder: PathBuf) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(&folder).map_err(|error| at(&folder, &error))?;
+        let mut rings = BTreeMap::new();
+        for entry in std::fs::read_dir(&folder).map_err(|error| at(&folder, &error))? {
+            let path = entry.map_err(|error| at(&folder, &error))?.path();
+            match std::fs::read_to_string(path.join(NAME)) {
+                Ok(name) if keys::check_journal(&name).is_ok() => {
+                    rings.insert(name, Arc::new(Mutex::new(Ring::open(path)?)));
+                }
+                // Made a moment before a crash, and never written to.
+                _ => tracing::warn!(path = %path.display(), "a folder that is no journal is left alone"),
+            }
+        }
+        Ok(Journals { folder, rings: Mutex::new(rings) })
     }
 
-    fn open(&self) -> Option<(Header, Input<'_>)> {
-        let mut input = Input::new(&self.bytes);
-        let _parts: [u8; 2] = input.fixed()?;
-        let at = Timestamp::from_millis(input.int()?);
-        Some((Header { at, entries: input.uint()? }, input))
-    }
-
-    fn entries(&self) -> Option<Vec<Entry>> {
-        let (header, mut input) = self.open()?;
-        (0..header.entries)
-            .map(|_| Some(Entry { at: Timestamp::from_millis(input.int()?), bytes: input.bytes()?.to_vec() }))
-            .collect()
-    }
-}
-
-/// Puts the entries behind those that are there, and removes what is over the bounds.
-pub(crate) fn append(
-    disk: &Disk,
-    journal: &str,
-    entries: &[Entry],
-    bounds: Bounds,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let before = ring(disk, journal)?;
-    let mut ring = before;
-    let mut rest = entries;
-    while !rest.is_empty() {
-        let mut bytes = 0;
-        let taken = rest.iter().take_while(|entry| {
-            let is_first = bytes == 0;
-            bytes += entry.bytes.len() + 16;
-            is_first || bytes <= BLOCK_BYTES
-        });
-        let (block, behind) = rest.split_at_checked(taken.count()).unwrap_or((rest, &[]));
-        ring.bytes += put(disk, journal, ring.next, block)?;
-        ring.next += 1;
-        ring.entries += block.len() as u64;
-        rest = behind;
-    }
-    trim(disk, journal, &mut ring, bounds, now)?;
-    if ring != before { put_ring(disk, journal, ring) } else { Ok(()) }
-}
-
-/// Returns the bytes of the block.
-fn put(disk: &Disk, journal: &str, order: u64, entries: &[Entry]) -> Result<u64, StoreError> {
-    let mut bytes = vec![0, 0];
-    put_int(&mut bytes, entries.last().map_or(0, |entry| entry.at.as_millis()));
-    put_uint(&mut bytes, entries.len() as u64);
-    for entry in entries {
-        put_int(&mut bytes, entry.at.as_millis());
-        put_bytes(&mut bytes, &entry.bytes);
-    }
-    let parts = u16::try_from(bytes.len().div_ceil(VALUE_BYTES))
-        .map_err(|_| StoreError::Invalid("an entry of a journal is too large".to_owned()))?;
-    if let Some(place) = bytes.first_chunk_mut::<2>() {
-        *place = parts.to_be_bytes();
-    }
-    for (part, chunk) in (0..parts).zip(bytes.chunks(VALUE_BYTES)) {
-        disk.put(keys::journal_part(journal, order, part), chunk.to_vec())?;
-    }
-    Ok(bytes.len() as u64)
-}
-
-fn trim(disk: &Disk, journal: &str, ring: &mut Ring, bounds: Bounds, now: Timestamp) -> Result<(), StoreError> {
-    let oldest = now.minus(bounds.keep);
-    let mut blocks = Blocks::from(disk, journal, 0);
-    for _ in 0..REMOVED {
-        let Some(block) = blocks.next()? else {
-            // Whatever was counted and is not there any more.
-            *ring = Ring { next: ring.next, ..Ring::default() };
-            return Ok(());
+    /// Puts the entries behind those that are there, and removes what is over the bounds.
+    pub(crate) fn append(
+        &self,
+        journal: &str,
+        entries: &[Entry],
+        bounds: Bounds,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let ring = match self.ring(journal) {
+            Some(ring) => ring,
+            None if entries.is_empty() => return Ok(()),
+            None => self.add(journal)?,
         };
-        let header = block.open().map(|(header, _)| header);
-        if ring.bytes <= bounds.bytes && header.as_ref().is_some_and(|header| header.at >= oldest) {
-            return Ok(());
+        let mut ring = lock(&ring);
+        ring.append(entries, bounds)?;
+        ring.trim(bounds, now)
+    }
+
+    pub(crate) fn read(&self, journal: &str, from: u64, bytes: usize) -> Result<Stretch, StoreError> {
+        let Some(ring) = self.ring(journal) else { return Ok(Stretch::default()) };
+        // Files are read without the lock: they only grow.
+        let files = lock(&ring).files();
+        files.read(from, bytes)
+    }
+
+    pub(crate) fn extent(&self, journal: &str) -> Extent {
+        self.ring(journal).map(|ring| lock(&ring).extent()).unwrap_or_default()
+    }
+
+    /// Of those that hold anything.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let rings = lock(&self.rings);
+        let holding = rings.iter().filter(|(_, ring)| lock(ring).extent().entries > 0);
+        holding.map(|(name, _)| name.clone()).collect()
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        lock(&self.rings).values().map(|ring| lock(ring).extent().bytes).sum()
+    }
+
+    fn ring(&self, journal: &str) -> Option<Arc<Mutex<Ring>>> {
+        lock(&self.rings).get(journal).cloned()
+    }
+
+    fn add(&self, journal: &str) -> Result<Arc<Mutex<Ring>>, StoreError> {
+        let mut rings = lock(&self.rings);
+        if let Some(ring) = rings.get(journal) {
+            return Ok(Arc::clone(ring));
         }
-        for part in 0..block.parts {
-            disk.remove(&keys::journal_part(journal, block.order, part))?;
-        }
-        ring.bytes = ring.bytes.saturating_sub(block.size());
-        ring.entries = ring.entries.saturating_sub(header.map_or(0, |header| header.entries));
+        let path = (1u32..)
+            .map(|number| self.folder.join(number.to_string()))
+            .find(|path| !path.exists())
+            .ok_or_else(|| StoreError::Invalid("there are too many journals".to_owned()))?;
+        std::fs::create_dir(&path).map_err(|error| at(&path, &error))?;
+        std::fs::write(path.join(NAME), journal).map_err(|error| at(&path, &error))?;
+        let ring = Arc::new(Mutex::new(Ring::open(path)?));
+        rings.insert(journal.to_owned(), Arc::clone(&ring));
+        Ok(ring)
+    }
+}
+
+/// Older versions had them in sled. Nobody acts on them, so they are not carried over.
+pub(crate) fn remove_those_in_sled(disk: &Disk) -> Result<(), StoreError> {
+    for key in [keys::JOURNAL, keys::JOURNAL_RING].into_iter().flat_map(|space| disk.tree.scan_prefix([space]).keys()) {
+        disk.remove(&key.map_err(failure)?)?;
     }
     Ok(())
 }
 
-fn ring(disk: &Disk, journal: &str) -> Result<Ring, StoreError> {
-    let Some(value) = disk.get(&keys::journal_ring(journal))? else { return Ok(Ring::default()) };
-    let mut input = Input::new(&value);
-    let mut read = || Some(Ring { next: input.uint()?, bytes: input.uint()?, entries: input.uint()? });
-    read().ok_or_else(|| StoreError::Corrupt(format!("the place of the journal `{journal}`")))
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn put_ring(disk: &Disk, journal: &str, ring: Ring) -> Result<(), StoreError> {
-    let mut bytes = Vec::with_capacity(24);
-    [ring.next, ring.bytes, ring.entries].into_iter().for_each(|number| put_uint(&mut bytes, number));
-    disk.put(keys::journal_ring(journal), bytes)
-}
-
-pub(crate) fn extent(disk: &Disk, journal: &str) -> Result<Extent, StoreError> {
-    let Ring { bytes, entries, .. } = ring(disk, journal)?;
-    Ok(Extent { entries, bytes })
-}
-
-pub(crate) fn names(disk: &Disk) -> Result<Vec<String>, StoreError> {
-    let mut names = Vec::new();
-    for entry in disk.tree.scan_prefix([keys::JOURNAL_RING]) {
-        let (key, _) = entry.map_err(failure)?;
-        let name = keys::name_of_ring(&key).ok_or_else(|| StoreError::Corrupt("the name of a journal".to_owned()))?;
-        if extent(disk, name)?.entries > 0 {
-            names.push(name.to_owned());
-        }
-    }
-    Ok(names)
-}
-
-pub(crate) fn read(disk: &Disk, journal: &str, from: u64, bytes: usize) -> Result<Stretch, StoreError> {
-    let mut blocks = Blocks::from(disk, journal, from);
-    let mut stretch = Stretch::default();
-    let mut taken = 0;
-    while let Some(block) = blocks.next()? {
-        let entries = block.entries();
-        stretch.entries.extend(entries.ok_or_else(|| StoreError::Corrupt(format!("the journal `{journal}`")))?);
-        taken += block.bytes.len();
-        if taken >= bytes {
-            stretch.next = Some(block.order + 1);
-            break;
-        }
-    }
-    Ok(stretch)
-}
-
-/// The whole blocks of a journal, in order.
-struct Blocks {
-    entries: sled::Iter,
-    pushed_back: Option<(IVec, IVec)>,
-}
-
-impl Blocks {
-    fn from(disk: &Disk, journal: &str, order: u64) -> Self {
-        let range = keys::journal_part(journal, order, 0)..=keys::journal_part(journal, u64::MAX, u16::MAX);
-        Blocks { entries: disk.tree.range(range), pushed_back: None }
-    }
-
-    fn entry(&mut self) -> Result<Option<(IVec, IVec)>, StoreError> {
-        match self.pushed_back.take() {
-            Some(entry) => Ok(Some(entry)),
-            None => self.entries.next().transpose().map_err(failure),
-        }
-    }
-
-    fn next(&mut self) -> Result<Option<Block>, StoreError> {
-        'blocks: loop {
-            let Some((key, value)) = self.entry()? else { return Ok(None) };
-            let Some((order, 0)) = keys::parse_journal_part(&key) else { continue };
-            let parts = value.first_chunk::<2>().map_or(0, |parts| u16::from_be_bytes(*parts));
-            let mut bytes = value.to_vec();
-            for part in 1..parts {
-                match self.entry()? {
-                    Some((key, value)) if keys::parse_journal_part(&key) == Some((order, part)) => {
-                        bytes.extend_from_slice(&value);
-                    }
-                    other => {
-                        self.pushed_back = other;
-                        continue 'blocks;
-                    }
-                }
-            }
-            return Ok(Some(Block { order, parts, bytes }));
-        }
-    }
+fn at(path: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::Io(format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use quarterdeck_model::Span;
-    use quarterdeck_model::clock::ManualClock;
-    use std::sync::Arc;
 
     const ROOMY: Bounds = Bounds { keep: Span::from_secs(3600), bytes: 1 << 30 };
 
-    fn disk(folder: &tempfile::TempDir) -> Disk {
-        let clock = Arc::new(ManualClock::at(Timestamp::MIN));
-        Disk::open(&crate::Options::new(folder.path(), clock)).unwrap()
+    fn open(folder: &tempfile::TempDir) -> Journals {
+        Journals::open(folder.path().join("journals")).unwrap()
     }
 
     fn at(seconds: u64) -> Timestamp {
@@ -237,10 +138,10 @@ mod tests {
         Entry { at: at(seconds), bytes: vec![u8::try_from(seconds % 251).unwrap(); bytes] }
     }
 
-    fn all(disk: &Disk, journal: &str) -> Vec<Entry> {
+    fn all(journals: &Journals, journal: &str) -> Vec<Entry> {
         let (mut found, mut next) = (Vec::new(), Some(0));
         while let Some(from) = next {
-            let stretch = read(disk, journal, from, 4_000).unwrap();
+            let stretch = journals.read(journal, from, 4_000).unwrap();
             found.extend(stretch.entries);
             next = stretch.next;
         }
@@ -248,53 +149,105 @@ mod tests {
     }
 
     #[test]
-    fn what_was_appended_is_read_in_order_in_parts_of_any_size() {
+    fn what_was_appended_is_read_in_order_in_parts_of_any_size_and_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
-        let disk = disk(&folder);
         let sizes = [0, 1, 100, 5_000, 200_000, 3, 60_000, 60_000, 7];
         let entries: Vec<Entry> = sizes.iter().zip(0..).map(|(size, second)| entry(second, *size)).collect();
-        append(&disk, "a/b", &entries[..6], ROOMY, at(9)).unwrap();
-        append(&disk, "a/b", &entries[6..], ROOMY, at(9)).unwrap();
-        append(&disk, "a/c", &entries[..1], ROOMY, at(9)).unwrap();
-        assert_eq!(all(&disk, "a/b"), entries);
-        assert_eq!(names(&disk).unwrap(), ["a/b", "a/c"]);
-        let extent = extent(&disk, "a/b").unwrap();
-        assert_eq!(extent.entries, 9);
-        assert!(extent.bytes >= sizes.iter().sum::<usize>() as u64, "{extent:?}");
+        let journals = open(&folder);
+        journals.append("a/b", &entries[..6], ROOMY, at(9)).unwrap();
+        journals.append("a/b", &entries[6..], ROOMY, at(9)).unwrap();
+        journals.append("a/c", &entries[..1], ROOMY, at(9)).unwrap();
+        for journals in [journals, open(&folder)] {
+            assert_eq!(all(&journals, "a/b"), entries);
+            assert_eq!(journals.names(), ["a/b", "a/c"]);
+            let extent = journals.extent("a/b");
+            assert_eq!(extent.entries, 9);
+            assert!(extent.bytes >= sizes.iter().sum::<usize>() as u64, "{extent:?}");
+        }
+        let journals = open(&folder);
+        journals.append("a/b", &entries[..1], ROOMY, at(9)).unwrap();
+        assert_eq!(all(&journals, "a/b"), [&entries[..], &entries[..1]].concat());
+        assert_eq!((all(&journals, "none"), journals.extent("none")), (Vec::new(), Extent::default()));
     }
 
     #[test]
     fn the_oldest_goes_when_there_is_too_much_or_it_is_too_old() {
         let folder = tempfile::tempdir().unwrap();
-        let disk = disk(&folder);
-        let small = Bounds { bytes: 10_000, ..ROOMY };
-        for second in 0..50 {
-            append(&disk, "j", &[entry(second, 1_000)], small, at(second)).unwrap();
-            assert!(extent(&disk, "j").unwrap().bytes <= 10_000);
+        let journals = open(&folder);
+        let small = Bounds { bytes: 100_000, ..ROOMY };
+        for second in 0..500 {
+            journals.append("j", &[entry(second, 1_000)], small, at(second)).unwrap();
+            assert!(journals.extent("j").bytes <= 100_000);
         }
-        let kept = all(&disk, "j");
-        assert_eq!((kept.len(), kept[0].at, kept[8].at), (9, at(41), at(49)));
-        append(&disk, "j", &[], Bounds { keep: Span::from_secs(3), ..small }, at(50)).unwrap();
-        assert_eq!(all(&disk, "j").iter().map(|entry| entry.at).collect::<Vec<_>>(), [at(47), at(48), at(49)]);
-        append(&disk, "j", &[], Bounds { keep: Span::from_secs(3), ..small }, at(90)).unwrap();
-        assert_eq!((all(&disk, "j"), extent(&disk, "j").unwrap()), (Vec::new(), Extent::default()));
-        assert!(names(&disk).unwrap().is_empty());
-        append(&disk, "j", &[entry(91, 5)], small, at(91)).unwrap();
-        assert_eq!(all(&disk, "j"), [entry(91, 5)], "it goes on behind what is gone");
+        let kept = all(&journals, "j");
+        assert!(kept.len() >= 80, "no more goes than has to: {}", kept.len());
+        let expected: Vec<Entry> = (0..500).map(|second| entry(second, 1_000)).collect();
+        assert_eq!(kept, expected[500 - kept.len()..]);
+        let young = Bounds { keep: Span::from_secs(40), ..small };
+        journals.append("j", &[], young, at(500)).unwrap();
+        let kept = all(&journals, "j");
+        assert!((40..60).contains(&kept.len()), "{}", kept.len());
+        journals.append("j", &[], young, at(600)).unwrap();
+        assert_eq!((all(&journals, "j"), journals.extent("j")), (Vec::new(), Extent::default()));
+        assert!(journals.names().is_empty());
+        journals.append("j", &[entry(601, 5)], small, at(601)).unwrap();
+        assert_eq!(all(&journals, "j"), [entry(601, 5)], "it goes on behind what is gone");
+        journals.append("j", &[entry(602, 200_000)], small, at(602)).unwrap();
+        assert_eq!(all(&journals, "j"), [], "what is larger than all that may be kept is not kept");
     }
 
     #[test]
-    fn a_block_that_a_crash_cut_off_is_passed_over() {
+    fn a_reader_goes_on_where_it_was_although_what_it_read_is_gone() {
         let folder = tempfile::tempdir().unwrap();
-        let disk = disk(&folder);
-        for second in 0..3 {
-            append(&disk, "j", &[entry(second, 10_000)], ROOMY, at(second)).unwrap();
+        let journals = open(&folder);
+        let bounds = Bounds { bytes: 100_000, ..ROOMY };
+        for second in 0..80 {
+            journals.append("j", &[entry(second, 1_000)], bounds, at(second)).unwrap();
         }
-        disk.remove(&keys::journal_part("j", 1, 2)).unwrap();
-        assert_eq!(all(&disk, "j"), [entry(0, 10_000), entry(2, 10_000)]);
-        // The place of the ring was lost with the block: the next one is written over what is left of it.
-        put_ring(&disk, "j", Ring { next: 2, bytes: 20_000, entries: 2 }).unwrap();
-        append(&disk, "j", &[entry(5, 10)], ROOMY, at(5)).unwrap();
-        assert_eq!(all(&disk, "j"), [entry(0, 10_000), entry(5, 10)]);
+        let first = journals.read("j", 0, 10_000).unwrap();
+        assert_eq!(first.entries[0], entry(0, 1_000));
+        for second in 80..150 {
+            journals.append("j", &[entry(second, 1_000)], bounds, at(second)).unwrap();
+        }
+        let rest = journals.read("j", first.next.unwrap(), usize::MAX).unwrap();
+        let oldest = all(&journals, "j").len();
+        assert_eq!(rest.entries.len(), oldest, "all that is left");
+        assert_eq!(rest.entries.last(), Some(&entry(149, 1_000)));
+    }
+
+    #[test]
+    fn what_older_versions_kept_elsewhere_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(quarterdeck_model::clock::ManualClock::at(Timestamp::MIN));
+        let disk = Disk::open(&crate::Options::new(folder.path(), clock)).unwrap();
+        let keys = [b"jthreshold/a\0".to_vec(), b"rthreshold/a".to_vec()];
+        keys.iter().for_each(|key| disk.put(key.clone(), vec![1]).unwrap());
+        remove_those_in_sled(&disk).unwrap();
+        assert!(keys.iter().all(|key| disk.get(key).unwrap().is_none()));
+        assert!(!disk.tree.is_empty(), "everything else stays");
+    }
+
+    #[test]
+    fn a_torn_block_is_cut_off_wherever_it_ends_and_writing_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let journals = open(&folder);
+        journals.append("j", &[entry(1, 100)], ROOMY, at(1)).unwrap();
+        let path = folder.path().join("journals/1/0000000001.log");
+        let one = std::fs::metadata(&path).unwrap().len();
+        journals.append("j", &[entry(2, 100), entry(3, 7)], ROOMY, at(3)).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for end in one..whole.len() as u64 {
+            std::fs::write(&path, &whole[..end as usize]).unwrap();
+            let journals = open(&folder);
+            assert_eq!(all(&journals, "j"), [entry(1, 100)], "{end}");
+            journals.append("j", &[entry(4, 9)], ROOMY, at(4)).unwrap();
+            assert_eq!(all(&journals, "j"), [entry(1, 100), entry(4, 9)], "{end}");
+        }
+        for place in one..whole.len() as u64 {
+            let mut bytes = whole.clone();
+            bytes[place as usize] ^= 0x10;
+            std::fs::write(&path, &bytes).unwrap();
+            assert_eq!(all(&open(&folder), "j"), [entry(1, 100)], "{place}");
+        }
     }
 }

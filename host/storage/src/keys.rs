@@ -18,9 +18,9 @@ pub(crate) const CURSOR: u8 = b'a';
 pub(crate) const SAMPLES: u8 = b's';
 /// Names and labels of series: of older versions.
 pub(crate) const DICTIONARY: u8 = b'i';
-/// Blocks of journals, in parts.
+/// Blocks of journals: of older versions.
 pub(crate) const JOURNAL: u8 = b'j';
-/// Where each journal goes on.
+/// Where each journal goes on: of older versions.
 pub(crate) const JOURNAL_RING: u8 = b'r';
 
 /// The longest value. sled keeps 16 entries to a page (a few more for moments) and moves a page above 128 KiB into a file of
@@ -85,26 +85,6 @@ pub(crate) fn time_of_samples(key: &[u8]) -> Option<i64> {
 #[cfg(test)]
 pub(crate) fn series(metric: &str, fingerprint: &str) -> Vec<u8> {
     joined(DICTIONARY, &[metric.as_bytes(), &[0], fingerprint.as_bytes()])
-}
-
-/// A part of a block of a journal.
-pub(crate) fn journal_part(journal: &str, order: u64, part: u16) -> Vec<u8> {
-    joined(JOURNAL, &[journal.as_bytes(), &[0], &order.to_be_bytes(), &part.to_be_bytes()])
-}
-
-/// Order and part of a block's key.
-pub(crate) fn parse_journal_part(key: &[u8]) -> Option<(u64, u16)> {
-    let (rest, part) = key.split_last_chunk::<2>()?;
-    let (_, order) = rest.split_last_chunk::<8>()?;
-    Some((u64::from_be_bytes(*order), u16::from_be_bytes(*part)))
-}
-
-pub(crate) fn journal_ring(journal: &str) -> Vec<u8> {
-    joined(JOURNAL_RING, &[journal.as_bytes()])
-}
-
-pub(crate) fn name_of_ring(key: &[u8]) -> Option<&str> {
-    key.get(1..).and_then(|name| std::str::from_utf8(name).ok())
 }
 
 fn joined(space: u8, parts: &[&[u8]]) -> Vec<u8> {

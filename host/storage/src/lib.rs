@@ -8,7 +8,7 @@
 //! - `log`: frames, the record of every change; `documents`: the main projection of it; `recovery` after a crash
 //! - `disk`, `keys`, `codec`: sled, its one tree and the fdatasync behind every acknowledgement
 //! - `space`: the floor of free space; `retention`: what goes when; `faults`: what tests inject
-//! - `journal`: rings of entries that nobody acts on
+//! - `journal`: rings of entries that nobody acts on, in files of their own
 //! - `series`: samples, the newest hours in memory, all of them in a log and in packed blocks: not in sled
 //!
 //! A group is put as frames of the log first, then as documents and cursors, then synced. sled keeps the order of writes: what a

@@ -1,6 +1,7 @@
 //! What readers and the writer share.
 
 use crate::disk::Disk;
+use crate::journal::Journals;
 use crate::options::Retention;
 use crate::recovery::Place;
 use crate::series;
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     /// Samples that were taken in and then found no room.
     pub(crate) lost_samples: AtomicU64,
     pub(crate) series: series::Store,
+    pub(crate) journals: Arc<Journals>,
     /// The store is about to close: long work ends.
     pub(crate) stopping: AtomicBool,
 }
@@ -42,6 +44,7 @@ impl Shared {
         retention: Retention,
         place: Place,
         series: series::Store,
+        journals: Journals,
     ) -> Self {
         Shared {
             disk,
@@ -57,6 +60,7 @@ impl Shared {
             synced: watch::channel(place.group).0,
             lost_samples: AtomicU64::new(0),
             series,
+            journals: Arc::new(journals),
             stopping: AtomicBool::new(false),
         }
     }

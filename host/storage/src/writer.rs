@@ -1,12 +1,10 @@
 //! The one thread that writes. Whoever comes while a sync runs shares the next one; nobody waits for company.
 
 use crate::group::Group;
-use crate::journal;
 use crate::prepared::Prepared;
 use crate::recovery::Place;
 use crate::retention;
 use crate::shared::Shared;
-use quarterdeck_model::journal::{Bounds, Entry};
 use quarterdeck_model::store::{Committed, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,15 +28,7 @@ pub(crate) enum Command {
     Samples,
     /// The same, and an answer when they are on the disk.
     Sync(oneshot::Sender<Result<(), StoreError>>),
-    Journal(Box<ForJournal>, oneshot::Sender<Result<(), StoreError>>),
     Close,
-}
-
-/// Entries for a journal, and what it may hold.
-pub(crate) struct ForJournal {
-    pub(crate) journal: String,
-    pub(crate) entries: Vec<Entry>,
-    pub(crate) bounds: Bounds,
 }
 
 pub(crate) struct Writer {
@@ -47,21 +37,12 @@ pub(crate) struct Writer {
     place: Place,
     samples_due: Instant,
     retention_due: Instant,
-    /// Entries of journals were put since the last sync that was made for samples.
-    unsynced_journals: bool,
 }
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, commands: Receiver<Command>, place: Place) -> Self {
         let now = Instant::now();
-        Writer {
-            shared,
-            commands,
-            place,
-            samples_due: now + GATHER,
-            retention_due: now + GATHER,
-            unsynced_journals: false,
-        }
+        Writer { shared, commands, place, samples_due: now + GATHER, retention_due: now + GATHER }
     }
 
     /// Until the store is closed, or the disk fails: then it stops at once, and nobody is told of a success any more.
@@ -114,17 +95,6 @@ impl Writer {
                     flush_samples = true;
                     waiting.push(reply);
                 }
-                Command::Journal(entries, reply) => {
-                    let written = self.journal(&entries);
-                    // Whoever wrote them may be gone.
-                    let _ = reply.send(written.clone());
-                    if let Err(failure) = written
-                        && !matches!(failure, StoreError::DiskFull { .. } | StoreError::Invalid(_))
-                    {
-                        replies.extend(transitions.into_iter().map(|(_, reply)| reply));
-                        return Err(failure);
-                    }
-                }
                 Command::Close => {
                     open = false;
                     break;
@@ -134,18 +104,13 @@ impl Writer {
                 next = self.commands.try_recv().ok();
             }
         }
-        let (mut dirty, mut full) = (false, None);
+        let mut full = None;
         if flush_samples || !open || Instant::now() >= self.samples_due {
             self.samples_due = Instant::now() + GATHER;
             full = self.put_samples()?;
-            dirty = std::mem::take(&mut self.unsynced_journals);
         }
         if !transitions.is_empty() {
             self.commit(transitions, bytes, replies)?;
-        }
-        // A group that was refused as a whole has synced nothing, so journals get a sync of their own.
-        if dirty && replies.is_empty() {
-            self.shared.sync()?;
         }
         for reply in waiting {
             // Nobody waits any more: nothing to do about it.
@@ -211,17 +176,6 @@ impl Writer {
             let _ = self.shared.live.send(Arc::new(events));
         }
         Ok(())
-    }
-
-    /// The next sync takes them to the disk; there is one within a second.
-    fn journal(&mut self, ForJournal { journal, entries, bounds }: &ForJournal) -> Result<(), StoreError> {
-        let bytes: usize = entries.iter().map(|entry| entry.bytes.len() + 16).sum();
-        // What sled adds included. Without entries it is about letting go, which a full disk is no reason against.
-        if !entries.is_empty() {
-            self.shared.space.check(2 * bytes as u64)?;
-        }
-        self.unsynced_journals = true;
-        journal::append(&self.shared.disk, journal, entries, *bounds, self.shared.clock.now())
     }
 
     /// Returns when the samples that were gathered are on the disk; an error if there was no room for them.

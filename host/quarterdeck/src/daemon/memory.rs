@@ -1,6 +1,8 @@
 //! Gives memory back: what the allocator keeps free - reading a configuration takes several times what is left of it afterwards, and
-//! the C library returns only what lies at the end of its arenas - and, once, what only the start needed of the program's own code.
+//! the C library returns only what lies at the end of its arenas - and code that nobody runs at the moment, of plugins and, after the start, of the program itself.
 
+use quarterdeck_runtime::Runtime;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -8,14 +10,16 @@ use tokio_util::sync::CancellationToken;
 const AT_FIRST: Duration = Duration::from_secs(10);
 const EVERY: Duration = Duration::from_secs(300);
 
-pub(super) async fn run(shutdown: CancellationToken) {
+pub(super) async fn run(runtime: Arc<Runtime>, shutdown: CancellationToken) {
     let mut wait = AT_FIRST;
     let mut started = false;
     while shutdown.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
         // It walks through all arenas: some milliseconds where there is much.
         let first = !std::mem::replace(&mut started, true);
+        let runtime = runtime.clone();
         let work = move || {
             give_back();
+            runtime.give_back_pages();
             if first {
                 unmap_code();
             }

@@ -19,7 +19,7 @@ pub(crate) const LARGEST: usize = 2 << 20;
 const WAITING_BYTES: usize = 16 << 20;
 /// From here on they are written at once.
 const MANY_BYTES: usize = 1 << 20;
-/// Bytes of one write: commits wait for it.
+/// Bytes of one write.
 const WRITE_BYTES: usize = 512 << 10;
 const GATHER: Duration = Duration::from_secs(1);
 /// How often journals are looked at that nothing is written to.

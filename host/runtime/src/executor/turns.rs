@@ -26,7 +26,10 @@ pub fn prefer_short_turns() {
     let nice = rustix::process::getpriority_process(None).unwrap_or(0);
     let attributes =
         Attributes { size: SIZE, policy: 0, flags: 0, nice, priority: 0, runtime: TURN_NS, deadline: 0, period: 0 };
-    #[expect(unsafe_code, reason = "no library has this call; the kernel reads what is pointed to and keeps none of it")]
+    #[expect(
+        unsafe_code,
+        reason = "no library has this call; the kernel reads what is pointed to and keeps none of it"
+    )]
     // SAFETY: see the reason; `size` is the size of what is pointed to.
     let refused = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
     if refused != 0 {

@@ -1,0 +1,300 @@
+//! The files of one journal: blocks of entries, each with its length and a checksum in front.
+
+use super::at;
+use crate::codec::{Input, put_int, put_uint};
+use quarterdeck_model::Timestamp;
+use quarterdeck_model::journal::{Bounds, Entry, Extent, Stretch};
+use quarterdeck_model::store::StoreError;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// A block is closed when it has so many bytes, unless a single entry has more.
+const BLOCK_BYTES: usize = 56 << 10;
+/// Length, checksum, number of entries, time of the first and of the newest entry.
+const HEAD: usize = 28;
+/// A file is closed when it holds this part of what may be kept, or spans this part of the time: that much goes at once.
+const PART: u64 = 16;
+const FILE_BYTES: std::ops::RangeInclusive<u64> = (4 << 10)..=(8 << 20);
+
+pub(super) struct Ring {
+    folder: PathBuf,
+    files: BTreeMap<u32, Known>,
+    /// The newest one, once something was written to it.
+    open: Option<File>,
+    /// Numbers are not used twice, so that readers don't take one file for another.
+    last: u32,
+}
+
+/// What is known of a file.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    bytes: u64,
+    entries: u64,
+    first: Timestamp,
+    newest: Timestamp,
+}
+
+/// The files as they were at a time.
+pub(super) struct Files {
+    folder: PathBuf,
+    files: BTreeMap<u32, Known>,
+}
+
+/// What stands in front of a block.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    length: u32,
+    checksum: u32,
+    entries: u32,
+    first: Timestamp,
+    newest: Timestamp,
+}
+
+impl Head {
+    fn to_bytes(self) -> [u8; HEAD] {
+        let mut bytes = [0; HEAD];
+        let numbers = [self.length.to_le_bytes(), self.checksum.to_le_bytes(), self.entries.to_le_bytes()];
+        let times = [self.first, self.newest].map(|time| time.as_millis().to_le_bytes());
+        for (to, from) in bytes.iter_mut().zip(numbers.as_flattened().iter().chain(times.as_flattened())) {
+            *to = *from;
+        }
+        bytes
+    }
+
+    fn read(file: &File, place: u64) -> std::io::Result<Self> {
+        let mut bytes = [0; HEAD];
+        file.read_exact_at(&mut bytes, place)?;
+        let mut input = Input::new(&bytes);
+        let mut number = || input.fixed().map(u32::from_le_bytes).ok_or(std::io::ErrorKind::UnexpectedEof);
+        let (length, checksum, entries) = (number()?, number()?, number()?);
+        let mut time = || input.fixed().map(i64::from_le_bytes).ok_or(std::io::ErrorKind::UnexpectedEof);
+        let (first, newest) = (Timestamp::from_millis(time()?), Timestamp::from_millis(time()?));
+        Ok(Head { length, checksum, entries, first, newest })
+    }
+
+    /// Where the block ends.
+    fn end(&self, place: u64) -> u64 {
+        place + HEAD as u64 + u64::from(self.length)
+    }
+}
+
+impl Known {
+    fn add(&mut self, head: &Head) {
+        if self.entries == 0 {
+            self.first = head.first;
+        }
+        self.newest = head.newest;
+        self.entries += u64::from(head.entries);
+        self.bytes = head.end(self.bytes);
+    }
+}
+
+impl Ring {
+    /// Reads the heads of all blocks, and the last block.
+    pub(super) fn open(folder: PathBuf) -> Result<Self, StoreError> {
+        let mut ring = Ring { files: BTreeMap::new(), open: None, last: 0, folder };
+        let listed = std::fs::read_dir(&ring.folder).map_err(|error| at(&ring.folder, &error))?;
+        for entry in listed {
+            let name = entry.map_err(|error| at(&ring.folder, &error))?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_suffix(".log")?.parse::<u32>().ok());
+            if let Some(number) = number {
+                let path = path(&ring.folder, number);
+                ring.files.insert(number, look(&path).map_err(|error| at(&path, &error))?);
+                ring.last = ring.last.max(number);
+            }
+        }
+        Ok(ring)
+    }
+
+    pub(super) fn files(&self) -> Files {
+        Files { folder: self.folder.clone(), files: self.files.clone() }
+    }
+
+    pub(super) fn extent(&self) -> Extent {
+        let sum = |of: fn(&Known) -> u64| self.files.values().map(of).sum();
+        Extent { entries: sum(|known| known.entries), bytes: sum(|known| known.bytes) }
+    }
+
+    pub(super) fn append(&mut self, entries: &[Entry], bounds: Bounds) -> Result<(), StoreError> {
+        let mut rest = entries;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let taken = rest.iter().take_while(|entry| {
+                let is_first = bytes == 0;
+                bytes += entry.bytes.len() + 16;
+                is_first || bytes <= BLOCK_BYTES
+            });
+            let (block, behind) = rest.split_at_checked(taken.count()).unwrap_or((rest, &[]));
+            self.put(block, bounds)?;
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, entries: &[Entry], bounds: Bounds) -> Result<(), StoreError> {
+        let (head, bytes) = encode(entries)?;
+        if self.is_over(bounds, head.newest) {
+            self.open = None;
+            self.last += 1;
+        }
+        let path = path(&self.folder, self.last);
+        let mut file = match self.open.take() {
+            Some(file) => file,
+            None => File::options().create(true).append(true).open(&path).map_err(|error| at(&path, &error))?,
+        };
+        let known = self.files.entry(self.last).or_default();
+        if let Err(error) = file.write_all(&bytes) {
+            // Half of a block would hide what comes behind it.
+            if file.set_len(known.bytes).is_err() {
+                self.last += 1;
+            }
+            return Err(at(&path, &error));
+        }
+        known.add(&head);
+        self.open = Some(file);
+        Ok(())
+    }
+
+    /// Whether the next block belongs into a new file.
+    fn is_over(&self, bounds: Bounds, now: Timestamp) -> bool {
+        let Some(newest) = self.files.get(&self.last) else { return true };
+        let bytes = (bounds.bytes / PART).clamp(*FILE_BYTES.start(), *FILE_BYTES.end());
+        let span = bounds.keep.as_millis() / PART;
+        newest.bytes >= bytes || newest.first.plus(quarterdeck_model::Span::from_millis(span)) < now
+    }
+
+    pub(super) fn trim(&mut self, bounds: Bounds, now: Timestamp) -> Result<(), StoreError> {
+        let oldest = now.minus(bounds.keep);
+        let mut bytes = self.extent().bytes;
+        while let Some((number, known)) = self.files.first_key_value().map(|(number, known)| (*number, *known)) {
+            if bytes <= bounds.bytes && known.newest >= oldest {
+                return Ok(());
+            }
+            if number == self.last {
+                self.open = None;
+            }
+            let path = path(&self.folder, number);
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(at(&path, &error)),
+                _ => self.files.remove(&number),
+            };
+            bytes = bytes.saturating_sub(known.bytes);
+        }
+        Ok(())
+    }
+}
+
+impl Files {
+    /// Whole blocks, from a place on, until they have about that many bytes.
+    pub(super) fn read(&self, from: u64, bytes: usize) -> Result<Stretch, StoreError> {
+        let (from_file, from_place) = ((from >> 32) as u32, from & u64::from(u32::MAX));
+        let mut stretch = Stretch::default();
+        let mut taken = 0;
+        for (number, known) in self.files.range(from_file..) {
+            let path = path(&self.folder, *number);
+            let file = match File::open(&path) {
+                // It went meanwhile.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                file => file.map_err(|error| at(&path, &error))?,
+            };
+            let mut place = if *number == from_file { from_place } else { 0 };
+            while place < known.bytes {
+                if taken >= bytes {
+                    stretch.next = Some(u64::from(*number) << 32 | place);
+                    return Ok(stretch);
+                }
+                let head = Head::read(&file, place).map_err(|error| at(&path, &error))?;
+                let block = block(&file, place, &head).map_err(|error| at(&path, &error))?;
+                let entries = block.as_deref().and_then(|block| decode(block, head.entries));
+                stretch.entries.extend(entries.ok_or_else(|| corrupt(&path, place))?);
+                taken += HEAD + head.length as usize;
+                place = head.end(place);
+            }
+        }
+        Ok(stretch)
+    }
+}
+
+fn corrupt(path: &Path, place: u64) -> StoreError {
+    StoreError::Corrupt(format!("a block of a journal, at byte {place} of {}", path.display()))
+}
+
+fn path(folder: &Path, number: u32) -> PathBuf {
+    folder.join(format!("{number:010}.log"))
+}
+
+/// What a file holds; what was not written to its end is cut off.
+fn look(path: &Path) -> std::io::Result<Known> {
+    let file = File::options().read(true).write(true).open(path)?;
+    let length = file.metadata()?.len();
+    let (mut known, mut last) = (Known::default(), None);
+    while known.bytes + HEAD as u64 <= length {
+        let head = Head::read(&file, known.bytes)?;
+        if head.end(known.bytes) > length {
+            break;
+        }
+        last = Some((known, head));
+        known.add(&head);
+    }
+    // The others were whole when something was put behind them.
+    if let Some((before, head)) = last
+        && block(&file, before.bytes, &head)?.is_none()
+    {
+        known = before;
+    }
+    if known.bytes < length {
+        tracing::warn!(path = %path.display(), end = known.bytes, "cut off what had not been written to its end");
+        file.set_len(known.bytes)?;
+    }
+    Ok(known)
+}
+
+/// Nothing if it is not as it was written.
+fn block(file: &File, place: u64, head: &Head) -> std::io::Result<Option<Vec<u8>>> {
+    let mut bytes = vec![0; head.length as usize];
+    file.read_exact_at(&mut bytes, place + HEAD as u64)?;
+    Ok((checksum(head, &bytes) == head.checksum).then_some(bytes))
+}
+
+/// Of the block and of what its head says.
+fn checksum(head: &Head, bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&Head { checksum: 0, ..*head }.to_bytes());
+    hasher.update(bytes);
+    hasher.finalize()
+}
+
+fn encode(entries: &[Entry]) -> Result<(Head, Vec<u8>), StoreError> {
+    let size = entries.iter().map(|entry| entry.bytes.len() + 16).sum::<usize>();
+    let mut bytes = Vec::with_capacity(HEAD + size);
+    bytes.resize(HEAD, 0);
+    for entry in entries {
+        put_int(&mut bytes, entry.at.as_millis());
+        put_uint(&mut bytes, entry.bytes.len() as u64);
+        bytes.extend_from_slice(&entry.bytes);
+    }
+    let too_large = |_| StoreError::Invalid("an entry of a journal is too large".to_owned());
+    let time = |entry: Option<&Entry>| entry.map_or(Timestamp::MIN, |entry| entry.at);
+    let mut head = Head {
+        length: u32::try_from(bytes.len() - HEAD).map_err(too_large)?,
+        checksum: 0,
+        entries: u32::try_from(entries.len()).map_err(too_large)?,
+        first: time(entries.first()),
+        newest: time(entries.last()),
+    };
+    head.checksum = checksum(&head, bytes.get(HEAD..).unwrap_or_default());
+    if let Some(place) = bytes.first_chunk_mut::<HEAD>() {
+        *place = head.to_bytes();
+    }
+    Ok((head, bytes))
+}
+
+fn decode(block: &[u8], entries: u32) -> Option<Vec<Entry>> {
+    let mut input = Input::new(block);
+    (0..entries)
+        .map(|_| Some(Entry { at: Timestamp::from_millis(input.int()?), bytes: input.bytes()?.to_vec() }))
+        .collect()
+}
