@@ -105,6 +105,7 @@ impl<'a> Check<'a> {
         }
         for (pointer, _, node) in self.objects("instances") {
             self.each_refers(node.at("/grants/secret"), &format!("{pointer}/grants/secret"), "secrets", "secret");
+            self.each_refers(node.at("/grants/reveal"), &format!("{pointer}/grants/reveal"), "secrets", "secret");
         }
     }
 

@@ -161,6 +161,12 @@ pub struct Grants {
     /// Names of secrets that the host may use for the instance.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub secret: Vec<String>,
+    /// Names of secrets that are handed over to the instance, for protocols in which the plugin has to say them itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reveal: Vec<String>,
+    /// Files that may be read: `/var/log/app.log`, or all below a folder, `/var/log/app/`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
 }
 
 impl Grants {
@@ -181,6 +187,8 @@ impl Grants {
             "tcp" => !self.tcp.is_empty(),
             "process" => !self.process.is_empty(),
             "secret" => !self.secret.is_empty(),
+            "reveal" => !self.reveal.is_empty(),
+            "files" => !self.files.is_empty(),
             _ => false,
         }
     }

@@ -8,6 +8,7 @@ mod audit;
 mod events;
 mod exec;
 mod fetch;
+mod files;
 pub(crate) mod http;
 mod kv;
 mod log;
@@ -231,6 +232,8 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()
     host::tcp::add_to_linker::<_, HasSelf<Sandbox>>(linker, |sandbox| sandbox)?;
     host::process::add_to_linker::<_, HasSelf<Sandbox>>(linker, |sandbox| sandbox)?;
     host::secret::add_to_linker::<_, HasSelf<Sandbox>>(linker, |sandbox| sandbox)?;
+    host::reveal::add_to_linker::<_, HasSelf<Sandbox>>(linker, |sandbox| sandbox)?;
+    host::files::add_to_linker::<_, HasSelf<Sandbox>>(linker, |sandbox| sandbox)?;
     http::add_to_linker(linker)
 }
 

@@ -43,10 +43,11 @@ pub(crate) enum Capability {
     Process,
     Secret,
     Http,
+    Files,
 }
 
 impl Capability {
-    pub(crate) const ALL: [Capability; 10] = [
+    pub(crate) const ALL: [Capability; 11] = [
         Capability::Log,
         Capability::Kv,
         Capability::Metrics,
@@ -57,6 +58,7 @@ impl Capability {
         Capability::Process,
         Capability::Secret,
         Capability::Http,
+        Capability::Files,
     ];
 
     pub(crate) const fn as_str(self) -> &'static str {
@@ -71,6 +73,7 @@ impl Capability {
             Capability::Process => "process",
             Capability::Secret => "secret",
             Capability::Http => "http",
+            Capability::Files => "files",
         }
     }
 }

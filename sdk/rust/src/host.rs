@@ -6,10 +6,12 @@
 
 pub mod events;
 pub mod exec;
+pub mod files;
 pub mod kv;
 pub mod log;
 pub mod metrics;
 pub mod process;
+pub mod reveal;
 pub mod secret;
 pub mod system;
 pub mod tcp;

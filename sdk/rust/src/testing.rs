@@ -61,12 +61,18 @@ pub struct FakeHost {
     pub http: Option<Fetch>,
     /// Opens streams.
     pub tcp: Option<Connect>,
+    /// Hosts that connections went on with in TLS. What is written stays as it is.
+    pub tls: Vec<String>,
     /// By host and port.
     pub certificates: BTreeMap<(String, u16), Certificate>,
     /// Processes that were started, and how they are.
     pub processes: BTreeMap<String, (Spec, Status)>,
     /// Makes MACs.
     pub hmac: Option<Hmac>,
+    /// Secrets that are revealed.
+    pub secrets: BTreeMap<String, Vec<u8>>,
+    /// Identities and contents of files, by path.
+    pub files: BTreeMap<String, (u64, Vec<u8>)>,
 }
 
 thread_local! {

@@ -193,6 +193,8 @@ impl Capability {
             "tcp" => "open connections to the addresses that you name",
             "process" => "start and stop long-running processes of the programs that you name",
             "secret" => "have the secrets that you name used for it by the host",
+            "reveal" => "see the secrets that you name, as they are",
+            "files" => "read the files that you name",
             _ => "something that this host does not know",
         };
         let need = if self.optional { "may" } else { "must" };

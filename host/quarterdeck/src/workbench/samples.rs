@@ -131,6 +131,8 @@ pub(super) fn grants_for_nothing() -> Grants {
         tcp: vec!["quarterdeck.invalid:1".to_owned()],
         process: vec![program()],
         secret: vec!["quarterdeck-check".to_owned()],
+        reveal: vec!["quarterdeck-check".to_owned()],
+        files: vec!["/quarterdeck/no/such/file".to_owned()],
     }
 }
 

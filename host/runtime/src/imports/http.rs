@@ -200,6 +200,7 @@ async fn carry_out(
 ) -> Answer {
     // Before anything is sent anywhere, a question to a name server included.
     policy::origin_allowed(&caller.grants.http, &url).map_err(|reason| denied(caller, &reason))?;
+    let url = caller.fill_in_url(url).map_err(|reason| denied(caller, &reason))?;
     let (parts, body) = request.into_parts();
     let headers = headers(caller, &url, parts.headers)?;
     let body = receive_body(meter, body).await?;

@@ -98,6 +98,11 @@ pub(crate) fn endpoint_allowed(grants: &[String], host: &str, port: u16) -> Verd
     if endpoints(grants, host, port).next().is_some() { Ok(()) } else { Err(endpoint_hint(host, port)) }
 }
 
+/// Whether a secret may be written to `host:port`: not under a grant that stands for everybody.
+pub(crate) fn secret_may_be_written_to(grants: &[String], host: &str, port: u16) -> bool {
+    endpoints(grants, host, port).any(|pattern| !pattern.is_everybody())
+}
+
 /// Whether a connection may go to `host:port` at `ip`. The host's own listener is out of bounds: its door is HTTP.
 pub(crate) fn tcp_allowed(grants: &[String], host: &str, port: u16, ip: IpAddr, own: bool) -> Verdict {
     endpoint_allowed(grants, host, port)?;
@@ -171,6 +176,23 @@ pub(crate) fn secret_allowed(names: &[String], name: &str) -> Verdict {
         return Ok(());
     }
     Err(format!("the secret `{}` is not granted; hint: grants.secret = [\"...\"]", name.escape_debug()))
+}
+
+pub(crate) fn reveal_allowed(names: &[String], name: &str) -> Verdict {
+    if names.iter().any(|granted| granted == name) {
+        return Ok(());
+    }
+    Err(format!("the secret `{}` is not to be revealed; hint: grants.reveal = [\"...\"]", name.escape_debug()))
+}
+
+/// The grant that allows to read `path`: its own, or one of a folder that it lies in, which ends with `/`.
+pub(crate) fn file_grant<'a>(grants: &'a [String], path: &str) -> Result<&'a str, String> {
+    let is_plain = path.starts_with('/') && !path.contains('\0') && !path.split('/').any(|part| part == "..");
+    let allows = |grant: &&String| grant.as_str() == path || (grant.ends_with('/') && path.starts_with(grant.as_str()));
+    match grants.iter().find(allows) {
+        Some(grant) if is_plain => Ok(grant),
+        _ => Err(format!("the file `{0}` is not granted; hint: grants.files = [\"{0}\"]", path.escape_debug())),
+    }
 }
 
 /// A flag of the grants.

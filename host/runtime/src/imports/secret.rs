@@ -1,6 +1,7 @@
-//! `secret`: the host uses secrets for a plugin, which never sees their bytes.
+//! `secret`: the host uses secrets for a plugin, which never sees their bytes. `reveal`, with a grant of its own: it does.
 
 use crate::bindings::host::errors::Error;
+use crate::bindings::host::reveal;
 use crate::bindings::host::secret::Host;
 use crate::imports::{Caller, policy};
 use crate::sandbox::{Capability, Sandbox};
@@ -44,7 +45,33 @@ impl Caller {
     /// # Errors
     /// The origin is granted only as one of all, the secret has no value, or can't stand in a header.
     pub(super) fn fill_in(&self, url: &Url, value: &HeaderValue) -> Result<Option<HeaderValue>, String> {
-        let Some(text) = value.to_str().ok().filter(|text| text.contains(PREFIX)) else { return Ok(None) };
+        let Ok(text) = value.to_str() else { return Ok(None) };
+        let Some(filled) = self.filled(url, text)? else { return Ok(None) };
+        let mut value = HeaderValue::from_str(&filled).map_err(|_| "a secret can't stand in a header".to_owned())?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+
+    /// The same for a URL: there are services whose addresses are their secrets. Its origin stays what it is.
+    ///
+    /// # Errors
+    /// The origin is granted only as one of all, or the secret has no value.
+    pub(super) fn fill_in_url(&self, mut url: Url) -> Result<Url, String> {
+        if let Some(path) = self.filled(&url, url.path())? {
+            url.set_path(&path);
+        }
+        let query = url.query().map(|query| self.filled(&url, query)).transpose()?.flatten();
+        if let Some(query) = query {
+            url.set_query(Some(&query));
+        }
+        Ok(url)
+    }
+
+    /// `None`, if no placeholder stands in it.
+    fn filled(&self, url: &Url, text: &str) -> Result<Option<String>, String> {
+        if !text.contains(PREFIX) {
+            return Ok(None);
+        }
         let mut filled = text.to_owned();
         for name in &self.grants.secret {
             let placeholder = self.doors.placeholders.of(&self.instance, name);
@@ -64,10 +91,22 @@ impl Caller {
                 "ok",
             );
         }
-        let mut value = HeaderValue::from_str(&filled).map_err(|_| "a secret can't stand in a header".to_owned())?;
-        value.set_sensitive(true);
-        Ok(Some(value))
+        Ok(Some(filled))
     }
+}
+
+/// The secret itself, for a door that writes it to `target`.
+///
+/// # Errors
+/// It is not granted, has no value, or is not text.
+pub(super) fn reveal(sandbox: &mut Sandbox, name: &str, target: &str) -> Result<String, Error> {
+    let asked = || format!("write {name} to {target}");
+    sandbox.ask(Capability::Secret, asked, |grants| policy::secret_allowed(&grants.secret, name))?;
+    let secret = sandbox.doors.secrets.secret(name).ok_or_else(|| Error::Failed(missing(name)))?;
+    let secret = std::str::from_utf8(&secret).map_err(|_| Error::Failed(format!("the secret `{name}` is not text")))?;
+    let secret = secret.trim_end_matches(['\r', '\n']).to_owned();
+    sandbox.caller().audit(Capability::Secret, asked(), "ok");
+    Ok(secret)
 }
 
 fn missing(name: &str) -> String {
@@ -87,6 +126,24 @@ impl Host for Sandbox {
         );
         Ok(asked.map(|()| self.doors.placeholders.of(&self.instance, &name)))
     }
+}
+
+impl reveal::Host for Sandbox {
+    async fn secret(&mut self, name: String) -> wasmtime::Result<Result<Vec<u8>, Error>> {
+        Ok(revealed(self, &name))
+    }
+}
+
+fn revealed(sandbox: &mut Sandbox, name: &str) -> Result<Vec<u8>, Error> {
+    let target = || format!("reveal {name}");
+    sandbox.ask(Capability::Secret, target, |grants| policy::reveal_allowed(&grants.reveal, name))?;
+    let mut bytes = sandbox.doors.secrets.secret(name).ok_or_else(|| Error::Failed(missing(name)))?;
+    // As in headers: a file ends its last line.
+    while bytes.last().is_some_and(|byte| matches!(byte, b'\r' | b'\n')) {
+        bytes.pop();
+    }
+    sandbox.caller().audit(Capability::Secret, target(), "ok");
+    Ok(bytes)
 }
 
 fn hmac_sha256(sandbox: &mut Sandbox, name: &str, message: &[u8]) -> Result<Vec<u8>, Error> {
@@ -119,6 +176,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_secret_is_revealed_to_whom_that_is_granted_and_to_nobody_else() {
+        let fixture = Fixture::new();
+        let mut sandbox = fixture.sandbox(grants(|grants| grants.reveal = vec!["jefe".to_owned()]));
+        assert_eq!(revealed(&mut sandbox, "jefe").unwrap(), b"Jefe");
+        let mut user = fixture.sandbox(grants(|grants| grants.secret = vec!["jefe".to_owned()]));
+        assert!(matches!(revealed(&mut user, "jefe"), Err(Error::Denied(text)) if text.contains("grants.reveal")));
+        assert_eq!(fixture.audit().await, ["audit.secret reveal jefe: denied", "audit.secret reveal jefe: ok"]);
+    }
+
+    #[tokio::test]
     async fn a_placeholder_is_filled_in_for_its_own_instance_and_named_origins() {
         let fixture = Fixture::new();
         let granted = |http: &str| {
@@ -139,5 +206,24 @@ mod tests {
         let mut other = fixture.sandbox(granted("https://api.example.com"));
         other.instance = "other/one".into();
         assert_eq!(other.caller().fill_in(&url, &header).unwrap().unwrap(), header);
+    }
+
+    #[tokio::test]
+    async fn a_placeholder_in_a_url_is_filled_in_and_the_origin_stays() {
+        let fixture = Fixture::new();
+        let granted = |http: &str| {
+            grants(|grants| {
+                grants.secret = vec!["jefe".to_owned()];
+                grants.http = vec![http.to_owned()];
+            })
+        };
+        let mut sandbox = fixture.sandbox(granted("https://api.example.com"));
+        let placeholder = sandbox.header_value("jefe".to_owned()).await.unwrap().unwrap();
+        let url = Url::parse(&format!("https://api.example.com/x/{placeholder}?a=1&sig={placeholder}")).unwrap();
+        let filled = sandbox.caller().fill_in_url(url.clone()).unwrap();
+        assert_eq!(filled.as_str(), "https://api.example.com/x/Jefe?a=1&sig=Jefe");
+        assert!(fixture.sandbox(granted("*")).caller().fill_in_url(url.clone()).is_err());
+        let plain = Url::parse("https://api.example.com/x?a=1").unwrap();
+        assert_eq!(sandbox.caller().fill_in_url(plain.clone()).unwrap(), plain);
     }
 }

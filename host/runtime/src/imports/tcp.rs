@@ -6,8 +6,9 @@ mod tests;
 
 use crate::bindings::host::errors::Error;
 use crate::bindings::host::tcp::{Address, Certificate, Host, HostConnection};
-use crate::imports::{Caller, SOCKETS_PER_CALL, policy};
+use crate::imports::{Caller, SOCKETS_PER_CALL, policy, secret};
 use crate::sandbox::{Capability, Sandbox};
+use base64::Engine as _;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::net::{IpAddr, SocketAddr};
@@ -32,6 +33,10 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 #[expect(unreachable_pub, reason = "the bindings re-export it")]
 pub struct Connection {
     stream: Box<dyn Stream>,
+    /// As the audit shows it.
+    target: String,
+    /// The grant names its host.
+    takes_secrets: bool,
     /// Given back with the connection.
     _permits: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 }
@@ -82,6 +87,48 @@ impl HostConnection for Sandbox {
         Ok(written.map_or_else(|_| Err(out_of_time()), |written| written.map_err(failed)))
     }
 
+    async fn start_tls(&mut self, handle: Resource<Connection>, host: String) -> wasmtime::Result<Result<(), Error>> {
+        if let Err(reason) = self.count(Capability::Tcp) {
+            return Ok(Err(Error::Limited(reason)));
+        }
+        let caller = self.caller();
+        let connection = self.table.get_mut(&handle)?;
+        let target = format!("start-tls {host} at {}", connection.target);
+        // Whatever becomes of the handshake, nothing may go on in the clear.
+        let closed: Box<dyn Stream> = Box::new(tokio::io::empty());
+        let plain = std::mem::replace(&mut connection.stream, closed);
+        let doors = caller.doors.clone();
+        let shaken = within(&caller, async move {
+            let config = doors.tls.trusting().await.map_err(failed)?;
+            handshake(config, &host, plain).await
+        })
+        .await;
+        caller.audit(Capability::Tcp, target, outcome(&shaken));
+        Ok(shaken.map(|stream| connection.stream = Box::new(stream)))
+    }
+
+    async fn write_secret(
+        &mut self,
+        handle: Resource<Connection>,
+        before: Vec<u8>,
+        name: String,
+        base64: bool,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        let connection = self.table.get(&handle)?;
+        let (target, takes_secrets) = (connection.target.clone(), connection.takes_secrets);
+        if !takes_secrets {
+            let reason =
+                format!("secrets go to named hosts only; hint: grants.tcp = [...] with the host of `{target}`");
+            return Ok(Err(Error::Denied(reason)));
+        }
+        let bytes = match secret::reveal(self, &name, &target) {
+            Ok(secret) => [before.as_slice(), secret.as_bytes()].concat(),
+            Err(error) => return Ok(Err(error)),
+        };
+        let bytes = if base64 { base64::engine::general_purpose::STANDARD.encode(bytes).into_bytes() } else { bytes };
+        HostConnection::write(self, handle, bytes).await
+    }
+
     async fn drop(&mut self, handle: Resource<Connection>) -> wasmtime::Result<()> {
         self.table.delete(handle)?;
         Ok(())
@@ -115,9 +162,15 @@ async fn connect(sandbox: &mut Sandbox, address: Address) -> Result<Connection, 
         .try_acquire_owned()
         .map_err(|_| Error::Limited(format!("one call has at most {SOCKETS_PER_CALL} connections open")))?;
     let of_host = caller.doors.sockets.clone().acquire_owned().await.map_err(failed)?;
+    let takes_secrets = match &address {
+        Address::Tcp((host, port)) | Address::Tls((host, port)) => {
+            policy::secret_may_be_written_to(&caller.grants.tcp, host, *port)
+        }
+        Address::Unix(_) => true,
+    };
     let opened = within(&caller, open(caller.clone(), address)).await;
-    caller.audit(Capability::Tcp, target, outcome(&opened));
-    opened.map(|stream| Connection { stream, _permits: (of_call, of_host) })
+    caller.audit(Capability::Tcp, target.clone(), outcome(&opened));
+    opened.map(|stream| Connection { stream, target, takes_secrets, _permits: (of_call, of_host) })
 }
 
 /// On the host's runtime: a connection belongs to the runtime that it was made in.
@@ -198,11 +251,11 @@ async fn dial_checked(host: &str, port: u16, allowed: impl Fn(IpAddr) -> policy:
     })
 }
 
-async fn handshake(
+async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     config: ClientConfig,
     host: &str,
-    stream: TcpStream,
-) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Error> {
+    stream: S,
+) -> Result<tokio_rustls::client::TlsStream<S>, Error> {
     let bare = host.trim_start_matches('[').trim_end_matches([']', '.']);
     let name = ServerName::try_from(bare.to_owned()).map_err(failed)?;
     TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(failed)

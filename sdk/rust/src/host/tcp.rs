@@ -58,6 +58,34 @@ impl Connection {
             None => Err(Error::no_host()),
         })
     }
+
+    /// Goes on in TLS as `host`, after both sides have agreed to it (STARTTLS). The host does the handshake and checks the
+    /// certificate; after an error the connection is of no use any more.
+    pub fn start_tls(&mut self, host: &str) -> Result<(), Error> {
+        #[cfg(target_family = "wasm")]
+        return self.inner.start_tls(host).map_err(Mirror::mirror);
+        #[cfg(not(target_family = "wasm"))]
+        crate::testing::with(|fake| {
+            fake.tls.push(host.to_owned());
+            Ok(())
+        })
+    }
+
+    /// Writes `before` and the named secret after it, the two together in base64 where that is wanted. The plugin never sees the
+    /// secret. A fake host writes `secret:` and the name.
+    pub fn write_secret(&mut self, before: &[u8], name: &str, base64: bool) -> Result<(), Error> {
+        #[cfg(target_family = "wasm")]
+        return self.inner.write_secret(before, name, base64).map_err(Mirror::mirror);
+        #[cfg(not(target_family = "wasm"))]
+        {
+            use base64::Engine as _;
+            let mut bytes = [before, b"secret:", name.as_bytes()].concat();
+            if base64 {
+                bytes = base64::engine::general_purpose::STANDARD.encode(bytes).into_bytes();
+            }
+            self.inner.write_all(&bytes).map_err(|error| Error::Failed(error.to_string()))
+        }
+    }
 }
 
 impl Read for Connection {

@@ -124,3 +124,54 @@ async fn one_call_has_a_bounded_number_of_connections() {
     HostConnection::connect(&mut sandbox, local).await.unwrap().unwrap();
     server.abort();
 }
+
+#[tokio::test]
+async fn a_connection_goes_on_in_tls_or_not_at_all() {
+    let (port, server) = tls_server().await;
+    for (fixture, trusts) in [(Fixture::trusting(), true), (Fixture::new(), false)] {
+        let mut sandbox = fixture.sandbox(grants(|grants| grants.tcp = vec![format!("127.0.0.1:{port}")]));
+        let local = Address::Tcp(("127.0.0.1".to_owned(), port));
+        let handle = HostConnection::connect(&mut sandbox, local).await.unwrap().unwrap();
+        let own = || Resource::<Connection>::new_own(handle.rep());
+        let shaken = sandbox.start_tls(own(), "localhost".to_owned()).await.unwrap();
+        assert_eq!(shaken.is_ok(), trusts, "{shaken:?}");
+        // Where the peer is not trusted, nothing of it leaves.
+        sandbox.write(own(), b"ping".to_vec()).await.unwrap().unwrap();
+        let expected: &[u8] = if trusts { b"ping" } else { b"" };
+        assert_eq!(sandbox.read(own(), 1024).await.unwrap().unwrap(), expected);
+    }
+    server.abort();
+}
+
+#[tokio::test]
+async fn a_secret_is_written_by_the_host_where_both_grants_name_it() {
+    let (port, server) = echo().await;
+    let fixture = Fixture::new();
+    let granted = |secrets: &[&str]| {
+        grants(|grants| {
+            grants.tcp = vec![format!("127.0.0.1:{port}")];
+            grants.secret = secrets.iter().map(|name| (*name).to_owned()).collect();
+        })
+    };
+    for (secrets, base64, expected) in [
+        (["jefe"].as_slice(), true, Some("AHVzZXIASmVmZQ==")),
+        (["jefe"].as_slice(), false, Some("\0user\0Jefe")),
+        ([].as_slice(), true, None),
+    ] {
+        let mut sandbox = fixture.sandbox(granted(secrets));
+        let local = Address::Tcp(("127.0.0.1".to_owned(), port));
+        let handle = HostConnection::connect(&mut sandbox, local).await.unwrap().unwrap();
+        let own = || Resource::<Connection>::new_own(handle.rep());
+        let before = b"\0user\0".to_vec();
+        let written = sandbox.write_secret(own(), before, "jefe".to_owned(), base64).await.unwrap();
+        match expected {
+            Some(text) => {
+                written.unwrap();
+                assert_eq!(sandbox.read(own(), 1024).await.unwrap().unwrap(), text.as_bytes());
+            }
+            None => assert!(matches!(written, Err(Error::Denied(_))), "{written:?}"),
+        }
+    }
+    assert!(!policy::secret_may_be_written_to(&["*:25".to_owned()], "mail.example.com", 25));
+    server.abort();
+}
