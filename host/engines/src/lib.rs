@@ -14,6 +14,7 @@
 //! - `incidents`: alerts and findings gathered into what people work on
 //! - `notifications`: events to messages
 //! - `runbooks`, `scans`, `deployments`
+//! - `started`: which run an event starts
 //! - `retention`: forgets what ended long ago; `letters`: what was given up on, counted and taken up again
 
 #![cfg_attr(
@@ -43,6 +44,7 @@ mod retention;
 pub mod runbooks;
 pub mod scans;
 pub mod slos;
+mod started;
 mod tasks;
 #[cfg(test)]
 mod testing;

@@ -1,7 +1,7 @@
 //! Collectors make samples, rules make alerts of them.
 //!
 //! - `alerts`: what an evaluation makes of a rule's alerts; pure
-//! - `collect`: a job per instance of a collector
+//! - `collect`: a job per instance of a collector; `checks`: when its target counts as failed, and who is asked to mend it
 //! - `rules`: a job per rule
 //! - `rule_files`: rules in Prometheus's format, a job per group
 //!
@@ -9,6 +9,7 @@
 
 pub mod alerts;
 mod cardinality;
+mod checks;
 mod collect;
 mod derived;
 pub mod rule_files;
@@ -21,6 +22,7 @@ use crate::{Asked, Context, Error, Tasks};
 use quarterdeck_bus::Subscription;
 use quarterdeck_model::domain::Catalog;
 use quarterdeck_model::domain::alert::Alert;
+use quarterdeck_model::domain::check::CheckStatus;
 use quarterdeck_model::event::EventFilter;
 use quarterdeck_model::kind::collector::{Condition, Family, Health, MetricType};
 use quarterdeck_model::plugin::InstanceName;
@@ -47,6 +49,9 @@ pub struct TargetHealth {
     /// In this state since.
     pub since: Timestamp,
     pub checked_at: Timestamp,
+    /// Where the instance has a `check`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<CheckStatus>,
 }
 
 /// What a collector says of a metric.

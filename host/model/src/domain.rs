@@ -3,6 +3,7 @@
 //! Every document type names its collection in `COLLECTION`.
 
 pub mod alert;
+pub mod check;
 pub mod deployment;
 pub mod incident;
 pub mod job;

@@ -99,7 +99,7 @@ pub struct StoredEvent {
 }
 
 /// Types of the events that the host itself publishes. Plugins and the API add others: those of `custom.`, and what grants name.
-pub const TYPES: [&str; 60] = [
+pub const TYPES: [&str; 63] = [
     "alert.acknowledged",
     "alert.firing",
     "alert.resolved",
@@ -114,6 +114,9 @@ pub const TYPES: [&str; 60] = [
     "audit.secret",
     "audit.system",
     "audit.tcp",
+    "check.failed",
+    "check.given-up",
+    "check.recovered",
     "configuration.applied",
     "dead-letter.added",
     "dead-letter.retried",

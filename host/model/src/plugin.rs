@@ -7,6 +7,7 @@ pub mod log;
 pub mod publisher;
 
 use self::publisher::{Publisher, PublisherKey};
+use crate::domain::check::CheckSpec;
 use crate::event::Event;
 use crate::shared::Shared;
 use crate::time::{Span, Timestamp};
@@ -382,6 +383,9 @@ pub struct InstanceSpec {
     /// Kinds that decide: what they are asked and what they answer is kept, for `quarterdeck plugin replay`. Unless given, nothing is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub journal: Option<JournalSpec>,
+    /// Collectors: when the target counts as failed, which may start a runbook. Unless given, its health is told, and nothing more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<CheckSpec>,
     #[serde(default = "yes")]
     pub enabled: bool,
 }

@@ -301,6 +301,7 @@ fn spec(plugin: &str, deadline_millis: u64) -> InstanceSpec {
             .to_vec(),
         every: None,
         journal: None,
+        check: None,
         enabled: true,
     };
     spec.limits.deadline = Span::from_millis(deadline_millis);

@@ -49,6 +49,7 @@ fn spec(plugin: &str, deadline: Span) -> InstanceSpec {
         granted_to: Vec::new(),
         every: None,
         journal: None,
+        check: None,
         enabled: true,
     }
 }

@@ -11,6 +11,7 @@ use axum::Json;
 use axum::extract::State;
 use http::HeaderMap;
 use quarterdeck_model::Timestamp;
+use quarterdeck_model::domain::check::CheckStatus;
 use quarterdeck_model::kind::collector::Condition;
 use quarterdeck_model::plugin::log::{LogLevel, LogLine};
 use quarterdeck_model::plugin::{InstanceName, InstanceState, InstanceStatus};
@@ -40,6 +41,8 @@ struct InstanceHealth {
     /// When it came into this state.
     since: Timestamp,
     checked_at: Timestamp,
+    /// Where the instance has a `check`: how that is, and the runs that it has started.
+    check: Option<CheckStatus>,
 }
 
 /// Sets beside each instance what its collector says.
@@ -52,6 +55,7 @@ fn with_health(api: &Api, instances: Vec<InstanceStatus>) -> Vec<Instance> {
             message: said.health.message,
             since: said.since,
             checked_at: said.checked_at,
+            check: said.check,
         });
         Instance { status, health }
     };

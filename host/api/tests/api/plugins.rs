@@ -210,6 +210,7 @@ fn instance() -> InstanceStatus {
             granted_to: Vec::new(),
             every: Some(Span::from_secs(15)),
             journal: None,
+            check: None,
             enabled: true,
         }
         .into(),

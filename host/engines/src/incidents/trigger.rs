@@ -1,7 +1,8 @@
-//! Which events begin or end something that belongs into an incident, and as what. Alerts, findings, breached objectives and
-//! deployments that did not succeed all come to a correlator in the same shape.
+//! Which events begin or end something that belongs into an incident, and as what. Alerts, findings, breached objectives,
+//! deployments that did not succeed and checks that nobody could mend all come to a correlator in the same shape.
 
 use quarterdeck_model::domain::alert::Alert;
+use quarterdeck_model::domain::check::Check;
 use quarterdeck_model::domain::deployment::{Deployment, DeploymentState};
 use quarterdeck_model::domain::scan::Finding;
 use quarterdeck_model::domain::slo::SloStatus;
@@ -12,7 +13,7 @@ use quarterdeck_model::{Severity, Timestamp};
 use serde::Deserialize;
 
 /// The events that incidents listen to.
-pub const EVENTS: [&str; 8] = [
+pub const EVENTS: [&str; 10] = [
     Alert::FIRING,
     "alert.updated",
     Alert::RESOLVED,
@@ -21,6 +22,8 @@ pub const EVENTS: [&str; 8] = [
     SloStatus::BREACHED,
     SloStatus::RECOVERED,
     Deployment::FINISHED,
+    Check::GIVEN_UP,
+    Check::RECOVERED,
 ];
 
 #[derive(Clone, Debug, PartialEq)]
@@ -64,8 +67,38 @@ pub fn trigger(event: &Event) -> Trigger {
             Ok(finished) => of_deployment(&finished, event),
             Err(error) => Trigger::Malformed(error.to_string()),
         },
+        Check::GIVEN_UP => match GivenUp::deserialize(&event.data) {
+            Ok(given_up) => {
+                Trigger::Begins { alert: of_check(given_up, &event.subject, event.time), runbook: None, goes_on: false }
+            }
+            Err(error) => Trigger::Malformed(error.to_string()),
+        },
+        Check::RECOVERED => Trigger::Ends(check_labels(&event.subject).fingerprint()),
         _ => Trigger::Nothing,
     }
+}
+
+/// What a check says that nobody could mend.
+#[derive(Deserialize)]
+struct GivenUp {
+    severity: Severity,
+    title: String,
+}
+
+fn of_check(given_up: GivenUp, instance: &str, at: Timestamp) -> AlertSummary {
+    let labels = check_labels(instance);
+    AlertSummary {
+        fingerprint: labels.fingerprint(),
+        name: format!("check {instance}"),
+        severity: given_up.severity,
+        labels,
+        summary: given_up.title,
+        active_at: at,
+    }
+}
+
+fn check_labels(instance: &str) -> Labels {
+    Labels::new().with("alertname", "check").with("instance", instance)
 }
 
 /// What the end of a deployment says.

@@ -1,6 +1,7 @@
 //! A job per instance of a collector: call it, append its samples, note how its target is.
 
 use super::cardinality::Seen;
+use super::checks::Checks;
 use super::{DEFAULT_INTERVAL, Described, HEALTH, TargetHealth, unknown_health};
 use crate::{Context, Error, belongings, to_value};
 use async_trait::async_trait;
@@ -20,6 +21,7 @@ use tracing::warn;
 pub(super) struct Collectors {
     context: Context,
     state: Mutex<State>,
+    checks: Checks,
 }
 
 #[derive(Default)]
@@ -36,14 +38,19 @@ impl Collectors {
     pub(super) fn load(context: Context) -> Result<Self, Error> {
         let known: Vec<TargetHealth> = context.read_all(HEALTH, &Page::all())?;
         let health = known.into_iter().map(|health| (health.instance.clone(), health)).collect();
-        Ok(Collectors { context, state: Mutex::new(State { health, ..State::default() }) })
+        let checks = Checks::load(context.clone())?;
+        Ok(Collectors { context, state: Mutex::new(State { health, ..State::default() }), checks })
     }
 
     pub(super) fn health(&self) -> Vec<TargetHealth> {
-        self.with(|state| {
+        let mut known: Vec<TargetHealth> = self.with(|state| {
             let alive = state.health.values().filter(|health| state.jobs.contains_key(&health.instance));
             alive.cloned().collect()
-        })
+        });
+        for health in &mut known {
+            health.check = self.checks.status(&health.instance);
+        }
+        known
     }
 
     /// What is said of each metric; several things where instances don't agree.
@@ -159,7 +166,12 @@ impl Collectors {
         let before = self.with(|state| state.health.get(instance).cloned());
         let changed = before.as_ref().is_none_or(|before| before.health.state != health.state);
         let since = before.as_ref().filter(|_| !changed).map_or(now, |before| before.since);
-        let after = TargetHealth { instance: instance.clone(), health, since, checked_at: now };
+        let after = TargetHealth { instance: instance.clone(), health, since, checked_at: now, check: None };
+        // Of a target about which nothing could be found out a check says nothing: neither that it failed, nor that it is well.
+        let checked = match &plugin {
+            Some(plugin) => self.checks.look(&after, plugin)?,
+            None => None,
+        };
         let mut transition = rest;
         if changed {
             let value = to_value(&after)?;
@@ -171,7 +183,13 @@ impl Collectors {
             let event = self.context.event("health.changed", instance.as_str()).data(data).plugin(plugin);
             transition = transition.event(event);
         }
-        self.context.commit(transition).await?;
+        if let Some((check, told)) = checked {
+            transition.absorb(told);
+            self.context.commit(transition).await?;
+            self.checks.keep(check);
+        } else {
+            self.context.commit(transition).await?;
+        }
         self.with(|state| state.health.insert(instance.clone(), after));
         Ok(())
     }

@@ -10,13 +10,13 @@ use super::{Shell, StartRun, machine};
 use crate::Error;
 use crate::place::Place;
 use crate::results::{patiently, put_aside};
+use crate::started::started_by;
 use quarterdeck_model::domain::runbook::{Run, RunbookSpec, Trigger};
 use quarterdeck_model::event::{Event, EventFilter, StoredEvent};
 use quarterdeck_model::id::RunId;
 use quarterdeck_model::store::StoreError;
 use quarterdeck_model::transition::Transition;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tracing::{error, info, warn};
@@ -203,23 +203,8 @@ fn inputs(trigger: &Trigger, event: &Event) -> Result<BTreeMap<String, Value>, S
     }
 }
 
-/// The event's moment, and a hash of what starts what: sorts like other runs, and is the same each time.
 fn run_id(event: &Event, slug: &str) -> RunId {
-    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-    let mut hash = Sha256::new();
-    hash.update(event.id.as_str().as_bytes());
-    hash.update([0xff]);
-    hash.update(slug.as_bytes());
-    let digit = |byte: u64| ALPHABET.get(usize::try_from(byte % 32).unwrap_or(0)).copied().map_or('0', char::from);
-    let mut millis = u64::try_from(event.time.as_millis()).unwrap_or(0);
-    let mut time = [0; 10];
-    for place in time.iter_mut().rev() {
-        *place = millis % 32;
-        millis /= 32;
-    }
-    let hashed = hash.finalize();
-    let text: String = time.into_iter().chain(hashed.iter().take(16).map(|byte| u64::from(*byte))).map(digit).collect();
-    RunId(format!("{}{text}", RunId::PREFIX))
+    started_by(&event.id, event.time, slug)
 }
 
 #[cfg(test)]

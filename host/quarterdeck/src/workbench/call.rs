@@ -53,6 +53,7 @@ pub(crate) fn run(settings: &Settings, call: Call<'_>) -> Result<Value> {
             granted_to: bench.itself(),
             every: None,
             journal: None,
+            check: None,
             enabled: true,
         };
         bench.instance(spec).await.map_err(|status| {

@@ -184,6 +184,7 @@ async fn conforms(
         granted_to: bench.itself(),
         every: None,
         journal: None,
+        check: None,
         enabled: true,
     };
     let wrong = Map::from_iter([("quarterdeck-check-no-such-key".to_owned(), json!(1))]);
