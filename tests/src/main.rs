@@ -1,8 +1,8 @@
 //! Integration tests over the real binary: they start the daemon, speak HTTP to it, and stop it. A module per flow.
 //!
 //! Every answer of the API is checked against the OpenAPI document that the daemon serves (`harness::schema`).
-//! A test that needs a real counterpart (HAProxy, nginx, Redis, PostgreSQL, wrk, strace, a registry, Prometheus) says so by name and ends early where it is missing;
-//! with `QUARTERDECK_TESTS_REQUIRE_COUNTERPARTS=1` it fails instead.
+//! A test that needs a real counterpart (HAProxy, nginx, Redis, PostgreSQL, wrk, strace, a registry, Prometheus) says so by name and ends
+//! early where it is missing; with `QUARTERDECK_TESTS_REQUIRE_COUNTERPARTS=1` it fails instead.
 
 #![allow(
     clippy::unwrap_used,
