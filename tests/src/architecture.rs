@@ -37,7 +37,7 @@ fn dependencies_point_one_way() {
     let layer = |name: &str| match name.trim_start_matches("quarterdeck-") {
         "features" => 0,
         "model" => 1,
-        "config" | "promql" | "storage" | "bus" | "scheduler" | "supervisor" | "runtime" => 2,
+        "config" | "formats" | "promql" | "storage" | "bus" | "scheduler" | "supervisor" | "runtime" => 2,
         "engines" => 3,
         "api" => 4,
         "quarterdeck" => 5,
@@ -67,6 +67,7 @@ fn only_the_runtime_knows_wasmtime_and_only_storage_knows_sled() {
     for (name, owner) in [("wasmtime", "runtime"), ("sled", "storage")] {
         for manifest in [
             "model",
+            "formats",
             "config",
             "promql",
             "storage",

@@ -1,0 +1,198 @@
+use super::*;
+use crate::wire::write;
+
+fn shown(read: &Read) -> Vec<String> {
+    let series = read.batch.series().map(|series| {
+        let labels = series.labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",");
+        format!("{labels} {}@{}", series.samples[0].value, series.samples[0].at)
+    });
+    series.collect()
+}
+
+/// One resource with these metrics.
+fn request(metrics: &str) -> String {
+    format!(
+        r#"{{"resourceMetrics": [{{"resource": {{"attributes": [
+            {{"key": "service.name", "value": {{"stringValue": "shop"}}}},
+            {{"key": "service.instance.id", "value": {{"stringValue": "a1"}}}},
+            {{"key": "host.name", "value": {{"stringValue": "web"}}}}]}},
+            "scopeMetrics": [{{"scope": {{"name": "x"}}, "metrics": [{metrics}]}}]}}]}}"#
+    )
+}
+
+#[test]
+fn every_kind_becomes_the_series_that_prometheus_makes_of_it() {
+    let metrics = r#"
+        {"name": "queue.length", "unit": "1", "gauge": {"dataPoints": [{"timeUnixNano": "1790000000000000000", "asInt": "-3"}]}},
+        {"name": "requests", "sum": {"isMonotonic": true, "aggregationTemporality": 2, "dataPoints": [
+            {"timeUnixNano": 1790000000000000000, "asDouble": 1.5,
+             "attributes": [{"key": "http.codes", "value": {"arrayValue": {"values": [{"intValue": "200"}, {"boolValue": true}]}}}]}]}},
+        {"name": "latency", "unit": "s", "histogram": {"aggregationTemporality": "AGGREGATION_TEMPORALITY_CUMULATIVE", "dataPoints": [
+            {"timeUnixNano": "1790000000000000000", "count": "6", "sum": 2.5, "bucketCounts": ["1", "2", "3"], "explicitBounds": [0.1, 1]}]}},
+        {"name": "rtt", "summary": {"dataPoints": [{"timeUnixNano": "1790000000000000000", "count": 2, "sum": 3,
+            "quantileValues": [{"quantile": 0.99, "value": "NaN"}]}]}}"#;
+    let read = json(request(metrics).as_bytes()).unwrap();
+    let of = "instance=a1,job=shop";
+    let at = "@1790000000000";
+    assert_eq!(
+        shown(&read),
+        [
+            format!("__name__=queue_length_ratio,{of} -3{at}"),
+            format!("__name__=requests_total,http_codes=[200,true],{of} 1.5{at}"),
+            format!("__name__=latency_seconds_sum,{of} 2.5{at}"),
+            format!("__name__=latency_seconds_count,{of} 6{at}"),
+            format!("__name__=latency_seconds_bucket,{of},le=0.1 1{at}"),
+            format!("__name__=latency_seconds_bucket,{of},le=1 3{at}"),
+            format!("__name__=latency_seconds_bucket,{of},le=+Inf 6{at}"),
+            format!("__name__=rtt_sum,{of} 3{at}"),
+            format!("__name__=rtt_count,{of} 2{at}"),
+            format!("__name__=rtt,{of},quantile=0.99 NaN{at}"),
+            format!("__name__=target_info,host_name=web,{of} 1{at}"),
+        ]
+    );
+    let kinds: Vec<_> = read.batch.metadata.iter().map(|metric| (metric.name.as_str(), metric.kind)).collect();
+    let expected = [
+        ("queue_length_ratio", "gauge"),
+        ("requests_total", "counter"),
+        ("latency_seconds", "histogram"),
+        ("rtt", "summary"),
+    ];
+    assert_eq!(kinds, expected);
+    assert_eq!(read.rejected, 0);
+}
+
+#[test]
+fn what_has_no_place_in_cumulative_series_is_rejected_and_said_and_the_rest_is_taken() {
+    let metrics = r#"
+        {"name": "good", "gauge": {"dataPoints": [{"timeUnixNano": "1", "asInt": 1}]}},
+        {"name": "delta", "sum": {"isMonotonic": true, "aggregationTemporality": 1, "dataPoints": [{"asInt": 1}, {"asInt": 2}]}},
+        {"name": "exp", "exponentialHistogram": {"aggregationTemporality": 2, "dataPoints": [{"count": 1}]}},
+        {"name": "odd", "histogram": {"aggregationTemporality": 2, "dataPoints": [{"count": 1, "bucketCounts": [1], "explicitBounds": [1]}]}},
+        {"name": "empty", "gauge": {"dataPoints": [{"timeUnixNano": "1"}]}}"#;
+    let read = json(request(metrics).as_bytes()).unwrap();
+    assert_eq!((read.rejected, shown(&read).len()), (5, 2));
+    let said = read.reasons.join("\n");
+    for part in [
+        "`delta` has delta temporality; hint",
+        "`exp` is an exponential histogram",
+        "`odd` don't fit",
+        "`empty` has no value",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[test]
+fn a_point_without_a_recorded_value_ends_its_series() {
+    let metrics = r#"{"name": "a", "gauge": {"dataPoints": [{"timeUnixNano": "1000000", "flags": 1}]}}"#;
+    let read = json(request(metrics).as_bytes()).unwrap();
+    assert_eq!(read.batch.series().next().unwrap().samples[0].value.to_bits(), STALE);
+}
+
+fn text(out: &mut Vec<u8>, number: u64, value: &str) {
+    write::bytes(out, number, value.as_bytes());
+}
+
+fn nested(number: u64, fill: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let (mut inner, mut out) = (Vec::new(), Vec::new());
+    fill(&mut inner);
+    write::bytes(&mut out, number, &inner);
+    out
+}
+
+/// A histogram and a sum, of a resource with a name.
+fn encoded() -> Vec<u8> {
+    let attribute = |number: u64, key: &str, value: &str| {
+        nested(number, |out| {
+            text(out, 1, key);
+            out.extend(nested(2, |out| text(out, 1, value)));
+        })
+    };
+    let histogram = nested(2, |metric| {
+        text(metric, 1, "latency");
+        text(metric, 3, "s");
+        metric.extend(nested(9, |histogram| {
+            histogram.extend(nested(1, |point| {
+                write::fixed(point, 3, 1_790_000_000_000_000_000);
+                write::fixed(point, 4, 3);
+                write::fixed(point, 5, 2.5_f64.to_bits());
+                let packed: Vec<u8> = [1_u64, 2].iter().flat_map(|count| count.to_le_bytes()).collect();
+                write::bytes(point, 6, &packed);
+                write::bytes(point, 7, &0.1_f64.to_le_bytes());
+            }));
+            write::number(histogram, 2, 2);
+        }));
+    });
+    let sum = nested(2, |metric| {
+        text(metric, 1, "requests");
+        metric.extend(nested(7, |sum| {
+            sum.extend(nested(1, |point| {
+                write::fixed(point, 3, 1_790_000_000_000_000_000);
+                write::fixed(point, 6, (-7_i64).cast_unsigned());
+                point.extend(attribute(7, "code", "200"));
+            }));
+            write::number(sum, 2, 2);
+            write::number(sum, 3, 1);
+        }));
+    });
+    nested(1, |resource| {
+        resource.extend(nested(1, |out| out.extend(attribute(1, "service.name", "shop"))));
+        resource.extend(nested(2, |scope| {
+            scope.extend(histogram);
+            scope.extend(sum);
+        }));
+    })
+}
+
+#[test]
+fn protobuf_says_the_same() {
+    let at = "@1790000000000";
+    assert_eq!(
+        shown(&protobuf(&encoded()).unwrap()),
+        [
+            format!("__name__=latency_seconds_sum,job=shop 2.5{at}"),
+            format!("__name__=latency_seconds_count,job=shop 3{at}"),
+            format!("__name__=latency_seconds_bucket,job=shop,le=0.1 1{at}"),
+            format!("__name__=latency_seconds_bucket,job=shop,le=+Inf 3{at}"),
+            format!("__name__=requests_total,code=200,job=shop -7{at}"),
+        ]
+    );
+}
+
+#[test]
+fn no_cut_and_no_changed_byte_of_a_message_makes_it_panic() {
+    let bytes = encoded();
+    for length in 0..bytes.len() {
+        let _ = protobuf(&bytes[..length]);
+        for value in [0x00, 0x7f, 0xff] {
+            let mut changed = bytes.clone();
+            changed[length] = value;
+            let _ = protobuf(&changed);
+        }
+    }
+    let whole = request(r#"{"name": "a", "gauge": {"dataPoints": [{"timeUnixNano": "1", "asInt": 1}]}}"#);
+    for length in 0..whole.len() {
+        assert!(json(&whole.as_bytes()[..length]).is_err(), "{length}");
+    }
+}
+
+#[test]
+fn small_messages_that_would_become_large_are_refused() {
+    let bytes = nested(1, |resource| resource.extend(nested(2, |scope| scope.extend([0x12, 0x00].repeat(1_100_000)))));
+    assert!(matches!(protobuf(&bytes), Err(Error::TooLarge(_))));
+    let points = "{},".repeat(600_000);
+    let metrics = format!(r#"{{"name": "a", "gauge": {{"dataPoints": [{}]}}}}"#, points.trim_end_matches(','));
+    assert!(matches!(json(request(&metrics).as_bytes()), Err(Error::TooLarge(_))));
+    // Lists in lists in lists.
+    let mut value = Vec::new();
+    for _ in 0..200 {
+        let inner = value;
+        value = nested(5, |list| list.extend(nested(1, |out| out.extend(inner))));
+    }
+    let deep = nested(1, |resource| {
+        resource.extend(nested(1, |out| {
+            out.extend(nested(1, |attribute| attribute.extend(nested(2, |out| out.extend(value)))))
+        }));
+    });
+    assert!(protobuf(&deep).unwrap_err().to_string().contains("in one another"));
+}
