@@ -1,5 +1,10 @@
 //! Is this series abnormal?
 
+mod memory;
+pub mod words;
+
+pub use memory::{Memory, Reader, STATE_BYTES, key};
+
 use crate::{Failure, Labels, Plugin, Severity};
 
 /// Judges series. Pure: the same input gives the same output.

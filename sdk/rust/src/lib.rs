@@ -45,6 +45,7 @@
 //! | [`collector`] ... [`sla_calculator`] | a kind: its trait and its types |
 //! | [`host`] | what the host does for a plugin: key-value space, programs, sockets, ... |
 //! | [`http`] | a synchronous HTTP client |
+//! | [`statistics`] | robust statistics and trends, for detectors |
 //! | [`testing`] | a fake host for native tests |
 #![warn(missing_docs)]
 #![cfg_attr(
@@ -79,6 +80,7 @@ pub mod scanner_rule;
 pub mod schema;
 mod severity;
 pub mod sla_calculator;
+pub mod statistics;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
