@@ -19,6 +19,7 @@ pub(crate) fn check(root: &Node, problems: &mut Vec<Problem>) {
     let mut check = Check { root, problems };
     check.names();
     check.groups();
+    check.scrapes();
     check.references();
     check.runbooks();
     check.intervals();
@@ -82,6 +83,16 @@ impl<'a> Check<'a> {
                     _ => continue,
                 };
                 self.problems.push(Problem::at(&rule.place, &at, message));
+            }
+        }
+    }
+
+    /// Names of jobs are Prometheus's, too.
+    fn scrapes(&mut self) {
+        for (pointer, name, node) in self.objects(crate::scrape_file::SECTION) {
+            if name.is_empty() || name.len() > 200 || name.chars().any(char::is_control) {
+                let problem = Problem::at(&node.key, &pointer, format!("`{name}` is not a name"));
+                self.problems.push(problem.hint("write one line of 200 bytes at most"));
             }
         }
     }
@@ -295,5 +306,6 @@ impl<'a> Check<'a> {
 
 /// Names of one section, for the check of duplicates.
 pub(crate) fn object_sections() -> BTreeSet<&'static str> {
-    NAMED.into_iter().chain(["instances", "secrets", crate::rule_file::SECTION]).collect()
+    let others = ["instances", "secrets", crate::rule_file::SECTION, crate::scrape_file::SECTION];
+    NAMED.into_iter().chain(others).collect()
 }

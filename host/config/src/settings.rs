@@ -10,6 +10,7 @@ use quarterdeck_model::domain::notification::RouteSpec;
 use quarterdeck_model::domain::rule_group::{RuleGroup, RulePolicies};
 use quarterdeck_model::domain::runbook::RunbookSpec;
 use quarterdeck_model::domain::scan::ScanSpec;
+use quarterdeck_model::domain::scrape::{IngestLimits, ScrapeConfig};
 use quarterdeck_model::domain::slo::SloSpec;
 use quarterdeck_model::plugin::publisher::Trust;
 use quarterdeck_model::plugin::{InstanceName, InstanceSpec};
@@ -48,6 +49,10 @@ pub struct Settings {
     pub rule_groups: BTreeMap<String, RuleGroup>,
     /// What becomes of their alerts where data is missing.
     pub rule_policies: RulePolicies,
+    /// What is scraped, by the job's name: what files in `scrape/` hold, in Prometheus's format.
+    pub scrape: BTreeMap<String, ScrapeConfig>,
+    /// What each source of samples may send.
+    pub ingest: IngestLimits,
     /// How alerts become incidents.
     pub correlation: CorrelationSpec,
     /// Who is told what, by name. All routes that match are taken.
@@ -80,6 +85,8 @@ impl Default for Settings {
             rules: BTreeMap::new(),
             rule_groups: BTreeMap::new(),
             rule_policies: RulePolicies::default(),
+            scrape: BTreeMap::new(),
+            ingest: IngestLimits::default(),
             correlation: CorrelationSpec::default(),
             routes: BTreeMap::new(),
             scans: BTreeMap::new(),
@@ -108,6 +115,8 @@ impl Settings {
             rules: only(&self.rules, |rule| rule.enabled),
             rule_groups: only(&self.rule_groups, |group| group.enabled),
             rule_policies: self.rule_policies.clone(),
+            scrape: only(&self.scrape, |config| config.enabled),
+            ingest: self.ingest.clone(),
             correlation: self.correlation.clone(),
             routes: only(&self.routes, |route| route.enabled),
             scans: only(&self.scans, |scan| scan.enabled),

@@ -3,6 +3,7 @@
 use crate::place::push;
 use crate::problem::{Problem, nearest};
 use crate::schema;
+use crate::scrape_file;
 use crate::tree::Node;
 use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
@@ -43,6 +44,9 @@ pub(crate) fn check(root: &Node, strict: &Value, problems: &mut Vec<Problem>) {
 
 fn unknown(table: &Node, pointer: &str, key: &str, known: &[&str]) -> Problem {
     let place = table.get(key).map_or(&table.place, |node| &node.key);
+    if let Some(hint) = scrape_file::unsupported(pointer, key) {
+        return Problem::at(place, &push(pointer, key), "it is not supported here").hint(hint);
+    }
     let problem = Problem::at(place, &push(pointer, key), "unknown key");
     match nearest(key, known.iter().copied()) {
         Some(meant) => problem.hint(format!("did you mean `{meant}`?")),

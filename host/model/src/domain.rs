@@ -11,6 +11,7 @@ pub mod notification;
 pub mod rule_group;
 pub mod runbook;
 pub mod scan;
+pub mod scrape;
 pub mod slo;
 
 use crate::time::Span;
@@ -28,6 +29,10 @@ pub struct Catalog {
     pub rule_groups: BTreeMap<String, rule_group::RuleGroup>,
     /// What becomes of their alerts where data is missing.
     pub rule_policies: rule_group::RulePolicies,
+    /// What is scraped, by the job's name.
+    pub scrape: BTreeMap<String, scrape::ScrapeConfig>,
+    /// What each source of samples may send.
+    pub ingest: scrape::IngestLimits,
     /// How alerts become incidents.
     pub correlation: incident::CorrelationSpec,
     /// Who is told what, by name. All routes that match are taken.

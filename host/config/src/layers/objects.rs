@@ -3,7 +3,8 @@
 //! A file holds many objects under their section (`[rules.cpu-high]`), or one, which is then named as the file is:
 //! `runbooks/restart.yaml`, `instances/http-probe/api.toml`. Only `.toml`, `.yaml` and `.yml` count, and no hidden file.
 //!
-//! A YAML file in `rules/` that holds `groups` is one of Prometheus's: its groups are objects of `rule-groups`.
+//! A YAML file in `rules/` that holds `groups` is one of Prometheus's: its groups are objects of `rule-groups`. So is one in `scrape/`
+//! that holds `scrape_configs`; one that is a list holds targets, and is none of the configuration.
 
 use crate::layers::{Word, anchored};
 use crate::meaning::object_sections;
@@ -11,6 +12,7 @@ use crate::place::{Place, push};
 use crate::problem::Problem;
 use crate::read;
 use crate::rule_file;
+use crate::scrape_file;
 use crate::tree::{Kind, Node, Table};
 use std::path::{Path, PathBuf};
 
@@ -20,8 +22,8 @@ pub(super) fn read(dir: &Path, written: &mut Node, files: &mut Vec<PathBuf>, pro
         let folder = dir.join(section);
         for path in object_files(&folder, problems) {
             if let Some(text) = read::text(&path, problems) {
-                let (section, objects) = match rule_groups(section, &folder, &path, &text, problems) {
-                    Some(groups) => (rule_file::SECTION, groups),
+                let (section, objects) = match of_prometheus(section, &folder, &path, &text, problems) {
+                    Some(found) => found,
                     None => match read::text_as(&path.as_path().into(), &text, problems) {
                         Some(node) => (section, objects(section, &folder, &path, node, problems)),
                         None => (section, Table::new()),
@@ -34,17 +36,33 @@ pub(super) fn read(dir: &Path, written: &mut Node, files: &mut Vec<PathBuf>, pro
     }
 }
 
-/// The groups of a rule file; none if it is another file.
-fn rule_groups(section: &str, folder: &Path, path: &Path, text: &str, problems: &mut Vec<Problem>) -> Option<Table> {
-    if section != "rules" || !read::is_yaml(path) {
+/// What a file in Prometheus's format holds, and in which section that belongs; none if it is another file.
+fn of_prometheus(
+    section: &'static str,
+    folder: &Path,
+    path: &Path,
+    text: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<(&'static str, Table)> {
+    if !read::is_yaml(path) || !matches!(section, "rules" | scrape_file::SECTION) {
         return None;
     }
     let mut own = Vec::new();
     // What can't be read at all is said when it is read as any other file.
-    let root = read::texts(&path.into(), text, &mut own).filter(rule_file::is_one)?;
-    problems.append(&mut own);
-    let groups = rule_file::groups(&name_of(folder, path), root, problems);
-    Some(groups.into_iter().collect())
+    let root = read::texts(&path.into(), text, &mut own)?;
+    let found = match section {
+        "rules" if rule_file::is_one(&root) => {
+            problems.append(&mut own);
+            (rule_file::SECTION, rule_file::groups(&name_of(folder, path), root, problems))
+        }
+        scrape_file::SECTION if scrape_file::is_one(&root) => {
+            problems.append(&mut own);
+            (section, scrape_file::jobs(path.parent().unwrap_or(folder), root, problems))
+        }
+        scrape_file::SECTION if scrape_file::is_of_targets(&root) => (section, Vec::new()),
+        _ => return None,
+    };
+    Some((found.0, found.1.into_iter().collect()))
 }
 
 /// As the file is called, below its folder.
