@@ -30,6 +30,7 @@ mod first_run;
 mod hostile;
 mod hot_reload;
 mod incidents;
+mod ingest;
 mod kills;
 mod languages;
 mod monitoring;

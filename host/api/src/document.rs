@@ -1,7 +1,7 @@
 //! The OpenAPI document: paths from the handlers, schemas from the types, and what all operations have in common.
 
 use crate::problem::{PROBLEM_JSON, Problem};
-use crate::{prometheus, resources, schema};
+use crate::{prometheus, resources, samples, schema};
 use http::Method;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -62,12 +62,18 @@ fn build() -> Document {
     let (mut parameters, mut bytes) = (HashMap::new(), HashSet::new());
     for (path, method, operation) in operations(&mut paths) {
         let names = query_parameters(operation);
-        if prometheus::has(&path) {
+        if prometheus::reads(&path) {
             prometheus::complete(operation);
             // Asking by a form is no change.
             complete(&Method::GET, operation, &schemas);
         } else {
+            if prometheus::has(&path) {
+                prometheus::failures(operation);
+            }
             complete(&method, operation, &schemas);
+            if samples::is_one(&path) {
+                samples::complete(operation);
+            }
         }
         let content = operation.get("requestBody").and_then(|body| body.get("content"));
         if content.is_some_and(|content| content.get("application/octet-stream").is_some()) {

@@ -3,7 +3,7 @@
 use crate::document::document;
 use crate::extract::Params;
 use crate::problem::Problem;
-use crate::{Api, idempotency, intake, prometheus, security};
+use crate::{Api, idempotency, intake, prometheus, samples, security};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -18,17 +18,20 @@ pub(crate) async fn gate(State(api): State<Arc<Api>>, request: Request, next: Ne
     let started = Instant::now();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let is_query = route.as_deref().is_some_and(prometheus::has);
+    let in_its_form = route.as_deref().is_some_and(prometheus::has);
+    let is_query = route.as_deref().is_some_and(prometheus::reads);
+    // Its handler takes the body in, which may be large, and sending it again does no harm.
+    let is_samples = route.as_deref().is_some_and(samples::is_one);
     let answered = async {
         admit(&api, &request, route.as_deref(), is_query)?;
-        if method.is_safe() || is_query {
+        if method.is_safe() || is_query || is_samples {
             read(request, next).await
         } else {
             change(&api, request, route.as_deref(), next).await
         }
     };
     let mut response = answered.await.unwrap_or_else(|problem| {
-        if is_query { prometheus::Failure::from(problem).into_response() } else { problem.into_response() }
+        if in_its_form { prometheus::Failure::from(problem).into_response() } else { problem.into_response() }
     });
     security::harden(response.headers_mut());
     let took = started.elapsed();
@@ -46,7 +49,8 @@ fn admit(api: &Api, request: &Request, route: Option<&str>, is_query: bool) -> R
     if security::needs_token(method, request.uri(), headers, &host, api.options.reads_need_token) {
         security::check_token(headers, api.options.token.as_deref())?;
     }
-    if is_query { Ok(()) } else { check_parameters(request, route) }
+    // Senders of samples are programs of others, too.
+    if is_query || route.is_some_and(samples::is_one) { Ok(()) } else { check_parameters(request, route) }
 }
 
 /// A misspelt filter would show everything: better to say so.

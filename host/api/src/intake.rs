@@ -1,5 +1,5 @@
 //! Takes in the body of what changes something: whole, within bounds of size and time, and JSON; or, where the document says so, a
-//! component or a form.
+//! component, a form, or samples.
 
 use crate::problem::Problem;
 use axum::body::Body;
@@ -29,6 +29,8 @@ enum Content {
     Component,
     /// Parameters, as a page's form sends them.
     Form,
+    /// Whatever the handler makes of it.
+    Any,
 }
 
 impl Content {
@@ -57,6 +59,11 @@ pub(crate) const fn json(limit: usize) -> Expected {
 
 pub(crate) const fn form(limit: usize) -> Expected {
     Expected { limit, within: Duration::from_secs(30), content: Content::Form }
+}
+
+/// Samples in a format of their own. `limit`: bytes as they are sent.
+pub(crate) const fn samples(limit: usize) -> Expected {
+    Expected { limit, within: Duration::from_secs(30), content: Content::Any }
 }
 
 pub(crate) const COMPONENT: Expected =
@@ -102,7 +109,7 @@ fn says_bytes(headers: &HeaderMap) -> bool {
 }
 
 /// The content type without its parameters.
-fn essence(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn essence(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }

@@ -6,6 +6,7 @@
 //! Layout
 //! - `resources::*`: a file per resource
 //! - `prometheus`: the same series, rules and alerts in the form of Prometheus's API, under `/prometheus/api/v1`
+//! - `otlp`: metrics of OpenTelemetry, under `/otlp`; `samples`: what it and remote write share
 //! - `document`: the OpenAPI document, made from the handlers; `schema`: the schemas of what they take and give
 //! - `gate`: what every request passes: `security`, the body's `intake`, `idempotency`, counting
 //! - `problem`, `paging`, `extract`, `precondition`: what handlers share
@@ -39,12 +40,14 @@ mod extract;
 mod gate;
 mod idempotency;
 mod intake;
+mod otlp;
 mod paging;
 mod precondition;
 mod problem;
 mod prometheus;
 mod requests;
 mod resources;
+mod samples;
 mod schema;
 mod security;
 mod server;
@@ -122,6 +125,8 @@ const STREAMS: usize = 256;
 const UPLOADS: usize = 2;
 /// Ranges of series that are read at once.
 const RANGES: usize = 4;
+/// Bodies of samples that are read and stored at once: each may be large once it is unpacked.
+const WRITES: usize = 4;
 
 /// What the handlers work with.
 pub struct Api {
@@ -137,6 +142,8 @@ pub struct Api {
     ranges: Arc<Semaphore>,
     /// Queries that may still be evaluated at once.
     queries: Arc<Semaphore>,
+    /// Bodies of samples that may still be taken in at once.
+    writes: Semaphore,
     /// Components that may still be taken in at once.
     uploads: Semaphore,
     /// Streams that were too slow.
@@ -154,6 +161,7 @@ impl Api {
             streams: Arc::new(Semaphore::new(STREAMS)),
             stream_bytes: Arc::new(Semaphore::new(resources::stream::ALL_BYTES)),
             ranges: Arc::new(Semaphore::new(RANGES)),
+            writes: Semaphore::new(WRITES),
             uploads: Semaphore::new(UPLOADS),
             cut_off: Arc::default(),
         }

@@ -29,7 +29,7 @@ mod status;
 pub(crate) mod stream;
 
 use crate::problem::Problem;
-use crate::{Api, document, prometheus};
+use crate::{Api, document, otlp, prometheus};
 use http::{Method, Uri};
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -46,6 +46,7 @@ pub(crate) fn all() -> Routes {
         .merge(home::routes())
         .nest("/api/v1", api())
         .nest(prometheus::PREFIX, prometheus::routes())
+        .nest(otlp::PREFIX, otlp::routes())
 }
 
 fn api() -> Routes {

@@ -1,5 +1,6 @@
 //! What every shell holds: the ports, the catalog in force, and the loop of reading, deciding and committing.
 
+use crate::monitoring::scrape::Outside;
 use crate::outbox::Outlet;
 use crate::{Asked, Error};
 use quarterdeck_model::Timestamp;
@@ -11,6 +12,7 @@ use quarterdeck_model::id::IdSource;
 use quarterdeck_model::kind::Plugins;
 use quarterdeck_model::plugin::{Called, Registry};
 use quarterdeck_model::series::Series;
+use quarterdeck_model::series::ingest::Ingest;
 use quarterdeck_model::series::query::Querier;
 use quarterdeck_model::store::{Committed, Document, Page, Store, StoreError};
 use quarterdeck_model::transition::{Expected, Transition, Write};
@@ -28,12 +30,15 @@ const CONFLICTS: u32 = 32;
 pub struct Context {
     pub store: Arc<dyn Store>,
     pub series: Arc<dyn Series>,
+    pub ingest: Arc<dyn Ingest>,
     pub querier: Arc<dyn Querier>,
     pub bus: quarterdeck_bus::Bus,
     pub scheduler: quarterdeck_scheduler::Handle,
     pub plugins: Plugins,
     pub registry: Arc<dyn Registry>,
     pub fetch: Arc<dyn Fetch>,
+    /// Where samples are scraped from.
+    pub outside: Outside,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<IdSource>,
     pub catalog: watch::Receiver<Arc<Catalog>>,

@@ -63,6 +63,7 @@ use quarterdeck_model::id::IdSource;
 use quarterdeck_model::kind::Plugins;
 use quarterdeck_model::plugin::Registry;
 use quarterdeck_model::series::Series;
+use quarterdeck_model::series::ingest::Ingest;
 use quarterdeck_model::series::query::Querier;
 use quarterdeck_model::store::Store;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -78,12 +79,15 @@ const STOP_WITHIN: Duration = Duration::from_millis(3_100);
 pub struct Options {
     pub store: Arc<dyn Store>,
     pub series: Arc<dyn Series>,
+    pub ingest: Arc<dyn Ingest>,
     pub querier: Arc<dyn Querier>,
     pub bus: quarterdeck_bus::Bus,
     pub scheduler: quarterdeck_scheduler::Handle,
     pub plugins: Plugins,
     pub registry: Arc<dyn Registry>,
     pub fetch: Arc<dyn Fetch>,
+    /// Where samples are scraped from.
+    pub outside: monitoring::scrape::Outside,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<IdSource>,
     pub catalog: Catalog,
@@ -102,12 +106,14 @@ impl Options {
         let context = Context {
             store: self.store,
             series: self.series,
+            ingest: self.ingest,
             querier: self.querier,
             bus: self.bus,
             scheduler: self.scheduler,
             plugins: self.plugins,
             registry: self.registry,
             fetch: self.fetch,
+            outside: self.outside,
             clock: self.clock,
             ids: self.ids,
             catalog: receiver,

@@ -2,20 +2,24 @@
 //!
 //! - `alerts`: what an evaluation makes of a rule's alerts; pure
 //! - `collect`: a job per instance of a collector; `checks`: when its target counts as failed, and who is asked to mend it
+//! - `scrape`: Prometheus's scrape, a job per target; `intake`: samples that are sent
 //! - `rules`: a job per rule
 //! - `rule_files`: rules in Prometheus's format, a job per group
 //!
-//! Both sets of jobs follow the catalog and the registry while the host runs.
+//! All sets of jobs follow the catalog and the registry while the host runs.
 
 pub mod alerts;
 mod cardinality;
 mod checks;
 mod collect;
 mod derived;
+mod intake;
 pub mod rule_files;
 mod rules;
+pub mod scrape;
 
 pub use collect::check_names;
+pub use intake::{Tally, WriteError, Written};
 
 use crate::results::STORE_AGAIN;
 use crate::{Asked, Context, Error, Tasks};
@@ -66,6 +70,18 @@ impl Described {
         Described { metric_type: family.metric_type, help: family.help.clone() }
     }
 
+    /// By a page, or by who sent it: in Prometheus's words, of which collectors know fewer.
+    fn said(metadata: &quarterdeck_formats::Metadata) -> Self {
+        let metric_type = match metadata.kind {
+            "gauge" => MetricType::Gauge,
+            "counter" => MetricType::Counter,
+            "histogram" => MetricType::Histogram,
+            "summary" => MetricType::Summary,
+            _ => MetricType::Unknown,
+        };
+        Described { metric_type, help: metadata.help.clone() }
+    }
+
     fn is_of(&self, family: &Family) -> bool {
         self.metric_type == family.metric_type && self.help == family.help
     }
@@ -85,6 +101,8 @@ pub struct Handle {
     rules: Arc<rules::Rules>,
     groups: Arc<rule_files::jobs::Groups>,
     collectors: Arc<collect::Collectors>,
+    scrapes: Arc<scrape::jobs::Scrapes>,
+    intake: Arc<intake::Intake>,
 }
 
 impl Handle {
@@ -104,9 +122,33 @@ impl Handle {
         self.collectors.health()
     }
 
-    /// What collectors say of their metrics, by the metric's name. Not kept: known once a collector has answered since the start.
+    /// What collectors, pages that are scraped, and those who send samples say of their metrics, by the metric's name. Not kept: known
+    /// once they have said it since the start.
     pub fn described(&self) -> BTreeMap<String, Vec<Described>> {
-        self.collectors.described()
+        let mut known = self.collectors.described();
+        self.scrapes.described(&mut known);
+        for (name, described) in self.intake.described() {
+            let all = known.entry(name).or_default();
+            if !all.contains(&described) {
+                all.push(described);
+            }
+        }
+        known
+    }
+
+    /// The targets that are scraped.
+    pub fn targets(&self) -> Vec<scrape::TargetStatus> {
+        self.scrapes.targets()
+    }
+
+    /// Those that relabelling dropped, a thousand of each job at most, and how many of each job there are.
+    pub fn dropped_targets(&self) -> (Vec<scrape::DroppedTarget>, BTreeMap<String, usize>) {
+        self.scrapes.dropped()
+    }
+
+    /// What each target's page says of its metrics, by the target's labels.
+    pub fn targets_metadata(&self) -> Vec<(quarterdeck_model::Labels, Vec<quarterdeck_formats::Metadata>)> {
+        self.scrapes.metadata()
     }
 
     /// Someone has seen it. Doing it again changes nothing.
@@ -193,6 +235,8 @@ pub(crate) async fn start(context: &Context, tasks: &mut Tasks) -> Result<Handle
     let rules = Arc::new(rules::Rules::load(context.clone())?);
     let groups = Arc::new(rule_files::jobs::Groups::load(context.clone())?);
     let collectors = Arc::new(collect::Collectors::load(context.clone())?);
+    let intake = Arc::new(intake::Intake::default());
+    let scrapes = Arc::new(scrape::jobs::Scrapes::new(context.clone(), intake.clone()));
     let changes =
         context.bus.subscribe(context.store.head(), EventFilter::types(["plugin.", "instance.", "configuration."]));
     let catalog = context.catalog.clone();
@@ -208,18 +252,21 @@ pub(crate) async fn start(context: &Context, tasks: &mut Tasks) -> Result<Handle
         }
     }
     collectors.sync();
-    let at_work = (rules.clone(), groups.clone(), collectors.clone());
+    scrapes.sync(&context.catalog()).await;
+    let at_work = (rules.clone(), groups.clone(), collectors.clone(), scrapes.clone());
     tasks.spawn("monitoring", follow(context.clone(), at_work, changes, catalog));
     tasks.spawn("monitoring-alive", rules::stay_alive(rules.clone()));
-    Ok(Handle { context: context.clone(), rules, groups, collectors })
+    Ok(Handle { context: context.clone(), rules, groups, collectors, scrapes, intake })
 }
 
 /// Looks again now and then even if nobody says that something changed.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
+type AtWork = (Arc<rules::Rules>, Arc<rule_files::jobs::Groups>, Arc<collect::Collectors>, Arc<scrape::jobs::Scrapes>);
+
 async fn follow(
     context: Context,
-    (rules, groups, collectors): (Arc<rules::Rules>, Arc<rule_files::jobs::Groups>, Arc<collect::Collectors>),
+    (rules, groups, collectors, scrapes): AtWork,
     mut changes: Subscription,
     mut catalog: watch::Receiver<Arc<Catalog>>,
 ) {
@@ -239,10 +286,12 @@ async fn follow(
             collectors.clear();
             rules.clear();
             groups.clear();
+            scrapes.clear();
             return;
         }
         collectors.sync();
         let current = catalog.borrow_and_update().clone();
+        scrapes.sync(&current).await;
         again = LOOK_AGAIN;
         for synced in [rules.sync(&current).await, groups.sync(&current).await] {
             if let Err(error) = synced {

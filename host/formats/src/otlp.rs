@@ -8,6 +8,7 @@ mod model;
 mod protobuf;
 mod translate;
 
+use crate::wire::write;
 use crate::{Batch, Error, Metadata, STALE, Sample};
 use model::{Attribute, Histogram, Kind, Metric, Number, Point, Request, Summary, Temporality};
 use std::collections::BTreeMap;
@@ -39,6 +40,17 @@ pub fn protobuf(bytes: &[u8]) -> Result<Read, Error> {
 /// As [`protobuf`].
 pub fn json(bytes: &[u8]) -> Result<Read, Error> {
     translated(&json::read(bytes)?)
+}
+
+/// An `ExportMetricsServiceResponse` in protobuf. Where nothing was rejected it is empty.
+pub fn answer(rejected: u64, message: &str) -> Vec<u8> {
+    let (mut partial, mut out) = (Vec::new(), Vec::new());
+    if rejected > 0 {
+        write::number(&mut partial, 1, rejected);
+        write::bytes(&mut partial, 2, message.as_bytes());
+        write::bytes(&mut out, 1, &partial);
+    }
+    out
 }
 
 fn translated(request: &Request) -> Result<Read, Error> {

@@ -115,15 +115,18 @@ fn mistyped() -> Error {
     Error::malformed("a field of the protobuf message has another type than it should")
 }
 
-/// Writing, for tests.
-#[cfg(test)]
+/// Writing: for answers, and for tests.
 pub(crate) mod write {
     pub(crate) fn varint(out: &mut Vec<u8>, mut value: u64) {
-        while value >= 0x80 {
-            out.push((value & 0x7f) as u8 | 0x80);
+        loop {
+            let low = u8::try_from(value & 0x7f).unwrap_or_default();
             value >>= 7;
+            if value == 0 {
+                out.push(low);
+                return;
+            }
+            out.push(low | 0x80);
         }
-        out.push(value as u8);
     }
 
     pub(crate) fn bytes(out: &mut Vec<u8>, number: u64, value: &[u8]) {
@@ -137,6 +140,7 @@ pub(crate) mod write {
         varint(out, value);
     }
 
+    #[cfg(test)]
     pub(crate) fn fixed(out: &mut Vec<u8>, number: u64, value: u64) {
         varint(out, number << 3 | 1);
         out.extend_from_slice(&value.to_le_bytes());

@@ -36,7 +36,7 @@ impl From<Described> for PrometheusMetadata {
     }
 }
 
-/// Types and descriptions of the metrics that collectors bring, as they said in their newest answer.
+/// Types and descriptions of metrics, as collectors, pages that are scraped, and those who send samples said last.
 #[utoipa::path(get, path = "/metadata", tag = "prometheus",
     params(("metric" = Option<String>, Query, description = "Only this one."),
         ("limit" = Option<u64>, Query, description = "Metrics at most."),

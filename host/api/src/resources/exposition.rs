@@ -52,6 +52,7 @@ async fn get_exposition(State(api): State<Arc<Api>>) -> Result<Response, Problem
     page.one("quarterdeck_dead_letters", "gauge", "Dead letters, counted up to 10000.", wide(dead));
     called(&mut page, &api.options.registry.instances());
     decided(&mut page, &api.options.decisions.journals(None).await?, &api.options.decisions.shadows());
+    sent(&mut page, &api);
     scheduled(&mut page, &api);
     requested(&mut page, &api);
     page.0.push_str(&(api.options.metrics_page)());
@@ -169,6 +170,22 @@ fn decided(page: &mut Lines, journals: &[JournalStatus], shadows: &[Shadow]) {
     page.family("quarterdeck_shadow_misbehaved_total", "counter", "Traps of a candidate, and what went over a limit.");
     for Shadow { plugin, comparison, .. } in shadows {
         page.sample("quarterdeck_shadow_misbehaved_total", &[("plugin", plugin.as_str())], comparison.misbehaved);
+    }
+}
+
+/// Samples that were scraped or sent, by what became of them.
+fn sent(page: &mut Lines, api: &Api) {
+    let tally = api.options.engines.monitoring.tally();
+    page.family("quarterdeck_samples_total", "counter", "Samples that were scraped or sent, by what became of them.");
+    for (outcome, count) in [
+        ("taken", &tally.taken),
+        ("duplicate", &tally.duplicates),
+        ("too_old", &tally.too_old),
+        ("too_new", &tally.too_new),
+        ("refused", &tally.refused),
+        ("limited", &tally.limited),
+    ] {
+        page.sample("quarterdeck_samples_total", &[("outcome", outcome)], count.load(Ordering::Relaxed));
     }
 }
 

@@ -1,19 +1,24 @@
 //! Metrics: series that collectors bring or clients push.
 
 use super::Routes;
-use crate::Api;
 use crate::extract::{Body, Params, bad};
 use crate::paging::{List, Slice, Slicing, blocking, cursor, part};
 use crate::problem::Problem;
 use crate::schema::{of, taken};
+use crate::{Api, samples};
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
-use quarterdeck_engines::monitoring::{Taken, check_names};
+use quarterdeck_engines::monitoring::{Written, check_names};
+use quarterdeck_formats::{Batch, Metadata};
+use quarterdeck_model::series::query::NAME;
 use quarterdeck_model::series::{LOOKBACK, Part, Sample, Selector, SeriesData};
 use quarterdeck_model::{Labels, Span, Timestamp};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -23,6 +28,8 @@ use utoipa_axum::routes;
 const POINTS: usize = 500_000;
 /// Samples of one push.
 const PUSHED: usize = 10_000;
+/// Bytes of a source's name.
+const SOURCE_BYTES: usize = 100;
 /// How far a pushed sample may be ahead of this host's clock.
 const AHEAD: Span = Span::from_secs(600);
 const RANGE: Span = Span::from_secs(3600);
@@ -75,19 +82,107 @@ struct PushedSample {
     at: Option<Timestamp>,
 }
 
-/// Samples to be kept: none if one of them is not valid. Those of new series are refused by themselves once the store has as many
-/// series as it may.
+/// What is said of a metric by who sends it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum PushedType {
+    Gauge,
+    Counter,
+    Histogram,
+    Summary,
+    #[default]
+    Unknown,
+}
+
+impl PushedType {
+    fn as_str(self) -> &'static str {
+        match self {
+            PushedType::Gauge => "gauge",
+            PushedType::Counter => "counter",
+            PushedType::Histogram => "histogram",
+            PushedType::Summary => "summary",
+            PushedType::Unknown => "unknown",
+        }
+    }
+}
+
+/// A sample of a source, with what is said of its metric.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(transparent)]
-struct Push(Vec<PushedSample>);
+#[serde(deny_unknown_fields)]
+struct PushedMetric {
+    /// Letters, digits, `_` and `:`; no digit first.
+    name: String,
+    #[serde(default, rename = "type")]
+    kind: PushedType,
+    #[serde(default)]
+    unit: String,
+    #[serde(default)]
+    help: String,
+    #[serde(default)]
+    labels: Labels,
+    value: f64,
+    /// Now, unless given.
+    #[serde(default)]
+    at: Option<Timestamp>,
+}
+
+/// Samples of one source: its limits are those of its name.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct PushedBySource {
+    /// Whose they are: `shop`.
+    source: String,
+    metrics: Vec<PushedMetric>,
+}
+
+/// Samples to be kept: none if one of them is not valid. Those of new series are refused by themselves once the store or the source
+/// has as many series as it may.
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
+enum Push {
+    /// Of the source `push`.
+    List(Vec<PushedSample>),
+    Named(PushedBySource),
+}
+
+/// By hand: what is wrong is said with its place, which a derived choice does not know.
+impl<'de> Deserialize<'de> for Push {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Push;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of samples, or an object with `source` and `metrics`")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Push, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(Push::List)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Push, A::Error> {
+                PushedBySource::deserialize(MapAccessDeserializer::new(map)).map(Push::Named)
+            }
+        }
+
+        from.deserialize_any(Either)
+    }
+}
 
 #[derive(Debug, Serialize, JsonSchema)]
 struct Pushed {
     /// Samples that are kept. One of a series and time of which there is one already counts, and changes nothing.
     accepted: usize,
-    /// Samples that are not kept: of new series, of which the store takes no more (`storage.max-series`).
+    /// Samples that are not kept: of new series, of which no more are taken (`storage.max-series`, `ingest.series`), or out of order.
     refused: usize,
+    /// Why, of the first one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
+
+/// The source of a list that does not say it.
+const UNNAMED: &str = "push";
 
 fn finite(value: f64) -> Option<f64> {
     Some(value).filter(|value| value.is_finite())
@@ -187,41 +282,65 @@ fn shown(series: SeriesData) -> SeriesRange {
 }
 
 /// Keeps samples that come from elsewhere. Answered when they are on the disk, and says how many were kept. Where none of them
-/// could be, since all are of series beyond `storage.max-series`, it is a refusal.
+/// could be, since all are of series beyond `storage.max-series` or what the source may have, it is a refusal.
 #[utoipa::path(post, path = "/metrics", tag = "metrics",
     request_body(content = ref(taken::<Push>()), content_type = "application/json"),
     responses((status = 202, description = "They are kept, but for those that it counts as refused.", body = ref(of::<Pushed>())),
-        (status = 429, description = "More comes in than the disk takes.")))]
+        (status = 429, description = "More comes in than the disk takes, or than the source may send.")))]
 async fn push_samples(
     State(api): State<Arc<Api>>,
-    Body(Push(pushed)): Body<Push>,
+    Body(pushed): Body<Push>,
 ) -> Result<(StatusCode, Json<Pushed>), Problem> {
     let now = api.now();
+    let (source, metrics, place) = match pushed {
+        Push::List(samples) => (UNNAMED.to_owned(), samples.into_iter().map(PushedMetric::from).collect(), ""),
+        Push::Named(PushedBySource { source, metrics }) => (source, metrics, "metrics"),
+    };
+    if source.is_empty() || source.len() > SOURCE_BYTES || source.chars().any(char::is_control) {
+        let why = format!("it is not a name of {SOURCE_BYTES} bytes at most");
+        return Err(Problem::invalid("the source has no name; nothing was kept").mistake("source", why));
+    }
     let mut mistakes = Problem::invalid("some of the samples are not valid; nothing was kept");
-    if pushed.len() > PUSHED {
+    if metrics.len() > PUSHED {
         return Err(Problem::invalid(format!(
             "there are more than {PUSHED} samples; hint: send them in several requests"
         )));
     }
-    for (index, sample) in pushed.iter().enumerate() {
-        if sample.at.is_some_and(|at| at > now.plus(AHEAD) || at < Timestamp::MIN) {
-            mistakes =
-                mistakes.mistake(format!("[{index}].at"), format!("it is more than {AHEAD} ahead, or before 1970"));
+    let mut batch = Batch::default();
+    for (index, metric) in metrics.iter().enumerate() {
+        if metric.at.is_some_and(|at| at > now.plus(AHEAD) || at < Timestamp::MIN) {
+            mistakes = mistakes
+                .mistake(format!("{place}[{index}].at"), format!("it is more than {AHEAD} ahead, or before 1970"));
         }
-        if let Err(reason) = check_names(&sample.name, &sample.labels) {
-            mistakes = mistakes.mistake(format!("[{index}]"), reason);
+        if let Err(reason) = check_names(&metric.name, &metric.labels).and_then(|()| add(&mut batch, metric, now)) {
+            mistakes = mistakes.mistake(format!("{place}[{index}]"), reason);
         }
     }
     if !mistakes.errors.is_empty() {
         return Err(mistakes);
     }
-    let keep = |sample: PushedSample| Sample {
-        name: sample.name,
-        labels: sample.labels,
-        at: sample.at.unwrap_or(now),
-        value: sample.value,
-    };
-    let Taken { accepted, refused } =
-        api.options.engines.monitoring.push(pushed.into_iter().map(keep).collect()).await?;
-    Ok((StatusCode::ACCEPTED, Json(Pushed { accepted, refused })))
+    let Written { taken, duplicates, too_old, refused, reason, .. } = samples::store(&api, &source, batch).await?;
+    if let (true, Some(reason)) = (refused > 0 && taken + duplicates + too_old == 0, &reason) {
+        return Err(Problem::invalid(reason.clone()));
+    }
+    let pushed = Pushed { accepted: taken + duplicates, refused: refused + too_old, reason };
+    Ok((StatusCode::ACCEPTED, Json(pushed)))
+}
+
+impl From<PushedSample> for PushedMetric {
+    fn from(sample: PushedSample) -> Self {
+        let PushedSample { name, labels, value, at } = sample;
+        PushedMetric { name, kind: PushedType::Unknown, unit: String::new(), help: String::new(), labels, value, at }
+    }
+}
+
+fn add(batch: &mut Batch, metric: &PushedMetric, now: Timestamp) -> Result<(), String> {
+    let labels = metric.labels.iter().chain([(NAME, metric.name.as_str())]);
+    let sample = quarterdeck_formats::Sample { at: metric.at.unwrap_or(now).as_millis(), value: metric.value };
+    batch.add(labels, [sample]).map_err(|error| error.to_string())?;
+    if metric.help.is_empty() && metric.unit.is_empty() && matches!(metric.kind, PushedType::Unknown) {
+        return Ok(());
+    }
+    let (name, help, unit) = (metric.name.clone(), metric.help.clone(), metric.unit.clone());
+    batch.describe(Metadata { name, kind: metric.kind.as_str(), help, unit }).map_err(|error| error.to_string())
 }

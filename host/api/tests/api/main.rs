@@ -20,6 +20,7 @@ mod plugins;
 mod problems;
 mod prometheus;
 mod ranges;
+mod samples;
 #[path = "../../../../tests/src/harness/schema.rs"]
 mod schema;
 mod server;

@@ -1,5 +1,4 @@
 use super::*;
-use crate::wire::write;
 
 fn shown(read: &Read) -> Vec<String> {
     let series = read.batch.series().map(|series| {
@@ -195,4 +194,10 @@ fn small_messages_that_would_become_large_are_refused() {
         }));
     });
     assert!(protobuf(&deep).unwrap_err().to_string().contains("in one another"));
+}
+
+#[test]
+fn an_answer_says_what_was_rejected_or_nothing() {
+    assert_eq!(answer(0, "x"), Vec::<u8>::new());
+    assert_eq!(answer(300, "no"), [0x0a, 7, 0x08, 0xac, 0x02, 0x12, 2, b'n', b'o']);
 }

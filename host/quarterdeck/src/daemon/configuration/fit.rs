@@ -1,5 +1,6 @@
 //! Whether plugins take what is configured for them: the instances, and what rules, objectives and services lay over an instance's
-//! configuration; and whether whatever names an instance names one of the right kind. Also whether groups of rules can be evaluated.
+//! configuration; and whether whatever names an instance names one of the right kind. Also whether groups of rules can be evaluated,
+//! and whether scrape configurations can be followed.
 
 use quarterdeck_config::{Loaded, Problem, Settings, push};
 use quarterdeck_model::plugin::{InstanceName, InstanceSpec, Kind, PluginState, Registry};
@@ -29,6 +30,11 @@ pub(crate) async fn unfit(registry: &dyn Registry, loaded: &Loaded, settings: &S
     for (name, group) in &settings.rule_groups {
         let object = push("/rule-groups", name);
         let mistakes = quarterdeck_engines::monitoring::rule_files::check(name, group).into_iter();
+        found.extend(mistakes.map(|mistake| loaded.problem(&format!("{object}{}", mistake.pointer), mistake.message)));
+    }
+    for (name, spec) in &settings.scrape {
+        let object = push("/scrape", name);
+        let mistakes = quarterdeck_engines::monitoring::scrape::check(name, spec).into_iter();
         found.extend(mistakes.map(|mistake| loaded.problem(&format!("{object}{}", mistake.pointer), mistake.message)));
     }
     for (instance, pointer, message) in &of_instances {
