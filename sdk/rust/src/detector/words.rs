@@ -3,7 +3,7 @@
 /// A figure with as many digits as a person reads: `97.12`, `0.00123`, `1200000`.
 pub fn figure(value: f64) -> String {
     let magnitude = value.abs();
-    if value == 0.0 || !value.is_finite() || magnitude >= 1e15 || magnitude < 1e-6 {
+    if !(1e-6..1e15).contains(&magnitude) {
         return format!("{value:e}").replace("0e0", "0");
     }
     // Four significant digits, and all of those before the point.
