@@ -23,6 +23,7 @@ mod collectors;
 mod command_line;
 mod configuration;
 mod decisions;
+mod detectors;
 mod disk;
 mod durability;
 mod events;

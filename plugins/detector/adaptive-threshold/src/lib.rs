@@ -2,7 +2,7 @@
 //! night. Nobody sets a level; it is learned, and the series' own spread says what is far.
 //!
 //! For each of the 168 hours of the week (or the 24 of the day) a robust centre and spread are kept (`profile.rs`). A figure more than `spreads`
-//! spreads away is abnormal. Nothing is learned from an hour that was mostly abnormal, so an outage does not become usual; but after
+//! spreads away, and farther than the series is known to stray, is abnormal. Nothing is learned from an hour that was mostly abnormal, so an outage does not become usual; but after
 //! `relearn-after-hours` of them in a row that is the new level: the profile moves there, with the week's shape as it was.
 //!
 //! Until an hour has been seen in `min-cycles` cycles, nothing is judged in it, and `adaptive_threshold_learning` is 1.
@@ -26,7 +26,7 @@ use std::collections::BTreeSet;
 const EXPECTED: &str = "adaptive_threshold_expected";
 const UPPER: &str = "adaptive_threshold_upper";
 const LOWER: &str = "adaptive_threshold_lower";
-/// How many spreads the figure is away from what is usual, up or down.
+/// How many spreads the figure is away from what is usual, up or down; `spreads` is where it becomes abnormal.
 const DEVIATION: &str = "adaptive_threshold_deviation";
 /// Whether this hour has not been seen often enough.
 const LEARNING: &str = "adaptive_threshold_learning";
@@ -60,6 +60,9 @@ quarterdeck_sdk::config! {
         /// Nor for smaller than this share of what is usual.
         #[serde(default = "one_percent")]
         pub min_spread_share: f64,
+        /// Nor for smaller than this share of how far what is usual varies over the week (or day).
+        #[serde(default = "two_percent")]
+        pub min_spread_range: f64,
         /// What has been abnormal for so many hours in a row is the new level.
         #[serde(default = "one_day")]
         pub relearn_after_hours: u16,
@@ -125,6 +128,10 @@ fn one_percent() -> f64 {
     0.01
 }
 
+fn two_percent() -> f64 {
+    0.02
+}
+
 fn one_day() -> u16 {
     24
 }
@@ -157,7 +164,11 @@ impl Plugin for AdaptiveThreshold {
         if config.min_cycles == 0 {
             problems.push(Problem::at("/min-cycles", "expected 1 or more"));
         }
-        for (pointer, share) in [("/min-spread", config.min_spread), ("/min-spread-share", config.min_spread_share)] {
+        for (pointer, share) in [
+            ("/min-spread", config.min_spread),
+            ("/min-spread-share", config.min_spread_share),
+            ("/min-spread-range", config.min_spread_range),
+        ] {
             if !(0.0..=f64::MAX).contains(&share) {
                 problems.push(Problem::at(pointer, "expected 0 or more"));
             }
@@ -174,24 +185,33 @@ struct Judged {
     expected: f64,
     lower: f64,
     upper: f64,
-    /// In spreads, counted from the expected; what lies between two hours of different level counts as expected.
+    /// In spreads, counted from the expected; what lies between two hours of different level counts as expected. Where the series is known to
+    /// reach farther than is abnormal, in parts of that reach: as many as are abnormal is where it ends.
     deviation: f64,
+    /// In spreads alone.
+    strayed: f64,
 }
 
 impl Judged {
     /// None while the hour is being learned.
     fn of(profile: &Profile, at_ms: i64, value: f64, config: &Config) -> Option<Self> {
         let expected = profile.expected(at_ms, config.min_cycles)?;
-        let floor = config.min_spread.max(config.min_spread_share * expected.centre.abs()).max(f64::MIN_POSITIVE);
+        let floor = config
+            .min_spread
+            .max(config.min_spread_share * expected.centre.abs())
+            .max(config.min_spread_range * profile.range())
+            .max(f64::MIN_POSITIVE);
         let spread = expected.spread.max(floor);
-        let half = config.spreads * spread + expected.step;
+        let wider = (profile.reach() / config.spreads).max(1.0);
+        let half = config.spreads * spread * wider + expected.step;
         let off = value - expected.centre;
-        let deviation = ((off.abs() - expected.step).max(0.0) / spread).copysign(off);
+        let strayed = ((off.abs() - expected.step).max(0.0) / spread).min(1e9);
         Some(Judged {
             expected: expected.centre,
             lower: expected.centre - half,
             upper: expected.centre + half,
-            deviation: deviation.clamp(-1e9, 1e9),
+            deviation: (strayed / wider).copysign(off),
+            strayed,
         })
     }
 
@@ -273,7 +293,8 @@ fn take_in(profile: &mut Profile, at_ms: i64, value: f64, judged: Option<&Judged
     }
     // What is beyond on the side that nobody asked about is no less an outlier.
     let is_outlier = judged.is_some_and(|judged| judged.is_beyond(config.spreads, Direction::Both));
-    profile.learn(at_ms, value, is_outlier, config.relearn_after_hours);
+    let strayed = judged.map_or(0.0, |judged| judged.strayed);
+    profile.learn(at_ms, value, strayed, is_outlier, config.relearn_after_hours);
 }
 
 fn derive(verdict: &mut Verdict, series: usize, judged: Option<&Judged>, has_figure: bool) {
@@ -298,7 +319,7 @@ fn describe(value: f64, judged: &Judged) -> String {
     format!(
         "is {}, {} spreads {side} the {} that is usual at this hour ({} to {})",
         words::figure(value),
-        words::figure((judged.deviation.abs() * 10.0).round() / 10.0),
+        words::figure((judged.strayed * 10.0).round() / 10.0),
         words::figure(judged.expected),
         words::figure(judged.lower),
         words::figure(judged.upper)

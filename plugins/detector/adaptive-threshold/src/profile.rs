@@ -7,6 +7,10 @@
 //!
 //! Single outliers don't move a median. An hour most of whose figures were abnormal is left out altogether, so that an outage does not become
 //! usual; but when so many such hours follow one another, it is the level that has changed, and the whole profile is moved there.
+//!
+//! Spreads say little about how far a series may stray that is mostly still and sometimes is not. So the farthest that figures strayed in an hour
+//! is remembered, of the two hours in which it was most: the second of them is how far the series is known to reach, and nearer than that nothing is
+//! abnormal. One odd hour therefore changes nothing. They are forgotten by half in a week.
 
 use quarterdeck_sdk::detector::Reader;
 use quarterdeck_sdk::statistics::{centre_and_spread, median};
@@ -14,6 +18,8 @@ use quarterdeck_sdk::statistics::{centre_and_spread, median};
 const HOUR_MS: i64 = 3_600_000;
 /// Figures kept of the hour under way. When there are more, every second one goes, and from then on every second one is taken.
 const KEPT: usize = 12;
+/// In so many hours it is forgotten by half how far the series reaches: a week.
+const REACH_HALF_LIFE: f64 = 168.0;
 /// A cycle counts as one part of so many at least.
 const MEMORY: f64 = 5.0;
 /// For normal figures, the mean absolute deviation is this part of the standard deviation: √(π/2).
@@ -56,6 +62,9 @@ pub(crate) struct Profile {
     /// The newest sample that was judged, and what it was.
     pub(crate) last_ms: i64,
     pub(crate) last_value: f64,
+    /// How many spreads figures strayed at most, in the hour under way, and in the two hours in which it was most.
+    hour_most: f64,
+    most: [f64; 2],
     /// An alert is raised.
     pub(crate) is_raised: bool,
 }
@@ -73,6 +82,8 @@ impl Profile {
             left_out: 0,
             last_ms: i64::MIN,
             last_value: 0.0,
+            hour_most: 0.0,
+            most: [0.0; 2],
             is_raised: false,
         }
     }
@@ -113,15 +124,28 @@ impl Profile {
         })
     }
 
+    /// How many spreads the series is known to stray by.
+    pub(crate) fn reach(&self) -> f64 {
+        self.most[1]
+    }
+
+    /// How far the centres of the hours lie apart.
+    pub(crate) fn range(&self) -> f64 {
+        let seen = || self.buckets.iter().filter(|bucket| bucket.seen > 0).map(|bucket| bucket.centre);
+        (seen().fold(f64::NEG_INFINITY, f64::max) - seen().fold(f64::INFINITY, f64::min)).max(0.0)
+    }
+
     /// The median of the hours' spreads.
     fn usual_spread(&self) -> f64 {
         let seen = self.buckets.iter().filter(|bucket| bucket.seen > 0);
         median(&mut seen.map(|bucket| bucket.spread).collect::<Vec<_>>()).unwrap_or_default()
     }
 
-    /// Takes in a figure. `relearn_hours`: after so many abnormal hours in a row the level has changed.
-    pub(crate) fn learn(&mut self, at_ms: i64, value: f64, is_beyond: bool, relearn_hours: u16) {
+    /// Takes in a figure, and how many spreads it lies from what was expected, if anything was. `relearn_hours`: after so many abnormal
+    /// hours in a row the level has changed.
+    pub(crate) fn learn(&mut self, at_ms: i64, value: f64, strayed: f64, is_beyond: bool, relearn_hours: u16) {
         self.turn(at_ms, relearn_hours);
+        self.hour_most = self.hour_most.max(strayed);
         (self.last_ms, self.last_value) = (at_ms, value);
         self.taken = self.taken.saturating_add(1);
         self.beyond = self.beyond.saturating_add(u16::from(is_beyond));
@@ -150,10 +174,16 @@ impl Profile {
         let closed = std::mem::replace(&mut self.hour, hour);
         let kept = std::mem::take(&mut self.kept);
         let is_abnormal = u32::from(self.beyond) * 2 > u32::from(self.taken);
+        let strayed = std::mem::take(&mut self.hour_most);
+        self.most = self.most.map(|most| most * (-1.0 / REACH_HALF_LIFE).exp2());
         (self.stride, self.skipped, self.taken, self.beyond) = (1, 0, 0, 0);
         let Some((centre, spread)) = centre_and_spread(&kept) else { return };
         let index = self.index(closed);
         self.left_out = if is_abnormal { self.left_out.saturating_add(1) } else { 0 };
+        if !is_abnormal {
+            let [first, second] = self.most;
+            self.most = if strayed > first { [strayed, first] } else { [first, second.max(strayed)] };
+        }
         if is_abnormal && self.left_out < relearn_hours {
             return;
         }
@@ -167,9 +197,9 @@ impl Profile {
             return;
         }
         let share = (1.0 / (f64::from(bucket.seen) + 1.0)).max(1.0 / MEMORY);
-        let strayed = (centre - bucket.centre).abs() * MEAN_DEVIATION_TO_SIGMA;
+        let off = (centre - bucket.centre).abs() * MEAN_DEVIATION_TO_SIGMA;
         bucket.centre += share * (centre - bucket.centre);
-        bucket.spread += share * (spread.max(strayed) - bucket.spread);
+        bucket.spread += share * (spread.max(off) - bucket.spread);
         bucket.seen = bucket.seen.saturating_add(1);
     }
 
@@ -194,7 +224,9 @@ impl Profile {
         out.extend((widest as f32).to_le_bytes());
         out.extend(self.hour.to_le_bytes());
         out.extend(self.last_ms.to_le_bytes());
-        out.extend((single(self.last_value) as f32).to_le_bytes());
+        for value in [self.last_value, self.hour_most, self.most[0], self.most[1]] {
+            out.extend((single(value) as f32).to_le_bytes());
+        }
         for count in [self.stride, self.skipped, self.taken, self.beyond, self.left_out] {
             out.extend(count.to_le_bytes());
         }
@@ -219,7 +251,8 @@ impl Profile {
         let mut profile = Profile::new(hours);
         profile.hour = reader.i64()?;
         profile.last_ms = reader.i64()?;
-        profile.last_value = reader.f32()?;
+        (profile.last_value, profile.hour_most) = (reader.f32()?, reader.f32()?);
+        profile.most = [reader.f32()?, reader.f32()?];
         profile.stride = reader.u16()?.max(1);
         profile.skipped = reader.u16()?;
         (profile.taken, profile.beyond, profile.left_out) = (reader.u16()?, reader.u16()?, reader.u16()?);
@@ -260,7 +293,7 @@ mod tests {
     fn learned(hours: usize, days: i64, figure: impl Fn(i64) -> f64) -> Profile {
         let mut profile = Profile::new(hours);
         for minute in (0..days * 1440).step_by(5) {
-            profile.learn(minute * 60_000, figure(minute), false, 24);
+            profile.learn(minute * 60_000, figure(minute), 0.0, false, 24);
         }
         profile.turn(days * 24 * HOUR_MS, 24);
         profile
@@ -316,7 +349,7 @@ mod tests {
     fn one_figure_an_hour_has_a_spread_too() {
         let mut profile = Profile::new(24);
         for hour in 0..24 * 20 {
-            profile.learn(hour * HOUR_MS, if hour / 24 % 2 == 0 { 90.0 } else { 110.0 }, false, 24);
+            profile.learn(hour * HOUR_MS, if hour / 24 % 2 == 0 { 90.0 } else { 110.0 }, 0.0, false, 24);
         }
         let expected = profile.expected(0, 3).unwrap();
         assert!((8.0..20.0).contains(&expected.spread), "{expected:?}");
@@ -328,11 +361,11 @@ mod tests {
         let before = profile.clone();
         let day = 24 * HOUR_MS;
         for minute in (0..23 * 60).step_by(5) {
-            profile.learn(3 * day + minute * 60_000, 1000.0, true, 24);
+            profile.learn(3 * day + minute * 60_000, 1000.0, 90.0, true, 24);
         }
         assert_eq!(profile.buckets, before.buckets);
         for minute in (23 * 60..25 * 60).step_by(5) {
-            profile.learn(3 * day + minute * 60_000, 1000.0, true, 24);
+            profile.learn(3 * day + minute * 60_000, 1000.0, 90.0, true, 24);
         }
         let centres: Vec<f64> = profile.buckets.iter().map(|bucket| bucket.centre).collect();
         assert_eq!((centres[0], centres[12], centres[23]), (977.0, 989.0, 1000.0), "moved as a whole");
@@ -340,16 +373,35 @@ mod tests {
         let mut profile = before.clone();
         for minute in 0..120 {
             let is_odd = minute % 60 < 20;
-            profile.learn(3 * day + minute * 60_000, if is_odd { 1000.0 } else { 0.0 }, is_odd, 24);
+            profile.learn(3 * day + minute * 60_000, if is_odd { 1000.0 } else { 0.0 }, 0.0, is_odd, 24);
         }
         assert_eq!((profile.buckets[0].centre, profile.buckets[0].seen), (0.0, 4));
+    }
+
+    #[test]
+    fn how_far_a_series_reaches_is_what_it_did_twice_and_is_forgotten_by_half_in_a_week() {
+        let mut profile = Profile::new(1);
+        let mut hour = |strayed: f64, is_beyond: bool| {
+            let at_ms = profile.hour.max(0) + 1;
+            profile.learn(at_ms * HOUR_MS, 1.0, strayed, is_beyond, 24);
+            profile.turn((at_ms + 1) * HOUR_MS, 24);
+            profile.reach()
+        };
+        assert_eq!(hour(50.0, false), 0.0, "one odd hour is none");
+        assert!((9.9..=10.0).contains(&hour(10.0, false)));
+        assert!((9.8..=10.0).contains(&hour(70.0, true)), "nor is an abnormal one");
+        assert!((29.0..=30.0).contains(&hour(30.0, false)));
+        for _ in 0..84 {
+            hour(0.0, false);
+        }
+        assert!((14.0..=15.2).contains(&hour(0.0, false)), "each of the 84 turned the hour twice");
     }
 
     #[test]
     fn any_number_of_figures_an_hour_keeps_a_few_of_all_of_it() {
         let mut profile = Profile::new(1);
         for second in 0..3600 {
-            profile.learn(second * 1000, second as f64, false, 24);
+            profile.learn(second * 1000, second as f64, 0.0, false, 24);
             assert!(profile.kept.len() <= KEPT);
         }
         profile.turn(HOUR_MS, 24);
@@ -361,13 +413,13 @@ mod tests {
     fn the_ends_of_the_range_are_kept_as_what_fits() {
         let mut profile = Profile::new(24);
         for hour in 0..72 {
-            profile.learn(hour * HOUR_MS, if hour % 2 == 0 { f64::MAX } else { f64::MIN }, hour > 30, 3);
+            profile.learn(hour * HOUR_MS, if hour % 2 == 0 { f64::MAX } else { f64::MIN }, f64::MAX, hour > 30, 3);
         }
         let _ = profile.expected(0, 1);
         if let Some(read) = Profile::read(&profile.write(), 24) {
             let _ = read.expected(HOUR_MS, 1);
         }
-        profile.learn(i64::MAX, 1.0, true, 24);
-        profile.learn(i64::MIN, 1.0, true, 24);
+        profile.learn(i64::MAX, 1.0, 0.0, true, 24);
+        profile.learn(i64::MIN, 1.0, 0.0, true, 24);
     }
 }
