@@ -5,9 +5,11 @@ use crate::layers::Loaded;
 use crate::place::push;
 use crate::problem::Problem;
 use crate::settings::Settings;
+use quarterdeck_model::domain::alert::Alert;
 use quarterdeck_model::domain::notification::RouteSpec;
 use quarterdeck_model::event::{EventFilter, TYPES};
 use quarterdeck_model::nearest;
+use quarterdeck_model::plugin::InstanceName;
 use std::collections::BTreeSet;
 
 /// Events of this topic are anybody's.
@@ -33,11 +35,57 @@ pub(crate) fn of(loaded: &Loaded) -> Vec<Problem> {
             found.extend(unheard(loaded, &at, trigger.event(), |_| true));
         }
     }
+    found.extend(alerting(loaded));
     for (name, rule) in settings.rules.iter().filter(|(_, rule)| rule.enabled) {
         let off = rule.runbook.as_ref().filter(|slug| settings.runbooks.get(*slug).is_some_and(|book| !book.enabled));
         if let Some(slug) = off {
             let at = format!("{}/runbook", push("/rules", name));
             found.push(loaded.problem(&at, format!("the runbook `{slug}` is switched off")));
+        }
+    }
+    found
+}
+
+/// Receivers that reach nobody, and what takes more than it seems to.
+fn alerting(loaded: &Loaded) -> Vec<Problem> {
+    let settings = &loaded.settings;
+    let mut found = Vec::new();
+    for (name, receiver) in &settings.alerting.receivers {
+        let pointer = format!("{}/notify", push("/alerting/receivers", name));
+        for (index, instance) in receiver.notify.iter().enumerate() {
+            if !settings.instances.contains_key(instance) {
+                let problem =
+                    loaded.problem(&push(&pointer, &index.to_string()), format!("there is no instance `{instance}`"));
+                found.push(match nearest(instance.as_str(), settings.instances.keys().map(InstanceName::as_str)) {
+                    Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
+                    None => problem,
+                });
+            }
+        }
+    }
+    if settings.alerting.route.is_none() && !settings.alerting.receivers.is_empty() {
+        let problem = loaded.problem("/alerting/receivers", "nobody is told: there is no `[alerting.route]`");
+        found.push(problem);
+    }
+    for (name, window) in &settings.alerting.maintenance {
+        if window.matchers.is_empty() {
+            let problem =
+                loaded.problem(&push("/alerting/maintenance", name), "it is about every alert: it has no matchers");
+            found.push(problem);
+        }
+    }
+    if settings.alerting.route.is_some() {
+        // Both tell of alerts then, each in its own way.
+        let twice = settings.routes.iter().filter(|(_, route)| route.enabled);
+        for (name, route) in twice.filter(|(name, _)| !loaded.places.is_built_in(&push("/routes", name))) {
+            let told =
+                route.events.iter().position(|pattern| EventFilter::types([pattern]).lets_through(Alert::FIRING, ""));
+            if let Some(index) = told {
+                let at = format!("{}/events/{index}", push("/routes", name));
+                let problem = loaded
+                    .problem(&at, "alerts are told by this route one by one, and by `[alerting.route]` in groups");
+                found.push(problem.hint("leave `alert` out here, unless both are wanted"));
+            }
         }
     }
     found
@@ -88,12 +136,12 @@ fn may_be_published(settings: &Settings, pattern: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quarterdeck_model::domain::alert::Alert;
     use quarterdeck_model::domain::deployment::Deployment;
     use quarterdeck_model::domain::incident::Incident;
     use quarterdeck_model::domain::notification::Notification;
     use quarterdeck_model::domain::runbook::Run;
     use quarterdeck_model::domain::scan::{Finding, Scan};
+    use quarterdeck_model::domain::silence::Silence;
     use quarterdeck_model::domain::slo::SloStatus;
 
     #[test]
@@ -118,6 +166,8 @@ mod tests {
             Scan::FINISHED,
             Finding::OPENED,
             Finding::FIXED,
+            Silence::SET,
+            Silence::EXPIRED,
             SloStatus::BREACHED,
             SloStatus::RECOVERED,
         ] {

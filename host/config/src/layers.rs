@@ -6,7 +6,7 @@ use crate::place::{Place, push};
 use crate::problem::{Problem, Problems, nearest};
 use crate::settings::Settings;
 use crate::tree::{Kind, Node, Places};
-use crate::{doubts, meaning, read, rule_file, schema, shape, variables};
+use crate::{alertmanager_file, doubts, meaning, read, rule_file, schema, shape, variables};
 use quarterdeck_model::domain::rule_group::RuleGroup;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -128,6 +128,7 @@ impl Base {
             }
             files.push(path);
         }
+        alertmanager_file::read(&mut written, &mut files, &mut problems);
         Base { source, written, files, main, unreadable: problems }
     }
 
@@ -288,6 +289,9 @@ fn anchored(mut node: Node, folder: &Path) -> Node {
     if let Kind::Table(entries) = &mut node.kind {
         for key in ["data-dir", "plugins-dir"] {
             entries.get_mut(key).into_iter().for_each(anchor);
+        }
+        if let Some(Node { kind: Kind::Table(alerting), .. }) = entries.get_mut("alerting") {
+            alerting.get_mut("file").into_iter().for_each(anchor);
         }
         if let Some(Node { kind: Kind::Table(secrets), .. }) = entries.get_mut("secrets") {
             for (_, secret) in secrets.iter_mut() {

@@ -11,8 +11,8 @@
 //! Layout
 //! - `settings`: the types; their JSON Schema is what files are checked against
 //! - `read`: TOML and YAML into a tree of values with places (`tree`)
-//! - `layers`: which files there are, and what is laid over what; `rule_file`: Prometheus's rule files;
-//!   `scrape_file`: its scrape configurations
+//! - `layers`: which files there are, and what is laid over what; `rule_file`: Prometheus's rule files; `scrape_file`: its scrape
+//!   configurations; `alertmanager_file`: Alertmanager's configuration
 //! - `variables`: `QUARTERDECK_STORAGE__KEEP_EVENTS=3d` and flags as a layer
 //! - `shape`: the tree against the schema; `meaning`: what a schema can't say (names that must exist)
 //! - `doubts`: what may be written, and can never work
@@ -37,6 +37,7 @@
     )
 )]
 
+mod alertmanager_file;
 mod compare;
 mod doubts;
 mod export;

@@ -21,6 +21,7 @@ pub(crate) fn check(root: &Node, problems: &mut Vec<Problem>) {
     check.groups();
     check.scrapes();
     check.references();
+    check.alerting();
     check.runbooks();
     check.intervals();
     check.grants();
@@ -118,6 +119,53 @@ impl<'a> Check<'a> {
             self.each_refers(node.at("/grants/secret"), &format!("{pointer}/grants/secret"), "secrets", "secret");
             self.each_refers(node.at("/grants/reveal"), &format!("{pointer}/grants/reveal"), "secrets", "secret");
         }
+    }
+
+    /// Who is named in the tree of routes, and which times. An instance that is not there is a doubt: `doubts`.
+    fn alerting(&mut self) {
+        if let Some(root) = self.root.at("/alerting/route") {
+            self.alert_route(root, "/alerting/route");
+        }
+        let maintenance = self.root.at("/alerting/maintenance").into_iter().flat_map(Node::entries);
+        for (name, window) in maintenance {
+            let pointer = format!("{}/time-intervals", push("/alerting/maintenance", name));
+            self.each_of_alerting(window.get("time-intervals"), &pointer, "time-intervals", "time interval");
+        }
+    }
+
+    fn alert_route(&mut self, route: &'a Node, pointer: &str) {
+        if let Some(receiver) = route.get("receiver") {
+            self.of_alerting(receiver, &push(pointer, "receiver"), "receivers", "receiver");
+        }
+        for key in ["mute-time-intervals", "active-time-intervals"] {
+            self.each_of_alerting(route.get(key), &push(pointer, key), "time-intervals", "time interval");
+        }
+        for (index, below) in route.get("routes").into_iter().flat_map(Node::items).enumerate() {
+            self.alert_route(below, &format!("{pointer}/routes/{index}"));
+        }
+    }
+
+    fn each_of_alerting(&mut self, list: Option<&Node>, pointer: &str, section: &str, noun: &str) {
+        for (index, item) in list.into_iter().flat_map(Node::items).enumerate() {
+            self.of_alerting(item, &push(pointer, &index.to_string()), section, noun);
+        }
+    }
+
+    fn of_alerting(&mut self, node: &Node, pointer: &str, section: &str, noun: &str) {
+        let Some(name) = node.text() else { return };
+        let declared = self.root.get("alerting").and_then(|alerting| alerting.get(section));
+        if declared.is_some_and(|declared| declared.get(name).is_some()) {
+            return;
+        }
+        let names = declared.into_iter().flat_map(Node::entries).map(|(name, _)| name);
+        let hint = match nearest(name, names) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => {
+                let declared = push(&push("/alerting", section), name);
+                format!("declare it: `[{}]`", crate::place::key_path(&declared))
+            }
+        };
+        self.problems.push(Problem::at(&node.place, pointer, format!("there is no {noun} `{name}`")).hint(hint));
     }
 
     fn each_refers(&mut self, list: Option<&Node>, pointer: &str, section: &str, noun: &str) {

@@ -2,6 +2,7 @@
 
 use crate::place::steps;
 use crate::settings::Settings;
+use quarterdeck_model::domain::alerting::Matcher;
 use quarterdeck_model::plugin::publisher::PublisherKey;
 use quarterdeck_model::plugin::{GrantedTo, InstanceName};
 use quarterdeck_model::{Span, Timestamp};
@@ -15,6 +16,7 @@ const INSTANCE: &str = "instance-name";
 const TIME: &str = "date-time";
 const KEY: &str = "publisher-key";
 const GRANTED_TO: &str = "granted-to";
+const MATCHER: &str = "matcher";
 
 pub(crate) fn socket_address(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": ADDRESS, "description": "An address and a port: `127.0.0.1:7700`."})
@@ -34,6 +36,7 @@ pub(crate) fn strict() -> Value {
         ("Timestamp", TIME),
         ("PublisherKey", KEY),
         ("GrantedTo", GRANTED_TO),
+        ("Matcher", MATCHER),
     ] {
         if let Some(definition) = schema.pointer_mut(&format!("/$defs/{name}")) {
             *definition = json!({"type": "string", "format": format});
@@ -66,6 +69,7 @@ pub(crate) fn validator(schema: &Value) -> Result<jsonschema::Validator, String>
         .with_format(INSTANCE, |text: &str| InstanceName::from(text).is_valid())
         .with_format(KEY, |text: &str| text.parse::<PublisherKey>().is_ok())
         .with_format(GRANTED_TO, |text: &str| text.parse::<GrantedTo>().is_ok())
+        .with_format(MATCHER, |text: &str| text.parse::<Matcher>().is_ok())
         .with_format(TIME, |text: &str| Timestamp::parse(text).is_some())
         .build(schema)
         .map_err(|error| error.to_string())
@@ -132,6 +136,7 @@ pub(crate) fn expected(root: &Value, schema: &Value) -> String {
         Some(GRANTED_TO) => {
             return "a content `sha256:<64 hex>`, a publisher's `key:<64 hex>`, or `file:<name>.wasm`".to_owned();
         }
+        Some(MATCHER) => return "a matcher such as `team=\"db\"` or `severity=~\"critical|page\"`".to_owned(),
         Some(TIME) => return "a time such as `2025-11-24T10:00:00Z`".to_owned(),
         _ => {}
     }

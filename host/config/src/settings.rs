@@ -4,6 +4,7 @@ use quarterdeck_model::Shared;
 use quarterdeck_model::Span;
 use quarterdeck_model::domain::Catalog;
 use quarterdeck_model::domain::alert::RuleSpec;
+use quarterdeck_model::domain::alerting::AlertingSpec;
 use quarterdeck_model::domain::deployment::ServiceSpec;
 use quarterdeck_model::domain::incident::CorrelationSpec;
 use quarterdeck_model::domain::notification::RouteSpec;
@@ -57,6 +58,8 @@ pub struct Settings {
     pub correlation: CorrelationSpec,
     /// Who is told what, by name. All routes that match are taken.
     pub routes: BTreeMap<String, RouteSpec>,
+    /// How alerts are grouped, told and kept back, as Alertmanager does it. Beside `routes`, which tell of events of every kind.
+    pub alerting: AlertingSpec,
     /// Scans, by name.
     pub scans: BTreeMap<String, ScanSpec>,
     /// Runbooks, by slug.
@@ -89,6 +92,7 @@ impl Default for Settings {
             ingest: IngestLimits::default(),
             correlation: CorrelationSpec::default(),
             routes: BTreeMap::new(),
+            alerting: AlertingSpec::default(),
             scans: BTreeMap::new(),
             runbooks: BTreeMap::new(),
             services: BTreeMap::new(),
@@ -119,6 +123,7 @@ impl Settings {
             ingest: self.ingest.clone(),
             correlation: self.correlation.clone(),
             routes: only(&self.routes, |route| route.enabled),
+            alerting: self.alerting.clone(),
             scans: only(&self.scans, |scan| scan.enabled),
             runbooks: only(&self.runbooks, |runbook| runbook.enabled),
             services: self.services.clone(),

@@ -3,6 +3,7 @@
 //! Every document type names its collection in `COLLECTION`.
 
 pub mod alert;
+pub mod alerting;
 pub mod check;
 pub mod deployment;
 pub mod incident;
@@ -12,6 +13,7 @@ pub mod rule_group;
 pub mod runbook;
 pub mod scan;
 pub mod scrape;
+pub mod silence;
 pub mod slo;
 
 use crate::time::Span;
@@ -37,6 +39,8 @@ pub struct Catalog {
     pub correlation: incident::CorrelationSpec,
     /// Who is told what, by name. All routes that match are taken.
     pub routes: BTreeMap<String, notification::RouteSpec>,
+    /// How alerts are grouped, told and kept back.
+    pub alerting: alerting::AlertingSpec,
     /// Scans, by name.
     pub scans: BTreeMap<String, scan::ScanSpec>,
     /// Runbooks, by slug.

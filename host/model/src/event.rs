@@ -99,7 +99,7 @@ pub struct StoredEvent {
 }
 
 /// Types of the events that the host itself publishes. Plugins and the API add others: those of `custom.`, and what grants name.
-pub const TYPES: [&str; 63] = [
+pub const TYPES: [&str; 65] = [
     "alert.acknowledged",
     "alert.firing",
     "alert.resolved",
@@ -161,6 +161,8 @@ pub const TYPES: [&str; 63] = [
     "run.step",
     "scan.finished",
     "scan.started",
+    "silence.expired",
+    "silence.set",
     "slo.breached",
     "slo.recovered",
 ];

@@ -22,6 +22,16 @@ impl IdSource {
         IdSource(Mutex::new((StdRng::seed_from_u64(seed), Ulid::nil())))
     }
 
+    /// A UUID of version 7, for ids that other programs expect to be one. Sorts by time.
+    pub fn uuid(&self, now: Timestamp) -> String {
+        let bits = self.ulid(now).0;
+        // Version and variant take the place of random bits.
+        let bits = (bits & !(0xf << 76) & !(0x3 << 62)) | (0x7 << 76) | (0x2 << 62);
+        let hex = format!("{bits:032x}");
+        let part = |range: std::ops::Range<usize>| hex.get(range).unwrap_or_default();
+        format!("{}-{}-{}-{}-{}", part(0..8), part(8..12), part(12..16), part(16..20), part(20..32))
+    }
+
     fn ulid(&self, now: Timestamp) -> Ulid {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (generator, last) = &mut *state;
@@ -95,6 +105,19 @@ mod tests {
         let (ids, now) = (IdSource::seeded(1), Timestamp::from_millis(1_000));
         let made: Vec<_> = (0..100).map(|_| EventId::new(&ids, now)).collect();
         assert!(made.is_sorted());
+    }
+
+    #[test]
+    fn a_uuid_is_one_of_version_7() {
+        let ids = IdSource::seeded(1);
+        let (first, second) = (ids.uuid(Timestamp::from_millis(1_000)), ids.uuid(Timestamp::from_millis(2_000)));
+        assert!(first < second, "{first} {second}");
+        assert_eq!(
+            (first.len(), first.as_bytes()[14], first.starts_with("00000000-03e8-7")),
+            (36, b'7', true),
+            "{first}"
+        );
+        assert!(matches!(first.as_bytes()[19], b'8' | b'9' | b'a' | b'b'), "{first}");
     }
 
     #[test]

@@ -54,6 +54,7 @@ fn alert(name: &str, severity: Severity) -> Alert {
         plugin: None,
         acknowledged_by: None,
         runbook: Some("help".into()),
+        posted: None,
     }
 }
 

@@ -249,6 +249,7 @@ fn abnormal(before: Option<&Alert>, fingerprint: &str, labels: &Labels, signal: 
         plugin: Some(seen.plugin.clone()),
         acknowledged_by: before.and_then(|alert| alert.acknowledged_by.clone()),
         runbook: seen.spec.runbook.clone(),
+        posted: None,
     }
 }
 

@@ -86,7 +86,7 @@ impl Rules {
         let mut left: BTreeMap<String, Known> = BTreeMap::new();
         for document in context.store.list(Alert::COLLECTION, &Page::all())? {
             let alert: Alert = document.decode()?;
-            if alert.group.is_some() {
+            if alert.group.is_some() || alert.posted.is_some() {
                 continue;
             }
             let (alerts, revisions) = left.entry(alert.rule.clone()).or_default();

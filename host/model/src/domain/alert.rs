@@ -118,6 +118,22 @@ pub struct Alert {
     pub acknowledged_by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runbook: Option<String>,
+    /// It was made by another program, and sent here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub posted: Option<Posted>,
+}
+
+/// What comes with an alert that another program has made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Posted {
+    /// When it is over, unless it is sent again before.
+    pub ends_at: Timestamp,
+    /// Nobody has said when: it is over because nobody has sent it again.
+    pub by_timeout: bool,
+    pub updated_at: Timestamp,
+    /// Where it was made.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub generator_url: String,
 }
 
 fn number_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {

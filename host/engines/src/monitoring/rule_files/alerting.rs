@@ -205,6 +205,7 @@ fn found(before: Option<&Alert>, fingerprint: &str, finding: Finding, seen: &See
         plugin: None,
         acknowledged_by: before.and_then(|alert| alert.acknowledged_by.clone()),
         runbook: said("runbook"),
+        posted: None,
         labels: finding.labels,
         annotations: finding.annotations,
     }
