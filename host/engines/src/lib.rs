@@ -12,7 +12,7 @@
 //! - `monitoring`: collectors, rules, alerts
 //! - `slos`: objectives
 //! - `incidents`: alerts and findings gathered into what people work on
-//! - `notifications`: events to messages
+//! - `notifications`: events to messages; `alerting`: alerts to messages, grouped, as Alertmanager does it
 //! - `runbooks`, `scans`, `deployments`
 //! - `started`: which run an event starts
 //! - `retention`: forgets what ended long ago; `letters`: what was given up on, counted and taken up again
@@ -29,6 +29,7 @@
     )
 )]
 
+pub mod alerting;
 mod asked;
 mod context;
 pub mod deployments;
@@ -130,6 +131,7 @@ pub struct Engines {
     pub monitoring: monitoring::Handle,
     pub slos: slos::Handle,
     pub notifications: notifications::Handle,
+    pub alerting: alerting::Handle,
     pub incidents: incidents::Handle,
     pub runbooks: runbooks::Handle,
     pub scans: scans::Handle,
@@ -152,6 +154,7 @@ impl Engines {
         let mut tasks = Tasks::default();
         // Those that listen start before the outbox, whose results they wait for; all of them resume from cursors anyhow.
         let notifications = notifications::start(&context, &mut tasks).await?;
+        let alerting = alerting::start(&context, &mut tasks).await?;
         let incidents = incidents::start(&context, &mut tasks).await?;
         let runbooks = runbooks::start(&context, &mut tasks).await?;
         let deployments = deployments::start(&context, &mut tasks).await?;
@@ -168,6 +171,7 @@ impl Engines {
             monitoring,
             slos,
             notifications,
+            alerting,
             incidents,
             runbooks,
             scans,

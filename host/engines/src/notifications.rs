@@ -17,6 +17,7 @@ use quarterdeck_model::domain::notification::{DeliveryState, Notification, Route
 use quarterdeck_model::effect::{Action, Backoff, Effect, EffectResult, OUTBOX, Pending};
 use quarterdeck_model::event::{Event, EventFilter, StoredEvent};
 use quarterdeck_model::id::EffectId;
+use quarterdeck_model::kind::notifier::Message;
 use quarterdeck_model::plugin::InstanceName;
 use quarterdeck_model::store::{Page, Store, StoreError};
 use quarterdeck_model::transition::{Expected, Transition};
@@ -211,29 +212,45 @@ fn told(context: &Context, routes: &BTreeMap<String, RouteSpec>, event: &Event) 
     Ok(transition)
 }
 
-/// A notification, and the effect that delivers it.
+/// A notification about an event, and the effect that delivers it.
 fn tell(
     context: &Context,
     route: &str,
     instance: &InstanceName,
     event: &Event,
 ) -> Result<(Notification, Transition), StoreError> {
-    let now = context.now();
     let message = render::message(event, &context.public_url);
-    let title = message.title.clone();
-    let mut effect = Effect::new(&context.ids, now, "", instance.clone(), Action::Notify { message }).caused_by(event);
+    // What is told of one thing to one recipient is told in order: an end never overtakes its beginning.
+    let ordering_key = format!("notify/{instance}/{}", event.subject);
+    deliver(context, route, instance, message, ordering_key, Some(event))
+}
+
+/// A notification that holds this message, and the effect that delivers it.
+pub(crate) fn deliver(
+    context: &Context,
+    route: &str,
+    instance: &InstanceName,
+    message: Message,
+    ordering_key: String,
+    cause: Option<&Event>,
+) -> Result<(Notification, Transition), StoreError> {
+    let now = context.now();
+    let (event_type, subject, title) = (message.event_type.clone(), message.subject.clone(), message.title.clone());
+    let mut effect = Effect::new(&context.ids, now, "", instance.clone(), Action::Notify { message });
+    if let Some(cause) = cause {
+        effect = effect.caused_by(cause);
+    }
     effect.owner.clone_from(&effect.id.0);
     effect.purpose = PURPOSE.to_owned();
-    // What is told of one thing to one recipient is told in order: an end never overtakes its beginning.
-    effect.ordering_key = format!("notify/{instance}/{}", event.subject);
+    effect.ordering_key = ordering_key;
     effect.backoff = BACKOFF;
     effect.expires = now.plus(EXPIRES);
     let notification = Notification {
         id: effect.id.clone(),
         route: route.to_owned(),
         instance: instance.clone(),
-        event_type: event.event_type.clone(),
-        subject: event.subject.clone(),
+        event_type,
+        subject,
         title,
         state: DeliveryState::Pending,
         created_at: now,

@@ -1,0 +1,465 @@
+//! A case per sentence of the specification, under virtual time.
+
+use super::*;
+use crate::alerting::posted::testing;
+use crate::alerting::silence::Draft;
+use serde_json::{Value, json};
+
+/// Seconds.
+const fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(seconds * 1_000)
+}
+
+/// Half a minute, five minutes, an hour; by name.
+fn plain() -> Value {
+    json!({"route": {"receiver": "ops", "group-by": ["alertname"], "repeat-interval": "1h"},
+        "receivers": {"ops": {"notify": ["log/ops"]}}})
+}
+
+struct Case {
+    machine: Machine,
+    now: i64,
+}
+
+impl Case {
+    fn new(spec: Value) -> Self {
+        let machine = Machine::new(Arc::new(serde_json::from_value(spec).unwrap()), Kept::default(), at(1_000));
+        Case { machine, now: 1_000 }
+    }
+
+    fn alert(&self, name: &str, more: &[(&str, &str)]) -> Alert {
+        let labels: Vec<(&str, &str)> = [("alertname", name)].into_iter().chain(more.iter().copied()).collect();
+        testing::alert(&labels, self.now * 1_000)
+    }
+
+    fn fire(&mut self, name: &str, more: &[(&str, &str)]) -> Alert {
+        let alert = self.alert(name, more);
+        self.machine.take(Arc::new(alert.clone()), at(self.now));
+        alert
+    }
+
+    fn resolve(&mut self, alert: &Alert) {
+        let now = at(self.now);
+        let over = Alert { state: AlertState::Resolved, resolved_at: Some(now), last_evaluated: now, ..alert.clone() };
+        self.machine.take(Arc::new(over), now);
+    }
+
+    /// Goes on to that second, moment by moment; what was told meanwhile: when, to whom, and how many fire and were resolved.
+    fn until(&mut self, second: i64) -> Vec<(i64, String, usize, usize)> {
+        let mut told = Vec::new();
+        while let Some(next) = self.machine.next().filter(|next| *next <= at(second)) {
+            self.now = self.now.max(next.as_millis() / 1_000);
+            self.machine.advance(at(self.now), 100);
+            for tell in self.machine.take_changes().tells {
+                let firing = tell.alerts.iter().filter(|alert| alert.state == AlertState::Firing).count();
+                told.push((self.now, tell.receiver, firing, tell.alerts.len() - firing));
+            }
+        }
+        self.now = second;
+        told
+    }
+
+    fn check(&mut self, second: i64, expected: &[(i64, &str, usize, usize)]) {
+        let expected =
+            expected.iter().map(|(at, receiver, firing, resolved)| (*at, (*receiver).to_owned(), *firing, *resolved));
+        assert_eq!(self.until(second), expected.collect::<Vec<_>>(), "until {second}");
+    }
+}
+
+#[test]
+fn a_new_group_waits_for_more_alerts() {
+    let mut case = Case::new(plain());
+    case.fire("a", &[("n", "1")]);
+    case.check(1_020, &[]);
+    case.fire("a", &[("n", "2")]);
+    case.check(1_100, &[(1_030, "ops", 2, 0)]);
+}
+
+#[test]
+fn an_alert_that_has_been_firing_for_long_is_told_at_once() {
+    let mut case = Case::new(plain());
+    let old = testing::alert(&[("alertname", "a")], 900_000);
+    case.machine.take(Arc::new(old), at(1_000));
+    case.check(1_100, &[(1_000, "ops", 1, 0)]);
+}
+
+#[test]
+fn an_alert_that_joins_a_known_group_waits_for_its_interval() {
+    let mut case = Case::new(plain());
+    case.fire("a", &[("n", "1")]);
+    case.check(1_060, &[(1_030, "ops", 1, 0)]);
+    case.fire("a", &[("n", "2")]);
+    case.check(1_400, &[(1_330, "ops", 2, 0)]);
+}
+
+#[test]
+fn alerts_of_other_labels_make_groups_of_their_own() {
+    let mut case = Case::new(plain());
+    case.fire("a", &[]);
+    case.fire("b", &[]);
+    let mut told = case.until(1_100);
+    told.sort();
+    assert_eq!(told, [(1_030, "ops".to_owned(), 1, 0), (1_030, "ops".to_owned(), 1, 0)]);
+}
+
+#[test]
+fn the_same_is_told_again_at_the_first_look_after_the_repeat_interval() {
+    let mut case = Case::new(plain());
+    case.fire("a", &[]);
+    // Looks are at 1030 and each 300 s after that; the hour is over at 4630, which is a look, and not before it.
+    case.check(4_700, &[(1_030, "ops", 1, 0)]);
+    case.check(5_000, &[(4_930, "ops", 1, 0)]);
+}
+
+#[test]
+fn an_acknowledged_alert_is_not_told_again_until_its_acknowledgement_ends() {
+    let mut case = Case::new(plain());
+    let alert = case.fire("a", &[]);
+    case.check(1_100, &[(1_030, "ops", 1, 0)]);
+    case.machine.take(Arc::new(Alert { acknowledged_by: Some("ann".into()), ..alert.clone() }), at(1_100));
+    case.machine.acknowledge(&alert.fingerprint, Some(at(10_000)));
+    case.check(9_999, &[]);
+    case.check(10_100, &[(10_030, "ops", 1, 0)]);
+}
+
+#[test]
+fn an_acknowledged_alert_does_not_keep_another_one_from_being_told() {
+    let mut case = Case::new(plain());
+    let alert = case.fire("a", &[("n", "1")]);
+    case.check(1_100, &[(1_030, "ops", 1, 0)]);
+    case.machine.take(Arc::new(Alert { acknowledged_by: Some("ann".into()), ..alert.clone() }), at(1_100));
+    case.check(9_000, &[]);
+    case.fire("a", &[("n", "2")]);
+    case.check(9_200, &[(9_130, "ops", 2, 0)]);
+    // Nor from being told again.
+    case.check(13_200, &[(13_030, "ops", 2, 0)]);
+    case.resolve(&alert);
+    case.check(13_400, &[(13_330, "ops", 1, 1)]);
+}
+
+#[test]
+fn the_end_of_all_is_told_at_the_next_look_and_the_group_ends() {
+    let mut case = Case::new(plain());
+    let alert = case.fire("a", &[]);
+    case.check(1_100, &[(1_030, "ops", 1, 0)]);
+    case.resolve(&alert);
+    case.check(1_400, &[(1_330, "ops", 0, 1)]);
+    assert_eq!((case.machine.groups().count(), case.machine.members().count()), (0, 0));
+    // It begins anew, as a new group.
+    case.fire("a", &[]);
+    case.check(1_500, &[(1_430, "ops", 1, 0)]);
+}
+
+#[test]
+fn a_group_of_resolved_alerts_is_told_only_if_it_was_told_that_they_fired() {
+    let mut case = Case::new(plain());
+    let alert = case.fire("a", &[]);
+    case.check(1_010, &[]);
+    case.resolve(&alert);
+    case.check(2_000, &[]);
+    assert_eq!(case.machine.members().count(), 0);
+}
+
+#[test]
+fn an_alert_that_was_resolved_among_others_is_told_once_and_leaves() {
+    let mut case = Case::new(plain());
+    case.fire("a", &[("n", "1")]);
+    let second = case.fire("a", &[("n", "2")]);
+    case.check(1_100, &[(1_030, "ops", 2, 0)]);
+    case.resolve(&second);
+    case.check(2_000, &[(1_330, "ops", 1, 1)]);
+    assert_eq!(case.machine.members().count(), 1);
+}
+
+#[test]
+fn an_alert_that_fires_again_before_its_end_was_told_changes_nothing() {
+    let mut case = Case::new(plain());
+    let alert = case.fire("a", &[]);
+    case.check(1_100, &[(1_030, "ops", 1, 0)]);
+    case.resolve(&alert);
+    case.check(1_200, &[]);
+    case.fire("a", &[]);
+    case.check(2_000, &[]);
+}
+
+#[test]
+fn a_receiver_that_wants_no_ends_is_told_none_and_hears_of_what_fires_next() {
+    let mut spec = plain();
+    spec["receivers"]["ops"]["send-resolved"] = json!(false);
+    let mut case = Case::new(spec);
+    let first = case.fire("a", &[("n", "1")]);
+    let second = case.fire("a", &[("n", "2")]);
+    case.check(1_100, &[(1_030, "ops", 2, 0)]);
+    case.resolve(&second);
+    case.check(1_400, &[]);
+    case.resolve(&first);
+    case.check(1_700, &[]);
+    case.fire("a", &[("n", "1")]);
+    case.check(1_800, &[(1_730, "ops", 1, 0)]);
+}
+
+#[test]
+fn a_silenced_alert_is_left_out_and_told_when_the_silence_ends() {
+    let mut case = Case::new(plain());
+    let draft = Draft {
+        id: None,
+        matchers: vec!["n=\"2\"".parse().unwrap()],
+        starts_at: at(1_000),
+        ends_at: at(1_500),
+        created_by: "ann".into(),
+        comment: String::new(),
+    };
+    let set = case.machine.silences.draft(draft, at(1_000), || "s".into()).unwrap();
+    case.machine.silences.put(set.silence);
+    case.fire("a", &[("n", "1")]);
+    case.fire("a", &[("n", "2")]);
+    case.check(1_400, &[(1_030, "ops", 1, 0)]);
+    case.check(1_700, &[(1_630, "ops", 2, 0)]);
+}
+
+#[test]
+fn an_alert_that_ends_while_it_is_silenced_leaves_without_a_word() {
+    let mut case = Case::new(plain());
+    let alert = case.fire("a", &[]);
+    case.check(1_100, &[(1_030, "ops", 1, 0)]);
+    let draft = Draft {
+        id: None,
+        matchers: vec!["alertname=a".parse().unwrap()],
+        starts_at: at(1_100),
+        ends_at: at(9_000),
+        created_by: "ann".into(),
+        comment: String::new(),
+    };
+    let set = case.machine.silences.draft(draft, at(1_100), || "s".into()).unwrap();
+    case.machine.silences.put(set.silence);
+    case.resolve(&alert);
+    case.check(2_000, &[]);
+    assert_eq!(case.machine.members().count(), 0);
+}
+
+#[test]
+fn an_inhibited_alert_is_left_out_until_the_one_that_inhibits_it_is_over() {
+    let mut spec = plain();
+    spec["inhibit-rules"] = json!([{"source-matchers": ["alertname=cluster"], "target-matchers": ["alertname!=cluster"],
+        "equal": ["zone"]}]);
+    let mut case = Case::new(spec);
+    let cluster = case.fire("cluster", &[("zone", "1")]);
+    case.fire("a", &[("zone", "1")]);
+    case.check(1_100, &[(1_030, "ops", 1, 0)]);
+    case.resolve(&cluster);
+    let mut told = case.until(1_400);
+    told.sort();
+    assert_eq!(told, [(1_330, "ops".to_owned(), 0, 1), (1_330, "ops".to_owned(), 1, 0)]);
+}
+
+#[test]
+fn a_route_is_mute_in_its_intervals_and_outside_of_its_active_ones() {
+    for key in ["mute-time-intervals", "active-time-intervals"] {
+        let mut spec = plain();
+        // The first hour of 1970 is 00:00 to 01:00.
+        spec["time-intervals"] = json!({"early": [{"times": [{"start-time": "00:00", "end-time": "01:00"}]}]});
+        spec["route"]["routes"] = json!([{"matchers": ["alertname=a"], key: ["early"]}]);
+        let mut case = Case::new(spec);
+        case.fire("a", &[]);
+        let first = if key == "mute-time-intervals" { (3_730, "ops", 1, 0) } else { (1_030, "ops", 1, 0) };
+        case.check(3_800, &[first]);
+        case.fire("a", &[("n", "2")]);
+        let second = if key == "mute-time-intervals" { vec![(4_030, "ops", 2, 0)] } else { vec![] };
+        case.check(4_100, &second);
+    }
+}
+
+#[test]
+fn an_alert_that_goes_on_to_another_route_is_told_to_both_receivers() {
+    let spec = json!({"route": {"receiver": "ops", "routes": [
+            {"matchers": ["alertname=a"], "receiver": "db", "continue": true, "group-wait": "0s"},
+            {"matchers": ["alertname=~\"a|b\""], "receiver": "audit", "group-wait": "10s"}]},
+        "receivers": {"ops": {}, "db": {}, "audit": {}}});
+    let mut case = Case::new(spec);
+    case.fire("a", &[]);
+    case.check(1_200, &[(1_000, "db", 1, 0), (1_010, "audit", 1, 0)]);
+}
+
+#[test]
+fn all_that_comes_at_once_is_in_the_first_message_of_a_group_that_does_not_wait() {
+    let mut spec = plain();
+    spec["route"]["group-wait"] = json!("0s");
+    let mut case = Case::new(spec);
+    for n in ["1", "2", "3"] {
+        case.fire("a", &[("n", n)]);
+    }
+    case.check(1_100, &[(1_000, "ops", 3, 0)]);
+}
+
+#[test]
+fn nothing_is_told_without_a_route() {
+    let mut case = Case::new(json!({}));
+    let alert = case.fire("a", &[]);
+    case.check(9_000, &[]);
+    assert_eq!(case.machine.members().count(), 1, "it is shown all the same");
+    case.resolve(&alert);
+    assert_eq!(case.machine.members().count(), 0);
+}
+
+#[test]
+fn another_configuration_keeps_the_groups_that_are_in_it_too() {
+    let mut case = Case::new(plain());
+    case.fire("a", &[]);
+    case.check(1_100, &[(1_030, "ops", 1, 0)]);
+    let mut spec = plain();
+    spec["route"]["routes"] = json!([{"matchers": ["alertname=b"]}]);
+    case.machine.configure(Arc::new(serde_json::from_value(spec).unwrap()), at(case.now));
+    case.check(2_000, &[]);
+    // In a route of its own it is a group that nobody was told of, of an alert that has been firing for long.
+    let mut spec = plain();
+    spec["route"]["routes"] = json!([{"matchers": ["alertname=a"]}]);
+    case.machine.configure(Arc::new(serde_json::from_value(spec).unwrap()), at(case.now));
+    case.check(2_100, &[(2_000, "ops", 1, 0)]);
+}
+
+#[test]
+fn news_that_is_older_than_what_is_known_counts_for_nothing() {
+    let mut case = Case::new(plain());
+    let old = case.fire("a", &[]);
+    case.now = 1_010;
+    case.fire("a", &[]);
+    let over = Alert { state: AlertState::Resolved, resolved_at: Some(at(1_005)), ..old };
+    case.machine.take(Arc::new(Alert { last_evaluated: at(1_005), ..over }), at(1_010));
+    assert!(case.machine.members().all(Member::fires));
+}
+
+fn maintained(mode: &str) -> Value {
+    let mut spec = plain();
+    // From 00:20 to 00:40: 1200 to 2400.
+    spec["maintenance"] =
+        json!({"work": {"matchers": ["team=db"], "cron": "20 0 * * *", "duration": "20m", "mode": mode}});
+    spec["receivers"]["db"] = json!({});
+    spec["route"]["routes"] = json!([{"matchers": ["tier=2"], "receiver": "db"}]);
+    spec
+}
+
+#[test]
+fn planned_work_that_suppresses_keeps_its_alerts_back_and_what_still_fires_at_the_end_is_told() {
+    let mut case = Case::new(maintained("suppress"));
+    case.check(1_210, &[]);
+    case.fire("a", &[("team", "db")]);
+    let short = case.fire("b", &[("team", "db")]);
+    case.fire("c", &[("team", "web")]);
+    case.check(1_300, &[(1_240, "ops", 1, 0)]);
+    case.resolve(&short);
+    // Its group is looked at at 1240 and each 300 s after that.
+    case.check(2_500, &[(2_440, "ops", 1, 0)]);
+}
+
+#[test]
+fn planned_work_that_consolidates_is_told_of_once_at_its_end() {
+    let mut case = Case::new(maintained("consolidate"));
+    let before = case.fire("a", &[("team", "db"), ("n", "0")]);
+    case.check(1_210, &[(1_030, "ops", 1, 0)]);
+    case.fire("a", &[("team", "db"), ("n", "1")]);
+    let short = case.fire("b", &[("team", "db")]);
+    case.fire("c", &[("team", "db"), ("tier", "2")]);
+    case.check(1_300, &[]);
+    case.resolve(&short);
+    case.check(2_399, &[]);
+    // To each receiver: what began and goes on, and what was resolved meanwhile; not what was told before and goes on.
+    case.check(2_400, &[(2_400, "db", 1, 0), (2_400, "ops", 1, 1)]);
+    // And nothing of it again.
+    case.check(4_000, &[]);
+    case.resolve(&before);
+    case.check(4_400, &[(4_030, "ops", 1, 1)]);
+}
+
+#[test]
+fn planned_work_that_left_the_configuration_is_over() {
+    let mut case = Case::new(maintained("suppress"));
+    case.check(1_210, &[]);
+    case.fire("a", &[("team", "db")]);
+    case.check(1_300, &[]);
+    case.machine.configure(Arc::new(serde_json::from_value(plain()).unwrap()), at(case.now));
+    case.check(1_600, &[(1_540, "ops", 1, 0)]);
+}
+
+/// What was kept, as documents would hold it.
+fn kept(machine: &Machine) -> Kept {
+    let json = |record: &GroupRecord| serde_json::from_value(serde_json::to_value(record).unwrap()).unwrap();
+    Kept {
+        alerts: machine.members().filter(|member| member.fires()).map(|member| member.alert.clone()).collect(),
+        ended: machine.members().filter(|member| !member.fires()).map(|member| member.alert.clone()).collect(),
+        groups: machine
+            .groups()
+            .map(|(id, group)| {
+                (id, json(&machine.record(id).unwrap()), group.told.as_deref().map(|told| ToldRecord::from(told)))
+            })
+            .collect(),
+        open: machine.open.clone(),
+        ..Kept::default()
+    }
+}
+
+#[test]
+fn a_restart_at_any_second_changes_nothing_of_what_is_told() {
+    let run = |restart_at: i64| {
+        let mut case = Case::new(plain());
+        let mut told = Vec::new();
+        let mut first = None;
+        for second in 1_000..1_800 {
+            case.now = second;
+            match second {
+                1_005 => first = Some(case.fire("a", &[("n", "1")])),
+                1_200 => drop(case.fire("a", &[("n", "2")])),
+                1_400 => case.resolve(first.as_ref().unwrap()),
+                _ => {}
+            }
+            told.extend(case.until(second));
+            if second == restart_at {
+                let spec = case.machine.spec.clone();
+                case.machine = Machine::new(spec, kept(&case.machine), at(second));
+            }
+        }
+        told
+    };
+    let expected = [(1_035, "ops".to_owned(), 1, 0), (1_335, "ops".to_owned(), 2, 0), (1_635, "ops".to_owned(), 1, 1)];
+    for restart_at in [0, 1_006, 1_034, 1_035, 1_036, 1_201, 1_334, 1_335, 1_401, 1_634, 1_635, 1_700] {
+        assert_eq!(run(restart_at), expected, "restart at {restart_at}");
+    }
+}
+
+#[test]
+fn what_came_due_while_the_host_was_down_is_told_at_its_start() {
+    let mut case = Case::new(plain());
+    case.fire("a", &[]);
+    let kept = kept(&case.machine);
+    let spec = case.machine.spec.clone();
+    let mut case = Case { machine: Machine::new(spec, kept, at(5_000)), now: 5_000 };
+    case.check(5_100, &[(5_000, "ops", 1, 0)]);
+}
+
+#[test]
+fn worth_telling_is_alertmanagers_rule() {
+    let keys = |names: &[&str]| names.iter().map(|name| Key::of(name)).collect::<BTreeSet<_>>();
+    let told = |firing: &[&str], resolved: &[&str]| Told {
+        at: at(1_000),
+        firing: keys(firing),
+        resolved: keys(resolved),
+        reason: Reason::NewAlerts,
+        notifications: Vec::new(),
+    };
+    let hour = Some(Span::from_secs(3_600));
+    let check = |told: Option<Told>, firing: &[&str], resolved: &[&str], ends: bool, now: i64, expected| {
+        let found = worth_telling(told.as_ref(), &keys(firing), &keys(resolved), ends, hour, at(now));
+        assert_eq!(found, expected, "{told:?} {firing:?} {resolved:?}");
+    };
+    check(None, &["a"], &[], true, 2_000, Some(Reason::NewAlerts));
+    check(None, &[], &["a"], true, 2_000, None);
+    check(Some(told(&["a"], &[])), &["a", "b"], &[], true, 2_000, Some(Reason::NewAlerts));
+    check(Some(told(&["a", "b"], &[])), &["a"], &[], true, 2_000, None);
+    check(Some(told(&["a", "b"], &[])), &["a"], &["b"], true, 2_000, Some(Reason::Resolved));
+    check(Some(told(&["a", "b"], &[])), &["a"], &["b"], false, 2_000, None);
+    check(Some(told(&["a"], &["b"])), &["a"], &["b"], true, 2_000, None);
+    check(Some(told(&["a"], &[])), &[], &["a"], true, 2_000, Some(Reason::AllResolved));
+    check(Some(told(&["a"], &[])), &[], &["a"], false, 2_000, Some(Reason::AllResolved));
+    check(Some(told(&[], &["a"])), &[], &["b"], true, 2_000, None);
+    check(Some(told(&["a"], &[])), &["a"], &[], true, 4_600, None);
+    check(Some(told(&["a"], &[])), &["a"], &[], true, 4_601, Some(Reason::Repeat));
+}

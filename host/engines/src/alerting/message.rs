@@ -1,0 +1,272 @@
+//! What is told of a group: words for people, and Alertmanager's webhook payload for programs. Pure.
+
+use super::groups::{Tell, starts_at};
+use super::key::fingerprint;
+use quarterdeck_model::domain::alert::{Alert, AlertState};
+use quarterdeck_model::kind::notifier::Message;
+use quarterdeck_model::label::Labels;
+use quarterdeck_model::{Severity, Timestamp};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::sync::Arc;
+
+pub const FIRING: &str = "alerts.firing";
+pub const RESOLVED: &str = "alerts.resolved";
+
+/// Go's time of nothing: what fires has no end.
+const NO_TIME: &str = "0001-01-01T00:00:00Z";
+/// Bytes of alerts in one message; the rest is counted. A document has an end, and so has a chat.
+const MOST: usize = 256 << 10;
+/// Alerts that are named in the text.
+const NAMED: usize = 25;
+/// A longer key is no subject.
+const SUBJECT: usize = 512;
+
+/// An alert as the webhook has it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Told {
+    status: &'static str,
+    labels: Labels,
+    annotations: Labels,
+    starts_at: Timestamp,
+    ends_at: String,
+    #[serde(rename = "generatorURL")]
+    generator_url: String,
+    fingerprint: String,
+}
+
+fn status(alert: &Alert) -> &'static str {
+    if alert.state == AlertState::Resolved { "resolved" } else { "firing" }
+}
+
+/// What is said about it. Rules of this host say it in fields of their own.
+pub fn annotations(alert: &Alert) -> Labels {
+    if !alert.annotations.is_empty() || alert.posted.is_some() || alert.group.is_some() {
+        return alert.annotations.clone();
+    }
+    let said = [("summary", alert.summary.as_str()), ("description", alert.reason.as_str())];
+    let runbook = alert.runbook.as_deref().map(|slug| ("runbook", slug));
+    said.into_iter().chain(runbook).filter(|(_, text)| !text.is_empty()).collect()
+}
+
+/// Where it was made.
+pub fn generator_url(alert: &Alert, public_url: &str) -> String {
+    match &alert.posted {
+        Some(posted) => posted.generator_url.clone(),
+        None => format!("{public_url}/api/v1/alerts/{}", alert.fingerprint),
+    }
+}
+
+fn told(alert: &Alert, public_url: &str) -> Told {
+    let ends_at = alert.resolved_at.filter(|_| alert.state == AlertState::Resolved);
+    Told {
+        status: status(alert),
+        labels: alert.labels.clone(),
+        annotations: annotations(alert),
+        starts_at: starts_at(alert),
+        ends_at: ends_at.map_or_else(|| NO_TIME.to_owned(), |at| at.to_string()),
+        generator_url: generator_url(alert, public_url),
+        fingerprint: fingerprint(&alert.labels),
+    }
+}
+
+/// What all of them have.
+fn common<'a>(mut all: impl Iterator<Item = &'a Labels>) -> Labels {
+    let mut common = all.next().cloned().unwrap_or_default();
+    for labels in all {
+        common.0.retain(|name, value| labels.get(name) == Some(value.as_str()));
+    }
+    common
+}
+
+/// `public_url` has no slash at its end.
+pub fn message(tell: &Tell, group_id: &str, public_url: &str, now: Timestamp) -> Message {
+    let mut alerts: Vec<&Arc<Alert>> = tell.alerts.iter().collect();
+    // Those that fire first, then the oldest, as Alertmanager shows them.
+    alerts.sort_by(|a, b| {
+        let order = |alert: &Alert| (alert.state == AlertState::Resolved, starts_at(alert));
+        (order(a), &a.labels).cmp(&(order(b), &b.labels))
+    });
+    let firing = alerts.iter().filter(|alert| alert.state == AlertState::Firing).count();
+    let resolved = alerts.len().saturating_sub(firing);
+    let all: Vec<Told> = alerts.iter().map(|alert| told(alert, public_url)).collect();
+    let common_labels = common(all.iter().map(|alert| &alert.labels));
+    let common_annotations = common(all.iter().map(|alert| &alert.annotations));
+    let mut room = MOST;
+    let mut shown: Vec<Value> = Vec::new();
+    for alert in &all {
+        let Ok(value) = serde_json::to_value(alert) else { continue };
+        let size = size(alert);
+        if size > room {
+            break;
+        }
+        room = room.saturating_sub(size);
+        shown.push(value);
+    }
+    let status = if firing > 0 { "firing" } else { "resolved" };
+    let truncated = all.len().saturating_sub(shown.len());
+    let data = json!({
+        "version": "4",
+        "groupKey": tell.group_key,
+        "truncatedAlerts": truncated,
+        "status": status,
+        "receiver": tell.receiver,
+        "groupLabels": tell.group_labels,
+        "commonLabels": common_labels,
+        "commonAnnotations": common_annotations,
+        "externalURL": format!("{public_url}/alertmanager"),
+        "alerts": shown,
+    });
+    let worst = |state: AlertState| alerts.iter().filter(move |a| a.state == state).map(|a| a.severity).min();
+    let severity = worst(AlertState::Firing).or_else(|| worst(AlertState::Resolved)).unwrap_or(Severity::Medium);
+    let url = match alerts.as_slice() {
+        [only] => format!("{public_url}/api/v1/alerts/{}", only.fingerprint),
+        _ => format!("{public_url}/api/v1/alerts?state=firing"),
+    };
+    let subject = if tell.group_key.len() <= SUBJECT { tell.group_key.clone() } else { group_id.to_owned() };
+    Message {
+        event_type: if firing > 0 { FIRING } else { RESOLVED }.to_owned(),
+        subject,
+        title: title(tell, &alerts, firing, resolved, &common_labels),
+        body: body(&alerts, &common_labels),
+        severity,
+        labels: common_labels,
+        at: now,
+        url,
+        data,
+    }
+}
+
+/// About as many bytes as its JSON.
+fn size(alert: &Told) -> usize {
+    let labels = alert.labels.iter().chain(alert.annotations.iter());
+    labels.map(|(name, value)| name.len() + value.len() + 8).sum::<usize>() + alert.generator_url.len() + 256
+}
+
+fn title(tell: &Tell, alerts: &[&Arc<Alert>], firing: usize, resolved: usize, common: &Labels) -> String {
+    let state = match (firing, resolved) {
+        (1, 0) => "FIRING".to_owned(),
+        (0, 1) => "RESOLVED".to_owned(),
+        (firing, 0) => format!("FIRING: {firing}"),
+        (0, resolved) => format!("RESOLVED: {resolved}"),
+        (firing, resolved) => format!("FIRING: {firing}, RESOLVED: {resolved}"),
+    };
+    let what = match alerts {
+        [only] if !only.summary.is_empty() => only.summary.clone(),
+        _ => {
+            let name = common.get("alertname").map(str::to_owned);
+            let mut rest = tell.group_labels.clone();
+            rest.0.remove("alertname");
+            let rest = (!rest.is_empty()).then(|| rest.to_string());
+            let words: Vec<String> = name.into_iter().chain(rest).collect();
+            if words.is_empty() { format!("{} alerts", alerts.len()) } else { words.join(" ") }
+        }
+    };
+    let line = format!("[{state}] {what}").replace(['\n', '\r'], " ");
+    if line.chars().count() <= 300 { line } else { line.chars().take(297).chain("...".chars()).collect() }
+}
+
+fn body(alerts: &[&Arc<Alert>], common: &Labels) -> String {
+    let mut body = String::new();
+    // A text takes anything that is written to it.
+    if !common.is_empty() {
+        let _ = writeln!(body, "All of them: {common}");
+    }
+    for alert in alerts.iter().take(NAMED) {
+        let mut own = alert.labels.clone();
+        own.0.retain(|name, _| common.get(name).is_none());
+        let own = if own.is_empty() { String::new() } else { format!(" {own}") };
+        let when = match alert.resolved_at.filter(|_| alert.state == AlertState::Resolved) {
+            Some(at) => format!("from {} to {at}", starts_at(alert)),
+            None => format!("since {}", starts_at(alert)),
+        };
+        let acknowledged =
+            alert.acknowledged_by.as_ref().map(|by| format!(", acknowledged by {by}")).unwrap_or_default();
+        let short: String = alert.summary.chars().take(500).collect();
+        let _ = writeln!(body, "- {} {short}{own}, {when}{acknowledged}", status(alert));
+    }
+    if alerts.len() > NAMED {
+        let _ = writeln!(body, "... and {} more", alerts.len() - NAMED);
+    }
+    body.truncate(body.trim_end().len());
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::groups::Reason;
+    use super::*;
+    use crate::alerting::posted::testing::alert;
+
+    fn tell(alerts: Vec<Alert>) -> Tell {
+        Tell {
+            group: None,
+            group_key: "{}:{alertname=\"Down\"}".into(),
+            group_labels: [("alertname", "Down")].into_iter().collect(),
+            receiver: "ops".into(),
+            reason: Reason::NewAlerts,
+            alerts: alerts.into_iter().map(Arc::new).collect(),
+            of: Vec::new(),
+        }
+    }
+
+    fn told(alerts: Vec<Alert>) -> Message {
+        message(&tell(alerts), "id", "http://deck", Timestamp::from_millis(60_000))
+    }
+
+    #[test]
+    fn a_message_holds_alertmanagers_payload() {
+        let mut over = alert(&[("alertname", "Down"), ("job", "b")], 2_000);
+        (over.state, over.resolved_at) = (AlertState::Resolved, Some(Timestamp::from_millis(9_000)));
+        let message = told(vec![over, alert(&[("alertname", "Down"), ("job", "api")], 1_000)]);
+        assert_eq!(message.event_type, FIRING);
+        let data = &message.data;
+        for (key, expected) in [
+            ("version", json!("4")),
+            ("status", json!("firing")),
+            ("receiver", json!("ops")),
+            ("groupKey", json!("{}:{alertname=\"Down\"}")),
+            ("groupLabels", json!({"alertname": "Down"})),
+            ("commonLabels", json!({"alertname": "Down"})),
+            ("commonAnnotations", json!({"summary": "it is down"})),
+            ("externalURL", json!("http://deck/alertmanager")),
+            ("truncatedAlerts", json!(0)),
+        ] {
+            assert_eq!(data[key], expected, "{key}");
+        }
+        let first = json!({"status": "firing", "labels": {"alertname": "Down", "job": "api"},
+            "annotations": {"summary": "it is down"}, "startsAt": "1970-01-01T00:00:01.000Z",
+            "endsAt": "0001-01-01T00:00:00Z", "generatorURL": "http://prometheus/graph",
+            "fingerprint": "c89fba827b26e2d5"});
+        assert_eq!(data["alerts"][0], first);
+        assert_eq!(data["alerts"][1]["status"], "resolved");
+        assert_eq!(data["alerts"][1]["endsAt"], "1970-01-01T00:00:09.000Z");
+    }
+
+    #[test]
+    fn a_title_says_it_in_one_line_and_a_body_names_each_alert() {
+        let one = told(vec![alert(&[("alertname", "Down"), ("job", "api")], 1_000)]);
+        assert_eq!(one.title, "[FIRING] it is down");
+        let mut over = alert(&[("alertname", "Down"), ("job", "b")], 2_000);
+        (over.state, over.resolved_at) = (AlertState::Resolved, Some(Timestamp::from_millis(9_000)));
+        let two = told(vec![over.clone(), alert(&[("alertname", "Down"), ("job", "api")], 1_000)]);
+        assert_eq!(two.title, "[FIRING: 1, RESOLVED: 1] Down");
+        assert!(two.body.contains("- firing it is down {job=\"api\"}, since 1970-01-01T00:00:01.000Z"), "{}", two.body);
+        let end = told(vec![over]);
+        assert_eq!((end.title.as_str(), end.event_type.as_str()), ("[RESOLVED] it is down", RESOLVED));
+    }
+
+    #[test]
+    fn what_is_too_much_for_one_message_is_counted() {
+        let long = "x".repeat(1_000);
+        let many = (0..1_000).map(|n| alert(&[("alertname", "Down"), ("n", &n.to_string()), ("long", &long)], n));
+        let message = told(many.collect());
+        let shown = message.data["alerts"].as_array().unwrap().len();
+        assert!(shown > 100 && shown < 1_000, "{shown}");
+        assert_eq!(message.data["truncatedAlerts"], 1_000 - shown);
+        assert!(message.data.to_string().len() < 512 << 10 && message.body.len() < 64 << 10);
+        assert!(message.body.ends_with("and 975 more"));
+    }
+}
