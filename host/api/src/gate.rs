@@ -3,7 +3,7 @@
 use crate::document::document;
 use crate::extract::Params;
 use crate::problem::Problem;
-use crate::{Api, idempotency, intake, prometheus, samples, security};
+use crate::{Api, alertmanager, idempotency, intake, prometheus, samples, security};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -20,10 +20,15 @@ pub(crate) async fn gate(State(api): State<Arc<Api>>, request: Request, next: Ne
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let in_its_form = route.as_deref().is_some_and(prometheus::has);
     let is_query = route.as_deref().is_some_and(prometheus::reads);
+    let is_alertmanager = route.as_deref().is_some_and(alertmanager::has);
     // Its handler takes the body in, which may be large, and sending it again does no harm.
     let is_samples = route.as_deref().is_some_and(samples::is_one);
     let answered = async {
-        admit(&api, &request, route.as_deref(), is_query)?;
+        admit(&api, &request, is_query)?;
+        // Programs of others may send more parameters than are known here.
+        if !is_query && !is_alertmanager && !is_samples {
+            check_parameters(&request, route.as_deref())?;
+        }
         if method.is_safe() || is_query || is_samples {
             read(request, next).await
         } else {
@@ -31,7 +36,13 @@ pub(crate) async fn gate(State(api): State<Arc<Api>>, request: Request, next: Ne
         }
     };
     let mut response = answered.await.unwrap_or_else(|problem| {
-        if in_its_form { prometheus::Failure::from(problem).into_response() } else { problem.into_response() }
+        if in_its_form {
+            prometheus::Failure::from(problem).into_response()
+        } else if is_alertmanager {
+            alertmanager::Failure::from(problem).into_response()
+        } else {
+            problem.into_response()
+        }
     });
     security::harden(response.headers_mut());
     let took = started.elapsed();
@@ -40,8 +51,8 @@ pub(crate) async fn gate(State(api): State<Arc<Api>>, request: Request, next: Ne
     response
 }
 
-/// A query only reads, however it is asked; and parameters that are not known to it are Prometheus's way to grow.
-fn admit(api: &Api, request: &Request, route: Option<&str>, is_query: bool) -> Result<(), Problem> {
+/// A query only reads, however it is asked.
+fn admit(api: &Api, request: &Request, is_query: bool) -> Result<(), Problem> {
     let headers = request.headers();
     let host = security::check_host(headers, request.uri(), &api.options.allowed_hosts)?;
     security::check_origin(headers, &host)?;
@@ -49,8 +60,7 @@ fn admit(api: &Api, request: &Request, route: Option<&str>, is_query: bool) -> R
     if security::needs_token(method, request.uri(), headers, &host, api.options.reads_need_token) {
         security::check_token(headers, api.options.token.as_deref())?;
     }
-    // Senders of samples are programs of others, too.
-    if is_query || route.is_some_and(samples::is_one) { Ok(()) } else { check_parameters(request, route) }
+    Ok(())
 }
 
 /// A misspelt filter would show everything: better to say so.

@@ -7,6 +7,7 @@
 //! - `resources::*`: a file per resource
 //! - `prometheus`: the same series, rules and alerts in the form of Prometheus's API, under `/prometheus/api/v1`
 //! - `otlp`: metrics of OpenTelemetry, under `/otlp`; `samples`: what it and remote write share
+//! - `alertmanager`: alerts and silences in the form of Alertmanager's API, under `/alertmanager/api/v2`
 //! - `document`: the OpenAPI document, made from the handlers; `schema`: the schemas of what they take and give
 //! - `gate`: what every request passes: `security`, the body's `intake`, `idempotency`, counting
 //! - `problem`, `paging`, `extract`, `precondition`: what handlers share
@@ -34,6 +35,7 @@
     )
 )]
 
+mod alertmanager;
 mod configuration;
 mod document;
 mod extract;

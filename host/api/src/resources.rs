@@ -14,6 +14,7 @@ mod home;
 mod incidents;
 mod instances;
 mod jobs;
+mod maintenance;
 mod metrics;
 mod notifications;
 mod openapi;
@@ -24,12 +25,13 @@ mod runbooks;
 mod runs;
 mod scans;
 mod services;
+mod silences;
 mod slos;
 mod status;
 pub(crate) mod stream;
 
 use crate::problem::Problem;
-use crate::{Api, document, otlp, prometheus};
+use crate::{Api, alertmanager, document, otlp, prometheus};
 use http::{Method, Uri};
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -47,6 +49,7 @@ pub(crate) fn all() -> Routes {
         .nest("/api/v1", api())
         .nest(prometheus::PREFIX, prometheus::routes())
         .nest(otlp::PREFIX, otlp::routes())
+        .nest(alertmanager::PREFIX, alertmanager::routes())
 }
 
 fn api() -> Routes {
@@ -62,6 +65,8 @@ fn api() -> Routes {
         .merge(events::routes())
         .merge(stream::routes())
         .merge(alerts::routes())
+        .merge(silences::routes())
+        .merge(maintenance::routes())
         .merge(backtests::routes())
         .merge(incidents::routes())
         .merge(scans::routes())

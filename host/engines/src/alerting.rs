@@ -50,7 +50,7 @@ use tracing::{error, warn};
 pub const CONSUMER: &str = "alerting";
 const EVENTS: [&str; 4] = [Alert::FIRING, "alert.updated", Alert::RESOLVED, "alert.acknowledged"];
 const BATCH: usize = 256;
-/// Orders that are taken at once, groups that are looked at in one record, and alerts that end in one.
+/// Alerts and orders that are taken into one record, groups that are looked at in one, and alerts that end in one.
 const AT_ONCE: usize = 256;
 /// The clock may be set: nobody sleeps for longer.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
@@ -62,6 +62,13 @@ pub(crate) enum Command {
     ExpireSilence(String, String, oneshot::Sender<Result<Result<Silence, Refusal>, Error>>),
     Acknowledge { id: String, by: String, until: Option<Timestamp>, done: oneshot::Sender<Result<(), Error>> },
     Resolve { id: String, by: String, done: oneshot::Sender<Result<(), Error>> },
+}
+
+impl Command {
+    /// About how much is to be written for it.
+    fn size(&self) -> usize {
+        if let Command::Post(alerts, _) = self { alerts.len().max(1) } else { 1 }
+    }
 }
 
 struct Shared {
@@ -230,7 +237,6 @@ async fn run(shared: Arc<Shared>, mut orders: mpsc::UnboundedReceiver<Command>, 
         let sleep = next.map_or(LONGEST_SLEEP, |next| next.since(now).as_duration().min(LONGEST_SLEEP));
         let mut work = Work::default();
         tokio::select! {
-            biased;
             () = context.shutdown.cancelled() => return place.write(context).await,
             command = orders.recv() => work.commands.extend(command),
             batch = consumer.next(BATCH) => match batch {
@@ -247,8 +253,10 @@ async fn run(shared: Arc<Shared>, mut orders: mpsc::UnboundedReceiver<Command>, 
             }
             () = tokio::time::sleep(sleep) => {}
         }
-        while work.commands.len() < AT_ONCE {
+        let mut size: usize = work.commands.iter().map(Command::size).sum();
+        while size < AT_ONCE {
             let Ok(command) = orders.try_recv() else { break };
+            size += command.size();
             work.commands.push(command);
         }
         let handled = work.events.as_ref().map(|batch| batch.next);

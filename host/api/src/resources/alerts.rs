@@ -1,18 +1,21 @@
 //! Alerts: series that are abnormal, or were until lately.
 
-use super::Routes;
-use crate::extract::{At, Params};
+use super::{PRINCIPAL, Routes};
+use crate::extract::{At, Optional, Params};
 use crate::paging::{List, Order, Slice, Slicing, stored};
 use crate::precondition::{IfMatch, IfNoneMatch};
 use crate::problem::Problem;
-use crate::schema::of;
+use crate::schema::{of, taken};
 use crate::{Api, precondition};
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use http::HeaderMap;
-use quarterdeck_model::Severity;
+use quarterdeck_engines::alerting::{self, Explanation};
 use quarterdeck_model::domain::alert::{Alert, AlertState};
+use quarterdeck_model::{Severity, Span};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use std::sync::Arc;
 use utoipa_axum::routes;
 
@@ -22,6 +25,7 @@ pub(crate) fn routes() -> Routes {
         .routes(routes!(get_alert))
         .routes(routes!(acknowledge_alert))
         .routes(routes!(resolve_alert))
+        .routes(routes!(explain_alert))
 }
 
 /// Alerts, by fingerprint.
@@ -51,16 +55,35 @@ async fn get_alert(State(api): State<Arc<Api>>, At(id): At<String>, headers: Hea
     precondition::show::<Alert>(&api, &headers, Alert::COLLECTION, &id)
 }
 
-/// Says that a person has seen it. It goes on as it is, and ends by itself.
+/// For how long somebody sees to it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct AcknowledgeAlert {
+    /// After so long it is told again, if it still fires: `4h`. Absent: not before it ends.
+    #[serde(rename = "for")]
+    span: Option<Span>,
+}
+
+/// Says that a person has seen it. It goes on as it is, and ends by itself; receivers of `[alerting]` are not told of it again until it
+/// does, or until a given time is over.
 #[utoipa::path(post, path = "/alerts/{fingerprint}/acknowledge", tag = "alerts",
     params(IfMatch, ("fingerprint" = String, Path, description = "Identity of rule and series.")),
+    request_body(content = ref(taken::<AcknowledgeAlert>()), content_type = "application/json"),
     responses((status = 200, description = "The alert as it is now.", body = ref(of::<Alert>()))))]
 async fn acknowledge_alert(
     State(api): State<Arc<Api>>,
     At(id): At<String>,
     seen: IfMatch,
+    Optional(acknowledge): Optional<AcknowledgeAlert>,
 ) -> Result<Response, Problem> {
-    api.options.engines.monitoring.acknowledge(&id, seen.asked()).await?;
+    let (alerting, until) = (&api.options.engines.alerting, alerting::until(api.now(), acknowledge.span));
+    if alerting.is_posted(&id) {
+        alerting.acknowledge(&id, until, seen.asked()).await?;
+    } else {
+        let alert = api.options.engines.monitoring.acknowledge(&id, seen.asked()).await?;
+        // By then the alert is at another revision than the one that was seen.
+        alerting.acknowledge(&alert.fingerprint, until, PRINCIPAL.into()).await?;
+    }
     precondition::changed::<Alert>(&api, Alert::COLLECTION, &id)
 }
 
@@ -70,6 +93,19 @@ async fn acknowledge_alert(
     params(IfMatch, ("fingerprint" = String, Path, description = "Identity of rule and series.")),
     responses((status = 200, description = "The alert as it is now.", body = ref(of::<Alert>()))))]
 async fn resolve_alert(State(api): State<Arc<Api>>, At(id): At<String>, seen: IfMatch) -> Result<Response, Problem> {
-    api.options.engines.monitoring.resolve(&id, seen.asked()).await?;
+    if api.options.engines.alerting.is_posted(&id) {
+        api.options.engines.alerting.resolve(&id, seen.asked()).await?;
+    } else {
+        api.options.engines.monitoring.resolve(&id, seen.asked()).await?;
+    }
     precondition::changed::<Alert>(&api, Alert::COLLECTION, &id)
+}
+
+/// Why somebody was told of the alert by `[alerting]`, or was not: step by step, with times, deliveries, and what comes next.
+#[utoipa::path(get, path = "/alerts/{fingerprint}/explanation", tag = "alerts",
+    params(("fingerprint" = String, Path, description = "Identity of rule and series.")),
+    responses((status = 200, description = "The explanation.", body = ref(of::<Explanation>()))))]
+async fn explain_alert(State(api): State<Arc<Api>>, At(id): At<String>) -> Result<Json<Explanation>, Problem> {
+    let explained = api.options.engines.alerting.explain(&id)?;
+    explained.map(Json).ok_or_else(|| Problem::no_document(Alert::COLLECTION, &id))
 }

@@ -36,6 +36,8 @@ const SECTIONS: [(&str, &[Link]); 6] = [
         &[
             ("/api/v1/metrics", "Metrics that were collected"),
             ("/api/v1/alerts", "Alerts"),
+            ("/api/v1/silences", "Silences"),
+            ("/api/v1/maintenance-windows", "Planned work"),
             ("/api/v1/incidents", "Incidents"),
             ("/api/v1/notifications", "Notifications"),
             ("/api/v1/slos", "Objectives"),

@@ -16,6 +16,7 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(&openap
 
 /// Where forms ask, and what is not there is an empty answer.
 const PROMETHEUS: &str = "/prometheus/api/v1/";
+const ALERTMANAGER: &str = "/alertmanager/api/v2/";
 
 fn references(value: &Value, found: &mut BTreeSet<String>) {
     match value {
@@ -188,7 +189,8 @@ async fn the_start_page_leads_to_every_list_and_promises_no_more() {
     let deck = deck().await;
     let page = String::from_utf8(deck.get("/").await.body).unwrap();
     for path in readable(|_, _| "nothing".to_owned()) {
-        let elsewhere = path.contains("nothing") || path == "/" || path.starts_with(PROMETHEUS);
+        let of_others = path.starts_with(PROMETHEUS) || path.starts_with(ALERTMANAGER);
+        let elsewhere = path.contains("nothing") || path == "/" || of_others;
         assert!(elsewhere || path.ends_with("/export") || page.contains(&format!("<a href=\"{path}")), "{path}");
     }
     for link in page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
@@ -263,7 +265,9 @@ async fn every_operation_is_asked_and_answers_with_every_success_that_the_docume
             202,
         ),
         ("events", json!({"type": "custom.a", "subject": "a"}), 201),
-        ("alerts/one/acknowledge", json!({}), 200),
+        ("alerts/one/acknowledge", json!({"for": "4h"}), 200),
+        ("silences", json!({"matchers": ["a=b"], "for": "1h", "comment": "work"}), 201),
+        ("silences/preview", json!({"matchers": ["alertname=\"cpu\""]}), 200),
         ("alerts/one/resolve", json!({}), 200),
         ("incidents/one/acknowledge", json!({}), 200),
         ("incidents/one/resolve", json!({"note": "rebooted"}), 200),
@@ -297,8 +301,11 @@ async fn every_operation_is_asked_and_answers_with_every_success_that_the_docume
     let removed = deck.ask(Method::DELETE, "/api/v1/plugin-files/http-probe.wasm", None, &[]).await;
     assert_eq!(removed.status, 200);
     crate::decisions::ask_all(&deck).await;
+    let expired = deck.ask(Method::DELETE, "/api/v1/silences/one", None, &[]).await;
+    assert_eq!(expired.status, 200);
     crate::prometheus::ask_all(&deck).await;
     crate::samples::ask_all(&deck).await;
+    crate::alertmanager::ask_all(&deck).await;
     assert_eq!(deck.contract.missing(|status| status < 400), BTreeSet::new(), "asked by nobody");
 }
 

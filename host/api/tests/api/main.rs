@@ -10,6 +10,7 @@
     reason = "a test may panic"
 )]
 
+mod alertmanager;
 mod backtests;
 mod changes;
 mod configuration;
@@ -24,6 +25,7 @@ mod samples;
 #[path = "../../../../tests/src/harness/schema.rs"]
 mod schema;
 mod server;
+mod silences;
 mod stream;
 mod support;
 mod world;

@@ -10,6 +10,7 @@ use quarterdeck_model::domain::incident::Incident;
 use quarterdeck_model::domain::notification::Notification;
 use quarterdeck_model::domain::runbook::{Run, RunbookSpec};
 use quarterdeck_model::domain::scan::{Finding, Scan};
+use quarterdeck_model::domain::silence::Silence;
 use quarterdeck_model::domain::slo::SloStatus;
 use quarterdeck_model::domain::{Catalog, job::JobSpec};
 use quarterdeck_model::effect::DEAD_LETTERS;
@@ -21,8 +22,9 @@ use std::sync::Arc;
 
 /// The host with all documents, a job and a sample. Their ids are `one` where they may be anything.
 pub(crate) async fn world() -> Deck {
-    // Alerts are read by the engine at its start only. What has timers must not be found then: time goes on for those.
-    let (alerts, others): (Vec<_>, Vec<_>) = documents().into_iter().partition(|kept| kept.0 == Alert::COLLECTION);
+    // Alerts and silences are read by engines at their start only. What has timers must not be found then: time goes on for those.
+    let at_start = [Alert::COLLECTION, Silence::COLLECTION];
+    let (alerts, others): (Vec<_>, Vec<_>) = documents().into_iter().partition(|kept| at_start.contains(&kept.0));
     let deck = deck_over(alerts, catalog(), |options| {
         struct Idle;
         #[async_trait::async_trait]
@@ -95,7 +97,14 @@ fn catalog() -> Catalog {
     catalog.runbooks.insert("health".to_owned(), runbook);
     let service: ServiceSpec = serde_json::from_value(service()).unwrap();
     catalog.services.insert("shop".to_owned(), service);
+    catalog.alerting = serde_json::from_value(alerting()).unwrap();
     catalog
+}
+
+/// With planned work that goes on at no time.
+fn alerting() -> Value {
+    json!({"route": {"receiver": "ops", "group-by": ["alertname"]}, "receivers": {"ops": {}},
+        "time-intervals": {"past": [{"years": ["1999"]}]}, "maintenance": {"move": {"time-intervals": ["past"]}}})
 }
 
 fn runbook() -> Value {
@@ -121,6 +130,14 @@ fn documents() -> Vec<Kept> {
                 "fingerprint": "one", "rule": "cpu", "state": "firing", "severity": "high", "labels": {"alertname": "cpu"},
                 "summary": "busy", "reason": "97 > 90", "value": 97.0, "active_at": now, "fired_at": now, "resolved_at": null,
                 "missing_since": null, "no_data": false, "last_evaluated": now, "plugin": plugin, "runbook": "health"
+            }),
+        ),
+        kept::<Silence>(
+            Silence::COLLECTION,
+            "one",
+            json!({
+                "id": "one", "matchers": ["team=\"db\""], "starts_at": now, "ends_at": START.plus(Span::from_secs(3600)),
+                "updated_at": now, "created_by": "ann", "comment": "work"
             }),
         ),
         kept::<Incident>(
