@@ -27,13 +27,15 @@ async fn every_noun_can_be_listed_and_shown_as_a_table_and_as_json() {
     let run = text(&run.stdout).trim().to_owned();
     let scan = daemon.command_line(&["scan", "default", "--json"]);
     let scan: Value = serde_json::from_slice(&scan.stdout).unwrap();
-    let lists: [&[&str]; 18] = [
+    let lists: [&[&str]; 20] = [
         &["plugin", "list"],
         &["instance", "list"],
         &["job", "list"],
         &["metric", "list"],
         &["events", "list"],
         &["alert", "list"],
+        &["silence", "list"],
+        &["silence", "windows"],
         &["incident", "list"],
         &["findings"],
         &["findings", "--scan", "default", "--severity", "high", "--all"],

@@ -15,6 +15,7 @@
 
 mod harness;
 
+mod alertmanager;
 mod architecture;
 mod authoring;
 mod build_script;

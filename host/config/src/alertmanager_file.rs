@@ -321,7 +321,10 @@ time_intervals:
         let yaml = "route:\n  receiver: nobody\n  group_wiat: 30s\nreceivers:\n- name: ops\n";
         let (_folder, source) = source("[alerting]\nfile = \"alertmanager.yml\"\n", yaml);
         let problems = load(source).unwrap_err().to_string();
-        assert!(problems.contains("alertmanager.yml:2:13: alerting.route.receiver: there is no receiver `nobody`"), "{problems}");
+        assert!(
+            problems.contains("alertmanager.yml:2:13: alerting.route.receiver: there is no receiver `nobody`"),
+            "{problems}"
+        );
         assert!(problems.contains("alertmanager.yml:3:3"), "{problems}");
         assert!(problems.contains("group-wait"), "{problems}");
     }

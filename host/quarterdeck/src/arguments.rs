@@ -84,6 +84,9 @@ pub(crate) enum Command {
     /// Alerts
     #[command(subcommand)]
     Alert(Alert),
+    /// Alerts that nobody wants to hear of for a while
+    #[command(subcommand)]
+    Silence(Silence),
     /// Rules in Prometheus's format
     #[command(subcommand)]
     Rules(Rules),
@@ -466,8 +469,17 @@ pub(crate) enum Alert {
         /// Fingerprint of the alert, as `alert list --json` has it
         fingerprint: String,
     },
-    /// Say that someone looks at it
+    /// Say that someone looks at it: it is not told again until it ends
+    #[command(visible_alias = "acknowledge")]
     Ack {
+        /// Fingerprint of the alert, as `alert list --json` has it
+        fingerprint: String,
+        /// Tell of it again after so long, if it still fires: `4h`
+        #[arg(long = "for", value_name = "DURATION")]
+        span: Option<String>,
+    },
+    /// Why somebody was told of it, or was not, step by step
+    Why {
         /// Fingerprint of the alert, as `alert list --json` has it
         fingerprint: String,
     },
@@ -476,6 +488,49 @@ pub(crate) enum Alert {
         /// Fingerprint of the alert, as `alert list --json` has it
         fingerprint: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Silence {
+    /// Silences that are active, and those to come
+    List {
+        /// Also those that are over
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        limit: Limit,
+    },
+    /// Make one
+    Add {
+        /// Conditions on labels, all of which have to match: `team="db"`, `severity=~"low|info"`
+        #[arg(required = true, value_name = "MATCHER")]
+        matchers: Vec<String>,
+        /// How long it lasts
+        #[arg(long = "for", value_name = "DURATION", default_value = "1h")]
+        span: String,
+        /// Why
+        #[arg(long)]
+        comment: String,
+        /// Who wants it
+        #[arg(long)]
+        author: Option<String>,
+        /// Make it although it seems to match more than is meant
+        #[arg(long)]
+        broad: bool,
+    },
+    /// Which alerts one would match now
+    Preview {
+        /// Conditions on labels, all of which have to match
+        #[arg(required = true, value_name = "MATCHER")]
+        matchers: Vec<String>,
+    },
+    /// End one now
+    Expire {
+        /// Id of the silence
+        id: String,
+    },
+    /// Planned work of the configuration, and whether it goes on
+    Windows,
 }
 
 #[derive(Debug, Subcommand)]

@@ -15,6 +15,7 @@ mod runbooks;
 mod runs;
 mod scans;
 mod signing;
+mod silences;
 mod status;
 
 use crate::arguments::{Arguments, Command, Global};
@@ -85,6 +86,7 @@ async fn dispatch(session: &Session, command: &Command) -> Result<ExitCode> {
         Command::Metric(command) => metrics::metric(session, command).await,
         Command::Events(command) => events::events(session, command).await,
         Command::Alert(command) => alerts::alert(session, command).await,
+        Command::Silence(command) => silences::silence(session, command).await,
         Command::Rules(command) => rules::remote(session, command).await,
         Command::Slo(command) => alerts::slo(session, command).await,
         Command::Incident(command) => incidents::incident(session, command).await,

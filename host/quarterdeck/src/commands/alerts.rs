@@ -3,6 +3,7 @@
 use super::{Session, text};
 use crate::arguments::{Alert, Slo};
 use crate::client::escape;
+use crate::output::{print_line, printable};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -32,10 +33,14 @@ pub(super) async fn alert(session: &Session, command: &Alert) -> Result<ExitCode
             }
             session.output.one(&alert);
         }
-        Alert::Ack { fingerprint } => {
-            let answer =
-                session.client.post(&format!("/api/v1/alerts/{}/acknowledge", escape(fingerprint)), &json!({})).await?;
-            session.output.say("acknowledged", &answer);
+        Alert::Ack { fingerprint, span } => {
+            let body = span.as_ref().map_or_else(|| json!({}), |span| json!({"for": span}));
+            let path = format!("/api/v1/alerts/{}/acknowledge", escape(fingerprint));
+            session.output.say("acknowledged", &session.client.post(&path, &body).await?);
+        }
+        Alert::Why { fingerprint } => {
+            let path = format!("/api/v1/alerts/{}/explanation", escape(fingerprint));
+            why(session, &session.client.get(&path, &[]).await?);
         }
         Alert::Resolve { fingerprint } => {
             let answer =
@@ -44,6 +49,18 @@ pub(super) async fn alert(session: &Session, command: &Alert) -> Result<ExitCode
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The answer first, then how it came about.
+fn why(session: &Session, explanation: &Value) {
+    if session.output.json {
+        session.output.one(explanation);
+        return;
+    }
+    print_line(&printable(text(explanation, "/summary")));
+    for step in explanation.pointer("/steps").and_then(Value::as_array).into_iter().flatten() {
+        print_line(&format!("  {}", printable(step.as_str().unwrap_or_default())));
+    }
 }
 
 /// What the collector says about its target, where the alert is about one: a figure says that something is wrong, and not what.

@@ -1,6 +1,6 @@
 //! Whether plugins take what is configured for them: the instances, and what rules, objectives and services lay over an instance's
 //! configuration; and whether whatever names an instance names one of the right kind. Also whether groups of rules can be evaluated,
-//! and whether scrape configurations can be followed.
+//! scrape configurations be followed, and alerts be routed.
 
 use quarterdeck_config::{Loaded, Problem, Settings, push};
 use quarterdeck_model::plugin::{InstanceName, InstanceSpec, Kind, PluginState, Registry};
@@ -36,6 +36,9 @@ pub(crate) async fn unfit(registry: &dyn Registry, loaded: &Loaded, settings: &S
         let object = push("/scrape", name);
         let mistakes = quarterdeck_engines::monitoring::scrape::check(name, spec).into_iter();
         found.extend(mistakes.map(|mistake| loaded.problem(&format!("{object}{}", mistake.pointer), mistake.message)));
+    }
+    for mistake in quarterdeck_engines::alerting::check(&settings.alerting) {
+        found.push(loaded.problem(&format!("/alerting{}", mistake.pointer), mistake.message));
     }
     for (instance, pointer, message) in &of_instances {
         found.push(loaded.problem(&format!("{}{pointer}", push("/instances", instance.as_str())), message));
@@ -103,6 +106,10 @@ fn uses(settings: &Settings) -> Vec<Use<'_>> {
     for (name, route) in &settings.routes {
         let list = format!("{}/notify", push("/routes", name));
         uses.extend(each(&list, &route.notify, Kind::Notifier));
+    }
+    for (name, receiver) in &settings.alerting.receivers {
+        let list = format!("{}/notify", push("/alerting/receivers", name));
+        uses.extend(each(&list, &receiver.notify, Kind::Notifier));
     }
     for (name, scan) in &settings.scans {
         let list = format!("{}/rules", push("/scans", name));
