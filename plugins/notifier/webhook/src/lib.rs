@@ -6,15 +6,13 @@
     allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::allow_attributes, reason = "a test may panic")
 )]
 
-mod date;
-
+use quarterdeck_plugin_support::{delivery, time};
 use quarterdeck_sdk::host::secret;
-use quarterdeck_sdk::http::{self, Request, Response};
+use quarterdeck_sdk::http::{self, Request};
 use quarterdeck_sdk::notifier::{Message, Notifier};
 use quarterdeck_sdk::serde_json::{Map, Value, json};
 use quarterdeck_sdk::{Capability, Failure, Outcome, Plugin, Problem};
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 quarterdeck_sdk::config! {
     /// Configuration of `webhook`.
@@ -70,44 +68,29 @@ impl Plugin for Webhook {
 
 impl Notifier for Webhook {
     fn notify(config: &Config, message: &Message, key: &str) -> Result<Outcome, Failure> {
-        let now_ms = now_ms();
+        let now_ms = time::now_ms();
         let response = request(config, message, key, now_ms)?.send()?;
-        judge(&response, now_ms)
+        Ok(delivery::judge(&response, now_ms)?.with("plugin_version", Webhook::VERSION))
     }
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn request(config: &Config, message: &Message, key: &str, now_ms: i64) -> Result<Request, Failure> {
     let body = body(message, key);
     let mut request = Request::post(&*config.url)
         .timeout_ms(config.timeout_ms)
-        .max_body_bytes(4096)
+        .max_body_bytes(delivery::ANSWER_BYTES)
         .header("content-type", "application/json")
         .header("user-agent", concat!("quarterdeck-webhook/", env!("CARGO_PKG_VERSION")))
         .header("idempotency-key", key)
-        .header("quarterdeck-event", header_text(&message.event_type))
+        .header("quarterdeck-event", delivery::header_text(&message.event_type))
         .header("quarterdeck-plugin-version", Webhook::VERSION);
     if let Some(name) = &config.secret {
         let signature = secret::hmac_sha256(name, format!("{now_ms}.{body}").as_bytes())?;
         let hex: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
         request = request.header("quarterdeck-signature", format!("t={now_ms},v1={hex}"));
     }
-    for (name, value) in &config.headers {
-        request = request.header(name, value);
-    }
-    for (name, secret) in &config.secret_headers {
-        request = request.header(name, secret::header_value(secret)?);
-    }
+    let request = delivery::with_headers(request, &config.headers, &config.secret_headers)?;
     Ok(request.body(body))
-}
-
-/// A line break in a header would end it.
-fn header_text(text: &str) -> String {
-    text.chars().filter(|character| character.is_ascii_graphic()).collect()
 }
 
 fn body(message: &Message, key: &str) -> String {
@@ -129,27 +112,6 @@ fn body(message: &Message, key: &str) -> String {
         "data": data,
     })
     .to_string()
-}
-
-/// Whether it arrived, and if not, whether to try again.
-fn judge(response: &Response, now_ms: i64) -> Result<Outcome, Failure> {
-    let status = response.status;
-    match status {
-        200..=299 => Ok(Outcome::done().with("status", status).with("plugin_version", Webhook::VERSION)),
-        408 | 425 | 429 | 500..=599 => Err(Failure::Retry {
-            message: format!("the recipient answered {status}"),
-            after_ms: response.header("retry-after").and_then(|text| date::retry_after_ms(text, now_ms)),
-        }),
-        300..=399 => Err(Failure::Rejected(format!(
-            "the recipient answered {status}: redirects are not followed\nhint: post to `{}` instead",
-            response.header("location").unwrap_or("the final address")
-        ))),
-        _ => {
-            let text: String = response.text().chars().take(200).filter(|c| !c.is_control()).collect();
-            let colon = if text.is_empty() { "" } else { ": " };
-            Err(Failure::Rejected(format!("the recipient answered {status}{colon}{text}")))
-        }
-    }
 }
 
 quarterdeck_sdk::export!(Webhook: notifier);

@@ -1,4 +1,5 @@
 use super::*;
+use quarterdeck_sdk::http::Response;
 use quarterdeck_sdk::testing::FakeHost;
 use quarterdeck_sdk::{Labels, Severity, serde_json};
 use std::cell::RefCell;
@@ -79,7 +80,7 @@ fn what_may_work_later_is_tried_again_after_the_time_that_the_recipient_gives() 
     for status in [408, 429, 500, 503] {
         let (host, _) = answering(status, &[("Retry-After", "7")]);
         let failure = notify(r#"{"url":"http://r"}"#, host).unwrap_err();
-        let message = format!("the recipient answered {status}");
+        let message = format!("the recipient answered {status}: nope");
         assert_eq!(failure, Failure::Retry { message, after_ms: Some(7000) });
     }
 }
