@@ -1,5 +1,8 @@
 //! What recipients get: again when they say so, signed by the host, and given up on where they refuse.
 
+mod channels;
+mod mail;
+
 use crate::harness::guest::sha256;
 use crate::harness::receiver::{Received, Receiver};
 use crate::harness::{Daemon, Setup, eventually};

@@ -17,6 +17,19 @@ pub(crate) fn find(program: &str, test: &str) -> Option<PathBuf> {
     found
 }
 
+/// A Python that has this module; `None`, after saying which test is left out, where there is none.
+pub(crate) fn python_with(module: &str, test: &str) -> Option<PathBuf> {
+    let python = find("python3", test)?;
+    let has_it = std::process::Command::new(&python).args(["-c", &format!("import {module}")]).output().unwrap();
+    if has_it.status.success() {
+        return Some(python);
+    }
+    let required = std::env::var_os("QUARTERDECK_TESTS_REQUIRE_COUNTERPARTS").is_some();
+    assert!(!required, "{test} needs Python's `{module}`, which is not installed");
+    say(&format!("LEFT OUT: {test} needs Python's `{module}`, which is not installed"));
+    None
+}
+
 /// To standard error itself: what a passing test prints by macro is kept back by the test runner.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 #[derive(Clone)]
 pub(crate) struct Received {
     pub(crate) path: String,
+    pub(crate) query: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) at: Instant,
@@ -23,6 +24,10 @@ pub(crate) struct Received {
 impl Received {
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
     }
 }
 
@@ -96,7 +101,8 @@ impl Drop for Receiver {
 
 async fn keep(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let path = uri.path().to_owned();
-    shared.received.lock().unwrap().push(Received { path: path.clone(), headers, body, at: Instant::now() });
+    let query = uri.query().unwrap_or_default().to_owned();
+    shared.received.lock().unwrap().push(Received { path: path.clone(), query, headers, body, at: Instant::now() });
     let mut held = shared.held.subscribe();
     let _ = held.wait_for(|held| held.is_empty() || !path.starts_with(held.as_str())).await;
     let next = shared.next.lock().unwrap().pop_front();
