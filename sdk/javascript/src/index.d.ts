@@ -693,6 +693,13 @@ export namespace tcp {
     /** At most `max` bytes (and 1 MiB); empty at the end of the stream. */
     read(max: number): Uint8Array;
     write(bytes: Uint8Array): void;
+    /** Goes on in TLS as `host`, after both sides have agreed to it (STARTTLS). After an error the connection is of no use any more. */
+    startTls(host: string): void;
+    /**
+     * Writes `before` and the named secret after it, the two together in base64 where that is wanted. The plugin never sees the secret;
+     * a fake host writes `secret:` and the name.
+     */
+    writeSecret(before: Uint8Array, name: string, base64?: boolean): void;
   }
   interface Certificate {
     subject: string;

@@ -64,6 +64,18 @@ test("programs, series, secrets, streams and machines are scripted", () => {
   });
 });
 
+test("a secret is written to a stream in the place of its name", () => {
+  const written = [];
+  const stream = { read: () => new Uint8Array(), write: (bytes) => written.push(new TextDecoder().decode(bytes)) };
+  new FakeHost({ tcp: () => stream }).run(() => {
+    const connection = tcp.connect({ kind: "tcp", host: "a", port: 1 });
+    connection.startTls("a");
+    connection.writeSecret(new Uint8Array(), "key");
+    connection.writeSecret(new TextEncoder().encode("\0user\0"), "mail", true);
+  });
+  assert.deepEqual(written, ["secret:key", "AHVzZXIAc2VjcmV0Om1haWw="]);
+});
+
 test("a process runs once under its name", () => {
   new FakeHost().run(() => {
     const spec = { name: "web", program: "/bin/web" };

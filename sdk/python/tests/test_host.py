@@ -62,6 +62,15 @@ class TestFakeHost(unittest.TestCase):
                 self.assertEqual(connection.read(2), b"he")
                 connection.write(b"x")
 
+    def test_a_secret_is_written_to_a_stream_in_the_place_of_its_name(self) -> None:
+        kept = io.BytesIO()
+        with FakeHost(tcp=lambda address: kept):
+            connection = tcp.connect(tcp.Tcp("a", 1))
+            connection.start_tls("a")
+            connection.write_secret(b"", "key")
+            connection.write_secret(b"\0user\0", "mail", base64=True)
+        self.assertEqual(kept.getvalue(), b"secret:key" + b"AHVzZXIAc2VjcmV0Om1haWw=")
+
     def test_addresses_are_read_as_people_write_them(self) -> None:
         for text, expected in [
             ("db:5432", tcp.Tcp("db", 5432)),

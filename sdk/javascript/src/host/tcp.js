@@ -17,6 +17,19 @@ export class Connection {
   write(bytes) {
     call("tcp", () => this.#stream.write(bytes), () => this.#stream.write(bytes));
   }
+
+  startTls(host) {
+    call("tcp", () => this.#stream.startTls(host), () => undefined);
+  }
+
+  writeSecret(before, name, base64 = false) {
+    const fake = () => {
+      const secret = new TextEncoder().encode(`secret:${name}`);
+      const bytes = new Uint8Array([...before, ...secret]);
+      this.#stream.write(base64 ? new TextEncoder().encode(btoa(String.fromCharCode(...bytes))) : bytes);
+    };
+    call("tcp", () => this.#stream.writeSecret(before, name, base64), fake);
+  }
 }
 
 export function connect(address) {

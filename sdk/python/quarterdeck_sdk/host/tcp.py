@@ -1,5 +1,6 @@
 """A stream to a granted host and port, or Unix socket."""
 
+import base64 as encoding
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -77,6 +78,20 @@ class Connection:
     def write(self, data: bytes) -> None:
         """Sends all of it."""
         _DOOR(lambda wit: self._stream.write(data), lambda host: self._stream.write(data) and None)
+
+    def start_tls(self, host: str) -> None:
+        """Goes on in TLS as `host`, after both sides have agreed to it (STARTTLS). After an error the connection is of no use any more."""
+        _DOOR(lambda wit: self._stream.start_tls(host), lambda fake: None)
+
+    def write_secret(self, before: bytes, name: str, base64: bool = False) -> None:
+        """Writes `before` and the named secret after it, the two together in base64 where that is wanted. The plugin never sees the secret;
+        a fake host writes `secret:` and the name."""
+
+        def fake() -> None:
+            data = before + b"secret:" + name.encode()
+            self._stream.write(encoding.b64encode(data) if base64 else data)
+
+        _DOOR(lambda wit: self._stream.write_secret(before, name, base64), lambda host: fake())
 
     def close(self) -> None:
         """Ends the stream; so does the end of the call."""
