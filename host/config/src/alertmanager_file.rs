@@ -97,7 +97,7 @@ fn converted(root: Node, instances: &[String], start: &Place) -> Node {
                 alerting.insert("receivers".to_owned(), receivers(&node, instances));
             }
             "inhibit_rules" => {
-                let rules = node.items().cloned().map(|rule| inhibit_rule(&rule)).collect();
+                let rules = node.items().map(inhibit_rule).collect();
                 alerting.insert("inhibit-rules".to_owned(), list(&node, rules));
             }
             "time_intervals" | "mute_time_intervals" => {

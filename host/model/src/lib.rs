@@ -18,6 +18,18 @@
 //! assert_eq!(opened.event_type, "incident.opened");
 //! ```
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::allow_attributes,
+        reason = "a test may panic"
+    )
+)]
+
 pub mod clock;
 pub mod decisions;
 pub mod domain;

@@ -33,6 +33,8 @@ use std::sync::Arc;
 
 /// Planned work begins and ends with full minutes, or after its duration.
 const MINUTE: i64 = 60_000;
+/// What was told of more alerts stands in a document of its own.
+const INSIDE: usize = 64;
 
 /// An alert that fires, or was resolved and has to be told still.
 #[derive(Clone, Debug)]
@@ -41,6 +43,8 @@ pub struct Member {
     pub groups: Vec<GroupId>,
     /// When its acknowledgement ends, if it ends before the alert.
     pub acknowledged_until: Option<Timestamp>,
+    /// There is a document of its end.
+    pub kept: bool,
 }
 
 impl Member {
@@ -70,6 +74,8 @@ pub struct Group {
     /// Whether it was looked at.
     pub flushed: bool,
     pub told: Option<Box<Told>>,
+    /// What was told stands in a document of its own.
+    pub apart: bool,
 }
 
 /// What was last told of a group.
@@ -152,7 +158,8 @@ pub struct Tell {
 pub struct Changes {
     pub groups: BTreeSet<GroupId>,
     pub told: BTreeSet<GroupId>,
-    pub removed: BTreeSet<GroupId>,
+    /// Whether something was told of it that stands in a document of its own.
+    pub removed: BTreeMap<GroupId, bool>,
     /// Ids of resolved alerts that have to be told still, and of those that are told.
     pub ended: BTreeSet<String>,
     pub forgotten: BTreeSet<String>,
@@ -171,9 +178,12 @@ pub struct GroupRecord {
     pub since: Timestamp,
     pub next: Timestamp,
     pub flushed: bool,
+    /// Where it is large it stands in a document of its own: that changes less often.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<ToldRecord>,
 }
 
-/// What was told of it; a document of its own, since it may be large and changes less often.
+/// What was told of a group.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ToldRecord {
     pub at: Timestamp,
@@ -254,17 +264,20 @@ impl Machine {
             spec: spec.clone(),
         };
         for (id, record, told) in kept.groups {
-            let GroupRecord { labels, since, next, flushed, .. } = record;
-            let told = told.map(|told| Box::new(told.into()));
-            let group = Group { route: usize::MAX, labels, members: BTreeSet::new(), since, next, flushed, told };
+            let GroupRecord { labels, since, next, flushed, told: inside, .. } = record;
+            let apart = told.is_some();
+            let told = inside.or(told).map(|told| Box::new(told.into()));
+            let group =
+                Group { route: usize::MAX, labels, members: BTreeSet::new(), since, next, flushed, told, apart };
             machine.due.push(Reverse((next, id)));
             machine.groups.insert(id, group);
         }
-        for alert in kept.alerts.into_iter().chain(kept.ended) {
+        let ended = kept.ended.into_iter().map(|alert| (alert, true));
+        for (alert, is_kept) in kept.alerts.into_iter().map(|alert| (alert, false)).chain(ended) {
             let acknowledged_until = kept.acknowledged.get(&alert.fingerprint).copied();
-            let member = Member { alert: alert.clone(), groups: Vec::new(), acknowledged_until };
+            let member = Member { alert: alert.clone(), groups: Vec::new(), acknowledged_until, kept: is_kept };
             // One that fires again has been resolved in vain.
-            machine.members.entry(Key::of(&alert.fingerprint)).or_insert(member);
+            machine.members.entry(Key::of(&alert.fingerprint)).or_insert(member).kept = is_kept;
         }
         machine.configure(spec, now);
         machine
@@ -320,13 +333,13 @@ impl Machine {
                 match self.members.get_mut(&key) {
                     Some(member) => member.alert = alert.clone(),
                     None => {
-                        let member = Member { alert: alert.clone(), groups: Vec::new(), acknowledged_until: None };
+                        let (groups, acknowledged_until) = (Vec::new(), None);
+                        let member = Member { alert: alert.clone(), groups, acknowledged_until, kept: false };
                         self.members.insert(key, member);
                     }
                 }
                 if before == Some(false) {
-                    self.changes.ended.remove(&alert.fingerprint);
-                    self.changes.forgotten.insert(alert.fingerprint.clone());
+                    self.forget_end(key);
                 }
                 if before != Some(true) {
                     self.join(key, now);
@@ -371,9 +384,10 @@ impl Machine {
             let group = self.groups.entry(id).or_insert_with(|| {
                 let next = now.plus(route.group_wait);
                 self.due.push(Reverse((next, id)));
-                self.changes.removed.remove(&id);
+                let apart = self.changes.removed.remove(&id).unwrap_or(false);
                 self.changes.groups.insert(id);
-                Group { route: index, labels, members: BTreeSet::new(), since: now, next, flushed: false, told: None }
+                let members = BTreeSet::new();
+                Group { route: index, labels, members, since: now, next, flushed: false, told: None, apart }
             });
             group.route = index;
             if group.members.insert(key) && fires {
@@ -507,17 +521,36 @@ impl Machine {
     }
 
     fn drop_member(&mut self, key: Key) {
-        if let Some(member) = self.members.remove(&key) {
-            self.changes.ended.remove(&member.alert.fingerprint);
+        self.forget_end(key);
+        self.members.remove(&key);
+    }
+
+    /// Nobody has to be told of its end any more.
+    fn forget_end(&mut self, key: Key) {
+        let Some(member) = self.members.get_mut(&key) else { return };
+        self.changes.ended.remove(&member.alert.fingerprint);
+        if std::mem::take(&mut member.kept) {
             self.changes.forgotten.insert(member.alert.fingerprint.clone());
         }
     }
 
+    /// There is a document of its end from now on.
+    pub fn keeps_end(&mut self, id: &str) {
+        if let Some(member) = self.members.get_mut(&Key::of(id)) {
+            member.kept = true;
+        }
+    }
+
+    /// What was told of the group stands in a document of its own from now on, or does no more; whether it did so before.
+    pub fn stands_apart(&mut self, id: GroupId, apart: bool) -> bool {
+        self.groups.get_mut(&id).is_some_and(|group| std::mem::replace(&mut group.apart, apart))
+    }
+
     fn remove(&mut self, id: GroupId) {
-        self.groups.remove(&id);
+        let apart = self.groups.remove(&id).is_some_and(|group| group.apart);
         self.changes.groups.remove(&id);
         self.changes.told.remove(&id);
-        self.changes.removed.insert(id);
+        self.changes.removed.insert(id, apart);
     }
 
     /// Begins and ends planned work.
@@ -685,12 +718,14 @@ impl Machine {
     pub fn record(&self, id: GroupId) -> Option<GroupRecord> {
         let group = self.groups.get(&id)?;
         let route = self.tree.as_ref().and_then(|tree| tree.route(group.route));
+        let inside = group.told.as_deref().filter(|told| told.firing.len() + told.resolved.len() <= INSIDE);
         Some(GroupRecord {
             route: route.map(|route| route.key.clone()).unwrap_or_default(),
             labels: group.labels.clone(),
             since: group.since,
             next: group.next,
             flushed: group.flushed,
+            told: inside.map(ToldRecord::from),
         })
     }
 }

@@ -360,22 +360,33 @@ impl State {
             }
         }
         for id in &changes.groups {
-            if let Some(record) = self.machine.record(*id) {
-                transition = transition.put(GROUPS, &id.to_string(), Expected::Any, to_value(&record)?);
+            let Some(record) = self.machine.record(*id) else { continue };
+            let (name, is_inside) = (id.to_string(), record.told.is_some());
+            transition = transition.put(GROUPS, &name, Expected::Any, to_value(&record)?);
+            let told = self.machine.group(*id).and_then(|group| group.told.as_deref()).map(ToldRecord::from);
+            match told.filter(|_| !is_inside) {
+                Some(told) if changes.told.contains(id) => {
+                    self.machine.stands_apart(*id, true);
+                    transition = transition.put(TOLD, &name, Expected::Any, to_value(&told)?);
+                }
+                Some(_) => {}
+                None => {
+                    if self.machine.stands_apart(*id, false) {
+                        transition = transition.delete(TOLD, &name, Expected::Any);
+                    }
+                }
             }
         }
-        for id in &changes.told {
-            if let Some(told) = self.machine.group(*id).and_then(|group| group.told.as_deref()) {
-                transition = transition.put(TOLD, &id.to_string(), Expected::Any, to_value(&ToldRecord::from(told))?);
-            }
-        }
-        for id in changes.removed.iter().filter(|id| self.machine.group(**id).is_none()) {
+        for (id, apart) in changes.removed.iter().filter(|(id, _)| self.machine.group(**id).is_none()) {
             transition = transition.delete(GROUPS, &id.to_string(), Expected::Any);
-            transition = transition.delete(TOLD, &id.to_string(), Expected::Any);
+            if *apart {
+                transition = transition.delete(TOLD, &id.to_string(), Expected::Any);
+            }
         }
         for id in &changes.ended {
             if let Some(member) = self.machine.member(id) {
                 transition = transition.put(ENDED, id, Expected::Any, to_value(&*member.alert)?);
+                self.machine.keeps_end(id);
             }
         }
         for id in &changes.forgotten {

@@ -277,3 +277,34 @@ async fn an_alert_that_was_sent_here_is_resolved_by_hand() {
     assert!(matches!(handle.acknowledge(&id, None, "ann".into()).await, Err(Error::Conflict { .. })));
     assert!(matches!(handle.resolve("other", "ann".into()).await, Err(Error::NotFound { .. })));
 }
+
+#[tokio::test]
+async fn what_was_told_of_a_large_group_is_kept_apart_and_nothing_of_it_is_told_again_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = Fake::default();
+    let alert = |n: usize| {
+        let labels = [("alertname", "Down".to_owned()), ("n", n.to_string())].into_iter().collect();
+        posted::check(Incoming { labels, starts_at: Some(START), ends_at: None, ..Incoming::default() }).unwrap()
+    };
+    let (bench, tasks, handle) = bench_at(folder.path(), &fake, spec(), START).await;
+    handle.post((0..200).map(alert).collect()).await.unwrap();
+    until("the delivery", || delivered(&bench) == 1).await;
+    drop((tasks, handle));
+    bench.kill().await;
+    let (bench, _tasks, handle) = bench_at(folder.path(), &fake, spec(), START.plus(Span::from_secs(60))).await;
+    // All but one end: the rest is told as one more message, in which the one still fires.
+    let ends = START.plus(Span::from_secs(60));
+    handle.post((1..200).map(|n| Incoming { ends_at: Some(ends), ..alert(n) }).collect()).await.unwrap();
+    bench.advance(Span::from_secs(11));
+    until("word of it", || delivered(&bench) == 2).await;
+    assert_eq!(titles(&fake), ["[FIRING: 200] Down", "[FIRING: 1, RESOLVED: 199] Down"]);
+    // And the document of its own goes with the group.
+    assert_eq!(bench.context.store.list("alert-groups-told", &quarterdeck_model::store::Page::all()).unwrap().len(), 1);
+    handle.post(vec![Incoming { ends_at: Some(bench.now()), ..alert(0) }]).await.unwrap();
+    bench.advance(Span::from_secs(11));
+    until("the end", || delivered(&bench) == 3).await;
+    for collection in ["alert-groups-told", "alert-groups", "alerts-ended"] {
+        let left = bench.context.store.list(collection, &quarterdeck_model::store::Page::all()).unwrap();
+        assert!(left.is_empty(), "{collection}: {left:?}");
+    }
+}

@@ -389,7 +389,9 @@ fn kept(machine: &Machine) -> Kept {
         groups: machine
             .groups()
             .map(|(id, group)| {
-                (id, json(&machine.record(id).unwrap()), group.told.as_deref().map(|told| ToldRecord::from(told)))
+                let record: GroupRecord = json(&machine.record(id).unwrap());
+                let apart = record.told.is_none().then(|| group.told.as_deref().map(ToldRecord::from)).flatten();
+                (id, record, apart)
             })
             .collect(),
         open: machine.open.clone(),
