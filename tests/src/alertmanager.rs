@@ -120,6 +120,60 @@ async fn amtool_asks_and_changes_alerts_and_silences_as_it_does_alertmanagers() 
     assert!(!without.status.success(), "what changes anything needs the token");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_of_alertmanager_routes_here_as_alertmanagers_own_code_routes_by_it() {
+    let Some(program) = find("amtool", "a_file_of_alertmanager_routes_here_as_alertmanagers_own_code_routes_by_it")
+    else {
+        return;
+    };
+    let setup = Setup::new().config("built-ins = false\n[alerting]\nfile = \"alertmanager.yml\"\n");
+    let file = "route:\n  receiver: root\n  group_by: [alertname]\n  routes:\n  \
+                - match: {team: db}\n    receiver: db\n    continue: true\n    routes:\n    \
+                - match_re: {severity: critical|page}\n      receiver: pager\n  \
+                - matchers: ['team=~\"db|web\"', 'zone!=\"test\"']\n    receiver: web\n  \
+                - matchers: ['{kind=\"a,b\"}']\n    receiver: kind\n\
+                receivers:\n- name: root\n- name: db\n- name: pager\n- name: web\n- name: kind\n";
+    setup.write("alertmanager.yml", file);
+    let path = setup.config_dir().join("alertmanager.yml");
+    let daemon = setup.start().await;
+    let amtool = Amtool::of(program, &daemon);
+    for labels in [
+        &["team=db"][..],
+        &["team=db", "severity=page"],
+        &["team=db", "severity=pages", "zone=test"],
+        &["team=web"],
+        &["team=web", "zone=test"],
+        &["kind=a,b"],
+        &["other=x"],
+    ] {
+        let ours = amtool.run(&[&["config", "routes", "test"], labels].concat()).unwrap();
+        let output = Command::new(&amtool.program)
+            .args(["config", "routes", "test", "--config.file"])
+            .arg(&path)
+            .args(labels)
+            .output()
+            .unwrap();
+        assert_eq!(ours, String::from_utf8(output.stdout).unwrap(), "{labels:?}");
+        // And what is told follows the same routes.
+        let sent: serde_json::Map<String, Value> = labels
+            .iter()
+            .filter_map(|label| label.split_once('='))
+            .map(|(name, value)| (name.to_owned(), json!(value)))
+            .collect();
+        daemon.post("/alertmanager/api/v2/alerts", &json!([{"labels": sent}])).await;
+        let filter: Vec<String> = labels
+            .iter()
+            .filter_map(|label| label.split_once('='))
+            .map(|(name, value)| format!("filter={name}%3D%22{value}%22"))
+            .collect();
+        let shown = daemon.get(&format!("/alertmanager/api/v2/alerts?{}", filter.join("&"))).await;
+        let same = shown.as_array().unwrap().iter().find(|alert| alert["labels"] == json!(sent)).unwrap();
+        let receivers: Vec<&str> =
+            same["receivers"].as_array().unwrap().iter().map(|receiver| receiver["name"].as_str().unwrap()).collect();
+        assert_eq!(receivers.join(","), ours.trim(), "{labels:?}");
+    }
+}
+
 /// A real Prometheus, which ends with the test.
 struct Prometheus(Child);
 
