@@ -40,9 +40,9 @@ quarterdeck_sdk::config! {
     /// Configuration of `adaptive-threshold`. It works as it is; an alert rule may bring its own.
     pub struct Config {
         /// So many spreads (standard deviations, where figures are normal) from what is usual is abnormal.
-        #[serde(default = "four")]
+        #[serde(default = "five")]
         pub spreads: f64,
-        /// A series that was flagged is normal again within so many. Unless given, one less than `spreads`, at least half of it.
+        /// A series that was flagged is normal again within so many. Unless given, half of `spreads`.
         #[serde(default)]
         pub clear_spreads: Option<f64>,
         /// Which side is abnormal.
@@ -108,8 +108,8 @@ quarterdeck_sdk::config! {
     }
 }
 
-fn four() -> f64 {
-    4.0
+fn five() -> f64 {
+    5.0
 }
 
 fn both() -> Direction {
@@ -286,7 +286,7 @@ impl Detector for AdaptiveThreshold {
 
 /// Judges whether the series is raised now, and learns.
 fn take_in(profile: &mut Profile, at_ms: i64, value: f64, judged: Option<&Judged>, config: &Config) {
-    let clear = config.clear_spreads.unwrap_or_else(|| (config.spreads - 1.0).max(config.spreads / 2.0));
+    let clear = config.clear_spreads.unwrap_or(config.spreads / 2.0);
     let limit = if profile.is_raised { clear } else { config.spreads };
     if let Some(judged) = judged {
         profile.is_raised = judged.is_beyond(limit, config.direction);
