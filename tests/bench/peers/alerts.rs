@@ -66,11 +66,22 @@ pub(crate) async fn run() {
     let other = |of: &dyn Fn(&Measured) -> String| {
         theirs.as_ref().map_or_else(String::new, |measured| format!("Alertmanager, nothing synced: {}", of(measured)))
     };
-    row("alert posted to webhook, p50", &format!("{:.2} ms", ours.p50), "twice Alertmanager's", &other(&|m| format!("{:.2} ms", m.p50)));
-    row("alert posted to webhook, p99", &format!("{:.2} ms", ours.p99), "twice Alertmanager's", &other(&|m| format!("{:.2} ms", m.p99)));
+    row(
+        "alert posted to webhook, p50",
+        &format!("{:.2} ms", ours.p50),
+        "twice Alertmanager's",
+        &other(&|m| format!("{:.2} ms", m.p50)),
+    );
+    row(
+        "alert posted to webhook, p99",
+        &format!("{:.2} ms", ours.p99),
+        "twice Alertmanager's",
+        &other(&|m| format!("{:.2} ms", m.p99)),
+    );
     let what = format!("{MANY} alerts, a group and a webhook for each");
     row(&what, &format!("{:.0} /s", ours.rate), "three times Alertmanager's", &other(&|m| format!("{:.0} /s", m.rate)));
-    let (what, resident) = (format!("resident memory after {MANY} alerts"), |m: &Measured| format!("{:.0} MB", m.resident / 1e6));
+    let (what, resident) =
+        (format!("resident memory after {MANY} alerts"), |m: &Measured| format!("{:.0} MB", m.resident / 1e6));
     row(&what, &resident(&ours), "a third of Alertmanager's", &other(&resident));
 }
 

@@ -77,7 +77,8 @@ async fn page(State(pages): State<Arc<AtomicU64>>, Path(target): Path<usize>) ->
         let _ = writeln!(page, "# HELP node_bench_{metric}_seconds_total Seconds spent in each mode.");
         let _ = writeln!(page, "# TYPE node_bench_{metric}_seconds_total counter");
         for cpu in 0..20 {
-            let value = if cpu % 2 == 0 { 1e6 + (turn * 20 + cpu) as f64 * 0.01 } else { (target * 7919 + metric) as f64 };
+            let value =
+                if cpu % 2 == 0 { 1e6 + (turn * 20 + cpu) as f64 * 0.01 } else { (target * 7919 + metric) as f64 };
             let _ = writeln!(page, "node_bench_{metric}_seconds_total{{cpu=\"{cpu}\",mode=\"idle\"}} {value}");
         }
     }

@@ -30,12 +30,8 @@ fn binary() -> PathBuf {
 
 /// Starts a program of the path; says so if there is none.
 fn started(program: &str, arguments: &[String]) -> Option<Child> {
-    let child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
+    let child =
+        Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     if child.is_err() {
         eprintln!("LEFT OUT: `{program}`, which is not installed");
     }
@@ -56,7 +52,8 @@ impl Server {
             std::fs::write(path, text).unwrap();
         }
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-        let arguments = ["run", "--listen", "127.0.0.1:0", "--data-dir", &path("data"), "--config-dir", &path("config")];
+        let arguments =
+            ["run", "--listen", "127.0.0.1:0", "--data-dir", &path("data"), "--config-dir", &path("config")];
         let mut child = started(binary().to_str().unwrap(), &arguments.map(str::to_owned)).unwrap();
         let begin = Instant::now();
         let url = loop {
