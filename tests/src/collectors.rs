@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -95,8 +95,93 @@ async fn a_redis_is_asked_with_its_password_and_its_end_is_seen() {
     .await;
 }
 
-/// A PostgreSQL in a folder, whose user `watcher` has to prove the password `pencil`. It refuses to run as root.
-fn postgresql(folder: &Path, port: u16, test: &str) -> Option<Program> {
+/// A certificate for `localhost` that ends in so many days, its key, and the authority that signed it, in PEM.
+struct Identity {
+    certificate: String,
+    key: String,
+    authority: String,
+}
+
+impl Identity {
+    fn new(days: u64) -> Self {
+        let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        authority.distinguished_name.push(rcgen::DnType::CommonName, "an authority of the test");
+        let authority_key = rcgen::KeyPair::generate().unwrap();
+        let authority_certificate = authority.self_signed(&authority_key).unwrap().pem();
+        let issuer = rcgen::Issuer::new(authority, authority_key);
+        let mut parameters = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        parameters.not_after = (SystemTime::now() + Duration::from_secs(days * 86_400)).into();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = parameters.signed_by(&key, &issuer).unwrap().pem();
+        Identity { certificate, key: key.serialize_pem(), authority: authority_certificate }
+    }
+
+    /// Paths of the certificate, the key, and the authority.
+    fn write(&self, folder: &Path) -> [String; 3] {
+        [("certificate.pem", &self.certificate), ("key.pem", &self.key), ("authority.pem", &self.authority)].map(
+            |(name, text)| {
+                let path = folder.join(name);
+                std::fs::write(&path, text).unwrap();
+                path.display().to_string()
+            },
+        )
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_is_judged_by_its_days_its_names_and_its_chain() {
+    let test = "a_certificate_is_judged_by_its_days_its_names_and_its_chain";
+    let Some(nginx) = counterpart::find("nginx", test) else { return };
+    let setup = Setup::new();
+    let folder = setup.folder.path().to_owned();
+    let [certificate, key, authority] = Identity::new(9).write(&folder);
+    let (port, home) = (free_port(), folder.display());
+    let file = folder.join("nginx.conf");
+    std::fs::write(
+        &file,
+        format!(
+            "daemon off;\nmaster_process off;\npid {home}/nginx.pid;\nerror_log /dev/null;\nevents {{}}\n\
+             http {{\n access_log off;\n client_body_temp_path {home}/b;\n proxy_temp_path {home}/p;\n \
+             fastcgi_temp_path {home}/f;\n uwsgi_temp_path {home}/u;\n scgi_temp_path {home}/s;\n \
+             server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {certificate}; ssl_certificate_key {key}; }}\n}}\n"
+        ),
+    )
+    .unwrap();
+    let _nginx = Program::start(Command::new(nginx).arg("-c").arg(&file).args(["-e", "/dev/null"]));
+    listens(port).await;
+    let probe = |name: &str, more: &str| {
+        format!(
+            "[instances.\"tls-probe/{name}\"]\nplugin = \"tls-probe\"\nevery = \"200ms\"\n\
+             config = {{ host = \"localhost\", port = {port}{more} }}\ngrants = {{ tcp = [\"localhost:{port}\"] }}\n"
+        )
+    };
+    let names = probe("names", ", names = [\"localhost\", \"shop.example.com\"]");
+    let text = format!("{}{}{names}", probe("soon", ""), probe("fine", ", warn-days = 3"));
+    let daemon = setup.variable("SSL_CERT_FILE", &authority).config(&text).start().await;
+    let shown = health(&daemon, "tls-probe/soon", "degraded").await;
+    assert!(shown["health"]["message"].as_str().unwrap().starts_with("the certificate ends in "), "{shown:#}");
+    let days = latest(&daemon, "tls_certificate_days_left", "&label=instance=tls-probe/soon").await;
+    assert!((8.9..=9.0).contains(&days), "{days}");
+    health(&daemon, "tls-probe/fine", "ok").await;
+    assert_eq!(latest(&daemon, "tls_chain_trusted", "&label=instance=tls-probe/fine").await, 1.0);
+    let shown = health(&daemon, "tls-probe/names", "failed").await;
+    assert!(shown["health"]["message"].as_str().unwrap().contains("is not good for `shop.example.com`"), "{shown:#}");
+    // A daemon that knows another authority.
+    let setup = daemon.kill();
+    std::fs::write(&authority, Identity::new(1).authority).unwrap();
+    let daemon = setup.start().await;
+    let shown = eventually("the chain is not trusted", SOON, async || {
+        let shown = daemon.get("/api/v1/instances/tls-probe/fine").await;
+        (shown["health"]["state"] == "failed").then_some(shown)
+    })
+    .await;
+    assert!(shown["health"]["message"].as_str().unwrap().contains("is not trusted"), "{shown:#}");
+}
+
+/// A PostgreSQL in a folder, whose user `watcher` has to prove the password `pencil`; with files of a certificate and its key, over TLS only. It
+/// refuses to run as root.
+fn postgresql(folder: &Path, port: u16, tls: Option<[&str; 2]>, test: &str) -> Option<Program> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut folders: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
     folders.retain(|folder| folder.join("initdb").is_file());
@@ -130,6 +215,17 @@ fn postgresql(folder: &Path, port: u16, test: &str) -> Option<Program> {
         .unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let mut server = command("postgres");
+    if let Some([certificate, key]) = tls {
+        if is_root {
+            assert!(Command::new("chown").args(["postgres", key]).status().unwrap().success());
+        }
+        std::fs::set_permissions(key, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let rules = home.join("data/pg_hba.conf");
+        std::fs::write(rules, "hostssl all all 127.0.0.1/32 scram-sha-256\n").unwrap();
+        for setting in ["ssl=on".to_owned(), format!("ssl_cert_file={certificate}"), format!("ssl_key_file={key}")] {
+            server.args(["-c", &setting]);
+        }
+    }
     server.arg("-D").arg(home.join("data")).args(["-p", &port.to_string(), "-h", "127.0.0.1", "-c", "fsync=off", "-k"]);
     Some(Program::start(server.arg(&home)))
 }
@@ -139,7 +235,7 @@ async fn a_postgresql_is_asked_with_a_proof_of_its_password() {
     let setup = Setup::new();
     let port = free_port();
     let test = "a_postgresql_is_asked_with_a_proof_of_its_password";
-    let Some(_server) = postgresql(setup.folder.path(), port, test) else { return };
+    let Some(_server) = postgresql(setup.folder.path(), port, None, test) else { return };
     let setup = setup.variable("DB_PASSWORD", "pencil").variable("DB_OTHER", "pen").config(&format!(
         "[secrets]\ndb = {{ env = \"DB_PASSWORD\" }}\nother = {{ env = \"DB_OTHER\" }}\n{}{}",
         database("db", port),
@@ -157,6 +253,40 @@ async fn a_postgresql_is_asked_with_a_proof_of_its_password() {
     })
     .await;
     assert_eq!(shown["health"]["state"], "failed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_postgresql_that_wants_tls_is_asked_over_tls_by_a_certificate_that_is_trusted() {
+    let test = "a_postgresql_that_wants_tls_is_asked_over_tls_by_a_certificate_that_is_trusted";
+    let setup = Setup::new();
+    let [certificate, key, authority] = Identity::new(9).write(setup.folder.path());
+    let port = free_port();
+    let Some(_server) = postgresql(setup.folder.path(), port, Some([&certificate, &key]), test) else { return };
+    let instance = |name: &str, tls: &str| {
+        format!(
+            "[instances.\"postgresql/{name}\"]\nplugin = \"postgresql\"\nevery = \"500ms\"\n\
+             config = {{ address = \"localhost:{port}\", user = \"watcher\", password-secret = \"db\", tls = \"{tls}\" }}\n\
+             grants = {{ tcp = [\"localhost:{port}\"], reveal = [\"db\"] }}\n"
+        )
+    };
+    let setup = setup.variable("DB_PASSWORD", "pencil").variable("SSL_CERT_FILE", &authority).config(&format!(
+        "[secrets]\ndb = {{ env = \"DB_PASSWORD\" }}\n{}{}",
+        instance("encrypted", "verify"),
+        instance("clear", "off"),
+    ));
+    let daemon = setup.start().await;
+    health(&daemon, "postgresql/encrypted", "ok").await;
+    let shown = eventually("the server refuses what is not encrypted", SOON, async || {
+        let shown = daemon.get("/api/v1/instances/postgresql/clear").await;
+        shown["health"]["message"].as_str().unwrap_or_default().contains("no encryption").then_some(shown)
+    })
+    .await;
+    assert_eq!(shown["health"]["state"], "failed");
+    let setup = daemon.kill();
+    std::fs::write(&authority, Identity::new(1).authority).unwrap();
+    let daemon = setup.start().await;
+    let shown = health(&daemon, "postgresql/encrypted", "failed").await;
+    assert!(shown["health"]["message"].as_str().unwrap().contains("certificate"), "{shown:#}");
 }
 
 fn database(secret: &str, port: u16) -> String {

@@ -200,10 +200,8 @@ fn unexpected(config: &Config, answer: &Answer) -> Option<String> {
         return Some(format!("answered {}, expected `{expected}`", shown()));
     }
     let more = |record: &&Record| !config.expect.iter().any(|expected| same(&record.text, expected));
-    match answer.records.iter().find(more).filter(|_| config.expect_exactly) {
-        Some(record) => Some(format!("answered {}, did not expect `{}`", shown(), record.text)),
-        None => None,
-    }
+    let unwanted = answer.records.iter().find(more).filter(|_| config.expect_exactly);
+    unwanted.map(|record| format!("answered {}, did not expect `{}`", shown(), record.text))
 }
 
 fn holds(records: &[Record], expected: &str) -> bool {
