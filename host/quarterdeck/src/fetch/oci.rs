@@ -66,10 +66,6 @@ impl FromStr for Reference {
             Some((repository, tag)) => (repository, Some(tag.to_owned())),
             None => (rest, None),
         };
-        let hex = |digest: &Digest| {
-            let hex = digest.0.strip_prefix("sha256:").unwrap_or_default();
-            hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        };
         let part = |part: &str| {
             let lower = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
             part.bytes().all(|byte| lower(byte) || matches!(byte, b'.' | b'_' | b'-'))
@@ -85,7 +81,7 @@ impl FromStr for Reference {
         let good = is_host
             && repository.split('/').all(part)
             && tag.as_ref().is_none_or(is_tag)
-            && digest.as_ref().is_none_or(hex);
+            && digest.as_ref().is_none_or(|digest| is_sha256(&digest.0));
         if !good {
             return Err(wrong());
         }
@@ -127,8 +123,28 @@ struct Descriptor {
     platform: Value,
 }
 
+impl Descriptor {
+    /// The digest, if what comes can be held against it. Another algorithm is a promise that nobody here checks.
+    fn checkable(&self, what: &str, source: &str) -> Result<&str> {
+        if is_sha256(&self.digest) {
+            return Ok(&self.digest);
+        }
+        bail!(
+            "{source} names its {what} by `{}`, and only sha256 is checked here\nhint: push it again with a tool that writes sha256",
+            self.digest.chars().take(160).collect::<String>().escape_debug()
+        )
+    }
+}
+
+fn is_sha256(digest: &str) -> bool {
+    let hex = digest.strip_prefix("sha256:").unwrap_or_default();
+    hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 #[derive(Debug, Deserialize)]
 struct Manifest {
+    #[serde(default)]
+    config: Option<Descriptor>,
     #[serde(default)]
     layers: Vec<Descriptor>,
     /// Of an index.
@@ -151,7 +167,8 @@ pub(super) async fn fetch(source: &str) -> Result<Component> {
         let of_platform = wasm_manifest(&manifest.manifests).ok_or_else(|| {
             anyhow!("{source} is an index without a manifest for wasm; hint: name the manifest by its digest")
         })?;
-        (manifest, found) = registry.manifest(&of_platform.digest.clone()).await?;
+        let inner = of_platform.checkable("manifest", source)?.to_owned();
+        (manifest, found) = registry.manifest(&inner).await?;
         reference.digest = Some(found);
     }
     let layer = component_layer(&manifest.layers).ok_or_else(|| {
@@ -161,12 +178,16 @@ pub(super) async fn fetch(source: &str) -> Result<Component> {
             if types.is_empty() { "none".to_owned() } else { types.join(", ") }
         )
     })?;
+    if let Some(config) = &manifest.config {
+        config.checkable("config", source)?;
+    }
+    let of_layer = layer.checkable("layer", source)?;
     check_size(layer.size, source)?;
-    let response = registry.get(&format!("blobs/{}", layer.digest), None).await?;
+    let response = registry.get(&format!("blobs/{of_layer}"), None).await?;
     let bytes = body(response, source, MAX_COMPONENT_BYTES).await?;
     let digest = digest(&bytes);
-    if digest.0 != layer.digest {
-        bail!("{source}: the registry sends {digest} as {}", layer.digest);
+    if digest.0 != of_layer {
+        bail!("{source}: the registry sends {digest} as {of_layer}");
     }
     let last = reference.repository.rsplit('/').next().unwrap_or_default();
     Ok(Component { bytes, digest, file: format!("{last}.wasm"), origin: reference.to_string() })
@@ -370,6 +391,21 @@ mod tests {
         assert_eq!(of(&layers(json!([other, named]))).as_deref(), Some("sha256:2"));
         assert_eq!(of(&layers(json!([wasm, wasm]))), None);
         assert_eq!(of(&layers(json!([other]))), None);
+    }
+
+    #[test]
+    fn what_is_named_by_another_digest_than_sha256_is_refused() {
+        let named = |digest: &str| {
+            let descriptor: Descriptor = serde_json::from_value(json!({"digest": digest, "size": 1})).unwrap();
+            descriptor.checkable("layer", "oci://r/a").map(str::to_owned).map_err(|error| error.to_string())
+        };
+        let good = format!("sha256:{}", "ab".repeat(32));
+        assert_eq!(named(&good), Ok(good));
+        for wrong in [format!("sha512:{}", "ab".repeat(64)), "sha256:ab".to_owned(), "md5:x\u{1b}[2J".to_owned()] {
+            let refused = named(&wrong).unwrap_err();
+            let words = format!("names its layer by `{}`", wrong.escape_debug());
+            assert!(refused.contains(&words) && refused.contains("only sha256 is checked"), "{refused}");
+        }
     }
 
     #[test]
