@@ -2,6 +2,7 @@
 
 use crate::harness::guest::{install, sha256};
 use crate::harness::{Setup, eventually};
+use crate::languages::follow;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -50,52 +51,38 @@ fn json_of(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(output)))
 }
 
-/// The steps of `sdk/rust/README.md`.
+/// The steps of the guide, as they stand there.
 #[tokio::test]
 async fn a_newcomers_plugin_is_tested_checked_called_and_put_to_use() {
     let _turn = AT_WORK.lock().await;
+    let guide = "sdk/rust/README.md";
     let setup = author();
-    let folder = new(&setup, "wave", "collector");
-    let tested = setup.run(&["plugin", "test", folder.to_str().unwrap()]);
-    assert!(tested.status.success(), "{}", said(&tested));
-    assert!(
-        said(&tested).matches("1 passed").count() == 2 && said(&tested).contains("collector calls"),
-        "{}",
-        said(&tested)
-    );
-    let built = json_of(&setup.run(&["plugin", "build", folder.to_str().unwrap(), "--json"]));
-    let component = built["component"].as_str().unwrap().to_owned();
+    let desk = setup.folder.path().join("desk");
+    std::fs::create_dir(&desk).unwrap();
+    let target = setup.variables.iter().find(|(name, _)| name == "CARGO_TARGET_DIR").unwrap().1.clone() + "/";
+    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.lock").canonicalize().unwrap();
+    // With the versions of dependencies that this repository was tested with, and what cargo makes where the other tests have it.
+    let test = "quarterdeck plugin test wave ";
+    let with_lock = format!("cp {} wave/Cargo.lock\n{test}", lock.display());
+    let places = [("wave/target/", target.as_str()), (test, with_lock.as_str())];
+    let told = follow(&setup, guide, "first plugin", &desk, &places);
+    assert!(told.matches("1 passed").count() == 2 && told.contains("collector calls"), "{told}");
+    assert!(told.contains("collect") && told.contains("wave_height"), "{told}");
 
-    let called = setup.run(&[
-        "plugin",
-        "run",
-        &component,
-        "--config",
-        r#"{"amplitude": 2}"#,
-        "--input",
-        r#"{"now": "2026-01-01T00:00:15Z"}"#,
-    ]);
-    let called = json_of(&called);
+    let component = format!("{target}wasm32-wasip2/release/wave.wasm");
+    let called = ["plugin", "run", &component, "--config", r#"{"amplitude": 2}"#, "--input"];
+    let called = json_of(&setup.run(&[&called[..], &[r#"{"now": "2026-01-01T00:00:15Z"}"#]].concat()));
     assert_eq!(called["function"], "collect");
     assert_eq!(called["output"]["families"][0]["name"], "wave_height", "{called:#}");
     let refused = setup.run(&["plugin", "run", &component, "--config", r#"{"amplitud": 2}"#]);
     assert!(!refused.status.success() && said(&refused).contains("amplitud"), "{}", said(&refused));
 
     let daemon = setup.start().await;
-    std::fs::copy(&component, daemon.setup.plugins_dir().join("wave.wasm")).unwrap();
-    eventually("the plugin", SOON, async || {
-        daemon
-            .items("/api/v1/plugins")
-            .await
-            .into_iter()
-            .find(|plugin| plugin["name"] == "wave" && plugin["state"] == "active")
-    })
-    .await;
-    let set =
-        daemon.command_line(&["config", "set", "instances", "wave/first", r#"{"plugin": "wave", "every": "200ms"}"#]);
-    assert!(set.status.success(), "{}", said(&set));
-    let height = eventually("its figure", SOON, async || daemon.latest("metric=wave_height").await).await;
-    assert_eq!(height, 0.0);
+    let told = follow(&daemon.setup, guide, "put to use", &desk, &places);
+    assert!(told.contains("wave 0.1.0 is in use"), "{told}");
+    eventually("its figure", SOON, async || daemon.latest("metric=wave_height").await).await;
+    let instance = daemon.get("/api/v1/instances/wave/first").await;
+    assert_eq!((&instance["state"], &instance["spec"]["config"]), (&json!("active"), &json!({"amplitude": 2})));
 }
 
 #[tokio::test]
@@ -151,6 +138,27 @@ async fn the_check_says_what_is_wrong_with_a_component() {
         assert_eq!(failed.len(), 1, "{report:#}");
         assert_eq!(failed[0]["check"], expected, "{report:#}");
     }
+}
+
+/// A rule brings what `threshold` can't do without, so that its defaults alone refuse every input.
+#[test]
+fn a_check_whose_every_input_is_refused_says_that_it_has_shown_little() {
+    let setup = author();
+    let file = setup.folder.path().join("threshold.wasm");
+    std::fs::write(&file, crate::harness::guest::bundled("threshold")).unwrap();
+    let finding = |more: &[&str]| {
+        let checked = setup.run(&[&["plugin", "check", file.to_str().unwrap(), "--json"], more].concat());
+        assert!(checked.status.success(), "a warning is no failure: {}", said(&checked));
+        let report = json_of(&checked);
+        let findings = report["findings"].as_array().unwrap().clone();
+        findings.into_iter().find(|finding| finding["check"] == "detector calls").unwrap()
+    };
+    let alone = finding(&[]);
+    assert_eq!(alone["verdict"], "warning", "{alone:#}");
+    let detail = alone["detail"].as_str().unwrap();
+    assert!(detail.contains("every one of them refused") && detail.contains("--config"), "{detail}");
+    let configured = finding(&["--config", r#"{"raise": 90}"#]);
+    assert_eq!(configured["verdict"], "passed", "{configured:#}");
 }
 
 /// Grants of an unsigned file are pinned to its digest.

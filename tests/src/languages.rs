@@ -7,6 +7,8 @@ use crate::harness::{Daemon, Setup, eventually};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Compiling an interpreter takes seconds, and other tests compile beside it.
@@ -69,7 +71,7 @@ fn author() -> Setup {
 }
 
 /// Runs the commands between two marks of a guide, as they stand there, in a folder.
-fn follow(setup: &Setup, guide: &str, mark: &str, folder: &Path, places: &[(&str, &str)]) -> String {
+pub(crate) fn follow(setup: &Setup, guide: &str, mark: &str, folder: &Path, places: &[(&str, &str)]) -> String {
     let text = std::fs::read_to_string(root().join(guide)).unwrap();
     let block = text.split(&format!("<!-- {mark} -->")).nth(1).and_then(|rest| rest.split("<!-- end -->").next());
     let mut commands: String =
@@ -330,6 +332,78 @@ async fn the_javascript_example_passes_its_tests_and_finds_what_stands_in_a_file
     let text = said(&scanned);
     assert!(text.contains("dockerfile/secret-in-env") && text.contains("dockerfile/unpinned-image"), "{text}");
     assert!(!text.contains("hunter2"), "the secret is masked: {text}");
+}
+
+/// A web server of this test, and how often it was asked.
+async fn counted(answer: &'static str) -> (String, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let router = axum::Router::new().fallback(move || {
+        count.fetch_add(1, Ordering::SeqCst);
+        async move { answer }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    (url, asked)
+}
+
+const FETCHES: &str = r#"
+import { capability, definePlugin, gauge, health, object, string } from "quarterdeck-sdk";
+
+async function answers(url) {
+  try {
+    return (await (await fetch(url)).text()) === "here" ? 1 : 0;
+  } catch {
+    return -1;
+  }
+}
+
+export default definePlugin({
+  name: "fetches",
+  version: "0.1.0",
+  summary: "Asks two pages",
+  capabilities: [capability.required("http", "asks the pages")],
+  config: object({ granted: string("Page that it may ask."), other: string("Page that it may not ask.") }),
+  collector: {
+    async collect(config) {
+      const other = await answers(config.other);
+      const granted = await answers(config.granted);
+      return {
+        health: health.ok("it asked"),
+        families: [gauge("fetch_granted", "What came").value(granted), gauge("fetch_other", "What came").value(other)],
+      };
+    },
+  },
+});
+"#;
+
+/// `fetch` goes through the same door as the SDK's own client.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fetch_in_a_javascript_plugin_reaches_the_origin_that_is_granted_and_no_other() {
+    let test = "fetch_in_a_javascript_plugin_reaches_the_origin_that_is_granted_and_no_other";
+    let Some(tools) = javascript(test) else { return };
+    let (granted, asked) = counted("here").await;
+    let (other, never) = counted("here").await;
+    let setup = author();
+    let desk = desk(&setup, &tools);
+    let folder = new_below(&setup, &desk, "fetches", "collector", "javascript");
+    std::fs::write(folder.join("src/plugin.js"), FETCHES).unwrap();
+    let built = setup.run(&["plugin", "build", folder.to_str().unwrap(), "--json"]);
+    assert!(built.status.success(), "{}", said(&built));
+    let component = json_of(&built)["component"].as_str().unwrap().to_owned();
+    std::fs::copy(component, setup.plugins_dir().join("fetches.wasm")).unwrap();
+    let config = format!(
+        "[instances.\"fetches/both\"]\nplugin = \"fetches\"\nevery = \"1s\"\nconfig = {{ granted = \"{granted}/\", other = \"{other}/\" }}\n\
+         grants.http = [\"{granted}\"]\ngranted-to = [\"file:fetches.wasm\"]\n"
+    );
+    let daemon = setup.config(&config).start().await;
+    is_loaded(&daemon, "fetches").await;
+    let came = eventually("what came", COMPILED, async || daemon.latest("metric=fetch_granted").await).await;
+    assert_eq!(came, 1.0, "{:#}", daemon.get("/api/v1/instances/fetches/both").await);
+    assert_eq!(daemon.latest("metric=fetch_other").await, Some(-1.0));
+    assert!(asked.load(Ordering::SeqCst) > 0);
+    assert_eq!(never.load(Ordering::SeqCst), 0, "what is not granted is not even connected to");
 }
 
 /// The check has nothing to say against it but that an interpreter is large.

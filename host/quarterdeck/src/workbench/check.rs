@@ -255,7 +255,9 @@ async fn bears(bench: &Workbench, kind: Kind, slowest: &mut Duration, report: &m
     }
     let twice = if kind.is_pure() { ", the same way twice" } else { "" };
     let name = format!("{kind} calls");
-    if failures.is_empty() {
+    if failures.is_empty() && kind.is_pure() && refused == calls {
+        report.add(name, Verdict::Warning, only_refused(calls));
+    } else if failures.is_empty() {
         report.add(
             name,
             Verdict::Passed,
@@ -265,6 +267,14 @@ async fn bears(bench: &Workbench, kind: Kind, slowest: &mut Duration, report: &m
         report.add(name, Verdict::Failed, failures.join("; "));
     }
     Ok(())
+}
+
+/// The same refusal twice says nothing about how it decides.
+fn only_refused(calls: usize) -> String {
+    format!(
+        "{calls} inputs borne, and every one of them refused in its own words: that the same input gives the same answer is shown of \
+         refusals only; hint: give a configuration with which it decides, with --config"
+    )
 }
 
 /// A failure in the plugin's own words is an answer.
