@@ -1,6 +1,7 @@
 //! What takes effect while the daemon runs, what is checked by plugins, and what is not ours.
 
 use crate::configuration::SOON;
+use crate::harness::guest::{bundled, variant};
 use crate::harness::{Setup, eventually};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -33,6 +34,33 @@ async fn limits_of_events_and_the_log_change_while_it_runs_and_the_rest_is_told(
         }
     }
     assert_eq!(last, StatusCode::TOO_MANY_REQUESTS, "the new limit holds");
+}
+
+/// What was admitted is in use: a policy is for the next start, and said to be.
+#[tokio::test]
+async fn a_policy_about_plugins_waits_for_the_next_start_and_is_told() {
+    let key = format!("key:{}", "7".repeat(64));
+    let daemon = Setup::new().start().await;
+    let file = daemon.setup.folder.path().join("mine.wasm");
+    std::fs::write(&file, variant(&bundled("threshold"), 91)).unwrap();
+    for text in ["[plugins]\nunsigned = \"refuse\"\n".to_owned(), format!("[plugins]\ntrusted = [\"{key}\"]\n")] {
+        daemon.setup.write("quarterdeck.toml", &text);
+        daemon.post(RELOAD, &json!({})).await;
+        assert_eq!(daemon.get("/api/v1/configuration").await["pending_restart"], json!(["plugins"]), "{text}");
+    }
+    daemon.setup.write("quarterdeck.toml", "");
+    daemon.post(RELOAD, &json!({})).await;
+    assert_eq!(daemon.get("/api/v1/configuration").await["pending_restart"], json!([]), "it is as at the start again");
+    daemon.setup.write("quarterdeck.toml", "[plugins]\nunsigned = \"refuse\"\n");
+    daemon.post(RELOAD, &json!({})).await;
+    let install = ["plugin", "install", file.to_str().unwrap()];
+    let installed = daemon.command_line(&install);
+    assert!(installed.status.success(), "the old policy holds: {}", String::from_utf8_lossy(&installed.stderr));
+    let daemon = daemon.kill().start().await;
+    assert_eq!(daemon.get("/api/v1/configuration").await["pending_restart"], json!([]));
+    let refused = daemon.command_line(&install);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("not signed"), "the new one does");
+    assert_eq!(daemon.get("/api/v1/plugins/threshold").await["source"], "bundled");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
