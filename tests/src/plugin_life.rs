@@ -479,3 +479,207 @@ async fn a_signed_plugins_grant_holds_for_what_its_publisher_signs_next() {
     done(&daemon.command_line(&["plugin", "revoke", "outside/all"]));
     assert_eq!(daemon.get("/api/v1/instances/outside/all").await["state"], "awaiting-grant");
 }
+
+#[tokio::test]
+async fn a_file_that_holds_another_plugin_is_kept_unless_its_end_is_asked_for_and_the_events_name_who_asked() {
+    let daemon = Setup::new().start().await;
+    let (threshold, outside) = (variant(&bundled("threshold"), 61), crate::harness::guest::build("outside"));
+    let (first, second) =
+        (write(&daemon.setup, "first.wasm", &threshold), write(&daemon.setup, "second.wasm", &outside));
+    let install = |file: &PathBuf, more: &[&str]| {
+        daemon.command_line(&[&["plugin", "install", file.to_str().unwrap(), "--name", "mine"], more].concat())
+    };
+    done(&install(&first, &[]));
+    let refused = install(&second, &[]);
+    assert_eq!(refused.status.code(), Some(1));
+    for words in ["`mine.wasm` holds another plugin, threshold", "another name", "plugin remove", "--replace"] {
+        assert!(said(&refused).contains(words), "{words}: {}", said(&refused));
+    }
+    let put = daemon.http().put(format!("{}/api/v1/plugin-files/mine.wasm", daemon.url)).bearer_auth(&daemon.token);
+    let put = put.header("Content-Type", "application/wasm").body(outside.clone()).send().await.unwrap();
+    assert_eq!(put.status(), StatusCode::CONFLICT);
+    daemon.answers().read(&Method::PUT, put).await.unwrap();
+    assert_eq!(std::fs::read(daemon.setup.plugins_dir().join("mine.wasm")).unwrap(), threshold);
+    assert_eq!(plugin(&daemon, "threshold").await["digest"], sha256(&threshold));
+    let replaced = done(&install(&second, &["--replace"]));
+    assert!(replaced.contains("in place of threshold"), "{replaced}");
+    assert_eq!(plugin(&daemon, "outside").await["digest"], sha256(&outside));
+    done(&install(&second, &[]));
+
+    done(&daemon.command_line(&["plugin", "install", first.to_str().unwrap(), "--name", "threshold"]));
+    done(&daemon.command_line(&["plugin", "rollback", "threshold", "--to", &sha256(&bundled("threshold"))]));
+    done(&daemon.command_line(&["plugin", "remove", "outside", "--yes"]));
+    for (event_type, subject) in [
+        ("plugin.installed", "outside"),
+        ("plugin.rolled-back", "threshold"),
+        ("plugin.removed", "threshold"),
+        ("plugin.removed", "outside"),
+    ] {
+        let event = eventually(event_type, SOON, async || {
+            let events = daemon.items(&format!("/api/v1/events?type={event_type}&limit=100")).await;
+            events.into_iter().find(|event| event["subject"] == subject)
+        })
+        .await;
+        assert_eq!(event["principal"], "operator", "{event:#}");
+    }
+}
+
+#[tokio::test]
+async fn a_grant_says_what_it_gives_with_its_scopes_and_leaves_an_event_that_names_who_gave_it() {
+    let setup = Setup::new().config(
+        "[instances.\"outside/all\"]\nplugin = \"outside\"\nevery = \"1h\"\n[instances.\"outside/all\".grants]\nkv = true\nhttp = [\"https://api.example.com\"]\n",
+    );
+    let file = write(&setup, "outside.wasm", &crate::harness::guest::build("outside"));
+    let daemon = setup.start().await;
+    done(&daemon.command_line(&["plugin", "install", file.to_str().unwrap()]));
+    let granted = done(&daemon.command_line(&["plugin", "grant", "outside/all"]));
+    for words in [
+        "gives kv: keep keys and values in a space of its own",
+        "gives http: send HTTP requests to https://api.example.com",
+    ] {
+        assert!(granted.contains(words), "{words}: {granted}");
+    }
+    let digest = sha256(&std::fs::read(&file).unwrap());
+    let changed = async |wanted: &Value| {
+        eventually("the event", SOON, async || {
+            let events = daemon.items("/api/v1/events?type=instance.grants-changed&limit=100").await;
+            events.into_iter().find(|event| event["data"]["now"]["granted_to"] == *wanted)
+        })
+        .await
+    };
+    let event = changed(&json!([digest])).await;
+    assert_eq!((&event["principal"], &event["subject"]), (&json!("operator"), &json!("outside/all")));
+    assert_eq!(event["data"]["now"]["grants"]["kv"], true, "{event:#}");
+    done(&daemon.command_line(&["plugin", "revoke", "outside/all"]));
+    assert_eq!(changed(&json!([])).await["data"]["before"]["granted_to"], json!([digest]));
+    let granted =
+        json_of(&daemon.command_line(&["plugin", "grant", "outside/all", "--grants", r#"{"system": true}"#, "--json"]));
+    assert_eq!(granted["given_to"], json!(digest));
+    let gives: Vec<&str> = granted["gives"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(gives.iter().any(|line| line.starts_with("system: read facts")), "{granted:#}");
+}
+
+#[tokio::test]
+async fn where_an_instance_is_meant_a_plugins_name_is_answered_by_its_instances() {
+    let setup = Setup::new().config("[instances.\"threshold/second\"]\nplugin = \"threshold\"\n");
+    let daemon = setup.start().await;
+    for command in ["disable", "enable", "grant", "revoke", "config", "logs"] {
+        let refused = daemon.command_line(&["plugin", command, "threshold"]);
+        assert_eq!(refused.status.code(), Some(1), "{command}");
+        let text = said(&refused);
+        assert!(text.contains("`threshold` is a plugin"), "{command}: {text}");
+        assert!(text.contains("hint: threshold/default, threshold/second"), "{command}: {text}");
+        let unknown = said(&daemon.command_line(&["plugin", command, "nope"]));
+        assert!(unknown.contains("there is no instance `nope`; hint: names are `plugin/name`"), "{command}: {unknown}");
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_names_parts_by_another_digest_than_sha256_is_not_believed() {
+    let component = variant(&bundled("threshold"), 71);
+    let long = |bytes: &[u8]| format!("sha512:{}", sha256(bytes).trim_start_matches("sha256:").repeat(2));
+    let manifest = |config: &str, layer: &str| {
+        let text = json!({
+            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": {"mediaType": "application/vnd.wasm.config.v0+json", "digest": config, "size": 2},
+            "layers": [{"mediaType": "application/wasm", "digest": layer, "size": component.len()}],
+        });
+        text.to_string().into_bytes()
+    };
+    let index = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [
+        {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": long(b"inner"), "size": 9,
+            "platform": {"architecture": "wasm"}}]});
+    let (config, layer) = (sha256(b"{}"), sha256(&component));
+    let url = serve(vec![
+        ("/v2/team/threshold/manifests/index", Ok(index.to_string().into_bytes())),
+        ("/v2/team/threshold/manifests/layer", Ok(manifest(&config, &long(&component)))),
+        ("/v2/team/threshold/manifests/config", Ok(manifest(&long(b"{}"), &layer))),
+    ])
+    .await;
+    let daemon = Setup::new().start().await;
+    for (tag, what) in [("index", "manifest"), ("layer", "layer"), ("config", "config")] {
+        let reference = format!("oci://{}/team/threshold:{tag}", url.trim_start_matches("http://"));
+        let refused = command_line(&daemon, &["plugin", "install", &reference]).await;
+        let text = said(&refused);
+        assert_eq!(refused.status.code(), Some(1), "{tag}: {text}");
+        assert!(text.contains(&format!("names its {what} by `sha512:")) && text.contains("only sha256"), "{text}");
+    }
+    assert_eq!(daemon.items("/api/v1/plugin-files").await, Vec::<Value>::new());
+}
+
+/// A lock that names these: a file, the plugin in it, its digest, where it comes from.
+fn lock_of(plugins: &[(&str, &str, &str, &str)]) -> String {
+    let entry = |(file, name, digest, source): &(&str, &str, &str, &str)| {
+        format!(
+            "[[plugin]]\nfile = \"{file}\"\nname = \"{name}\"\nversion = \"0.1.0\"\ndigest = \"{digest}\"\nsource = \"{source}\"\n\n"
+        )
+    };
+    format!("version = 1\n\n{}", plugins.iter().map(entry).collect::<String>())
+}
+
+#[tokio::test]
+async fn a_lock_is_brought_as_a_whole_or_nothing_of_it() {
+    let (first, second) = (variant(&bundled("threshold"), 81), variant(&bundled("threshold"), 82));
+    let outside = crate::harness::guest::build("outside");
+    let url = serve(vec![("/threshold.wasm", Ok(second.clone())), ("/outside.wasm", Ok(variant(&outside, 83)))]).await;
+    let daemon = Setup::new().start().await;
+    let file = write(&daemon.setup, "threshold.wasm", &first);
+    done(&command_line(&daemon, &["plugin", "install", file.to_str().unwrap()]).await);
+    let (from, other) = (format!("{url}/threshold.wasm"), format!("{url}/outside.wasm"));
+    let [of_first, of_second, of_outside] = [&first, &second, &outside].map(|bytes| sha256(bytes));
+    let good = ("threshold.wasm", "threshold", of_second.as_str(), from.as_str());
+    let wrong = ("outside.wasm", "outside", of_outside.as_str(), other.as_str());
+    let nowhere = ("outside.wasm", "outside", of_outside.as_str(), "file:outside.wasm");
+    for (bad, words) in [(wrong, "nothing was installed"), (nowhere, "does not say where outside")] {
+        let lock = write(&daemon.setup, "bad.lock", lock_of(&[good, bad]).as_bytes());
+        let refused = command_line(&daemon, &["plugin", "install", "--locked", lock.to_str().unwrap()]).await;
+        let text = said(&refused);
+        assert_eq!(refused.status.code(), Some(1), "{text}");
+        assert!(text.contains("nothing was changed") && text.contains(words), "{words}: {text}");
+        assert_eq!(plugin(&daemon, "threshold").await["digest"], sha256(&first), "the good one waits for the others");
+        assert_eq!(daemon.items("/api/v1/plugin-files").await.len(), 1);
+    }
+    // Also what would come out of the host's own store.
+    done(&command_line(&daemon, &["plugin", "install", &from]).await);
+    let back = ("threshold.wasm", "threshold", of_first.as_str(), "file:threshold.wasm");
+    let lock = write(&daemon.setup, "bad.lock", lock_of(&[back, wrong]).as_bytes());
+    let refused = command_line(&daemon, &["plugin", "install", "--locked", lock.to_str().unwrap()]).await;
+    assert!(!refused.status.success(), "{}", said(&refused));
+    assert_eq!(plugin(&daemon, "threshold").await["digest"], sha256(&second));
+    let lock = write(&daemon.setup, "good.lock", lock_of(&[back]).as_bytes());
+    let brought = done(&command_line(&daemon, &["plugin", "install", "--locked", lock.to_str().unwrap()]).await);
+    assert!(brought.contains("is back"), "{brought}");
+    assert_eq!(plugin(&daemon, "threshold").await["digest"], sha256(&first));
+}
+
+#[tokio::test]
+async fn a_lock_gives_a_content_its_grants_and_its_publisher_only_where_it_names_the_key() {
+    let author = Setup::new();
+    let key_file = author.folder.path().join("publisher.pem");
+    let key = json_of(&author.run(&["plugin", "key", "new", key_file.to_str().unwrap(), "--json"]))["key"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let file = write(&author, "outside.wasm", &crate::harness::guest::build("outside"));
+    done(&author.run(&["plugin", "sign", file.to_str().unwrap(), "--key", key_file.to_str().unwrap()]));
+    let signed = std::fs::read(&file).unwrap();
+    let digest = sha256(&signed);
+    let from = format!("{}/outside.wasm", serve(vec![("/outside.wasm", Ok(signed))]).await);
+    let config = format!(
+        "[plugins]\ntrusted = [\"{key}\"]\n[instances.\"outside/all\"]\nplugin = \"outside\"\nevery = \"1h\"\ngrants = {{ kv = true }}\n"
+    );
+    let first = Setup::new().config(&config).start().await;
+    done(&command_line(&first, &["plugin", "install", &from]).await);
+    let by_digest = ["--digest", digest.as_str()];
+    for (more, to) in [(&by_digest[..], &digest), (&[][..], &key)] {
+        done(&command_line(&first, &[&["plugin", "grant", "outside/all"], more].concat()).await);
+        let lock = std::fs::read(first.setup.data_dir().join("plugins.lock")).unwrap();
+        let second = Setup::new().config(&config);
+        let lock = write(&second, "plugins.lock", &lock);
+        let second = second.start().await;
+        done(&command_line(&second, &["plugin", "install", "--locked", lock.to_str().unwrap()]).await);
+        let instance = second.get("/api/v1/instances/outside/all").await;
+        assert_eq!((&instance["state"], &instance["spec"]["granted-to"]), (&json!("active"), &json!([to])));
+        done(&command_line(&first, &["plugin", "revoke", "outside/all"]).await);
+    }
+}

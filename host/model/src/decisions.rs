@@ -167,6 +167,6 @@ pub trait Decisions: Send + Sync + 'static {
     /// Ends that. Gives how it stood.
     async fn end_shadow(&self, plugin: &str) -> Result<Shadow, Refused>;
 
-    /// Puts the candidate into the plugins folder, in place of the version in use, and ends the shadow.
-    async fn promote(&self, plugin: &str) -> Result<Promoted, Refused>;
+    /// Puts the candidate into the plugins folder, in place of the version in use, and ends the shadow. `principal`: who asked.
+    async fn promote(&self, plugin: &str, principal: &str) -> Result<Promoted, Refused>;
 }

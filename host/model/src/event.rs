@@ -99,7 +99,7 @@ pub struct StoredEvent {
 }
 
 /// Types of the events that the host itself publishes. Plugins and the API add others: those of `custom.`, and what grants name.
-pub const TYPES: [&str; 65] = [
+pub const TYPES: [&str; 66] = [
     "alert.acknowledged",
     "alert.firing",
     "alert.resolved",
@@ -138,6 +138,7 @@ pub const TYPES: [&str; 65] = [
     "incident.updated",
     "instance.class-quarantined",
     "instance.class-recovered",
+    "instance.grants-changed",
     "instance.over-budget",
     "instance.state-changed",
     "instance.usage",

@@ -3,6 +3,7 @@
 //! signed them.
 
 pub mod files;
+mod grants;
 pub mod log;
 pub mod publisher;
 

@@ -3,6 +3,7 @@
 //! later, to what it says.
 
 use anyhow::{Context, Result, bail};
+use quarterdeck_model::plugin::publisher::PublisherKey;
 use quarterdeck_model::plugin::{Digest, Grants, InstanceName};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
@@ -42,6 +43,9 @@ pub(crate) struct Locked {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Granted {
     pub(crate) instance: InstanceName,
+    /// The publisher whose key they were given to. Absent: they were given to this content, and are given to no other one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<PublisherKey>,
     pub(crate) grants: Grants,
 }
 
@@ -97,7 +101,9 @@ mod tests {
             source: source.map(str::to_owned),
             granted,
         };
-        let granted = vec![Granted { instance: InstanceName::from("wave/first"), grants }];
+        let given =
+            |instance: &str, key| Granted { instance: InstanceName::from(instance), key, grants: grants.clone() };
+        let granted = vec![given("wave/first", None), given("wave/second", Some(PublisherKey([7; 32])))];
         let lock = Lock::of(vec![
             plugin("a.wasm", None, Vec::new()),
             plugin("b.wasm", Some("https://example.com/b.wasm"), granted),

@@ -1,6 +1,6 @@
 //! What plugins decided, and what another version of them would have: journals, replays, candidates.
 
-use super::Routes;
+use super::{PRINCIPAL, Routes};
 use crate::Api;
 use crate::extract::{At, Component, Params};
 use crate::paging::{List, Slice, Slicing, part};
@@ -113,5 +113,5 @@ async fn delete_shadow(State(api): State<Arc<Api>>, At(plugin): At<String>) -> R
     params(("plugin" = String, Path, description = "Name of the plugin.")),
     responses((status = 200, description = "It is in use.", body = ref(of::<Promoted>()))))]
 async fn promote_candidate(State(api): State<Arc<Api>>, At(plugin): At<String>) -> Result<Json<Promoted>, Problem> {
-    Ok(Json(api.options.decisions.promote(&plugin).await?))
+    Ok(Json(api.options.decisions.promote(&plugin, PRINCIPAL).await?))
 }

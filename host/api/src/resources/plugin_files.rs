@@ -1,6 +1,6 @@
 //! The files of the plugins folder: put there, looked at, taken away.
 
-use super::Routes;
+use super::{PRINCIPAL, Routes};
 use crate::Api;
 use crate::extract::{At, Component, Params, bad};
 use crate::paging::{List, Slice, Slicing, blocking, part};
@@ -68,12 +68,13 @@ async fn get_plugin_file(
 }
 
 /// Puts a component into the plugins folder. It is verified before it replaces anything, and is in use, and on the disk, when this answers.
-/// The same content again changes nothing.
+/// The same content again changes nothing. A file that holds another plugin is not replaced (409) unless `replace` says so.
 #[utoipa::path(put, path = "/plugin-files/{file}", tag = "plugins",
     request_body(description = "The component, 64 MiB at most.", content_type = "application/octet-stream"),
     params(("file" = String, Path, description = "`http-probe.wasm`: letters, digits, `.`, `-` and `_`."),
         ("digest" = Option<String>, Query, description = "`sha256:<64 hex>`: refuse any other content."),
         ("origin" = Option<String>, Query, description = "Where it comes from: a URL, an OCI reference. It is kept and shown."),
+        ("replace" = Option<bool>, Query, description = "Also where the file holds another plugin, which has no file then."),
         ("If-Match" = Option<String>, Header, description = "ETag of the file as it was seen.")),
     responses((status = 200, description = "It took the place of another content, or was there.", body = ref(of::<Installed>())),
         (status = 201, description = "The file is new.", body = ref(of::<Installed>()))))]
@@ -89,9 +90,12 @@ async fn put_plugin_file(
     if origin.as_ref().is_some_and(|origin| origin.len() > LONGEST_ORIGIN || origin.chars().any(char::is_control)) {
         return Err(bad("origin", &format!("it must be one line of at most {LONGEST_ORIGIN} bytes")));
     }
+    let replace = params.parsed("replace", "`true` or `false`", |text| text.parse().ok())?.unwrap_or(false);
     let is_new = !all(&api).await?.iter().any(|one| one.file == file);
     let seen = Seen(if_match(&headers).0);
-    let installed = api.options.files.install(Install { file, bytes: bytes.into(), digest, origin, seen }).await?;
+    let (bytes, principal) = (bytes.into(), PRINCIPAL.to_owned());
+    let install = Install { file, bytes, digest, origin, seen, replace, principal };
+    let installed = api.options.files.install(install).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(tagged(&HeaderMap::new(), status, &installed.file.digest.tag(), &installed))
 }
@@ -107,6 +111,6 @@ async fn delete_plugin_file(
     At(file): At<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let removed = api.options.files.remove(&file, &Seen(if_match(&headers).0)).await?;
+    let removed = api.options.files.remove(&file, &Seen(if_match(&headers).0), PRINCIPAL).await?;
     Ok(tagged(&HeaderMap::new(), StatusCode::OK, &removed.digest.tag(), &removed))
 }

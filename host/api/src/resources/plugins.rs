@@ -1,6 +1,6 @@
 //! Plugins: the component files that are loaded.
 
-use super::Routes;
+use super::{PRINCIPAL, Routes};
 use crate::Api;
 use crate::extract::{At, Optional, Params};
 use crate::paging::{List, Slice, Slicing, blocking, part};
@@ -91,7 +91,7 @@ async fn roll_back_plugin(
     At(name): At<String>,
     Optional(Rollback { to }): Optional<Rollback>,
 ) -> Result<Json<RolledBack>, Problem> {
-    Ok(Json(api.options.files.roll_back(&name, to.as_deref()).await?))
+    Ok(Json(api.options.files.roll_back(&name, to.as_deref(), PRINCIPAL).await?))
 }
 
 /// Looks at the plugins folder again, now, also at what was refused for a reason that may be over. Answers when what is found there is

@@ -105,7 +105,8 @@ impl Decisions for Listed {
         known(plugin).map(|()| shadow())
     }
 
-    async fn promote(&self, plugin: &str) -> Result<Promoted, Refused> {
+    async fn promote(&self, plugin: &str, principal: &str) -> Result<Promoted, Refused> {
+        assert_eq!(principal, "operator");
         known(plugin)?;
         Ok(Promoted { plugin: version("2.0.0"), before: Some(version("1.0.0")), file: "judge.wasm".to_owned() })
     }

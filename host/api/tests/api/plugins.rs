@@ -286,7 +286,8 @@ pub(crate) fn file() -> PluginFile {
     }
 }
 
-/// Takes whatever begins as a component does, and forgets it.
+/// Takes whatever begins as a component does, and forgets it. What ends with `another` is another plugin. Only the holder of the token
+/// comes as far as here, and is named.
 #[async_trait]
 impl PluginFiles for Listed {
     fn files(&self) -> Vec<PluginFile> {
@@ -298,6 +299,10 @@ impl PluginFiles for Listed {
         if !install.seen.admits(there.as_ref()) {
             return Err(FileError::Changed);
         }
+        assert_eq!(install.principal, "operator");
+        if there.is_some() && install.bytes.ends_with(b"another") && !install.replace {
+            return Err(FileError::Conflict("the file holds another plugin".to_owned()));
+        }
         if !install.bytes.starts_with(b"\0asm") {
             return Err(FileError::Refused("it is not a WebAssembly component".to_owned()));
         }
@@ -306,7 +311,8 @@ impl PluginFiles for Listed {
         Ok(Installed { file, replaced: None, asks_for, awaiting: Vec::new() })
     }
 
-    async fn remove(&self, name: &str, seen: &Seen) -> Result<Removed, FileError> {
+    async fn remove(&self, name: &str, seen: &Seen, principal: &str) -> Result<Removed, FileError> {
+        assert_eq!(principal, "operator");
         let file = file();
         if name != file.file {
             return Err(FileError::NotFound("there is no such file".to_owned()));
@@ -331,7 +337,8 @@ impl PluginFiles for Listed {
         Ok(plugin.filter(|plugin| plugin.name == name).map(version).into_iter().collect())
     }
 
-    async fn roll_back(&self, name: &str, _: Option<&str>) -> Result<RolledBack, FileError> {
+    async fn roll_back(&self, name: &str, _: Option<&str>, principal: &str) -> Result<RolledBack, FileError> {
+        assert_eq!(principal, "operator");
         let to = file().plugin.filter(|plugin| plugin.name == name);
         let to = to.ok_or_else(|| FileError::Conflict("there is no earlier version".to_owned()))?;
         Ok(RolledBack { from: None, to, source: "bundled".to_owned(), awaiting: Vec::new() })

@@ -122,6 +122,17 @@ async fn a_component_that_cannot_be_taken_is_refused_with_its_reason() {
 }
 
 #[tokio::test]
+async fn a_file_that_holds_another_plugin_is_replaced_only_if_that_is_said() {
+    let deck = deck().await;
+    let put = async |file: &str| deck.upload(&format!("/api/v1/plugin-files/{file}"), b"\0asm another", &[]).await;
+    is(&put("http-probe.wasm").await, 409, "conflict");
+    is(&put("http-probe.wasm?replace=false").await, 409, "conflict");
+    is(&put("http-probe.wasm?replace=yes").await, 400, "malformed-request");
+    assert_eq!(put("http-probe.wasm?replace=true").await.status, 200);
+    assert_eq!(put("new.wasm").await.status, 201);
+}
+
+#[tokio::test]
 async fn parameters_that_do_not_fit_are_refused_by_name() {
     let deck = deck().await;
     for (path, name) in [

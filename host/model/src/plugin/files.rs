@@ -78,6 +78,10 @@ pub struct Install {
     /// Where it comes from, for people and for the lock file.
     pub origin: Option<String>,
     pub seen: Seen,
+    /// Also where the file holds another plugin, which has no file then.
+    pub replace: bool,
+    /// Who asked, for the event.
+    pub principal: String,
 }
 
 /// What became of a component that was put into the plugins folder.
@@ -161,11 +165,11 @@ pub trait PluginFiles: Send + Sync + 'static {
     /// Why nothing was changed.
     async fn install(&self, install: Install) -> Result<Installed, FileError>;
 
-    /// Takes the file away. Returns when that is durable, and another version in use, or none.
+    /// Takes the file away, as `principal` asks. Returns when that is durable, and another version in use, or none.
     ///
     /// # Errors
     /// Why nothing was changed.
-    async fn remove(&self, file: &str, seen: &Seen) -> Result<Removed, FileError>;
+    async fn remove(&self, file: &str, seen: &Seen, principal: &str) -> Result<Removed, FileError>;
 
     /// Versions of a plugin that were in use here, the one that came into use last first.
     ///
@@ -174,10 +178,11 @@ pub trait PluginFiles: Send + Sync + 'static {
     fn versions(&self, plugin: &str) -> Result<Vec<PluginVersion>, FileError>;
 
     /// Makes an earlier version the active file again. `to`: a digest, or a version's number; unless given, the one that was in use before.
+    /// `principal`: who asked.
     ///
     /// # Errors
     /// Why nothing was changed.
-    async fn roll_back(&self, plugin: &str, to: Option<&str>) -> Result<RolledBack, FileError>;
+    async fn roll_back(&self, plugin: &str, to: Option<&str>, principal: &str) -> Result<RolledBack, FileError>;
 }
 
 impl Capability {

@@ -16,8 +16,11 @@ pub(crate) struct Install {
     /// Only if that is its content: `sha256:...`
     #[arg(long)]
     pub(crate) digest: Option<String>,
+    /// Also where the file holds another plugin, which has no file then
+    #[arg(long)]
+    pub(crate) replace: bool,
     /// Bring what the lock file names, exactly that, with the grants that it had
-    #[arg(long, conflicts_with_all = ["name", "digest"])]
+    #[arg(long, conflicts_with_all = ["name", "digest", "replace"])]
     pub(crate) locked: bool,
     /// With --locked: remove what it does not name
     #[arg(long, short, requires = "locked")]

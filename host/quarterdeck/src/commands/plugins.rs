@@ -11,8 +11,8 @@ use crate::client::escape;
 use crate::output::{Column, print_line, printable, remark};
 use crate::workbench::check;
 use anyhow::{Result, bail};
-use instances::change;
-use quarterdeck_model::plugin::Capability;
+use instances::{change, check_name};
+use quarterdeck_model::plugin::{Capability, Grants};
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
 
@@ -98,6 +98,7 @@ async fn show(session: &Session, name: &str) -> Result<()> {
 
 /// Gives what waits the instance's grants: its digest goes into the instance's `granted-to`, as the API's word about it.
 async fn grant(session: &Session, instance: &str, digest: Option<&str>, grants: Option<&str>) -> Result<()> {
+    check_name(session, instance).await?;
     let status = session.client.get(&format!("/api/v1/instances/{}", segments(instance)), &[]).await?;
     let awaiting = status.get("awaiting").filter(|awaiting| awaiting.is_object());
     let Some(awaiting) = awaiting else { bail!("nothing waits for the grants of {instance}") };
@@ -133,10 +134,23 @@ async fn grant(session: &Session, instance: &str, digest: Option<&str>, grants: 
         {
             to.push(json!(given_to));
         }
-        Ok(())
+        Ok(spec.get("grants").cloned().unwrap_or_default())
     });
-    let (_, answer) = answer.await?;
+    let (grants, mut answer) = answer.await?;
+    let gives = serde_json::from_value(grants).map(|grants: Grants| grants.words()).unwrap_or_default();
+    if let Value::Object(answer) = &mut answer {
+        answer.insert("given_to".to_owned(), json!(given_to));
+        answer.insert("gives".to_owned(), json!(gives));
+    }
     session.output.say(&format!("{given_to} has the grants of {instance}"), &answer);
+    if !session.output.json {
+        gives.iter().for_each(|given| print_line(&printable(&format!("  gives {given}"))));
+        if gives.is_empty() {
+            remark(&format!(
+                "warning: they are none; hint: quarterdeck plugin grant {instance} --grants '{{\"kv\": true}}', with what it asks for"
+            ));
+        }
+    }
     Ok(())
 }
 
@@ -203,10 +217,8 @@ pub(super) async fn instance(session: &Session, command: &Instance) -> Result<Ex
             ];
             session.output.list(&columns, &instances, "no instances");
         }
-        Instance::Show { name } if !name.contains('/') => {
-            bail!("there is no instance `{name}`; hint: names are `plugin/name`, such as `http-probe/self`")
-        }
         Instance::Show { name } => {
+            check_name(session, name).await?;
             session.output.one(&session.client.get(&format!("/api/v1/instances/{}", segments(name)), &[]).await?);
         }
     }

@@ -29,6 +29,7 @@ use quarterdeck_model::domain::Catalog;
 use quarterdeck_model::id::IdSource;
 use quarterdeck_model::plugin::Registry;
 use quarterdeck_model::store::Store;
+use quarterdeck_model::transition::Transition;
 use quarterdeck_supervisor::{Allowed, Supervisor};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -134,7 +135,7 @@ impl Configuration {
             error!("{problem}");
         }
         let mut next = InForce { base, words, left_out, loaded, unfit, version: String::new() };
-        next.version = self.keep_if_possible(&next, "host").await;
+        next.version = self.keep_if_possible(&next, "host", Transition::new()).await;
         self.forget(&next, true).await;
         self.put_in_force(next).await;
         self.warn();
@@ -216,7 +217,8 @@ impl Configuration {
         let digest = loaded.digest.clone();
         let base = Arc::new(base);
         let mut next = InForce { base, words, left_out, loaded, unfit: Vec::new(), version: String::new() };
-        next.version = self.keep_if_possible(&next, principal).await;
+        let told = self.grants_changed(&next, principal);
+        next.version = self.keep_if_possible(&next, principal, told).await;
         self.put_in_force(next).await;
         if changed {
             info!(digest, "configuration applied");

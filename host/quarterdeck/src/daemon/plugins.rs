@@ -51,23 +51,31 @@ fn locked(files: &dyn PluginFiles, registry: &dyn Registry) -> Vec<Locked> {
     let usable = files.files().into_iter().filter_map(|file| Some((file.plugin.clone()?, file)));
     let locked = usable.map(|(plugin, file)| {
         let those = instances.iter().filter(|instance| instance.spec.plugin == plugin.name);
-        let granted = those.filter(|instance| has_grants(&instance.spec, &plugin.digest, &file));
-        let granted = granted
-            .map(|instance| Granted { instance: instance.name.clone(), grants: instance.spec.grants.clone() })
-            .collect();
+        let granted = those.filter_map(|instance| {
+            let to = given_by(&instance.spec, &plugin.digest, &file)?;
+            let key = if let GrantedTo::Key(key) = to { Some(key.clone()) } else { None };
+            Some(Granted { instance: instance.name.clone(), key, grants: instance.spec.grants.clone() })
+        });
+        let granted = granted.collect();
         let PluginFile { file, origin, .. } = file;
         Locked { file, name: plugin.name, version: plugin.version, digest: plugin.digest, source: origin, granted }
     });
     locked.collect()
 }
 
-fn has_grants(spec: &InstanceSpec, digest: &Digest, file: &PluginFile) -> bool {
-    let is_named = spec.granted_to.iter().any(|to| match to {
+/// By which of its names a content has an instance's grants. The narrowest counts: who named the content has given them to no other.
+fn given_by<'a>(spec: &'a InstanceSpec, digest: &Digest, file: &PluginFile) -> Option<&'a GrantedTo> {
+    let is_named = |to: &&GrantedTo| match to {
         GrantedTo::Digest(named) => named == digest,
         GrantedTo::File(named) => *named == file.file,
         GrantedTo::Key(key) => file.publisher.as_ref().is_some_and(|publisher| publisher.key == *key),
-    });
-    is_named && !spec.grants.is_empty()
+    };
+    let named = spec.granted_to.iter().filter(is_named).filter(|_| !spec.grants.is_empty());
+    named.min_by_key(|to| match to {
+        GrantedTo::Digest(_) => 0,
+        GrantedTo::File(_) => 1,
+        GrantedTo::Key(_) => 2,
+    })
 }
 
 #[async_trait]
@@ -82,8 +90,8 @@ impl PluginFiles for Recorded {
         Ok(installed)
     }
 
-    async fn remove(&self, file: &str, seen: &Seen) -> Result<Removed, FileError> {
-        let removed = self.runtime.remove(file, seen).await?;
+    async fn remove(&self, file: &str, seen: &Seen, principal: &str) -> Result<Removed, FileError> {
+        let removed = self.runtime.remove(file, seen, principal).await?;
         self.write().await;
         Ok(removed)
     }
@@ -92,8 +100,8 @@ impl PluginFiles for Recorded {
         self.runtime.versions(plugin)
     }
 
-    async fn roll_back(&self, plugin: &str, to: Option<&str>) -> Result<RolledBack, FileError> {
-        let back = self.runtime.roll_back(plugin, to).await?;
+    async fn roll_back(&self, plugin: &str, to: Option<&str>, principal: &str) -> Result<RolledBack, FileError> {
+        let back = self.runtime.roll_back(plugin, to, principal).await?;
         self.write().await;
         Ok(back)
     }
@@ -122,8 +130,8 @@ impl Decisions for Recorded {
         self.runtime.end_shadow(plugin).await
     }
 
-    async fn promote(&self, plugin: &str) -> Result<Promoted, Refused> {
-        let promoted = self.runtime.promote(plugin).await?;
+    async fn promote(&self, plugin: &str, principal: &str) -> Result<Promoted, Refused> {
+        let promoted = self.runtime.promote(plugin, principal).await?;
         self.write().await;
         Ok(promoted)
     }

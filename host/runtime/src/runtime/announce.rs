@@ -43,6 +43,13 @@ const ATTEMPTS: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
+/// What an event says that somebody asked for.
+pub(super) struct Said<'a> {
+    pub(super) event_type: &'a str,
+    pub(super) subject: &'a str,
+    pub(super) principal: &'a str,
+}
+
 pub(super) struct Announcer {
     clock: Arc<dyn Clock>,
     ids: Arc<IdSource>,
@@ -86,9 +93,21 @@ impl Announcer {
         (Announcer { clock, ids, events, done, left_out, closing }, writer.run(received, finished))
     }
 
+    /// What came about by itself.
     pub(super) fn say(&self, event_type: &str, subject: &str, plugin: Option<PluginRef>, data: Value) {
         tracing::info!(event = event_type, subject, %data);
-        let event = Event::new(&self.ids, self.clock.now(), event_type, subject).plugin(plugin).data(data);
+        self.send(Event::new(&self.ids, self.clock.now(), event_type, subject).plugin(plugin).data(data));
+    }
+
+    /// What somebody asked for.
+    pub(super) fn say_of(&self, said: Said<'_>, plugin: Option<PluginRef>, data: Value) {
+        let Said { event_type, subject, principal } = said;
+        tracing::info!(event = event_type, subject, principal, %data);
+        let event = Event::new(&self.ids, self.clock.now(), event_type, subject).principal(principal);
+        self.send(event.plugin(plugin).data(data));
+    }
+
+    fn send(&self, event: Event) {
         if let Some(events) = &*self.events.lock().unwrap_or_else(PoisonError::into_inner)
             && events.try_send(event).is_err()
         {

@@ -1,7 +1,7 @@
 //! The way back to an earlier version: its content comes out of the component store and becomes the active file again, so that it is what
 //! the next start finds, too.
 
-use super::announce::PLUGIN_ROLLED_BACK;
+use super::announce::{PLUGIN_ROLLED_BACK, Said};
 use super::scan::BUNDLED;
 use super::{Runtime, history::Entry};
 use crate::plugin::Version;
@@ -15,7 +15,12 @@ use std::sync::Arc;
 const SHORTEST_DIGEST: usize = "sha256:".len() + 8;
 
 impl Runtime {
-    pub(super) async fn go_back(&self, plugin: &str, to: Option<&str>) -> Result<RolledBack, FileError> {
+    pub(super) async fn go_back(
+        &self,
+        plugin: &str,
+        to: Option<&str>,
+        principal: &str,
+    ) -> Result<RolledBack, FileError> {
         let folder = self.folder()?;
         let _one = self.placing.lock().await;
         let (current, bundled) = {
@@ -31,11 +36,12 @@ impl Runtime {
         let target = self.target(plugin, to, entries, current.as_deref(), bundled.as_deref())?;
         let from = current.map(|current| current.reference.clone());
         let back = match bundled.filter(|bundled| bundled.reference.digest == target.digest) {
-            Some(bundled) => self.back_to_bundled(folder, bundled).await?,
+            Some(bundled) => self.back_to_bundled(folder, bundled, principal).await?,
             None => self.back_to_stored(folder, &target).await?,
         };
         let data = json!({"from": from, "to": back.reference, "reason": "asked for", "source": self.holder(&back)});
-        self.announcer.say(PLUGIN_ROLLED_BACK, plugin, Some(back.reference.clone()), data);
+        let said = Said { event_type: PLUGIN_ROLLED_BACK, subject: plugin, principal };
+        self.announcer.say_of(said, Some(back.reference.clone()), data);
         let awaiting = self.waiting(&back.reference);
         Ok(RolledBack { from, to: back.reference.clone(), source: self.holder(&back), awaiting })
     }
@@ -89,9 +95,14 @@ impl Runtime {
     }
 
     /// The bundled plugin serves where no file does.
-    async fn back_to_bundled(&self, folder: &Path, bundled: Arc<Version>) -> Result<Arc<Version>, FileError> {
+    async fn back_to_bundled(
+        &self,
+        folder: &Path,
+        bundled: Arc<Version>,
+        principal: &str,
+    ) -> Result<Arc<Version>, FileError> {
         for (file, digest) in self.files_of(&bundled.reference.name) {
-            self.take_away(folder, &file, digest).await?;
+            self.take_away(folder, &file, digest, principal).await?;
         }
         Ok(bundled)
     }

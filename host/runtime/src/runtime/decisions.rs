@@ -79,7 +79,7 @@ impl Decisions for Runtime {
         self.stop_shadow(plugin).await
     }
 
-    async fn promote(&self, plugin: &str) -> Result<Promoted, Refused> {
-        self.promoted(plugin).await
+    async fn promote(&self, plugin: &str, principal: &str) -> Result<Promoted, Refused> {
+        self.promoted(plugin, principal).await
     }
 }

@@ -1,7 +1,7 @@
 //! What an operator does with the plugins folder through the host. A file that is put there this way is verified first, and then
 //! taken up as one that was dropped in is: the folder says what is in use, at the next start too.
 
-use super::announce::{PLUGIN_INSTALLED, PLUGIN_REMOVED};
+use super::announce::{PLUGIN_INSTALLED, PLUGIN_REMOVED, Said};
 use super::place::{self, check_name};
 use super::scan::{BUNDLED as REFUSED_BUNDLED, QUIET};
 use super::{Runtime, folder};
@@ -76,7 +76,7 @@ impl PluginFiles for Runtime {
     }
 
     async fn install(&self, install: Install) -> Result<Installed, FileError> {
-        let Install { file, bytes, digest: wanted, origin, seen } = install;
+        let Install { file, bytes, digest: wanted, origin, seen, replace, principal } = install;
         check_name(&file).map_err(FileError::Invalid)?;
         let folder = self.folder()?;
         let (bytes, found) = blocking(move || {
@@ -93,6 +93,9 @@ impl PluginFiles for Runtime {
             return Err(FileError::Changed);
         }
         let version = self.verified(bytes.clone(), &found, &file).await?;
+        if let Some(before) = before.as_ref().filter(|before| !replace && **before != found) {
+            self.check_same_plugin(&file, before, &version.reference).await?;
+        }
         let is_there = before.as_ref() == Some(&found) && self.catalog().serves(&file, &version);
         let replaced = before.filter(|before| *before != found).and_then(|before| self.known(&file, &before));
         self.note_origin(&version.reference, &file, origin.clone()).await;
@@ -101,7 +104,8 @@ impl PluginFiles for Runtime {
             self.put(folder, &file, bytes, &version).await?;
         }
         let data = json!({"file": file, "digest": found, "version": version.reference.version, "origin": origin, "replaced": replaced});
-        self.announcer.say(PLUGIN_INSTALLED, &version.reference.name, Some(version.reference.clone()), data);
+        let said = Said { event_type: PLUGIN_INSTALLED, subject: &version.reference.name, principal: &principal };
+        self.announcer.say_of(said, Some(version.reference.clone()), data);
         self.taken_up(&file, &found).await?;
         let Some(file) = PluginFiles::files(self).into_iter().find(|one| one.file == file) else {
             return Err(FileError::Unavailable("somebody else has taken the file away again".to_owned()));
@@ -111,7 +115,7 @@ impl PluginFiles for Runtime {
         Ok(Installed { file, replaced, asks_for, awaiting })
     }
 
-    async fn remove(&self, file: &str, seen: &Seen) -> Result<Removed, FileError> {
+    async fn remove(&self, file: &str, seen: &Seen, principal: &str) -> Result<Removed, FileError> {
         let folder = self.folder()?;
         let _one = self.placing.lock().await;
         // What was dropped in under another kind of name can be taken away, too, if it is there.
@@ -126,15 +130,15 @@ impl PluginFiles for Runtime {
         if !seen.admits(Some(&before)) {
             return Err(FileError::Changed);
         }
-        self.take_away(folder, file, before).await
+        self.take_away(folder, file, before, principal).await
     }
 
     fn versions(&self, plugin: &str) -> Result<Vec<PluginVersion>, FileError> {
         Ok(self.history(plugin)?)
     }
 
-    async fn roll_back(&self, plugin: &str, to: Option<&str>) -> Result<RolledBack, FileError> {
-        self.go_back(plugin, to).await
+    async fn roll_back(&self, plugin: &str, to: Option<&str>, principal: &str) -> Result<RolledBack, FileError> {
+        self.go_back(plugin, to, principal).await
     }
 }
 
@@ -156,6 +160,23 @@ impl Runtime {
         let catalog = self.catalog();
         let held = catalog.files.get(file).and_then(|found| found.version.as_ref());
         held.filter(|version| version.reference.digest == *content).map(|version| version.reference.clone())
+    }
+
+    /// An install means the plugin that it names. That another one loses its file is never by the way.
+    async fn check_same_plugin(&self, file: &str, held: &Digest, comes: &PluginRef) -> Result<(), FileError> {
+        let is_known = self.catalog().files.get(file).is_some_and(|found| found.digest.as_ref() == Some(held));
+        if !is_known {
+            // It was changed a moment ago. What is still not known after that holds nothing that is in use.
+            let _ = self.taken_up(file, held).await;
+        }
+        match self.known(file, held).filter(|held| held.name != comes.name) {
+            None => Ok(()),
+            Some(other) => Err(FileError::Conflict(format!(
+                "`{file}` holds another plugin, {} {}, and not {}: nothing was replaced; hint: give the file another name, or take it away with \
+                 `quarterdeck plugin remove {file}`; `--replace` (`replace=true`) says that {} is to go",
+                other.name, other.version, comes.name, other.name
+            ))),
+        }
     }
 
     /// As every file is, before it comes into use: it compiles, and describes itself as a plugin of this host.
@@ -216,12 +237,19 @@ impl Runtime {
     }
 
     /// Unlike one that somebody else took away it is not waited for.
-    pub(super) async fn take_away(&self, folder: &Path, file: &str, before: Digest) -> Result<Removed, FileError> {
+    pub(super) async fn take_away(
+        &self,
+        folder: &Path,
+        file: &str,
+        before: Digest,
+        principal: &str,
+    ) -> Result<Removed, FileError> {
         let plugin = self.known(file, &before);
         let (in_folder, name) = (folder.to_owned(), file.to_owned());
         blocking(move || place::remove(&in_folder, &name)).await?;
         let subject = plugin.as_ref().map_or_else(|| stem(file), |plugin| &plugin.name);
-        self.announcer.say(PLUGIN_REMOVED, subject, plugin.clone(), json!({"file": file, "digest": before}));
+        let said = Said { event_type: PLUGIN_REMOVED, subject, principal };
+        self.announcer.say_of(said, plugin.clone(), json!({"file": file, "digest": before}));
         {
             let _changing = self.changing.lock().await;
             self.forget_files(|kept| kept != file);

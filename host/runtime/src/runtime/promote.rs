@@ -1,7 +1,7 @@
 //! A candidate takes the place of the version in use: it becomes a file of the plugins folder, as if it had been dropped in.
 
 use super::Runtime;
-use super::announce::PLUGIN_PROMOTED;
+use super::announce::{PLUGIN_PROMOTED, Said};
 use crate::plugin::Version;
 use quarterdeck_model::decisions::{Promoted, Refused};
 use quarterdeck_model::plugin::files::FileError;
@@ -9,7 +9,7 @@ use serde_json::json;
 use std::sync::Arc;
 
 impl Runtime {
-    pub(super) async fn promoted(&self, plugin: &str) -> Result<Promoted, Refused> {
+    pub(super) async fn promoted(&self, plugin: &str, principal: &str) -> Result<Promoted, Refused> {
         let shadow = self.shadow_of(plugin)?;
         let version = Arc::clone(&shadow.candidate.version);
         let Some(folder) = self.plugins_dir.clone() else {
@@ -34,7 +34,8 @@ impl Runtime {
         }
         let (plugin_ref, before) = (version.reference.clone(), before.map(|version| version.reference.clone()));
         let data = json!({"from": before, "to": plugin_ref, "file": file});
-        self.announcer.say(PLUGIN_PROMOTED, plugin, Some(plugin_ref.clone()), data);
+        let said = Said { event_type: PLUGIN_PROMOTED, subject: plugin, principal };
+        self.announcer.say_of(said, Some(plugin_ref.clone()), data);
         self.stop_shadow(plugin).await?;
         Ok(Promoted { plugin: plugin_ref, before, file })
     }

@@ -14,7 +14,15 @@ const NOW: Timestamp = Timestamp::from_millis(5_000);
 const NAME: &str = "guest/one";
 
 fn of(file: &str, bytes: &[u8]) -> Install {
-    Install { file: file.to_owned(), bytes: bytes.to_vec(), digest: None, origin: None, seen: Seen::default() }
+    Install {
+        file: file.to_owned(),
+        bytes: bytes.to_vec(),
+        digest: None,
+        origin: None,
+        seen: Seen::default(),
+        replace: false,
+        principal: "ann".to_owned(),
+    }
 }
 
 async fn install(bench: &Bench, file: &str, bytes: &[u8]) -> Installed {
@@ -73,6 +81,32 @@ async fn what_can_not_be_used_replaces_nothing() {
 }
 
 #[tokio::test]
+async fn another_plugin_is_replaced_only_if_that_is_asked_for_and_whoever_asks_is_named() {
+    let bench = Bench::with(Vec::new()).await;
+    let (guest, other) = (collector("guest", "1.0.0", Does::Well), collector("other", "3.0.0", Does::Well));
+    install(&bench, "guest.wasm", &guest).await;
+    let refused = bench.install(of("guest.wasm", &other)).await.unwrap_err();
+    let says = |words: &str| matches!(&refused, FileError::Conflict(reason) if reason.contains(words));
+    assert!(says("holds another plugin, guest 1.0.0, and not other") && says("hint: "), "{refused}");
+    assert_eq!(held(&bench, "guest.wasm").unwrap(), guest);
+    assert!(bench.status("other").is_none());
+    // One that was dropped in a moment ago, and that nobody has looked at yet, is another one all the same.
+    bench.drop_in("guest.wasm", &collector("third", "1.0.0", Does::Well));
+    let refused = bench.install(of("guest.wasm", &other)).await.unwrap_err();
+    assert!(matches!(&refused, FileError::Conflict(reason) if reason.contains("third 1.0.0")), "{refused}");
+    let installed = bench.install(Install { replace: true, ..of("guest.wasm", &other) }).await.unwrap();
+    assert_eq!(installed.replaced.unwrap().name, "third");
+    assert_eq!(held(&bench, "guest.wasm").unwrap(), other);
+    // What can't be used is no plugin that somebody loses.
+    fs::write(bench.plugins_dir().join("broken.wasm"), b"not wasm").unwrap();
+    install(&bench, "broken.wasm", &guest).await;
+    let event = bench.event("plugin.installed").await.event;
+    assert_eq!(event.principal, "ann");
+    bench.remove("guest.wasm", &Seen::default(), "ben").await.unwrap();
+    assert_eq!(bench.event("plugin.removed").await.event.principal, "ben");
+}
+
+#[tokio::test]
 async fn the_same_again_is_no_change_and_brings_a_file_in_front_of_others_of_its_name() {
     let bench = Bench::with(Vec::new()).await;
     let (first, second) = (collector("guest", "1.0.0", Does::Well), collector("guest", "2.0.0", Does::Well));
@@ -97,9 +131,9 @@ async fn a_change_rests_on_the_content_that_was_seen() {
     install(&bench, "guest.wasm", &first).await;
     let stale = Install { seen: seen(&second), ..of("guest.wasm", &second) };
     assert!(matches!(bench.install(stale).await, Err(FileError::Changed)));
-    assert!(matches!(bench.remove("guest.wasm", &seen(&second)).await, Err(FileError::Changed)));
+    assert!(matches!(bench.remove("guest.wasm", &seen(&second), "ann").await, Err(FileError::Changed)));
     bench.install(Install { seen: seen(&first), ..of("guest.wasm", &second) }).await.unwrap();
-    bench.remove("guest.wasm", &seen(&second)).await.unwrap();
+    bench.remove("guest.wasm", &seen(&second), "ann").await.unwrap();
 }
 
 #[tokio::test]
@@ -120,14 +154,14 @@ async fn a_removal_says_what_serves_now_and_who_has_no_plugin_any_more() {
         .collect();
     assert_eq!(before, [("guest.wasm", Some("0.9.0")), ("only.wasm", None)]);
 
-    let removed = bench.remove("guest.wasm", &Seen::default()).await.unwrap();
+    let removed = bench.remove("guest.wasm", &Seen::default(), "ann").await.unwrap();
     assert_eq!((removed.serving.unwrap().version.as_str(), removed.bereft.len()), ("0.9.0", 0));
     bench.collect(&NAME.into(), NOW).await.unwrap();
-    let removed = bench.remove("only.wasm", &Seen::default()).await.unwrap();
+    let removed = bench.remove("only.wasm", &Seen::default(), "ann").await.unwrap();
     assert_eq!((removed.serving, removed.bereft), (None, vec![InstanceName::from("only/one")]));
     assert_eq!(bench.instance(&"only/one".into()).unwrap().state, InstanceState::MissingPlugin);
     for name in ["only.wasm", "../cache/key", "", "a/b.wasm"] {
-        assert!(matches!(bench.remove(name, &Seen::default()).await, Err(FileError::NotFound(_))), "{name}");
+        assert!(matches!(bench.remove(name, &Seen::default(), "ann").await, Err(FileError::NotFound(_))), "{name}");
     }
 }
 
@@ -139,14 +173,14 @@ async fn the_version_before_comes_back_and_stays_over_a_restart() {
     for content in &contents {
         install(&bench, "guest.wasm", content).await;
     }
-    let back = bench.roll_back("guest", None).await.unwrap();
+    let back = bench.roll_back("guest", None, "ann").await.unwrap();
     assert_eq!((back.from.unwrap().version, back.to.version), ("3.0.0".to_owned(), "2.0.0".to_owned()));
     assert_eq!(held(&bench, "guest.wasm").unwrap(), contents[1]);
     assert_eq!(bench.collect(&NAME.into(), NOW).await.unwrap().plugin.version, "2.0.0");
-    let back = bench.roll_back("guest", Some("1.0.0")).await.unwrap();
+    let back = bench.roll_back("guest", Some("1.0.0"), "ann").await.unwrap();
     assert_eq!((back.to.version.as_str(), back.source.as_str()), ("1.0.0", "guest.wasm"));
     let event = bench.event("plugin.rolled-back").await.event;
-    assert_eq!(event.data["to"]["version"], "2.0.0");
+    assert_eq!((&event.data["to"]["version"], event.principal.as_str()), (&"2.0.0".into(), "ann"));
     let bench = started_again(bench).await;
     assert_eq!(version(&bench).unwrap(), "1.0.0");
 }
@@ -160,18 +194,18 @@ async fn versions_are_listed_in_the_order_of_their_use_with_where_they_came_from
     };
     bench.install(first).await.unwrap();
     install(&bench, "guest.wasm", &collector("guest", "2.0.0", Does::Well)).await;
-    bench.roll_back("guest", Some("1.0.0")).await.unwrap();
+    bench.roll_back("guest", Some("1.0.0"), "ann").await.unwrap();
     let versions = bench.versions("guest").unwrap();
     let listed: Vec<_> =
         versions.iter().map(|known| (known.plugin.version.as_str(), known.serves, known.origin.is_some())).collect();
     assert_eq!(listed, [("1.0.0", true, true), ("2.0.0", false, false), ("0.9.0", false, false)]);
     // To the one that came with the host: no file is left.
-    let back = bench.roll_back("guest", Some("0.9.0")).await.unwrap();
+    let back = bench.roll_back("guest", Some("0.9.0"), "ann").await.unwrap();
     assert_eq!((back.to.version.as_str(), back.source.as_str()), ("0.9.0", "bundled"));
     assert_eq!(held(&bench, "guest.wasm"), None);
     // And forward again, by digest.
     let digest = digest(&collector("guest", "2.0.0", Does::Well)).0;
-    assert_eq!(bench.roll_back("guest", Some(&digest[..20])).await.unwrap().to.version, "2.0.0");
+    assert_eq!(bench.roll_back("guest", Some(&digest[..20]), "ann").await.unwrap().to.version, "2.0.0");
     assert!(held(&bench, "guest.wasm").is_some());
 }
 
@@ -179,9 +213,9 @@ async fn versions_are_listed_in_the_order_of_their_use_with_where_they_came_from
 async fn a_rollback_takes_no_other_plugins_file() {
     let bench = Bench::with(vec![collector("guest", "0.9.0", Does::Well)]).await;
     install(&bench, "first.wasm", &collector("guest", "1.0.0", Does::Well)).await;
-    bench.remove("first.wasm", &Seen::default()).await.unwrap();
+    bench.remove("first.wasm", &Seen::default(), "ann").await.unwrap();
     install(&bench, "guest.wasm", &collector("other", "1.0.0", Does::Well)).await;
-    let back = bench.roll_back("guest", None).await.unwrap();
+    let back = bench.roll_back("guest", None, "ann").await.unwrap();
     assert_eq!((back.to.version.as_str(), back.source.as_str()), ("1.0.0", "guest-rolled-back.wasm"));
     assert!(bench.status("other").is_some());
 }
@@ -189,18 +223,24 @@ async fn a_rollback_takes_no_other_plugins_file() {
 #[tokio::test]
 async fn a_way_back_that_there_is_not_is_refused() {
     let bench = Bench::with(Vec::new()).await;
-    assert!(matches!(bench.roll_back("guest", None).await, Err(FileError::NotFound(_))));
+    assert!(matches!(bench.roll_back("guest", None, "ann").await, Err(FileError::NotFound(_))));
     let (first, second) = (collector("guest", "1.0.0", Does::Well), collector("guest", "2.0.0", Does::Well));
     install(&bench, "guest.wasm", &first).await;
-    assert!(matches!(bench.roll_back("guest", None).await, Err(FileError::Conflict(_))), "there was none before");
-    assert!(matches!(bench.roll_back("guest", Some("1.0.0")).await, Err(FileError::Conflict(_))), "it is in use");
-    assert!(matches!(bench.roll_back("guest", Some("7.0.0")).await, Err(FileError::NotFound(_))));
+    assert!(
+        matches!(bench.roll_back("guest", None, "ann").await, Err(FileError::Conflict(_))),
+        "there was none before"
+    );
+    assert!(
+        matches!(bench.roll_back("guest", Some("1.0.0"), "ann").await, Err(FileError::Conflict(_))),
+        "it is in use"
+    );
+    assert!(matches!(bench.roll_back("guest", Some("7.0.0"), "ann").await, Err(FileError::NotFound(_))));
     install(&bench, "guest.wasm", &second).await;
     let kept = bench.folder.path().join("cache/components").join(digest(&first).0.replace("sha256:", "") + ".wasm");
     fs::remove_file(kept).unwrap();
-    let gone = bench.roll_back("guest", Some("1.0.0")).await.unwrap_err();
+    let gone = bench.roll_back("guest", Some("1.0.0"), "ann").await.unwrap_err();
     assert!(matches!(&gone, FileError::Conflict(reason) if reason.contains("not kept any more")), "{gone}");
-    assert!(matches!(bench.roll_back("guest", None).await, Err(FileError::Conflict(_))));
+    assert!(matches!(bench.roll_back("guest", None, "ann").await, Err(FileError::Conflict(_))));
     assert_eq!(version(&bench).unwrap(), "2.0.0");
 }
 
@@ -214,6 +254,6 @@ async fn a_version_that_failed_its_probation_is_gone_back_to_by_name_only() {
         bench.collect(&NAME.into(), NOW).await.unwrap_err();
     }
     crate::testing::eventually("the good version", || version(&bench).filter(|version| version == "1.0.0")).await;
-    assert!(matches!(bench.roll_back("guest", None).await, Err(FileError::Conflict(_))));
-    assert_eq!(bench.roll_back("guest", Some("2.0.0")).await.unwrap().to.version, "2.0.0");
+    assert!(matches!(bench.roll_back("guest", None, "ann").await, Err(FileError::Conflict(_))));
+    assert_eq!(bench.roll_back("guest", Some("2.0.0"), "ann").await.unwrap().to.version, "2.0.0");
 }

@@ -22,7 +22,15 @@ fn to(key: &SigningKey) -> InstanceSpec {
 }
 
 async fn install(bench: &Bench, bytes: Vec<u8>) {
-    let install = Install { file: "guest.wasm".to_owned(), bytes, digest: None, origin: None, seen: Seen::default() };
+    let install = Install {
+        file: "guest.wasm".to_owned(),
+        bytes,
+        digest: None,
+        origin: None,
+        seen: Seen::default(),
+        replace: false,
+        principal: "ann".to_owned(),
+    };
     bench.install(install).await.unwrap();
 }
 
@@ -108,8 +116,15 @@ async fn where_unsigned_plugins_are_refused_neither_an_upload_nor_a_file_gets_in
         bench.reload().await;
         let status = bench.status("guest").unwrap();
         assert!(status.version == "0.9.0" && status.reason.as_ref().unwrap().contains(why), "{status:?}");
-        let install =
-            Install { file: "other.wasm".to_owned(), bytes, digest: None, origin: None, seen: Seen::default() };
+        let install = Install {
+            file: "other.wasm".to_owned(),
+            bytes,
+            digest: None,
+            origin: None,
+            seen: Seen::default(),
+            replace: false,
+            principal: "ann".to_owned(),
+        };
         let refused = bench.install(install).await.unwrap_err();
         assert!(matches!(&refused, FileError::Refused(reason) if reason.contains(why)), "{refused}");
     }

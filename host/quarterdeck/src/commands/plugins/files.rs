@@ -23,7 +23,7 @@ pub(super) async fn install(session: &Session, install: &Install) -> Result<Exit
         None if component.file.ends_with(".wasm") => component.file.clone(),
         None => bail!("{source} does not say what the file is to be called\nhint: --name"),
     };
-    let answer = put(session, &file, install.digest.as_deref(), component).await?;
+    let answer = put(session, &file, install.digest.as_deref(), component, install.replace).await?;
     if session.output.json {
         session.output.one(&answer);
         return Ok(ExitCode::SUCCESS);
@@ -77,10 +77,16 @@ fn say_awaiting(answer: &Value) {
     }
 }
 
-/// Hands the host a component.
-pub(super) async fn put(session: &Session, file: &str, digest: Option<&str>, component: Component) -> Result<Value> {
+/// Hands the host a component. `replace`: also where the file holds another plugin.
+pub(super) async fn put(
+    session: &Session,
+    file: &str,
+    digest: Option<&str>,
+    component: Component,
+    replace: bool,
+) -> Result<Value> {
     let digest = digest.map_or_else(|| component.digest.0.clone(), str::to_owned);
-    let query = [("digest", digest), ("origin", component.origin)];
+    let query = [("digest", digest), ("origin", component.origin), ("replace", replace.to_string())];
     session.client.upload(&path(file), &query, component.bytes).await
 }
 

@@ -10,6 +10,20 @@ use anyhow::{Result, anyhow, bail};
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
 
+/// Where an instance is meant, a plugin's name is not enough: it may have several.
+pub(super) async fn check_name(session: &Session, name: &str) -> Result<()> {
+    if name.contains('/') {
+        return Ok(());
+    }
+    let instances = session.client.list("/api/v1/instances", &[], usize::MAX).await?;
+    let those = instances.iter().filter(|instance| text(instance, "/spec/plugin") == name);
+    let names: Vec<&str> = those.map(|instance| text(instance, "/name")).collect();
+    if names.is_empty() {
+        bail!("there is no instance `{name}`; hint: names are `plugin/name`, such as `http-probe/self`");
+    }
+    bail!("`{name}` is a plugin, and an instance of it is meant; hint: {}", names.join(", "))
+}
+
 /// Changes what is configured for an instance, if nobody else does meanwhile. From then on the API has the word about it: `config reset`
 /// gives it back to the files.
 pub(super) async fn change<T>(
@@ -17,6 +31,7 @@ pub(super) async fn change<T>(
     instance: &str,
     change: impl FnOnce(&mut Map<String, Value>) -> Result<T>,
 ) -> Result<(T, Value)> {
+    check_name(session, instance).await?;
     let path = format!("/api/v1/configuration/objects/instances/{}", escape(instance));
     let (object, tag) = session.client.get_tagged(&path).await?;
     let Some(Value::Object(mut spec)) = object.get("value").cloned() else { bail!("{instance} is not configured") };
@@ -91,6 +106,7 @@ const COLUMNS: [Column; 3] = [("KEY", "/key"), ("VALUE", "/value"), ("FROM", "/f
 
 /// What the plugin works with: what is set, and the defaults that it names for the rest.
 async fn show(session: &Session, instance: &str) -> Result<()> {
+    check_name(session, instance).await?;
     let path = format!("/api/v1/configuration/objects/instances/{}", escape(instance));
     let object = session.client.get(&path, &[]).await?;
     let Some(spec) = object.get("value").filter(|value| value.is_object()) else {

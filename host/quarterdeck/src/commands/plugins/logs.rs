@@ -1,10 +1,11 @@
 //! What plugins log, looked at and followed.
 
 use super::super::{Session, text};
+use super::instances::check_name;
 use super::segments;
 use crate::arguments::Logs;
 use crate::output::{printable, remark, try_print_line};
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -16,10 +17,10 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 pub(super) async fn logs(session: &Session, logs: &Logs) -> Result<ExitCode> {
     let instances = match &logs.instance {
-        Some(name) if !name.contains('/') => {
-            bail!("there is no instance `{name}`; hint: names are `plugin/name`, such as `http-probe/self`")
+        Some(name) => {
+            check_name(session, name).await?;
+            vec![name.clone()]
         }
-        Some(name) => vec![name.clone()],
         None => {
             let all = session.client.list("/api/v1/instances", &[], usize::MAX).await?;
             all.iter().map(|instance| text(instance, "/name").to_owned()).collect()

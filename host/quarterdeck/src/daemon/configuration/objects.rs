@@ -178,7 +178,8 @@ impl Configuration {
         }
         let base = Arc::clone(&current.base);
         let mut next = InForce { base, words, left_out, loaded, unfit, version: String::new() };
-        let said = self.changed_words(current, &next);
+        let mut said = self.changed_words(current, &next);
+        said.absorb(self.grants_changed(&next, PRINCIPAL));
         next.version = self.keep(&next, PRINCIPAL, said).await.map_err(Refused::Store)?;
         let digest = next.loaded.digest.clone();
         self.put_in_force(next).await;

@@ -4,10 +4,18 @@ use super::kept::Keeper;
 use super::{Configuration, InForce, load};
 use quarterdeck_api::{Refused, Restored, Version};
 use quarterdeck_config::{Word, compare};
+use quarterdeck_model::event::Event;
+use quarterdeck_model::plugin::{GrantedTo, Grants, InstanceName, InstanceSpec};
 use quarterdeck_model::store::StoreError;
 use quarterdeck_model::transition::Transition;
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use tracing::warn;
+
+/// Somebody gave an instance's plugin something, or took it away.
+const GRANTS_CHANGED: &str = "instance.grants-changed";
+/// Instances that one change tells of by name: a record has to have room for them. The others are counted.
+const TOLD: usize = 200;
 
 impl Configuration {
     fn keeper(&self) -> Keeper<'_> {
@@ -21,10 +29,39 @@ impl Configuration {
         Ok(version)
     }
 
+    /// Events of instances whose grants become others, or another content's.
+    pub(super) fn grants_changed(&self, next: &InForce, principal: &str) -> Transition {
+        let before = self.current();
+        let (old, new) = (&before.loaded.settings.instances, &next.loaded.settings.instances);
+        let names: BTreeSet<&InstanceName> = old.keys().chain(new.keys()).collect();
+        let nothing = (Grants::default(), Vec::new());
+        let given = |spec: &InstanceSpec| (spec.grants.clone(), spec.granted_to.clone());
+        let said = |(grants, to): &(Grants, Vec<GrantedTo>)| json!({"grants": grants, "granted_to": to});
+        let mut told = Transition::new();
+        let mut changed = 0;
+        let event =
+            |subject: &str| Event::new(&self.ids, self.clock.now(), GRANTS_CHANGED, subject).principal(principal);
+        for name in names {
+            let (old, new) = (old.get(name).map(|spec| given(spec)), new.get(name).map(|spec| given(spec)));
+            let (old, new) = (old.unwrap_or_else(|| nothing.clone()), new.unwrap_or_else(|| nothing.clone()));
+            if old == new {
+                continue;
+            }
+            changed += 1;
+            if changed <= TOLD {
+                told = told.event(event(name.as_str()).data(json!({"before": said(&old), "now": said(&new)})));
+            }
+        }
+        if changed > TOLD {
+            told = told.event(event("instances").data(json!({"others": changed - TOLD})));
+        }
+        told
+    }
+
     /// Like [`Configuration::keep`], where what can't be kept holds all the same: files must be able to mend what keeps the store
     /// from writing.
-    pub(super) async fn keep_if_possible(&self, next: &InForce, principal: &str) -> String {
-        self.keep(next, principal, Transition::new()).await.unwrap_or_else(|error| {
+    pub(super) async fn keep_if_possible(&self, next: &InForce, principal: &str, also: Transition) -> String {
+        self.keep(next, principal, also).await.unwrap_or_else(|error| {
             warn!(%error, "the applied configuration could not be kept");
             String::new()
         })
