@@ -137,10 +137,11 @@ fn routes(machine: &Machine, labels: &Labels) -> Vec<RouteStep> {
 fn step(machine: &Machine, route: &Route, group: &Group, member: &Member, id: &str, now: Timestamp) -> GroupStep {
     let key = Key::of(id);
     let told = group.told.as_deref();
+    let labels = machine.labels(group);
     GroupStep {
-        group: route.group_key(&group.labels),
+        group: route.group_key(&labels),
         receiver: route.receiver.clone(),
-        labels: group.labels.clone(),
+        labels,
         alerts: group.members.len(),
         since: group.since,
         next: group.next,
@@ -236,6 +237,16 @@ fn summary(explanation: &Explanation) -> String {
     }
 }
 
+fn because(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NewAlerts => "an alert was new",
+        Reason::AllResolved => "all were resolved",
+        Reason::Resolved => "some were resolved",
+        Reason::Repeat => "the repeat interval was over",
+        Reason::Maintenance => "planned work was over",
+    }
+}
+
 fn steps(explanation: &Explanation) -> Vec<String> {
     let state = match explanation.state {
         AlertState::Pending => "pending",
@@ -255,8 +266,7 @@ fn steps(explanation: &Explanation) -> Vec<String> {
                 (_, true) => "this alert as resolved",
                 _ => "others, and not this alert",
             };
-            let reason = format!("{reason:?}").to_lowercase();
-            steps.push(format!("last told to {} at {at} ({reason}): {what}", group.receiver));
+            steps.push(format!("last told to {} at {at}, since {}: {what}", group.receiver, because(reason)));
         }
         for notification in &group.notifications {
             let state = match notification.state {
@@ -265,8 +275,12 @@ fn steps(explanation: &Explanation) -> Vec<String> {
                 DeliveryState::Failed => "failed",
             };
             let error = notification.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-            let tries = notification.attempts;
-            steps.push(format!("{} to {}: {state} after {tries} tries{error}", notification.id, notification.instance));
+            let attempts = match notification.attempts {
+                1 => "1 attempt".to_owned(),
+                attempts => format!("{attempts} attempts"),
+            };
+            let (id, instance) = (&notification.id, &notification.instance);
+            steps.push(format!("{id} to {instance}: {state} after {attempts}{error}"));
         }
         steps.push(format!("next look at {}: {}", group.next, group.then));
     }

@@ -66,7 +66,7 @@ pub fn starts_at(alert: &Alert) -> Timestamp {
 pub struct Group {
     /// Index of its route.
     pub route: usize,
-    pub labels: Labels,
+    /// Never none, while nothing changes. What it is grouped by follows from any of them ([`Machine::labels`]).
     pub members: BTreeSet<Key>,
     pub since: Timestamp,
     /// When it is looked at next.
@@ -264,11 +264,10 @@ impl Machine {
             spec: spec.clone(),
         };
         for (id, record, told) in kept.groups {
-            let GroupRecord { labels, since, next, flushed, told: inside, .. } = record;
+            let GroupRecord { since, next, flushed, told: inside, .. } = record;
             let apart = told.is_some();
             let told = inside.or(told).map(|told| Box::new(told.into()));
-            let group =
-                Group { route: usize::MAX, labels, members: BTreeSet::new(), since, next, flushed, told, apart };
+            let group = Group { route: usize::MAX, members: BTreeSet::new(), since, next, flushed, told, apart };
             machine.due.push(Reverse((next, id)));
             machine.groups.insert(id, group);
         }
@@ -376,8 +375,7 @@ impl Machine {
         let fires = member.fires();
         for index in tree.matching(&member.alert.labels) {
             let Some(route) = tree.route(index) else { continue };
-            let labels = route.group_labels(&member.alert.labels);
-            let id = route.group(&labels);
+            let id = route.group(&route.group_labels(&member.alert.labels));
             if !fires && !self.groups.contains_key(&id) {
                 continue;
             }
@@ -387,7 +385,7 @@ impl Machine {
                 let apart = self.changes.removed.remove(&id).unwrap_or(false);
                 self.changes.groups.insert(id);
                 let members = BTreeSet::new();
-                Group { route: index, labels, members, since: now, next, flushed: false, told: None, apart }
+                Group { route: index, members, since: now, next, flushed: false, told: None, apart }
             });
             group.route = index;
             if group.members.insert(key) && fires {
@@ -404,7 +402,7 @@ impl Machine {
     }
 
     /// When something is to be done next.
-    pub fn next(&mut self) -> Option<Timestamp> {
+    pub fn next_at(&mut self) -> Option<Timestamp> {
         while let Some(Reverse((at, id))) = self.due.peek() {
             if self.groups.get(id).is_some_and(|group| group.next == *at) {
                 break;
@@ -422,7 +420,7 @@ impl Machine {
             self.look_at_windows(now);
         }
         for _ in 0..limit {
-            self.next();
+            self.next_at();
             match self.due.peek() {
                 Some(Reverse((at, id))) if *at <= now => {
                     let id = *id;
@@ -432,7 +430,7 @@ impl Machine {
                 _ => return true,
             }
         }
-        self.next().is_none_or(|next| next > now)
+        self.next_at().is_none_or(|next| next > now)
     }
 
     pub fn take_changes(&mut self) -> Changes {
@@ -492,11 +490,12 @@ impl Machine {
         self.changes.told.insert(id);
         let wanted = seen.iter().filter(|(_, member)| send_resolved || member.fires());
         let alerts: Vec<Arc<Alert>> = wanted.map(|(_, member)| member.alert.clone()).collect();
-        if !alerts.is_empty() {
+        if let Some(first) = alerts.first() {
+            let labels = route.group_labels(&first.labels);
             self.changes.tells.push(Tell {
                 group: Some(id),
-                group_key: route.group_key(&group.labels),
-                group_labels: group.labels.clone(),
+                group_key: route.group_key(&labels),
+                group_labels: labels,
                 receiver: route.receiver.clone(),
                 reason,
                 alerts,
@@ -714,6 +713,13 @@ impl Machine {
         self.groups.iter().map(|(id, group)| (*id, group))
     }
 
+    /// The labels that all alerts of a group share, and that it is grouped by.
+    pub fn labels(&self, group: &Group) -> Labels {
+        let route = self.tree.as_ref().and_then(|tree| tree.route(group.route));
+        let member = group.members.iter().find_map(|key| self.members.get(key));
+        route.zip(member).map(|(route, member)| route.group_labels(&member.alert.labels)).unwrap_or_default()
+    }
+
     /// A group's document.
     pub fn record(&self, id: GroupId) -> Option<GroupRecord> {
         let group = self.groups.get(&id)?;
@@ -721,7 +727,7 @@ impl Machine {
         let inside = group.told.as_deref().filter(|told| told.firing.len() + told.resolved.len() <= INSIDE);
         Some(GroupRecord {
             route: route.map(|route| route.key.clone()).unwrap_or_default(),
-            labels: group.labels.clone(),
+            labels: self.labels(group),
             since: group.since,
             next: group.next,
             flushed: group.flushed,

@@ -2,7 +2,7 @@
 
 use super::Command;
 use super::explain::{self, Explanation};
-use super::groups::{Changes, GroupRecord, Kept, Machine, Member, Muted, ToldRecord, starts_at};
+use super::groups::{Changes, GroupRecord, Kept, Machine, Member, Muted, Tell, ToldRecord, starts_at};
 use super::inhibit::Inhibited;
 use super::key::{GroupId, Key, fingerprint};
 use super::message::message;
@@ -98,7 +98,7 @@ impl State {
     /// When something is to be done next.
     pub(crate) fn next(&mut self) -> Option<Timestamp> {
         let end = self.next_end().map(|(at, _)| at);
-        self.machine.next().into_iter().chain(end).min()
+        self.machine.next_at().into_iter().chain(end).min()
     }
 
     fn next_end(&mut self) -> Option<(Timestamp, Key)> {
@@ -197,8 +197,7 @@ impl State {
                     Err(Error::Store(failure)) => return Err(failure),
                     Err(error) => Err(error),
                 };
-                replies
-                    .push(Box::new(|committed| drop(done.send(committed.map_err(Error::from).and_then(|()| answer)))));
+                replies.push(Box::new(|committed| drop(done.send(committed.map_err(Error::from).and(answer)))));
             }
             Command::Resolve { id, by, done } => {
                 let answer = match self.posted.get(&Key::of(&id)).cloned() {
@@ -210,8 +209,7 @@ impl State {
                         Ok(())
                     }
                 };
-                replies
-                    .push(Box::new(|committed| drop(done.send(committed.map_err(Error::from).and_then(|()| answer)))));
+                replies.push(Box::new(|committed| drop(done.send(committed.map_err(Error::from).and(answer)))));
             }
         }
         Ok(transition)
@@ -343,7 +341,8 @@ impl State {
         now: Timestamp,
     ) -> Result<Transition, StoreError> {
         let changes: Changes = self.machine.take_changes();
-        for tell in &changes.tells {
+        for tell in changes.tells.iter().map(|tell| refreshed(context, tell)) {
+            let tell = &tell;
             let id = tell.group.map(|id| id.to_string()).unwrap_or_default();
             let message = message(tell, &id, &context.public_url, now);
             let receiver = self.machine.receiver(&tell.receiver).cloned().unwrap_or_default();
@@ -457,10 +456,11 @@ impl State {
             let mut alerts: Vec<Shown> =
                 members.filter(|member| member.fires()).map(|member| self.shown(member, now)).collect();
             alerts.sort_by_cached_key(|shown| (starts_at(&shown.alert), fingerprint(&shown.alert.labels)));
+            let labels = self.machine.labels(group);
             Some(ShownGroup {
                 id: id.to_string(),
-                key: route.group_key(&group.labels),
-                labels: group.labels.clone(),
+                key: route.group_key(&labels),
+                labels,
                 receiver: route.receiver.clone(),
                 since: group.since,
                 next: group.next,
@@ -495,6 +495,23 @@ impl State {
     pub(crate) fn explain(&self, id: &str, now: Timestamp) -> Option<Explanation> {
         explain::explain(&self.machine, id, now)
     }
+}
+
+/// Alerts of a message whose documents are read anew.
+const REFRESHED: usize = 100;
+
+/// A rule's alert is news when it begins and ends; how it has gone on since - its value, its annotations - stands in its document.
+fn refreshed(context: &Context, tell: &Tell) -> Tell {
+    let mut tell = tell.clone();
+    let own = tell.alerts.iter_mut().filter(|alert| alert.posted.is_none() && alert.state == AlertState::Firing);
+    for alert in own.take(REFRESHED) {
+        let found = context.read::<Alert>(Alert::COLLECTION, &alert.fingerprint).ok().flatten();
+        let newer = |found: &Alert| found.state == alert.state && found.last_evaluated > alert.last_evaluated;
+        if let Some(found) = found.filter(newer) {
+            *alert = Arc::new(found);
+        }
+    }
+    tell
 }
 
 /// Alerts of a preview that are named.

@@ -208,7 +208,7 @@ async fn silences_and_acknowledgements_are_kept() {
     drop((tasks, handle));
     bench.kill().await;
     let (bench, _tasks, handle) = bench_at(folder.path(), &fake, spec(), START).await;
-    assert_eq!(handle.silences(), [silence.clone()]);
+    assert_eq!(handle.silences(), std::slice::from_ref(&silence));
     let down = handle.explain(&fingerprint(&sent("Down", START).labels)).unwrap().unwrap();
     assert_eq!(down.summary, format!("not told: silenced by {}", silence.id));
     until("the delivery of the other one", || delivered(&bench) == 1).await;
@@ -257,7 +257,8 @@ async fn an_explanation_says_step_by_step_who_was_told_when_and_how_the_delivery
     let notification = &group.notifications[0];
     assert_eq!((notification.state, notification.error.as_deref()), (DeliveryState::Failed, Some("410 gone")));
     let steps = explained.steps.join("\n");
-    for part in ["route {} (receiver ops): taken", "last told to ops", "failed after 1 tries: 410 gone", "next look at"]
+    for part in
+        ["route {} (receiver ops): taken", "last told to ops", "failed after 1 attempt: 410 gone", "next look at"]
     {
         assert!(steps.contains(part), "{part}: {steps}");
     }
@@ -307,4 +308,26 @@ async fn what_was_told_of_a_large_group_is_kept_apart_and_nothing_of_it_is_told_
         let left = bench.context.store.list(collection, &quarterdeck_model::store::Page::all()).unwrap();
         assert!(left.is_empty(), "{collection}: {left:?}");
     }
+}
+
+#[tokio::test]
+async fn what_is_told_of_a_rules_alert_is_what_its_document_says_by_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut waiting = spec();
+    waiting["route"]["group-wait"] = json!("30s");
+    let (bench, _tasks, handle) = bench_at(folder.path(), &Fake::default(), waiting, START).await;
+    let mut alert = posted::testing::alert(&[("alertname", "Own")], START.as_millis());
+    (alert.posted, alert.fingerprint) = (None, "00000000000000aa".into());
+    let data = |alert: &Alert| serde_json::to_value(alert).unwrap();
+    let event = bench.context.event(Alert::FIRING, "00000000000000aa").data(data(&alert));
+    bench.context.commit(quarterdeck_model::transition::Transition::new().event(event)).await.unwrap();
+    until("its group", || handle.groups().len() == 1).await;
+    (alert.summary, alert.last_evaluated) = ("worse by now".into(), START.plus(Span::from_secs(15)));
+    let expected = quarterdeck_model::transition::Expected::Any;
+    let written = quarterdeck_model::transition::Transition::new();
+    let written = written.put(Alert::COLLECTION, "00000000000000aa", expected, data(&alert));
+    bench.context.commit(written).await.unwrap();
+    bench.advance(Span::from_secs(31));
+    until("the delivery", || delivered(&bench) == 1).await;
+    assert_eq!(titles(&bench.fake), ["[FIRING] worse by now"]);
 }

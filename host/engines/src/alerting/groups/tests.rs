@@ -47,7 +47,7 @@ impl Case {
     /// Goes on to that second, moment by moment; what was told meanwhile: when, to whom, and how many fire and were resolved.
     fn until(&mut self, second: i64) -> Vec<(i64, String, usize, usize)> {
         let mut told = Vec::new();
-        while let Some(next) = self.machine.next().filter(|next| *next <= at(second)) {
+        while let Some(next) = self.machine.next_at().filter(|next| *next <= at(second)) {
             self.now = self.now.max(next.as_millis() / 1_000);
             self.machine.advance(at(self.now), 100);
             for tell in self.machine.take_changes().tells {
