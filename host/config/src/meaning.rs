@@ -116,6 +116,8 @@ impl<'a> Check<'a> {
             self.refers(node.get("runbook"), &push(&pointer, "runbook"), "runbooks", "runbook");
         }
         for (pointer, _, node) in self.objects("instances") {
+            let fallback = format!("{pointer}/delivery/fallback");
+            self.refers(node.at("/delivery/fallback"), &fallback, "instances", "instance");
             self.each_refers(node.at("/grants/secret"), &format!("{pointer}/grants/secret"), "secrets", "secret");
             self.each_refers(node.at("/grants/reveal"), &format!("{pointer}/grants/reveal"), "secrets", "secret");
         }

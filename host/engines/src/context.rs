@@ -47,6 +47,8 @@ pub struct Context {
     /// Cancelled when the flows are to end.
     pub shutdown: CancellationToken,
     pub(crate) outlet: Outlet,
+    /// What notifiers were told lately.
+    pub(crate) lately: Arc<crate::notifications::held::Ledger>,
 }
 
 impl Context {

@@ -121,6 +121,7 @@ impl Options {
             public_url: self.public_url,
             shutdown: self.shutdown.child_token(),
             outlet,
+            lately: Arc::default(),
         };
         (context, catalog, inlet, self.outbox)
     }

@@ -2,19 +2,26 @@
 //!
 //! - `route`: which routes an event takes; pure
 //! - `render`: the words; pure
+//! - `policy`: whether a message goes now or waits, by the settings of its recipient; pure
+//! - `delivery`: one message to one recipient; `held`: those that wait; `fallback`: those that somebody else is told
 //!
 //! A durable consumer reads every event. What it makes of a batch - a notification and an effect for each route and recipient - and
 //! its place in the log are one record, so that each event is told once however often the host is killed. The outbox delivers;
 //! what came of it comes back as an event and ends in the notification's document.
 
+mod delivery;
+mod fallback;
+pub(crate) mod held;
+pub mod policy;
 pub mod render;
 pub mod route;
 
 use crate::place::Place;
 use crate::{Context, Error, Tasks, to_value};
+use delivery::{Delivery, PURPOSE};
 use quarterdeck_bus::Consumer;
 use quarterdeck_model::domain::notification::{DeliveryState, Notification, RouteSpec};
-use quarterdeck_model::effect::{Action, Backoff, Effect, EffectResult, OUTBOX, Pending};
+use quarterdeck_model::effect::{EffectResult, OUTBOX, Pending};
 use quarterdeck_model::event::{Event, EventFilter, StoredEvent};
 use quarterdeck_model::id::EffectId;
 use quarterdeck_model::kind::notifier::Message;
@@ -29,13 +36,10 @@ use tracing::{error, warn};
 
 /// Name of the durable consumer.
 pub const CONSUMER: &str = "notifications";
-/// [`Effect::purpose`] of what is made here.
-const PURPOSE: &str = "notification";
 const BATCH: usize = 256;
 const AGAIN: Duration = Duration::from_secs(1);
-/// A page is tried for an hour: a recipient that is restarted must not cost one.
-const BACKOFF: Backoff = Backoff { first: Span::from_secs(1), cap: Span::from_secs(300), attempts: 40 };
-const EXPIRES: Span = Span::from_secs(3600);
+/// How often what waits is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Notifications that have ended are kept for this long.
 const KEEP: Span = Span::from_secs(7 * 86_400);
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
@@ -62,7 +66,11 @@ impl Handle {
     pub async fn test(&self, instance: &InstanceName, principal: &str) -> Result<Notification, Error> {
         let data = serde_json::json!({"title": "This is a test", "principal": principal});
         let event = self.context.event("test.notification", instance.as_str()).data(data).principal(principal);
-        let (notification, transition) = tell(&self.context, "test", instance, &event)?;
+        let message = render::message(&event, &self.context.public_url);
+        let order = format!("notify/{instance}/{}", event.subject);
+        let delivery = Delivery::new(&self.context, "test", instance, message, order).caused_by(Some(&event));
+        // It is waited for: neither hours nor rates hold it back.
+        let (notification, transition) = delivery.sent(&self.context)?;
         self.context.commit(transition).await?;
         Ok(notification)
     }
@@ -84,7 +92,9 @@ pub fn under_way(store: &dyn Store, mut notification: Notification) -> Result<No
 
 pub(crate) async fn start(context: &Context, tasks: &mut Tasks) -> Result<Handle, Error> {
     let consumer = context.bus.consumer(CONSUMER, EventFilter::default())?;
+    held::remember(context)?;
     tasks.spawn("notifications", run(context.clone(), consumer));
+    tasks.spawn("notifications-held", look(context.clone()));
     tasks.spawn("notifications-sweep", sweep(context.clone()));
     Ok(Handle { context: context.clone() })
 }
@@ -225,7 +235,7 @@ fn tell(
     deliver(context, route, instance, message, ordering_key, Some(event))
 }
 
-/// A notification that holds this message, and the effect that delivers it.
+/// A notification that holds this message, and the effect that delivers it; or the message itself, where its recipient is not to be told now.
 pub(crate) fn deliver(
     context: &Context,
     route: &str,
@@ -234,34 +244,30 @@ pub(crate) fn deliver(
     ordering_key: String,
     cause: Option<&Event>,
 ) -> Result<(Notification, Transition), StoreError> {
-    let now = context.now();
-    let (event_type, subject, title) = (message.event_type.clone(), message.subject.clone(), message.title.clone());
-    let mut effect = Effect::new(&context.ids, now, "", instance.clone(), Action::Notify { message });
-    if let Some(cause) = cause {
-        effect = effect.caused_by(cause);
+    let delivery = Delivery::new(context, route, instance, message, ordering_key).caused_by(cause);
+    match held::hold(context, &delivery) {
+        Some(hold) => delivery.held(context, hold),
+        None => delivery.sent(context),
     }
-    effect.owner.clone_from(&effect.id.0);
-    effect.purpose = PURPOSE.to_owned();
-    effect.ordering_key = ordering_key;
-    effect.backoff = BACKOFF;
-    effect.expires = now.plus(EXPIRES);
-    let notification = Notification {
-        id: effect.id.clone(),
-        route: route.to_owned(),
-        instance: instance.clone(),
-        event_type,
-        subject,
-        title,
-        state: DeliveryState::Pending,
-        created_at: now,
-        finished_at: None,
-        attempts: 0,
-        error: None,
-    };
-    let value = to_value(&notification)?;
-    let transition =
-        Transition::new().put(Notification::COLLECTION, effect.id.as_str(), Expected::Absent, value).effect(effect);
-    Ok((notification, transition))
+}
+
+/// Looks after what waits, and after what has been failing for long.
+async fn look(context: Context) {
+    let mut tick = tokio::time::interval(LOOK_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = context.shutdown.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        for (what, looked) in
+            [("released", held::release(&context).await), ("told others", fallback::late(&context).await)]
+        {
+            if let Err(error) = looked {
+                warn!(%error, what, "messages that wait could not be looked after; tried again");
+            }
+        }
+    }
 }
 
 /// A delivery has ended.
@@ -278,6 +284,11 @@ fn ended(context: &Context, event: &Event) -> Result<Transition, StoreError> {
         return Ok(Transition::new());
     }
     conclude(&mut notification, &result, event.event_type == "effect.done", event.time);
+    if notification.state == DeliveryState::Failed
+        && let Some(instead) = fallback::given_up(context, &notification, document.revision, event)?
+    {
+        return Ok(instead);
+    }
     let event_type = match notification.state {
         DeliveryState::Delivered => Notification::DELIVERED,
         _ => Notification::FAILED,
@@ -318,7 +329,9 @@ async fn forget_old(context: &Context) -> Result<(), StoreError> {
         let oldest: Vec<Notification> = context.read_all(Notification::COLLECTION, &page)?;
         let old: Vec<_> = oldest.iter().take_while(|notification| notification.created_at < before).collect();
         let mut transition = Transition::new();
-        for notification in old.iter().filter(|notification| notification.state != DeliveryState::Pending) {
+        let waits =
+            |notification: &Notification| matches!(notification.state, DeliveryState::Pending | DeliveryState::Held);
+        for notification in old.iter().filter(|notification| !waits(notification)) {
             transition = transition.delete(Notification::COLLECTION, notification.id.as_str(), Expected::Any);
         }
         let more = old.len() == 500 && !transition.is_empty();

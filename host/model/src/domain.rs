@@ -5,6 +5,7 @@
 pub mod alert;
 pub mod alerting;
 pub mod check;
+pub mod delivery;
 pub mod deployment;
 pub mod incident;
 pub mod job;

@@ -99,7 +99,7 @@ pub struct StoredEvent {
 }
 
 /// Types of the events that the host itself publishes. Plugins and the API add others: those of `custom.`, and what grants name.
-pub const TYPES: [&str; 66] = [
+pub const TYPES: [&str; 69] = [
     "alert.acknowledged",
     "alert.firing",
     "alert.resolved",
@@ -143,7 +143,10 @@ pub const TYPES: [&str; 66] = [
     "instance.state-changed",
     "instance.usage",
     "notification.delivered",
+    "notification.digested",
     "notification.failed",
+    "notification.fallen-back",
+    "notification.held",
     "plugin.events-left-out",
     "plugin.installed",
     "plugin.loaded",

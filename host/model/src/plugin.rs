@@ -9,6 +9,7 @@ pub mod publisher;
 
 use self::publisher::{Publisher, PublisherKey};
 use crate::domain::check::CheckSpec;
+use crate::domain::delivery::DeliverySpec;
 use crate::event::Event;
 use crate::shared::Shared;
 use crate::time::{Span, Timestamp};
@@ -387,6 +388,9 @@ pub struct InstanceSpec {
     /// Collectors: when the target counts as failed, which may start a runbook. Unless given, its health is told, and nothing more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<CheckSpec>,
+    /// Notifiers: when messages are held back, gathered, and sent another way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<DeliverySpec>,
     #[serde(default = "yes")]
     pub enabled: bool,
 }

@@ -664,7 +664,7 @@ pub(crate) enum Service {
 pub(crate) enum Notification {
     /// Messages, the newest first
     List {
-        /// Only those in this state: pending, delivered or failed
+        /// Only those in this state: pending, delivered, failed, held, digested or fallen-back
         #[arg(long)]
         state: Option<String>,
         #[command(flatten)]

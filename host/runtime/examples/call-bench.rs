@@ -302,6 +302,7 @@ fn spec(plugin: &str, deadline_millis: u64) -> InstanceSpec {
         every: None,
         journal: None,
         check: None,
+        delivery: None,
         enabled: true,
     };
     spec.limits.deadline = Span::from_millis(deadline_millis);

@@ -50,6 +50,7 @@ fn spec(plugin: &str, deadline: Span) -> InstanceSpec {
         every: None,
         journal: None,
         check: None,
+        delivery: None,
         enabled: true,
     }
 }

@@ -21,7 +21,7 @@ pub(crate) fn routes() -> Routes {
 /// Notifications, newest first.
 #[utoipa::path(get, path = "/notifications", tag = "notifications",
     params(Slicing,
-        ("state" = Option<String>, Query, description = "`pending`, `delivered` or `failed`."),
+        ("state" = Option<String>, Query, description = "`pending`, `delivered`, `failed`, `held`, `digested` or `fallen-back`."),
         ("subject" = Option<String>, Query, description = "What the message is about: an id or a name.")),
     responses((status = 200, description = "Notifications.", body = ref(of::<List<Notification>>()))))]
 async fn list_notifications(State(api): State<Arc<Api>>, params: Params) -> Result<Json<List<Notification>>, Problem> {

@@ -211,6 +211,7 @@ fn instance() -> InstanceStatus {
             every: Some(Span::from_secs(15)),
             journal: None,
             check: None,
+            delivery: None,
             enabled: true,
         }
         .into(),

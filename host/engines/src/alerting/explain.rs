@@ -273,14 +273,18 @@ fn steps(explanation: &Explanation) -> Vec<String> {
                 DeliveryState::Pending => "on its way",
                 DeliveryState::Delivered => "delivered",
                 DeliveryState::Failed => "failed",
+                DeliveryState::Held => "held back",
+                DeliveryState::Digested => "told with others",
+                DeliveryState::FallenBack => "told to another",
             };
+            let reason = notification.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
             let error = notification.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
             let attempts = match notification.attempts {
                 1 => "1 attempt".to_owned(),
                 attempts => format!("{attempts} attempts"),
             };
             let (id, instance) = (&notification.id, &notification.instance);
-            steps.push(format!("{id} to {instance}: {state} after {attempts}{error}"));
+            steps.push(format!("{id} to {instance}: {state}{reason} after {attempts}{error}"));
         }
         steps.push(format!("next look at {}: {}", group.next, group.then));
     }

@@ -1,3 +1,5 @@
+mod holding;
+
 use super::*;
 use crate::outbox;
 use crate::testing::{Bench, Fake, START, until};

@@ -47,6 +47,12 @@ pub enum DeliveryState {
     Pending,
     Delivered,
     Failed,
+    /// Its recipient is not to be told now: it waits, whole.
+    Held,
+    /// Told with others as one message: `digest`.
+    Digested,
+    /// Its recipient could not be told, and another one was: `fallback`.
+    FallenBack,
 }
 
 /// One message to one recipient. Id: the effect's, which is also the idempotency key of every attempt.
@@ -65,10 +71,28 @@ pub struct Notification {
     pub attempts: u32,
     /// Why it failed; while it is pending, why it has not arrived yet.
     pub error: Option<String>,
+    /// Why it is, or was, held back; or who is told instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Until then at least, as far as is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_until: Option<Timestamp>,
+    /// The notification that told of it with others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<EffectId>,
+    /// The notification to somebody else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<EffectId>,
+    /// Of a fallback: who could not be told before, the first one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<InstanceName>,
 }
 
 impl Notification {
     pub const COLLECTION: &'static str = "notifications";
     pub const DELIVERED: &'static str = "notification.delivered";
     pub const FAILED: &'static str = "notification.failed";
+    pub const HELD: &'static str = "notification.held";
+    pub const DIGESTED: &'static str = "notification.digested";
+    pub const FALLEN_BACK: &'static str = "notification.fallen-back";
 }

@@ -19,6 +19,7 @@ pub(super) async fn notification(session: &Session, command: &Notification) -> R
         ("TITLE", "/title"),
         ("ATTEMPTS", "/attempts"),
         ("ERROR", "/error"),
+        ("REASON", "/reason"),
     ];
     let listed = session.client.first("/api/v1/notifications", &query, *limit).await?;
     session.output.listed(&columns, &listed, "no notifications");

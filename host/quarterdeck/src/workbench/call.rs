@@ -54,6 +54,7 @@ pub(crate) fn run(settings: &Settings, call: Call<'_>) -> Result<Value> {
             every: None,
             journal: None,
             check: None,
+            delivery: None,
             enabled: true,
         };
         bench.instance(spec).await.map_err(|status| {

@@ -185,6 +185,7 @@ async fn conforms(
         every: None,
         journal: None,
         check: None,
+        delivery: None,
         enabled: true,
     };
     let wrong = Map::from_iter([("quarterdeck-check-no-such-key".to_owned(), json!(1))]);

@@ -111,6 +111,12 @@ fn uses(settings: &Settings) -> Vec<Use<'_>> {
         let list = format!("{}/notify", push("/alerting/receivers", name));
         uses.extend(each(&list, &receiver.notify, Kind::Notifier));
     }
+    for (name, instance) in &settings.instances {
+        if let Some(fallback) = instance.delivery.as_ref().and_then(|delivery| delivery.fallback.as_ref()) {
+            let at = format!("{}/delivery/fallback", push("/instances", name.as_str()));
+            uses.push(Use { instance: fallback, kind: Kind::Notifier, at, config: None });
+        }
+    }
     for (name, scan) in &settings.scans {
         let list = format!("{}/rules", push("/scans", name));
         uses.extend(each(&list, &scan.rules, Kind::ScannerRule));
