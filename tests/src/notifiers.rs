@@ -2,6 +2,7 @@
 
 mod channels;
 mod mail;
+mod policy;
 
 use crate::harness::guest::sha256;
 use crate::harness::receiver::{Received, Receiver};
