@@ -13,8 +13,10 @@
 //! ```
 
 mod component;
+mod windows;
 
 pub use component::{Component, Error as ComponentError};
+pub use windows::{bears_odd_windows, odd_windows};
 
 use crate::host::Error;
 use crate::host::exec::{Command, Finished};

@@ -124,7 +124,7 @@ impl Detector for Absence {
         for (index, series) in window.series.iter().enumerate() {
             let key = key(&series.labels);
             let before = memory.get(key).and_then(Known::read);
-            let Some(known) = Known::after(before, &times(series), config) else { continue };
+            let Some(known) = Known::after(before, &times(series, window.now_ms), config) else { continue };
             memory.set(key, window.now_ms, known.write());
             let age = window.now_ms.saturating_sub(known.last_ms).max(0) as f64 / 1000.0;
             verdict.derived.push(Derived { series: index, metric: AGE.to_owned(), value: age });
@@ -143,10 +143,12 @@ impl Detector for Absence {
     }
 }
 
-/// When the series had a figure, in order. What is no number is no figure: Prometheus's mark of a series that ended is such.
-fn times(series: &Series) -> Vec<i64> {
+/// When the series had a figure, in order, and not in the future. What is no number is no figure: Prometheus's mark of a series that
+/// ended is such.
+fn times(series: &Series, now_ms: i64) -> Vec<i64> {
     let pairs = series.at_ms.iter().zip(&series.value);
-    let mut times: Vec<i64> = pairs.filter(|(_, value)| !value.is_nan()).map(|(at, _)| *at).collect();
+    let mut times: Vec<i64> =
+        pairs.filter(|(at, value)| **at <= now_ms && !value.is_nan()).map(|(at, _)| *at).collect();
     times.sort_unstable();
     times
 }

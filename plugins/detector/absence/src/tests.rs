@@ -90,3 +90,8 @@ fn a_window_that_is_no_longer_than_the_grace_is_refused_with_a_hint() {
     assert!(refused.message().contains("hint: make the rule's `window` longer"), "{refused}");
     assert_eq!(Absence::validate(&config(r#"{"grace-seconds": 0, "present-for-seconds": -1}"#)).len(), 2);
 }
+
+#[test]
+fn no_window_however_odd_is_too_much() {
+    quarterdeck_sdk::testing::bears_odd_windows::<Absence>(r#"{}"#);
+}

@@ -336,7 +336,8 @@ fn figure(series: &Series, now_ms: i64, aggregate: Aggregate) -> Option<(i64, f6
         Aggregate::Avg => numbers().sum::<f64>() / numbers().count() as f64,
         Aggregate::Median => quarterdeck_sdk::statistics::median(&mut numbers().collect::<Vec<_>>())?,
     };
-    Some((at_ms, value)).filter(|(_, value)| value.is_finite())
+    // Differences of figures at the ends of the range must not be infinite.
+    Some((at_ms, value.clamp(-1e150, 1e150))).filter(|(_, value)| value.is_finite())
 }
 
 quarterdeck_sdk::export!(AdaptiveThreshold: detector);

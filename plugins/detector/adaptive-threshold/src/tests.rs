@@ -197,3 +197,9 @@ fn figures_out_of_range_are_refused_with_what_was_expected() {
     let refused = AdaptiveThreshold::evaluate(&config(wrong), &window(0, &[]), None).unwrap_err();
     assert!(refused.message().starts_with("/spreads"), "{refused}");
 }
+
+#[test]
+fn no_window_however_odd_is_too_much() {
+    quarterdeck_sdk::testing::bears_odd_windows::<AdaptiveThreshold>(r#"{"season": "none", "min-cycles": 1}"#);
+    quarterdeck_sdk::testing::bears_odd_windows::<AdaptiveThreshold>(r#"{"min-cycles": 1}"#);
+}

@@ -183,3 +183,9 @@ fn figures_out_of_range_are_refused_with_what_was_expected() {
     let refused = Anomaly::evaluate(&wrong, &window(0, &[]), None).unwrap_err();
     assert!(refused.message().contains("expected more than 0"), "{refused}");
 }
+
+#[test]
+fn no_window_however_odd_is_too_much() {
+    quarterdeck_sdk::testing::bears_odd_windows::<Anomaly>(r#"{"min-samples": 10}"#);
+    quarterdeck_sdk::testing::bears_odd_windows::<Anomaly>(r#"{"kind": "counter", "min-samples": 1}"#);
+}

@@ -141,3 +141,8 @@ fn without_a_limit_or_with_a_window_too_short_the_call_is_rejected_with_a_hint()
     assert!(refused(r#"{"limit": 1, "confidence": 1}"#).message().contains("0.9999"));
     assert!(Capacity::validate(&config("{}")).is_empty());
 }
+
+#[test]
+fn no_window_however_odd_is_too_much() {
+    quarterdeck_sdk::testing::bears_odd_windows::<Capacity>(r#"{"limit": 100}"#);
+}

@@ -105,3 +105,8 @@ fn a_short_window_and_figures_out_of_range_are_refused_with_what_was_expected() 
     let wrong = config(r#"{"confidence": 1, "min-growth": -1, "min-fit": 2, "min-history-seconds": 0}"#);
     assert_eq!(Leak::validate(&wrong).len(), 4);
 }
+
+#[test]
+fn no_window_however_odd_is_too_much() {
+    quarterdeck_sdk::testing::bears_odd_windows::<Leak>(r#"{}"#);
+}

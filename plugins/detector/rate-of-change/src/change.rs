@@ -15,10 +15,10 @@ pub(crate) struct Change {
     pub(crate) before: f64,
 }
 
-/// The samples that are numbers, in the order of their times; of those of one time, the last.
-fn samples(series: &Series) -> Vec<(i64, f64)> {
+/// The samples that are numbers, and not of the future, in the order of their times; of those of one time, the last.
+fn samples(series: &Series, now_ms: i64) -> Vec<(i64, f64)> {
     let pairs = series.at_ms.iter().copied().zip(series.value.iter().copied());
-    let mut samples: Vec<(i64, f64)> = pairs.filter(|(_, value)| value.is_finite()).collect();
+    let mut samples: Vec<(i64, f64)> = pairs.filter(|(at, value)| *at <= now_ms && value.is_finite()).collect();
     samples.sort_by_key(|(at, _)| *at);
     samples.reverse();
     samples.dedup_by_key(|(at, _)| *at);
@@ -32,8 +32,8 @@ fn at(samples: &[(i64, f64)], time: i64) -> Option<f64> {
 }
 
 /// The newest figure against the one that was there `over_ms` before it. None where the window does not go back so far.
-pub(crate) fn of_gauge(series: &Series, over_ms: i64) -> Option<Change> {
-    let samples = samples(series);
+pub(crate) fn of_gauge(series: &Series, now_ms: i64, over_ms: i64) -> Option<Change> {
+    let samples = samples(series, now_ms);
     let (newest, value) = *samples.last()?;
     let before = at(&samples, newest.saturating_sub(over_ms))?;
     Some(compare(value - before, value, before))
@@ -41,13 +41,15 @@ pub(crate) fn of_gauge(series: &Series, over_ms: i64) -> Option<Change> {
 
 /// What a counter gained in the last `over_ms`, and against what it gained in the `over_ms` before, where the window goes back so far.
 /// A figure below the one before it is a counter that began anew at 0, as in Prometheus's `increase`; nothing is extrapolated.
-pub(crate) fn of_counter(series: &Series, over_ms: i64) -> Option<Change> {
-    let mut samples = samples(series);
+pub(crate) fn of_counter(series: &Series, now_ms: i64, over_ms: i64) -> Option<Change> {
+    let mut samples = samples(series, now_ms);
     let mut total = 0.0;
     let mut last: Option<f64> = None;
     for (_, value) in &mut samples {
         if let Some(last) = last {
-            total += if *value < last { *value } else { *value - last };
+            let gained = if *value < last { *value } else { *value - last };
+            // A counter below 0 is none, and one at the end of the range has nowhere to go.
+            total = (total + gained.max(0.0)).min(f64::MAX);
         }
         last = Some(*value);
         *value = total;

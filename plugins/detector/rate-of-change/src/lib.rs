@@ -144,8 +144,8 @@ impl Detector for RateOfChange {
             let key = key(&series.labels);
             let was = memory.get(key).and_then(|bytes| Reader::new(bytes).f64());
             let change = match config.kind {
-                SeriesKind::Gauge => change::of_gauge(series, over_ms),
-                SeriesKind::Counter => change::of_counter(series, over_ms),
+                SeriesKind::Gauge => change::of_gauge(series, window.now_ms, over_ms),
+                SeriesKind::Counter => change::of_counter(series, window.now_ms, over_ms),
             };
             let Some(change) = change else {
                 // Nothing to compare is no reason to believe that it is normal again, nor that it is not.

@@ -118,3 +118,9 @@ fn without_a_level_or_with_a_window_too_short_the_call_is_rejected_with_a_hint()
     assert!(refused(r#"{"relative": -1}"#).message().contains("expected 0 or more"));
     assert!(RateOfChange::validate(&config("{}")).is_empty());
 }
+
+#[test]
+fn no_window_however_odd_is_too_much() {
+    quarterdeck_sdk::testing::bears_odd_windows::<RateOfChange>(r#"{"relative": 0.5, "absolute": 1}"#);
+    quarterdeck_sdk::testing::bears_odd_windows::<RateOfChange>(r#"{"kind": "counter", "relative": 0.5}"#);
+}
