@@ -48,8 +48,8 @@ pub(crate) fn collection(config: &Config, info: &str, seconds: f64) -> Collectio
             families.extend(number(key).map(|value| make(name, help).value(value)));
         }
     };
-    add(&GAUGES, |name, help| Family::gauge(name, help));
-    add(&COUNTERS, |name, help| Family::counter(name, help));
+    add(&GAUGES, Family::gauge);
+    add(&COUNTERS, Family::counter);
     families.extend(keys(&info));
     let fine = |key: &str| info.get(key).is_none_or(|status| *status == "ok");
     let flag = |value: bool| if value { 1.0 } else { 0.0 };
