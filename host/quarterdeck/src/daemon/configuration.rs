@@ -13,7 +13,7 @@ mod running;
 mod versions;
 
 pub(super) use doubts::{all as all_doubts, without_plugins as doubts_without_plugins};
-pub(super) use fit::{to_be_asked, unfit};
+pub(super) use fit::{to_be_asked, unfit, unfit_by_itself};
 
 use super::load;
 use super::log;

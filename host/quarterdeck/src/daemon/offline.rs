@@ -1,6 +1,6 @@
 //! Asks plugins about a configuration without a daemon: those alone that have something to say about what was written.
 
-use super::configuration::{all_doubts, doubts_without_plugins, to_be_asked, unfit};
+use super::configuration::{all_doubts, doubts_without_plugins, to_be_asked, unfit, unfit_by_itself};
 use super::load;
 use super::scratch::{Folder, ScratchHost};
 use crate::arguments::Global;
@@ -23,7 +23,8 @@ pub(crate) struct Asked {
 pub(crate) fn ask_offline(global: &Global, loaded: &Loaded) -> Asked {
     let only = to_be_asked(loaded);
     if only.is_empty() {
-        return Asked { unfit: Ok(Vec::new()), doubts: doubts_without_plugins(loaded) };
+        let unfit = unfit_by_itself(loaded, &loaded.settings);
+        return Asked { unfit: Ok(unfit), doubts: doubts_without_plugins(loaded) };
     }
     match ask(global, loaded, only) {
         Ok((unfit, doubts)) => Asked { unfit: Ok(unfit), doubts },

@@ -17,15 +17,8 @@ struct Use<'a> {
     config: Option<(&'a Map<String, Value>, String)>,
 }
 
-/// What is wrong. `settings` are those of `loaded`, resolved. Plugins that are not there (yet) are passed over.
-pub(crate) async fn unfit(registry: &dyn Registry, loaded: &Loaded, settings: &Settings) -> Vec<Problem> {
-    let mut kinds: BTreeMap<String, Vec<Kind>> = BTreeMap::new();
-    for plugin in registry.plugins() {
-        if matches!(plugin.state, PluginState::Active | PluginState::Probation) {
-            kinds.insert(plugin.name, plugin.kinds);
-        }
-    }
-    let of_instances = registry.check(&settings.instances).await;
+/// What is wrong, whatever plugins there are.
+pub(crate) fn unfit_by_itself(loaded: &Loaded, settings: &Settings) -> Vec<Problem> {
     let mut found = Vec::new();
     for (name, group) in &settings.rule_groups {
         let object = push("/rule-groups", name);
@@ -40,6 +33,19 @@ pub(crate) async fn unfit(registry: &dyn Registry, loaded: &Loaded, settings: &S
     for mistake in quarterdeck_engines::alerting::check(&settings.alerting) {
         found.push(loaded.problem(&format!("/alerting{}", mistake.pointer), mistake.message));
     }
+    found
+}
+
+/// What is wrong. `settings` are those of `loaded`, resolved. Plugins that are not there (yet) are passed over.
+pub(crate) async fn unfit(registry: &dyn Registry, loaded: &Loaded, settings: &Settings) -> Vec<Problem> {
+    let mut kinds: BTreeMap<String, Vec<Kind>> = BTreeMap::new();
+    for plugin in registry.plugins() {
+        if matches!(plugin.state, PluginState::Active | PluginState::Probation) {
+            kinds.insert(plugin.name, plugin.kinds);
+        }
+    }
+    let of_instances = registry.check(&settings.instances).await;
+    let mut found = unfit_by_itself(loaded, settings);
     for (instance, pointer, message) in &of_instances {
         found.push(loaded.problem(&format!("{}{pointer}", push("/instances", instance.as_str())), message));
     }
