@@ -6,7 +6,7 @@
 mod number;
 mod series;
 
-pub use series::{labels, metadata};
+pub use series::{Pair, labels, metadata};
 
 use crate::Error;
 

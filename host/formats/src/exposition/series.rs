@@ -45,11 +45,14 @@ pub(super) fn end_of_labels(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A label, borrowed where nothing in it is escaped.
+pub type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
+
 /// The labels of a series as a page writes it, the metric's name first, as `__name__`. In the page's order.
 ///
 /// # Errors
 /// What is wrong with them.
-pub fn labels(series: &str) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>, Error> {
+pub fn labels(series: &str) -> Result<Vec<Pair<'_>>, Error> {
     let wrong = |why: String| Error::Malformed(format!("`{}`: {why}", shortened(series)));
     let (name, rest) = match series.split_once('{') {
         Some((name, rest)) => (name.trim_end_matches([' ', '\t']), rest),
@@ -121,7 +124,8 @@ pub(super) fn described(line: &str, format: Format) -> Result<Option<(&str, Said
     let mut parts = text.splitn(3, [' ', '\t']);
     let keyword = parts.next().unwrap_or_default();
     let strict = format == Format::OpenMetrics;
-    if !matches!(keyword, "HELP" | "TYPE") && !(strict && keyword == "UNIT") {
+    let says = matches!(keyword, "HELP" | "TYPE") || (strict && keyword == "UNIT");
+    if !says {
         return if strict { Err(format!("`{}` is no comment that there may be", shortened(line))) } else { Ok(None) };
     }
     let name = parts.next().unwrap_or_default();
