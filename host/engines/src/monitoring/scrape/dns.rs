@@ -2,7 +2,9 @@
 
 use super::outside::{Found, Names};
 use async_trait::async_trait;
-use hickory_resolver::TokioResolver;
+use hickory_resolver::proto::ProtoErrorKind;
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::{ResolveError, TokioResolver};
 use quarterdeck_model::domain::scrape::Record;
 use tokio::sync::OnceCell;
 
@@ -42,9 +44,16 @@ impl Names for Dns {
             }),
         };
         match found {
-            // A name that is gone leads nowhere: that is an answer.
-            Err(error) if error.is_no_records_found() => Ok(Vec::new()),
+            // A name that is gone leads nowhere: that is an answer. A server that failed has given none.
+            Err(error) if says_none(&error) => Ok(Vec::new()),
             found => found.map_err(|error| error.to_string()),
         }
     }
+}
+
+fn says_none(error: &ResolveError) -> bool {
+    matches!(
+        error.proto().map(|proto| proto.kind()),
+        Some(ProtoErrorKind::NoRecordsFound { response_code: ResponseCode::NXDomain | ResponseCode::NoError, .. })
+    )
 }
