@@ -14,6 +14,10 @@ pub enum Does {
     Trap,
     Loop,
     EatMemory,
+    /// The same, and writes to every byte of it.
+    FillMemory,
+    /// Writes into the log again and again.
+    CallTheHost,
     OverflowStack,
     /// Answers with a message of 60 MiB.
     Giant,
@@ -26,6 +30,10 @@ pub enum Does {
 }
 
 impl Does {
+    fn calls_the_host(self) -> bool {
+        matches!(self, Does::CallTheHost)
+    }
+
     /// Body of `(param $config i32) (param $length i32) (param $now i64) (result i32)`.
     fn body(self) -> String {
         let body = match self {
@@ -39,6 +47,17 @@ impl Does {
             Does::Loop => "(loop $again (br $again)) unreachable",
             Does::EatMemory => {
                 "(loop $again (br_if $again (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable"
+            }
+            Does::FillMemory => {
+                "(loop $again
+                    (local.set $config (memory.grow (i32.const 1)))
+                    (if (i32.ne (local.get $config) (i32.const -1)) (then
+                        (memory.fill (i32.shl (local.get $config) (i32.const 16)) (i32.const 1) (i32.const 65536))
+                        (br $again))))
+                 unreachable"
+            }
+            Does::CallTheHost => {
+                "(loop $again (call $write (i32.const 3) (i32.const 1024) (i32.const 1)) (br $again)) unreachable"
             }
             Does::OverflowStack => "(call $deep (i32.const 0)) ",
             Does::Giant => {
@@ -102,6 +121,7 @@ pub fn collector(name: &'static str, version: &'static str, does: Does) -> Vec<u
     Collector { name, version, does, ..Collector::default() }.build()
 }
 
+const LOG: &str = r#"(import "quarterdeck:host/log@0.1.0" "write" (func $write (param i32 i32 i32)))"#;
 const CLOCK: &str = r#"(import "wasi:clocks/wall-clock@0.2.0" "now" (func $now (param i32)))"#;
 
 /// Places of texts in the guest's memory, by pointer.
@@ -116,6 +136,7 @@ impl Collector {
         let module = format!(
             r#"(module
                 {clock}
+                {log}
                 (memory (export "memory") 2)
                 {data}
                 (global $free (mut i32) (i32.const 65536))
@@ -130,14 +151,16 @@ impl Collector {
                     (param $config i32) (param $length i32) (param $now i64) (result i32)
                     {body}))"#,
             clock = if self.clock { CLOCK } else { "" },
+            log = if self.does.calls_the_host() { LOG } else { "" },
             data = self.data(),
             interface = self.interface,
             body = self.does.body(),
         );
         let export = if self.exports_plugin { "export quarterdeck:plugin/plugin@0.1.0;" } else { "" };
-        let import = if self.clock { "import wasi:clocks/wall-clock@0.2.0;" } else { "" };
+        let clock = if self.clock { "import wasi:clocks/wall-clock@0.2.0;" } else { "" };
+        let log = if self.does.calls_the_host() { "import quarterdeck:host/log@0.1.0;" } else { "" };
         let world = format!(
-            "package test:guest; world guest {{ {import} {export} export quarterdeck:collector/collector@{}; }}",
+            "package test:guest; world guest {{ {clock} {log} {export} export quarterdeck:collector/collector@{}; }}",
             self.interface
         );
         component(&module, &world, self.interface)
@@ -409,7 +432,7 @@ fn component(module: &str, world: &str, collector: &str) -> Vec<u8> {
 fn component_of(module: &str, world: &str, interface: &str, detector: &str) -> Vec<u8> {
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
     let mut resolve = Resolve::default();
-    for package in ["types", "plugin", "scanner-rule", "sla-calculator"] {
+    for package in ["types", "host", "plugin", "scanner-rule", "sla-calculator"] {
         resolve.push_dir(wit.join(package)).unwrap();
     }
     let file = if detector == "0.1.0" { "compat/detector-0.1.0/detector.wit" } else { "detector/detector.wit" };

@@ -52,6 +52,17 @@ async fn memory_without_end_is_reported_as_such() {
 }
 
 #[tokio::test]
+async fn memory_without_end_is_reported_as_such_where_it_is_used_too() {
+    assert_eq!(fail(Does::FillMemory).await, CallError::OutOfMemory { limit_bytes: 64 << 20 });
+}
+
+#[tokio::test]
+async fn a_flood_of_host_calls_ends_at_its_limit() {
+    let error = fail(Does::CallTheHost).await;
+    assert!(matches!(&error, CallError::Trapped { reason } if reason.contains("host calls")), "{error}");
+}
+
+#[tokio::test]
 async fn a_giant_result_is_not_taken() {
     let error = fail(Does::Giant).await;
     assert!(matches!(&error, CallError::Limited { message } if message.contains("io-bytes")), "{error}");
