@@ -185,17 +185,17 @@ impl Drop for Prometheus {
 }
 
 /// Evaluates one rule each second over its own figures, and sends what it makes to the daemon.
-fn start_prometheus(program: &Path, folder: &Path, daemon: &Daemon, rule: &str) -> (Prometheus, String) {
+fn start_prometheus(program: &Path, folder: &Path, daemon: &Daemon, door: &Receiver, rule: &str) -> Prometheus {
     std::fs::create_dir_all(folder).unwrap();
     let port = free_port();
     let target = daemon.url.strip_prefix("http://").unwrap();
     let config = format!(
         "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
          rule_files: [rules.yml]\n\
-         scrape_configs:\n- job_name: self\n  static_configs: [{{targets: [\"127.0.0.1:{port}\"]}}]\n\
+         scrape_configs:\n- job_name: door\n  static_configs: [{{targets: [\"{}\"]}}]\n\
          alerting:\n  alertmanagers:\n  - path_prefix: /alertmanager\n    static_configs: [{{targets: [\"{target}\"]}}]\n    \
          authorization: {{credentials: {}}}\n",
-        daemon.token
+        door.address, daemon.token
     );
     std::fs::write(folder.join("prometheus.yml"), config).unwrap();
     std::fs::write(folder.join("rules.yml"), rule).unwrap();
@@ -204,13 +204,12 @@ fn start_prometheus(program: &Path, folder: &Path, daemon: &Daemon, rule: &str) 
         .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
         .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
         .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-        .arg("--web.enable-lifecycle")
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)
         .spawn()
         .unwrap();
-    (Prometheus(child), format!("http://127.0.0.1:{port}"))
+    Prometheus(child)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -220,23 +219,19 @@ async fn a_real_prometheus_posts_an_alert_and_its_end_and_a_webhook_is_told_of_b
     let hook = Receiver::start().await;
     let daemon = Setup::new().config(&config(&hook)).start().await;
     let folder = daemon.setup.folder.path().join("prometheus");
-    let rule = |expression: &str| {
-        format!(
-            "groups:\n- name: g\n  rules:\n  - alert: Up\n    expr: {expression}\n    \
-             labels: {{severity: critical}}\n    annotations: {{summary: \"{{{{ $labels.job }}}} is up\"}}\n"
-        )
-    };
-    let (_prometheus, url) = start_prometheus(&program, &folder, &daemon, &rule("up{job=\"self\"} == 1"));
+    // What it scrapes, beside itself: up as long as it answers well.
+    let door = Receiver::start().await;
+    let rule = "groups:\n- name: g\n  rules:\n  - alert: Up\n    expr: up{job=\"door\"} == 1\n    \
+                labels: {severity: critical}\n    annotations: {summary: \"{{ $labels.job }} is up\"}\n";
+    let _prometheus = start_prometheus(&program, &folder, &daemon, &door, rule);
     let first = eventually("word of the alert", SOON, async || told(&hook).first().cloned()).await;
     assert_eq!(names(&first), [("Up".to_owned(), "firing".to_owned())]);
-    assert_eq!(first["alerts"][0]["annotations"]["summary"], "self is up");
+    assert_eq!(first["alerts"][0]["annotations"]["summary"], "door is up");
     let alert = daemon.items("/api/v1/alerts").await.remove(0);
     assert_eq!((&alert["severity"], &alert["state"]), (&json!("critical"), &json!("firing")));
     assert!(alert["posted"]["generator_url"].as_str().unwrap().contains("/graph"), "{alert}");
 
-    std::fs::write(folder.join("rules.yml"), rule("up{job=\"self\"} == 2")).unwrap();
-    let reloaded = daemon.http().post(format!("{url}/-/reload")).send().await.unwrap();
-    assert!(reloaded.status().is_success());
+    door.answer(500);
     let end = eventually("word of its end", SOON, async || {
         told(&hook).into_iter().find(|payload| payload["status"] == "resolved")
     })

@@ -21,13 +21,13 @@ struct AlertmanagerFailure(String);
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: StatusCode,
-    headers: HeaderMap,
+    headers: Box<HeaderMap>,
     text: String,
 }
 
 impl Failure {
     pub(super) fn new(code: StatusCode, text: impl ToString) -> Self {
-        Failure { code, headers: HeaderMap::new(), text: text.to_string() }
+        Failure { code, headers: Box::default(), text: text.to_string() }
     }
 
     pub(super) fn bad(text: impl ToString) -> Self {
@@ -50,7 +50,7 @@ impl From<Problem> for Failure {
         let (code, headers, text) = problem.into_parts();
         // Alertmanager knows no other word for a body that makes no sense.
         let code = if code == StatusCode::UNPROCESSABLE_ENTITY { StatusCode::BAD_REQUEST } else { code };
-        Failure { code, headers, text }
+        Failure { code, headers: Box::new(headers), text }
     }
 }
 
