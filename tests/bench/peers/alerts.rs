@@ -90,7 +90,7 @@ async fn measure(server: &Server, path: &str, seen: &Seen) -> Measured {
     for number in 0..ONE_BY_ONE {
         let name = format!("one{number}");
         let begin = Instant::now();
-        post(server, path, &[name.clone()]).await;
+        post(server, path, std::slice::from_ref(&name)).await;
         let arrived = loop {
             if let Some(at) = seen.lock().unwrap().get(&name) {
                 break *at;

@@ -66,7 +66,7 @@ impl IntoResponse for Failure {
             tracing::warn!(status = self.code.as_u16(), error = self.text, "request failed");
         }
         let mut response = (self.code, Json(AlertmanagerFailure(self.text))).into_response();
-        response.headers_mut().extend(self.headers);
+        response.headers_mut().extend(*self.headers);
         response
     }
 }
