@@ -5,8 +5,11 @@ use crate::harness::receiver::Receiver;
 use crate::harness::web::free_port;
 use crate::harness::{Daemon, Setup, eventually};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -184,18 +187,30 @@ impl Drop for Prometheus {
     }
 }
 
-/// Evaluates one rule each second over its own figures, and sends what it makes to the daemon.
-fn start_prometheus(program: &Path, folder: &Path, daemon: &Daemon, door: &Receiver, rule: &str) -> Prometheus {
+/// A page with one metric.
+async fn door(is_open: Arc<AtomicBool>) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let page = move || {
+        let status = if is_open.load(Ordering::SeqCst) { 200 } else { 500 };
+        async move { (axum::http::StatusCode::from_u16(status).unwrap(), "door 1\n") }
+    };
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(page)).await.unwrap() });
+    address
+}
+
+/// Evaluates one rule each second over what it scrapes, and sends what it makes to the daemon.
+fn start_prometheus(program: &Path, folder: &Path, daemon: &Daemon, door: SocketAddr, rule: &str) -> Prometheus {
     std::fs::create_dir_all(folder).unwrap();
     let port = free_port();
     let target = daemon.url.strip_prefix("http://").unwrap();
     let config = format!(
         "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
          rule_files: [rules.yml]\n\
-         scrape_configs:\n- job_name: door\n  static_configs: [{{targets: [\"{}\"]}}]\n\
+         scrape_configs:\n- job_name: door\n  static_configs: [{{targets: [\"{door}\"]}}]\n\
          alerting:\n  alertmanagers:\n  - path_prefix: /alertmanager\n    static_configs: [{{targets: [\"{target}\"]}}]\n    \
          authorization: {{credentials: {}}}\n",
-        door.address, daemon.token
+        daemon.token
     );
     std::fs::write(folder.join("prometheus.yml"), config).unwrap();
     std::fs::write(folder.join("rules.yml"), rule).unwrap();
@@ -219,11 +234,12 @@ async fn a_real_prometheus_posts_an_alert_and_its_end_and_a_webhook_is_told_of_b
     let hook = Receiver::start().await;
     let daemon = Setup::new().config(&config(&hook)).start().await;
     let folder = daemon.setup.folder.path().join("prometheus");
-    // What it scrapes, beside itself: up as long as it answers well.
-    let door = Receiver::start().await;
+    // What it scrapes: up as long as it answers.
+    let is_open = Arc::new(AtomicBool::new(true));
+    let door = door(is_open.clone()).await;
     let rule = "groups:\n- name: g\n  rules:\n  - alert: Up\n    expr: up{job=\"door\"} == 1\n    \
                 labels: {severity: critical}\n    annotations: {summary: \"{{ $labels.job }} is up\"}\n";
-    let _prometheus = start_prometheus(&program, &folder, &daemon, &door, rule);
+    let _prometheus = start_prometheus(&program, &folder, &daemon, door, rule);
     let first = eventually("word of the alert", SOON, async || told(&hook).first().cloned()).await;
     assert_eq!(names(&first), [("Up".to_owned(), "firing".to_owned())]);
     assert_eq!(first["alerts"][0]["annotations"]["summary"], "door is up");
@@ -231,7 +247,7 @@ async fn a_real_prometheus_posts_an_alert_and_its_end_and_a_webhook_is_told_of_b
     assert_eq!((&alert["severity"], &alert["state"]), (&json!("critical"), &json!("firing")));
     assert!(alert["posted"]["generator_url"].as_str().unwrap().contains("/graph"), "{alert}");
 
-    door.answer(500);
+    is_open.store(false, Ordering::SeqCst);
     let end = eventually("word of its end", SOON, async || {
         told(&hook).into_iter().find(|payload| payload["status"] == "resolved")
     })
