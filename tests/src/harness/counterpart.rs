@@ -19,9 +19,13 @@ pub(crate) fn find(program: &str, test: &str) -> Option<PathBuf> {
 
 /// A Python that has this module; `None`, after saying which test is left out, where there is none.
 pub(crate) fn python_with(module: &str, test: &str) -> Option<PathBuf> {
-    let python = find("python3", test)?;
-    let has_it = std::process::Command::new(&python).args(["-c", &format!("import {module}")]).output().unwrap();
-    if has_it.status.success() {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let has_it = |python: &PathBuf| {
+        let imported = std::process::Command::new(python).args(["-c", &format!("import {module}")]).output();
+        imported.is_ok_and(|imported| imported.status.success())
+    };
+    // There may be several, and only some of them may have it.
+    if let Some(python) = std::env::split_paths(&folders).map(|folder| folder.join("python3")).find(has_it) {
         return Some(python);
     }
     let required = std::env::var_os("QUARTERDECK_TESTS_REQUIRE_COUNTERPARTS").is_some();
