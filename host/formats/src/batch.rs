@@ -6,6 +6,8 @@ use crate::{Error, canonical};
 pub(crate) const SAMPLES: usize = 1_000_000;
 /// Labels of one request, at most.
 pub(crate) const LABELS: usize = 4_000_000;
+/// Bytes of all names and values of one request, at most: a format may repeat a label for each sample.
+pub(crate) const TEXT: usize = 64 << 20;
 /// Descriptions of metrics in one request, at most.
 const METADATA: usize = 100_000;
 
@@ -59,11 +61,12 @@ impl Batch {
         labels: impl IntoIterator<Item = (&'a str, &'a str)>,
         samples: impl IntoIterator<Item = Sample>,
     ) -> Result<(), Error> {
-        let before = (self.labels.len(), self.samples.len());
+        let before = (self.labels.len(), self.samples.len(), self.text.len());
         let added = self.try_add(labels, samples);
         if added.is_err() {
             self.labels.truncate(before.0);
             self.samples.truncate(before.1);
+            self.text.truncate(before.2);
         }
         added
     }
@@ -133,9 +136,12 @@ impl Batch {
     }
 
     fn keep(&mut self, text: &str) -> Result<Span, Error> {
-        let start = self.text.len();
-        self.text.push_str(text);
         let too_large = || Error::TooLarge("there is too much text; hint: send less at once".to_owned());
+        let start = self.text.len();
+        if start.saturating_add(text.len()) > TEXT {
+            return Err(too_large());
+        }
+        self.text.push_str(text);
         let span = (u32::try_from(start), u32::try_from(self.text.len()));
         let (Ok(start), Ok(end)) = span else { return Err(too_large()) };
         Ok((start, end))
@@ -191,6 +197,18 @@ mod tests {
             let refused = Batch::default().add(labels, []).unwrap_err().to_string();
             assert!(refused.contains(why), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_long_label_that_is_repeated_again_and_again_is_refused_before_it_takes_memory() {
+        let mut batch = Batch::default();
+        let long = "x".repeat(1 << 20);
+        let add = |batch: &mut Batch| batch.add([("__name__", "up"), ("job", &long)], [Sample { at: 1, value: 1.0 }]);
+        let taken = (0..1_000).take_while(|_| add(&mut batch).is_ok()).count();
+        assert_eq!(taken, 63);
+        assert!(matches!(add(&mut batch), Err(Error::TooLarge(_))));
+        assert!(batch.text.len() <= TEXT && batch.text.capacity() <= 2 * TEXT);
+        assert_eq!(batch.series().count(), taken, "what was taken before stays whole");
     }
 
     #[test]

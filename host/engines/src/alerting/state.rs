@@ -59,8 +59,14 @@ impl State {
     pub(crate) fn load(context: &Context) -> Result<Self, Error> {
         let mut kept = Kept::default();
         let mut posted = HashMap::new();
+        // Nobody could send them again while the host was down: that they were not sent says nothing before they had the time to.
+        let in_time = context.now().plus(context.catalog().alerting.resolve_timeout);
         for document in context.store.list(Alert::COLLECTION, &Page::all())? {
-            let alert: Arc<Alert> = Arc::new(document.decode()?);
+            let mut alert: Alert = document.decode()?;
+            if let Some(posted) = alert.posted.as_mut().filter(|_| alert.state == AlertState::Firing) {
+                posted.ends_at = posted.ends_at.max(in_time);
+            }
+            let alert = Arc::new(alert);
             if alert.posted.is_some() {
                 posted.insert(Key::of(&alert.fingerprint), alert.clone());
             }

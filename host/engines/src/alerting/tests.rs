@@ -174,6 +174,30 @@ async fn the_end_of_an_alert_is_told_after_a_restart() {
 }
 
 #[tokio::test]
+async fn an_alert_that_could_not_be_sent_again_while_the_host_was_down_is_not_over_by_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = Fake::default();
+    let (bench, tasks, handle) = bench_at(folder.path(), &fake, spec(), START).await;
+    // As Prometheus sends them: it ends in four minutes, unless it is sent again.
+    let fires = Incoming { ends_at: Some(START.plus(Span::from_secs(240))), ..sent("Down", START) };
+    handle.post(vec![fires]).await.unwrap();
+    until("the delivery", || delivered(&bench) == 1).await;
+    drop((tasks, handle));
+    bench.kill().await;
+    let late = START.plus(Span::from_secs(3_600));
+    let (bench, _tasks, handle) = bench_at(folder.path(), &fake, spec(), late).await;
+    handle.post(vec![sent("Other", late)]).await.unwrap();
+    until("the other one", || delivered(&bench) == 2).await;
+    assert_eq!(titles(&fake), ["[FIRING] Down", "[FIRING] Other"]);
+    // It had the time to be sent again, and was not.
+    bench.advance(Span::from_secs(299));
+    handle.post(vec![sent("Other", late)]).await.unwrap();
+    assert_eq!(bench.events(&[Alert::RESOLVED]).len(), 0);
+    bench.advance(Span::from_secs(2));
+    until("its end", || bench.events(&[Alert::RESOLVED]).len() == 1).await;
+}
+
+#[tokio::test]
 async fn a_full_disk_is_said_to_who_sends_and_costs_nothing_that_was_accepted() {
     let folder = tempfile::tempdir().unwrap();
     let (bench, _tasks, handle) = bench_at(folder.path(), &Fake::default(), spec(), START).await;

@@ -22,6 +22,8 @@ const AT_ONCE: usize = 4_096;
 const SOURCES: usize = 1_000;
 /// The source of those beyond.
 const OTHERS: &str = "others";
+/// What is said of a metric, at most; the rest is cut off.
+const HELP_BYTES: usize = 1024;
 /// Metrics of which it is kept what those who sent them said.
 const DESCRIBED: usize = 20_000;
 
@@ -177,7 +179,11 @@ impl Intake {
         let mut known = self.described.lock().unwrap_or_else(PoisonError::into_inner);
         for metric in &batch.metadata {
             if known.len() < DESCRIBED || known.contains_key(&metric.name) {
-                known.insert(metric.name.clone(), super::Described::said(metric));
+                let mut said = super::Described::said(metric);
+                if said.help.len() > HELP_BYTES {
+                    said.help.truncate(said.help.floor_char_boundary(HELP_BYTES));
+                }
+                known.insert(metric.name.clone(), said);
             }
         }
     }
@@ -213,7 +219,6 @@ impl Intake {
         limits: &IngestLimits,
         now: Timestamp,
     ) -> Result<Written, WriteError> {
-        self.describe(batch);
         let source = self.source(name);
         let mut source = source.lock().unwrap_or_else(PoisonError::into_inner);
         let rate = limits.rate(name);
@@ -225,6 +230,7 @@ impl Intake {
             );
             return Err(WriteError::TooFast { message, after });
         }
+        self.describe(batch);
         let mut written = Written::default();
         let mut waiting = Waiting::default();
         for series in batch.series() {

@@ -48,6 +48,9 @@ pub(super) fn end_of_labels(text: &str) -> Result<usize, String> {
 /// A label, borrowed where nothing in it is escaped.
 pub type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
+/// Labels of a series, at most: each is compared with those before it.
+const LABELS: usize = 1_000;
+
 /// The labels of a series as a page writes it, the metric's name first, as `__name__`. In the page's order.
 ///
 /// # Errors
@@ -68,6 +71,9 @@ pub fn labels(series: &str) -> Result<Vec<Pair<'_>>, Error> {
         let name = name.trim_matches([' ', '\t']);
         if !crate::is_label_name(name) {
             return Err(wrong(format!("`{}` is not a label's name", shortened(name))));
+        }
+        if labels.len() > LABELS {
+            return Err(wrong(format!("it has more than {LABELS} labels")));
         }
         if name == "__name__" || labels.iter().any(|(known, _)| known == name) {
             return Err(wrong(format!("the label `{name}` is there twice")));

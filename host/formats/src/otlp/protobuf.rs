@@ -245,7 +245,7 @@ impl Reader {
                     }
                     entries.into()
                 }
-                7 => value.bytes()?.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}")).into(),
+                7 => hex(value.bytes()?).into(),
                 _ => found,
             };
         }
@@ -263,6 +263,15 @@ impl Reader {
         }
         Ok(entry)
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
+    for byte in bytes {
+        let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('0');
+        text.extend([digit(byte >> 4), digit(byte & 15)]);
+    }
+    text
 }
 
 fn flags(point: &mut Point, value: Value<'_>) -> Result<(), Error> {

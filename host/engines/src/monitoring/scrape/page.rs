@@ -10,7 +10,7 @@ use quarterdeck_model::Labels;
 use quarterdeck_model::domain::scrape::{IngestLimits, ScrapeConfig};
 use quarterdeck_model::series::ingest::{Ingest, Resolved, Row, SeriesRef};
 use quarterdeck_model::series::query::{NAME, STALE};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// What was on a page.
@@ -277,6 +277,7 @@ impl Reader {
 
     /// Series that the store does not have in memory any more, resolved again: what each one is called now.
     pub(super) fn renewed(&mut self, gone: &[SeriesRef]) -> HashMap<SeriesRef, SeriesRef> {
+        let gone: HashSet<SeriesRef> = gone.iter().copied().collect();
         let mut renewed = HashMap::new();
         for place in 0..self.cache.len() {
             let Some(To::Series(before)) =
