@@ -10,9 +10,15 @@ use std::time::{Duration, Instant};
 const NOW: Timestamp = Timestamp::from_millis(5_000);
 
 async fn fail(does: Does) -> CallError {
+    fail_within(does, Span::from_millis(200)).await
+}
+
+async fn fail_within(does: Does, deadline: Span) -> CallError {
     let bench = Bench::with(vec![collector("guest", "1.0.0", does)]).await;
     let name = InstanceName::from("guest/one");
-    bench.use_plugin(&[name.as_str()], "guest").await;
+    let mut spec = spec("guest");
+    spec.limits.deadline = deadline;
+    bench.configure(one(name.as_str(), spec)).await;
     let error = bench.collect(&name, NOW).await.unwrap_err();
     let usage = bench.instance(&name).unwrap().usage;
     assert_eq!((usage.calls, usage.failures.get(error.code())), (1, Some(&1)));
@@ -53,12 +59,15 @@ async fn memory_without_end_is_reported_as_such() {
 
 #[tokio::test]
 async fn memory_without_end_is_reported_as_such_where_it_is_used_too() {
-    assert_eq!(fail(Does::FillMemory).await, CallError::OutOfMemory { limit_bytes: 64 << 20 });
+    assert_eq!(
+        fail_within(Does::FillMemory, Span::from_secs(10)).await,
+        CallError::OutOfMemory { limit_bytes: 64 << 20 }
+    );
 }
 
 #[tokio::test]
 async fn a_flood_of_host_calls_ends_at_its_limit() {
-    let error = fail(Does::CallTheHost).await;
+    let error = fail_within(Does::CallTheHost, Span::from_secs(10)).await;
     assert!(matches!(&error, CallError::Trapped { reason } if reason.contains("host calls")), "{error}");
 }
 
