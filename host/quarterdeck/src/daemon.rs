@@ -164,7 +164,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
         secrets: secrets.clone(),
         address,
         shutdown: running.clone(),
-        only: None,
+        bundled: Wanted::All { first: plugins_in_use(&with_words) },
     });
     // All plugins may have to be compiled. What is done of that stays in the cache.
     let runtime = tokio::select! {
@@ -326,8 +326,21 @@ struct Parts<'a> {
     secrets: Arc<secrets::Sources>,
     address: SocketAddr,
     shutdown: CancellationToken,
-    /// Names of the bundled plugins that are wanted; all, unless given.
-    only: Option<BTreeSet<String>>,
+    bundled: Wanted,
+}
+
+/// Which bundled plugins are wanted, by name.
+enum Wanted {
+    Only(BTreeSet<String>),
+    /// These at the start, the others after it where they have to be compiled.
+    All {
+        first: BTreeSet<String>,
+    },
+}
+
+/// Whatever runs on them, or may be asked to, without another word.
+fn plugins_in_use(settings: &Settings) -> BTreeSet<String> {
+    settings.instances.values().filter(|instance| instance.enabled).map(|instance| instance.plugin.clone()).collect()
 }
 
 async fn start_runtime(parts: Parts<'_>) -> Result<Arc<Runtime>> {
@@ -335,7 +348,10 @@ async fn start_runtime(parts: Parts<'_>) -> Result<Arc<Runtime>> {
     let settings = &parts.settings.runtime;
     let bundled = quarterdeck_bundle::COMPONENTS
         .iter()
-        .filter(|component| parts.only.as_ref().is_none_or(|only| only.contains(component.name)))
+        .filter(|component| match &parts.bundled {
+            Wanted::Only(only) => only.contains(component.name),
+            Wanted::All { .. } => true,
+        })
         .map(|component| Bundled {
             name: component.name.to_owned(),
             digest: Digest(component.digest.to_owned()),
@@ -364,6 +380,9 @@ async fn start_runtime(parts: Parts<'_>) -> Result<Arc<Runtime>> {
     options.journals = Some(parts.database.clone());
     options.plugins_dir = Some(parts.plugins_dir.to_owned());
     options.bundled = bundled;
+    if let Wanted::All { first } = parts.bundled {
+        options.bundled_first = Some(first);
+    }
     options.trust = parts.settings.plugins.clone();
     options.compiler = Compiler::Child {
         program: std::env::current_exe().context("failed to find the daemon's own file")?,

@@ -2,7 +2,7 @@
 //! `runtime::settle`.
 
 use crate::options::Bundled;
-use crate::plugin::{Again, Version};
+use crate::plugin::{Again, BUNDLED, Version};
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::plugin::{Digest, PluginState, PluginStatus};
 use serde_json::Value;
@@ -41,12 +41,22 @@ pub(crate) struct Found {
     pub(crate) missing_since: Option<Instant>,
 }
 
-/// A file that is being read, compiled and described.
+/// Who waits for a load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    /// Readiness: it was there when the host started.
+    ByStart,
+    /// Whoever asks for a look at the plugins folder.
+    ByLook,
+    /// Nobody: a bundled plugin that no instance names.
+    ByNobody,
+}
+
+/// A file that is being read, compiled and described, or waits for that.
 pub(crate) struct Loading {
     pub(crate) stamp: Stamp,
     pub(crate) since: Timestamp,
-    /// Whether it was there when the host started.
-    pub(crate) of_start: bool,
+    pub(crate) awaited: Awaited,
     /// The file has a newer content: this one is of no use any more.
     pub(crate) superseded: CancellationToken,
 }
@@ -101,6 +111,11 @@ impl Catalog {
             .flat_map(|named| [&named.current, &named.bundled, &named.previous, &named.fallback].into_iter().flatten());
         let found = self.files.values().filter_map(|found| found.version.as_ref());
         named.chain(found).chain(&self.draining).find(|version| version.reference.digest == *digest).cloned()
+    }
+
+    /// Whether a bundled plugin of that name is still to be compiled.
+    pub(crate) fn is_to_come(&self, name: &str) -> bool {
+        self.loading.contains_key(&format!("{BUNDLED_FILE}{name}"))
     }
 
     /// Whether it is the content of a plugin that came with the binary.
@@ -287,9 +302,12 @@ impl Catalog {
     }
 }
 
+/// Marks bundled plugins that are not loaded (yet), among the files.
+pub(crate) const BUNDLED_FILE: &str = "bundled/";
+
 /// What a file is taken to be named while it does not say so itself.
 pub(crate) fn stem(file: &str) -> &str {
-    file.strip_suffix(".wasm").unwrap_or(file)
+    file.strip_prefix(BUNDLED_FILE).unwrap_or_else(|| file.strip_suffix(".wasm").unwrap_or(file))
 }
 
 fn refused_status(file: &str, found: &Found) -> PluginStatus {
@@ -309,7 +327,7 @@ fn unloaded(file: &str, state: PluginState, bytes: u64, at: Timestamp) -> Plugin
         kinds: Vec::new(),
         state,
         reason: None,
-        source: file.to_owned(),
+        source: if file.starts_with(BUNDLED_FILE) { BUNDLED.to_owned() } else { file.to_owned() },
         publisher: None,
         bytes,
         loaded_at: at,

@@ -8,6 +8,7 @@ use quarterdeck_model::plugin::Digest;
 use quarterdeck_model::plugin::publisher::Trust;
 use quarterdeck_model::store::Store;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,9 @@ pub struct Options {
     /// Watched for `.wasm` files. Made if it is not there. `None`: bundled plugins only.
     pub plugins_dir: Option<PathBuf>,
     pub bundled: Vec<Bundled>,
+    /// Names of the bundled plugins that the start waits for where they have to be compiled. The others are compiled after it, one after
+    /// another, or as soon as an instance of theirs is configured. `None`: all are waited for.
+    pub bundled_first: Option<BTreeSet<String>>,
     /// Which files may be plugins.
     pub trust: Trust,
     pub doors: DoorsOptions,
@@ -55,6 +59,7 @@ impl Options {
             cache_dir,
             plugins_dir: None,
             bundled: Vec::new(),
+            bundled_first: None,
             trust: Trust::default(),
             doors,
             store,
@@ -75,7 +80,7 @@ impl Options {
 /// A plugin that came with the binary.
 #[derive(Clone)]
 pub struct Bundled {
-    /// Its folder's name, for messages.
+    /// Its own name, which is its folder's, too.
     pub name: String,
     /// Of `bytes`. Known from the build, so that a start with a warm cache does not read them.
     pub digest: Digest,

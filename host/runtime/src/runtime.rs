@@ -3,6 +3,7 @@
 mod announce;
 mod back;
 mod bind;
+mod bundled;
 mod calls;
 mod decide;
 mod decisions;
@@ -30,7 +31,7 @@ pub(crate) use calls::Request;
 
 use crate::cache::Cache;
 use crate::call::Ground;
-use crate::catalog::{Catalog, Found, Stamp};
+use crate::catalog::Catalog;
 use crate::decisions::Journal;
 use crate::engine;
 use crate::error::Error;
@@ -38,8 +39,8 @@ use crate::executor::Executor;
 use crate::imports::Doors;
 use crate::instance::Instance;
 use crate::linker::linker;
-use crate::options::{Bundled, Options};
-use crate::plugin::{Again, BUNDLED, Loader, Refusal};
+use crate::options::Options;
+use crate::plugin::Loader;
 use announce::Announcer;
 use janitor::Order;
 use quarterdeck_model::clock::Clock;
@@ -50,7 +51,7 @@ use quarterdeck_model::store::Store;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -98,6 +99,8 @@ pub struct Runtime {
     /// One replay at a time.
     replaying: Semaphore,
     orders: mpsc::UnboundedSender<Order>,
+    /// Bundled plugins that nobody has asked for yet.
+    later: bundled::Later,
     stopping: CancellationToken,
     tasks: Mutex<JoinSet<()>>,
 }
@@ -159,6 +162,7 @@ impl Runtime {
             shadows: shadow::Shadows::default(),
             replaying: Semaphore::new(1),
             orders,
+            later: bundled::Later::default(),
             stopping: CancellationToken::new(),
             tasks: Mutex::default(),
         });
@@ -167,13 +171,14 @@ impl Runtime {
             runtime.spawn(task);
         }
         runtime.spawn(janitor::run(Arc::downgrade(&runtime), ordered, options.shutdown.clone()));
-        runtime.load_bundled(options.bundled).await;
+        let later = runtime.load_bundled(options.bundled, options.bundled_first.as_ref()).await;
         if tokio::time::timeout(FIRST_SCAN, runtime.first_scan()).await.is_err() {
             tracing::warn!("plugins of the folder are still being compiled: they come into use later");
         }
         runtime.spawn(usage::run(Arc::downgrade(&runtime), options.shutdown.clone()));
         runtime.spawn(watch::run(Arc::downgrade(&runtime), options.shutdown));
         runtime.resume_shadows();
+        runtime.load_later(later);
         Ok(runtime)
     }
 
@@ -216,52 +221,6 @@ impl Runtime {
         self.doors.close().await;
         let mut tasks = std::mem::take(&mut *self.lock_tasks());
         tasks.shutdown().await;
-    }
-
-    async fn load_bundled(&self, bundled: Vec<Bundled>) {
-        let now = self.clock.now();
-        let to_compile = bundled.iter().filter(|plugin| !self.loader.cache.may_hold(&plugin.digest)).count();
-        if to_compile > 0 {
-            tracing::info!("compiling {to_compile} plugins, once: the next start takes them from the cache");
-        }
-        let loads = bundled.into_iter().map(async |plugin| {
-            let size = u64::try_from(plugin.bytes.len()).unwrap_or(u64::MAX);
-            let (bytes, digest) = (plugin.bytes.clone(), plugin.digest.clone());
-            let version = self.loader.load(&self.ground, bytes, digest, BUNDLED.to_owned(), now).await;
-            (plugin, size, version)
-        });
-        let loaded = futures::future::join_all(loads).await;
-        let mut names = Vec::new();
-        {
-            let mut catalog = self.catalog();
-            for (plugin, bytes, result) in loaded {
-                match result {
-                    Ok(version) => {
-                        let named = catalog.names.entry(version.reference.name.clone()).or_default();
-                        names.push(version.reference.name.clone());
-                        named.bundled = Some(version);
-                    }
-                    Err(Refusal { reason, passing }) => {
-                        tracing::error!(plugin = plugin.name, reason, "a bundled plugin can't be used");
-                        let file = format!("{}{}", scan::BUNDLED, plugin.name);
-                        let found = Found {
-                            stamp: Stamp { device: 0, inode: 0, bytes, modified_nanos: 0, changed_nanos: 0 },
-                            digest: Some(plugin.digest.clone()),
-                            version: None,
-                            refused: Some(reason),
-                            again: passing.then(|| Again::after(None, Instant::now())),
-                            bundled: Some(plugin),
-                            at: now,
-                            missing_since: None,
-                        };
-                        catalog.files.insert(file, found);
-                    }
-                }
-            }
-        }
-        for name in names {
-            self.settle(&name, None).await;
-        }
     }
 
     fn catalog(&self) -> MutexGuard<'_, Catalog> {

@@ -1,7 +1,7 @@
 //! A host over a folder of its own, which is removed in the end: for what is asked of plugins without a daemon.
 
 use super::folders::Folders;
-use super::{Parts, secrets, start_runtime, vitals};
+use super::{Parts, Wanted, secrets, start_runtime, vitals};
 use anyhow::{Context, Result};
 use quarterdeck_config::Settings;
 use quarterdeck_model::clock::Clock;
@@ -94,7 +94,7 @@ impl ScratchHost {
             secrets: Arc::new(secrets::Sources::default()),
             address: settings.listen,
             shutdown: shutdown.clone(),
-            only: Some(only),
+            bundled: Wanted::Only(only),
         })
         .await?;
         Ok(ScratchHost { runtime, database, shutdown })

@@ -2,8 +2,8 @@
 //! the next start finds, too.
 
 use super::announce::{PLUGIN_ROLLED_BACK, Said};
-use super::scan::BUNDLED;
 use super::{Runtime, history::Entry};
+use crate::catalog::BUNDLED_FILE;
 use crate::plugin::Version;
 use quarterdeck_model::plugin::files::{FileError, RolledBack};
 use quarterdeck_model::plugin::{Digest, PluginRef};
@@ -23,6 +23,7 @@ impl Runtime {
     ) -> Result<RolledBack, FileError> {
         let folder = self.folder()?;
         let _one = self.placing.lock().await;
+        self.ask_for([plugin]).await;
         let (current, bundled) = {
             let catalog = self.catalog();
             (catalog.current(plugin), catalog.names.get(plugin).and_then(|named| named.bundled.clone()))
@@ -153,7 +154,7 @@ impl Runtime {
         let catalog = self.catalog();
         let held = catalog.files.iter().filter(|(file, found)| {
             let is_it = found.version.as_ref().is_some_and(|version| version.reference.name == plugin);
-            is_it && !file.starts_with(BUNDLED)
+            is_it && !file.starts_with(BUNDLED_FILE)
         });
         held.filter_map(|(file, found)| Some((file.clone(), found.digest.clone()?))).collect()
     }

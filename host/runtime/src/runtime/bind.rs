@@ -38,10 +38,14 @@ impl Runtime {
             return Binding::new(spec, InstanceState::Disabled, None, version);
         }
         let Some(version) = version else {
-            let reason = format!(
-                "no usable plugin is named `{}`; hint: put its `.wasm` file into the plugins folder",
-                spec.plugin
-            );
+            let reason = if self.catalog().is_to_come(&spec.plugin) {
+                format!("the plugin `{}` is being compiled", spec.plugin)
+            } else {
+                format!(
+                    "no usable plugin is named `{}`; hint: put its `.wasm` file into the plugins folder",
+                    spec.plugin
+                )
+            };
             return Binding::new(spec, InstanceState::MissingPlugin, Some(reason), None);
         };
         let Findings { problems, unchecked } = self.problems(name, &spec, &version).await;

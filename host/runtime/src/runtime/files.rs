@@ -3,10 +3,10 @@
 
 use super::announce::{PLUGIN_INSTALLED, PLUGIN_REMOVED, Said};
 use super::place::{self, check_name};
-use super::scan::{BUNDLED as REFUSED_BUNDLED, QUIET};
+use super::scan::QUIET;
 use super::{Runtime, folder};
 use crate::cache::digest;
-use crate::catalog::stem;
+use crate::catalog::{BUNDLED_FILE, stem};
 use crate::compile::MAX_COMPONENT_BYTES;
 use crate::plugin::{BUNDLED, Refusal, Version};
 use async_trait::async_trait;
@@ -28,7 +28,7 @@ impl PluginFiles for Runtime {
     fn files(&self) -> Vec<PluginFile> {
         let mut files = {
             let catalog = self.catalog();
-            let found = catalog.files.iter().filter(|(file, _)| !file.starts_with(REFUSED_BUNDLED));
+            let found = catalog.files.iter().filter(|(file, _)| !file.starts_with(BUNDLED_FILE));
             let mut files: Vec<PluginFile> = found
                 .map(|(file, found)| {
                     let usable = found.version.as_ref().filter(|_| found.refused.is_none());
@@ -50,7 +50,7 @@ impl PluginFiles for Runtime {
             let first = catalog
                 .loading
                 .iter()
-                .filter(|(file, _)| !catalog.files.contains_key(*file) && !file.starts_with(REFUSED_BUNDLED));
+                .filter(|(file, _)| !catalog.files.contains_key(*file) && !file.starts_with(BUNDLED_FILE));
             files.extend(first.map(|(file, loading)| PluginFile {
                 file: file.clone(),
                 digest: Digest(String::new()),

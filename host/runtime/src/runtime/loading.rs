@@ -3,7 +3,7 @@
 use super::Runtime;
 use super::announce::PLUGIN_REFUSED;
 use super::folder::{self, Read, is_still};
-use crate::catalog::{Catalog, Found, Loading, Stamp, stem};
+use crate::catalog::{Awaited, Catalog, Found, Loading, Stamp, stem};
 use crate::compile::MAX_COMPONENT_BYTES;
 use crate::options::Bundled;
 use crate::plugin::{Again, BUNDLED, Refusal, Version};
@@ -40,10 +40,10 @@ impl Job {
     }
 
     /// From now on it is known to be under way. One of an older content of the file is given up.
-    pub(super) fn enter(&self, catalog: &mut Catalog, since: Timestamp, of_start: bool) {
+    pub(super) fn enter(&self, catalog: &mut Catalog, since: Timestamp, awaited: Awaited) {
         catalog.written.remove(&self.file);
         let superseded = self.superseded.clone();
-        let loading = Loading { stamp: self.stamp, since, of_start, superseded };
+        let loading = Loading { stamp: self.stamp, since, awaited, superseded };
         if let Some(older) = catalog.loading.insert(self.file.clone(), loading) {
             older.superseded.cancel();
         }
@@ -81,7 +81,7 @@ impl Runtime {
         self.spawn(async move { this.load(&job).await });
     }
 
-    async fn load(&self, job: &Job) {
+    pub(super) async fn load(&self, job: &Job) {
         let _underway = Underway(self, job);
         let content = tokio::select! {
             content = self.content(job) => content,

@@ -1,6 +1,7 @@
 //! The registry, as engines, API and configuration see it.
 
 use super::Runtime;
+use crate::catalog::Awaited;
 use crate::instance::Instance;
 use async_trait::async_trait;
 use quarterdeck_model::Shared;
@@ -18,7 +19,7 @@ impl Registry for Runtime {
 
     fn awaited(&self) -> Vec<String> {
         let catalog = self.catalog();
-        let of_start = catalog.loading.iter().filter(|(_, loading)| loading.of_start);
+        let of_start = catalog.loading.iter().filter(|(_, loading)| loading.awaited == Awaited::ByStart);
         of_start.map(|(file, _)| file.clone()).collect()
     }
 
@@ -42,6 +43,8 @@ impl Registry for Runtime {
     }
 
     async fn configure(&self, wanted: BTreeMap<InstanceName, Shared<InstanceSpec>>) {
+        // Before anything is held up: what is compiled is put in use under the same lock.
+        self.ask_for(wanted.values().filter(|spec| spec.enabled).map(|spec| spec.plugin.as_str())).await;
         let _changing = self.changing.lock().await;
         let present = self.all_instances();
         let mut next = HashMap::with_capacity(wanted.len());
@@ -91,6 +94,7 @@ impl Registry for Runtime {
         &self,
         instances: &BTreeMap<InstanceName, Shared<InstanceSpec>>,
     ) -> Vec<(InstanceName, String, String)> {
+        self.ask_for(instances.values().map(|spec| spec.plugin.as_str())).await;
         let mut found = Vec::new();
         for (name, spec) in instances {
             let Some(version) = self.catalog().current(&spec.plugin) else { continue };

@@ -3,14 +3,11 @@
 use super::Runtime;
 use super::folder::list;
 use super::loading::Job;
-use crate::catalog::Stamp;
+use crate::catalog::{Awaited, BUNDLED_FILE, Loading, Stamp};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
-
-/// Marks bundled plugins that were refused, among the files.
-pub(super) const BUNDLED: &str = "bundled/";
 
 /// A file has to be missing for this long: editors and copiers move the old file away, or delete it, before the new one is there.
 const GRACE: Duration = Duration::from_millis(800);
@@ -30,7 +27,7 @@ impl Runtime {
         let quiet = async {
             loop {
                 self.scan().await;
-                self.loads_over().await;
+                self.awaited_loads_over().await;
                 if !self.catalog().is_restless() || Instant::now() >= until {
                     return;
                 }
@@ -48,19 +45,19 @@ impl Runtime {
             let _changing = self.changing.lock().await;
             self.forget_files(|file| present.contains_key(file));
         }
-        self.look_for_work(true);
-        self.loads_over().await;
+        self.look_for_work(Awaited::ByStart);
+        self.awaited_loads_over().await;
     }
 
     /// Looks at the folder once.
     pub(super) async fn scan(&self) {
-        if self.look_for_work(false) {
+        if self.look_for_work(Awaited::ByLook) {
             self.remove_missing().await;
         }
     }
 
     /// Begins to load what is new or changed. True: files are gone for good.
-    pub(super) fn look_for_work(&self, of_start: bool) -> bool {
+    pub(super) fn look_for_work(&self, awaited: Awaited) -> bool {
         let (jobs, any_gone) = {
             // Two looks at once could take the older one's findings for the newer.
             let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +82,7 @@ impl Runtime {
             }
             let now = self.clock.now();
             for job in &jobs {
-                job.enter(&mut catalog, now, of_start);
+                job.enter(&mut catalog, now, awaited);
             }
             (jobs, any_gone)
         };
@@ -110,12 +107,17 @@ impl Runtime {
         }
     }
 
-    /// Returns when nothing is being loaded.
-    pub(super) async fn loads_over(&self) {
+    /// Returns when nothing is being loaded that somebody waits for.
+    pub(super) async fn awaited_loads_over(&self) {
+        self.loads_over(|_, loading| loading.awaited != Awaited::ByNobody).await;
+    }
+
+    /// Returns when none of these files is being loaded.
+    pub(super) async fn loads_over(&self, concerned: impl Fn(&str, &Loading) -> bool) {
         loop {
             // Made before the look: an end in between is not missed.
             let ended = self.load_ended.notified();
-            if self.catalog().loading.is_empty() {
+            if !self.catalog().loading.iter().any(|(file, loading)| concerned(file, loading)) {
                 return;
             }
             ended.await;
@@ -124,7 +126,7 @@ impl Runtime {
 }
 
 fn is_present(present: &BTreeMap<String, Stamp>) -> impl Fn(&str) -> bool {
-    |file| file.starts_with(BUNDLED) || present.contains_key(file)
+    |file| file.starts_with(BUNDLED_FILE) || present.contains_key(file)
 }
 
 fn look(folder: &Path) -> Option<BTreeMap<String, Stamp>> {

@@ -1,11 +1,12 @@
 //! Files on their way into use: one waits for none of the others, and what the machine is to blame for is tried again.
 
-use crate::Compiler;
 use crate::testing::guests::{Collector, Does, UNTIL_100, collector};
 use crate::testing::{Bench, eventually, one, spec};
+use crate::{Bundled, Compiler};
 use quarterdeck_model::kind::collector::Collector as _;
 use quarterdeck_model::plugin::{InstanceName, InstanceState, PluginState, PluginStatus, Registry};
 use quarterdeck_model::{Span, Timestamp};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -167,12 +168,53 @@ async fn what_no_compiler_could_be_started_for_is_tried_again_by_itself() {
 async fn a_bundled_plugin_is_tried_again_too() {
     let component = collector("guest", "1.0.0", Does::Well);
     let (program, bench) = without_compiler(&component, true).await;
-    let refused = state(&bench, "bundled/bundled", PluginState::Refused).unwrap();
+    let refused = state(&bench, "bundled", PluginState::Refused).unwrap();
     assert!(refused.reason.unwrap().contains("the compiler's process can't be started"));
     symlink("/bin/sh", program).unwrap();
     let back = eventually("another try", || state(&bench, "guest", PluginState::Active)).await;
     assert_eq!(back.source, "bundled");
-    assert!(bench.status("bundled/bundled").is_none());
+    assert!(bench.status("bundled").is_none());
+}
+
+/// A host with one bundled plugin that is not compiled and that no instance names, and what the compiler waits for.
+async fn with_one_for_later(component: &[u8]) -> (PathBuf, Bench) {
+    let folder = compiled(vec![component.to_vec()]).await;
+    let aot = folder.path().join("cache/aot");
+    let files = fs::read_dir(&aot).unwrap().map(|entry| entry.unwrap().path());
+    let compiled: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|end| end == "cwasm")).collect();
+    let (artefact, hold) = (folder.path().join("artefact"), folder.path().join("hold"));
+    fs::rename(&compiled[0], &artefact).unwrap();
+    fs::write(&hold, "").unwrap();
+    let script = format!("while [ -e '{}' ]; do sleep 0.02; done; cat '{}'", hold.display(), artefact.display());
+    let bench = Bench::start(folder, Vec::new(), |options| {
+        options.compiler = shell(Path::new("/bin/sh"), &script);
+        options.bundled = vec![Bundled::new("guest", component.to_vec())];
+        options.bundled_first = Some(BTreeSet::from(["another".to_owned()]));
+    });
+    (hold, bench.await)
+}
+
+#[tokio::test]
+async fn a_bundled_plugin_that_no_instance_names_is_compiled_after_the_start() {
+    let (hold, bench) = with_one_for_later(&collector("guest", "1.0.0", Does::Well)).await;
+    let loading = state(&bench, "guest", PluginState::Loading).expect("the start has not waited for it");
+    assert_eq!(loading.source, "bundled");
+    assert!(bench.awaited().is_empty(), "readiness does not wait for it either");
+    tokio::time::timeout(Duration::from_secs(10), bench.reload()).await.expect("nor does a reload");
+    fs::remove_file(hold).unwrap();
+    eventually("its turn", || state(&bench, "guest", PluginState::Active)).await;
+}
+
+#[tokio::test]
+async fn whoever_configures_an_instance_of_a_bundled_plugin_gets_it_compiled() {
+    let (hold, bench) = with_one_for_later(&collector("guest", "1.0.0", Does::Well)).await;
+    let name = InstanceName::from("guest/one");
+    let mut configuring = Box::pin(bench.use_plugin(&[name.as_str()], "guest"));
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut configuring).await;
+    assert!(early.is_err(), "it waits for the compiler");
+    fs::remove_file(hold).unwrap();
+    configuring.await;
+    bench.collect(&name, NOW).await.expect("it is in use at once");
 }
 
 /// After these the next try by itself is minutes away.

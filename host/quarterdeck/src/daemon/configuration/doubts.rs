@@ -46,10 +46,11 @@ fn open(path: &Path) -> std::io::Result<()> {
 
 fn about_plugins(registry: &dyn Registry, loaded: &Loaded) -> Vec<Problem> {
     let plugins = registry.plugins();
-    // What is being loaded has not said its name yet.
-    let is_loading =
-        !registry.awaited().is_empty() || plugins.iter().any(|plugin| plugin.state == PluginState::Loading);
     let bundled = || quarterdeck_bundle::COMPONENTS.iter().map(|component| component.name);
+    // A file that is being loaded has not said its name yet.
+    let is_nameless = |plugin: &PluginStatus| !bundled().any(|known| known == plugin.name);
+    let is_loading = !registry.awaited().is_empty()
+        || plugins.iter().any(|plugin| plugin.state == PluginState::Loading && is_nameless(plugin));
     let mut usable: BTreeMap<&str, &PluginStatus> = BTreeMap::new();
     for plugin in plugins.iter().filter(|plugin| is_usable(plugin.state)) {
         // The one that serves comes first.
