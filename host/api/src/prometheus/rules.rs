@@ -1,20 +1,21 @@
-//! Rules and alerts. A rule here is a detector at work on some series, so what stands for its query is the selector of those; rules of
-//! one interval are one group.
+//! Rules and alerts: groups of rule files as Prometheus has them, and the rules of detectors. What stands for the query of such a rule is
+//! the selector of the series that its detector sees, and those of one interval are one group.
+
+mod form;
 
 use super::answer::{Answered, Failure, Success};
-use super::encode::exponential;
 use super::parameters::Parameters;
 use crate::Api;
 use crate::resources::Routes;
 use crate::schema::of;
 use axum::extract::State;
-use quarterdeck_model::domain::alert::{Alert, AlertState, RuleSpec};
+use form::{PrometheusAlerts, PrometheusGroup, PrometheusRule, PrometheusRules, RuleKind, alert};
+use quarterdeck_model::domain::alert::Alert;
 use quarterdeck_model::domain::job::JobStatus;
 use quarterdeck_model::label::Labels;
-use quarterdeck_model::series::Selector;
+use quarterdeck_model::series::query::{Matcher, Querier};
 use quarterdeck_model::{Span, Timestamp};
-use schemars::JsonSchema;
-use serde::Serialize;
+use quarterdeck_promql::memory::Memory;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use utoipa_axum::routes;
@@ -23,139 +24,113 @@ pub(super) fn routes() -> Routes {
     Routes::new().routes(routes!(prometheus_rules)).routes(routes!(prometheus_alerts))
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
-struct PrometheusRules {
-    groups: Vec<PrometheusGroup>,
+/// What is asked for.
+struct Wanted<'a> {
+    parameters: &'a Parameters,
+    kind: Option<RuleKind>,
+    with_alerts: bool,
+    selectors: Vec<Vec<Matcher>>,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-struct PrometheusGroup {
-    name: String,
-    file: &'static str,
-    rules: Vec<PrometheusRule>,
-    /// Seconds.
-    interval: f64,
-    limit: u64,
-    /// Seconds that its last evaluations took.
-    evaluation_time: f64,
-    last_evaluation: Moment,
-}
+impl<'a> Wanted<'a> {
+    fn read(parameters: &'a Parameters) -> Result<Self, Failure> {
+        let kind = match parameters.text("type") {
+            None => None,
+            Some("alert") => Some(RuleKind::Alerting),
+            Some("record") => Some(RuleKind::Recording),
+            Some(other) => return Err(Failure::parameter("type", format!("not supported value {other:?}"))),
+        };
+        let with_alerts = match parameters.text("exclude_alerts") {
+            None | Some("false" | "0") => true,
+            Some("true" | "1") => false,
+            Some(other) => return Err(Failure::parameter("exclude_alerts", format!("{other:?} is not true or false"))),
+        };
+        Ok(Wanted { parameters, kind, with_alerts, selectors: parameters.selectors()? })
+    }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(inline)]
-enum RuleState {
-    Inactive,
-    Pending,
-    Firing,
-}
+    fn names(&self, parameter: &str, given: &str) -> bool {
+        self.parameters.all(parameter).next().is_none() || self.parameters.all(parameter).any(|it| it == given)
+    }
 
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-struct PrometheusRule {
-    state: RuleState,
-    name: String,
-    /// The selector of the series that its detector sees.
-    query: String,
-    /// Seconds.
-    duration: f64,
-    /// Seconds.
-    keep_firing_for: f64,
-    labels: Labels,
-    annotations: Labels,
-    alerts: Vec<PrometheusAlert>,
-    /// `ok`, `err` or `unknown`.
-    health: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_error: Option<String>,
-    /// Seconds that its last evaluation took.
-    evaluation_time: f64,
-    last_evaluation: Moment,
-    /// Always `alerting`.
-    #[serde(rename = "type")]
-    kind: &'static str,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-struct PrometheusAlerts {
-    alerts: Vec<PrometheusAlert>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-struct PrometheusAlert {
-    labels: Labels,
-    annotations: Labels,
-    state: RuleState,
-    active_at: Timestamp,
-    /// Since when it fires on though its series is normal again.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    keep_firing_since: Option<Timestamp>,
-    /// A number with an exponent.
-    value: String,
-}
-
-/// When something was evaluated; year 1: not yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
-#[schemars(inline, with = "Timestamp")]
-struct Moment(Option<Timestamp>);
-
-impl Serialize for Moment {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Some(at) => at.serialize(serializer),
-            None => serializer.serialize_str("0001-01-01T00:00:00Z"),
+    /// The group with the rules that are wanted of it; nothing where none is.
+    fn of_group(&self, mut group: PrometheusGroup) -> Option<PrometheusGroup> {
+        if !self.names("rule_group[]", &group.name) || !self.names("file[]", &group.file) {
+            return None;
         }
+        group.rules.retain(|rule| {
+            self.kind.is_none_or(|kind| kind == rule.kind)
+                && self.names("rule_name[]", &rule.name)
+                && self.selects(&rule.labels)
+        });
+        if !self.with_alerts {
+            group.rules = group.rules.into_iter().map(PrometheusRule::without_alerts).collect();
+        }
+        (!group.rules.is_empty()).then_some(group)
+    }
+
+    /// By the labels that are written at the rule.
+    fn selects(&self, labels: &Labels) -> bool {
+        if self.selectors.is_empty() {
+            return true;
+        }
+        let (one, now) = (Memory::default(), Timestamp::from_millis(0));
+        one.push(&Arc::new(labels.clone()), now, 1.0);
+        let before = Timestamp::from_millis(-1);
+        self.selectors.iter().any(|selector| one.series(selector, before, now, 1).is_ok_and(|found| !found.is_empty()))
     }
 }
 
-/// Alert rules, in groups of one interval each.
+/// Rules, in groups.
 #[utoipa::path(get, path = "/rules", tag = "prometheus",
     params(("type" = Option<String>, Query, description = "`alert` or `record`: only those."),
         ("rule_name[]" = Option<Vec<String>>, Query, description = "Only rules of these names."),
         ("rule_group[]" = Option<Vec<String>>, Query, description = "Only groups of these names."),
         ("file[]" = Option<Vec<String>>, Query, description = "Only groups of these files."),
-        ("exclude_alerts" = Option<bool>, Query, description = "Without the alerts of each rule.")),
+        ("match[]" = Option<Vec<String>>, Query, description = "Only rules whose labels one of these selectors takes."),
+        ("exclude_alerts" = Option<bool>, Query, description = "Without the alerts of each rule."),
+        ("group_limit" = Option<u64>, Query, description = "Groups on a page."),
+        ("group_next_token" = Option<String>, Query, description = "The page that begins there, as the one before has said.")),
     responses((status = 200, description = "Groups.", body = ref(of::<Success<PrometheusRules>>()))))]
 async fn prometheus_rules(State(api): State<Arc<Api>>, parameters: Parameters) -> Answered<PrometheusRules> {
-    let recording = match parameters.text("type") {
-        None | Some("alert") => false,
-        Some("record") => true,
-        Some(other) => return Err(Failure::parameter("type", format!("not supported value {other:?}"))),
-    };
-    let with_alerts = match parameters.text("exclude_alerts") {
-        None | Some("false" | "0") => true,
-        Some("true" | "1") => false,
-        Some(other) => return Err(Failure::parameter("exclude_alerts", format!("{other:?} is not true or false"))),
-    };
-    if parameters.all("match[]").next().is_some() {
-        return Err(Failure::parameter("match[]", "rules can't be selected by their labels; hint: use rule_name[]"));
+    let wanted = Wanted::read(&parameters)?;
+    let (limit, from) = (parameters.limit("group_limit")?, parameters.text("group_next_token"));
+    if from.is_some() && limit.is_none() {
+        return Err(Failure::bad("group_limit needs to be present in order to paginate over the groups"));
     }
+    let of_files = api.options.engines.monitoring.rule_groups();
+    let mut groups: Vec<PrometheusGroup> = of_files.iter().map(PrometheusGroup::of_file).collect();
+    groups.extend(of_detectors(&api));
+    groups.sort_by(|a, b| (&a.file, &a.name).cmp(&(&b.file, &b.name)));
+    let mut groups: Vec<PrometheusGroup> = groups.into_iter().filter_map(|group| wanted.of_group(group)).collect();
+    if let Some(token) = from {
+        let begin = groups.iter().position(|group| self::token(group) == token);
+        let unknown = || Failure::bad(format!("invalid group_next_token {token:?}. Were rule groups changed?"));
+        groups.drain(..begin.ok_or_else(unknown)?);
+    }
+    let group_next_token = limit.and_then(|limit| groups.get(limit)).map(token);
+    groups.truncate(limit.unwrap_or(usize::MAX));
+    Ok(Success::of(PrometheusRules { groups, group_next_token }))
+}
+
+/// What tells a group from the others, for whoever asks for the page that begins with it.
+fn token(group: &PrometheusGroup) -> String {
+    format!("{};{}", group.file, group.name)
+}
+
+fn of_detectors(api: &Api) -> impl Iterator<Item = PrometheusGroup> + use<> {
     let mut alerts: HashMap<String, Vec<Alert>> = HashMap::new();
-    for alert in api.options.engines.monitoring.alerts() {
+    for alert in api.options.engines.monitoring.alerts().into_iter().filter(|alert| alert.group.is_none()) {
         alerts.entry(alert.rule.clone()).or_default().push(alert);
     }
     let jobs: HashMap<String, JobStatus> =
         api.options.scheduler.list().into_iter().map(|job| (job.spec.name.clone(), job)).collect();
     let mut groups: BTreeMap<Span, PrometheusGroup> = BTreeMap::new();
-    let catalog = api.options.engines.catalog();
-    let wanted =
-        |name: &str, given: &str| parameters.all(name).next().is_none() || parameters.all(name).any(|it| it == given);
-    for (name, spec) in catalog.rules.iter().filter(|(_, spec)| spec.enabled && !recording) {
-        let group = groups.entry(spec.every).or_insert_with(|| group(spec.every));
-        let known = alerts.remove(name).unwrap_or_default();
-        let rule = rule(name, spec, &known, jobs.get(&format!("rule/{name}")), with_alerts);
-        group.evaluation_time += rule.evaluation_time;
-        group.last_evaluation = group.last_evaluation.max(rule.last_evaluation);
-        if wanted("rule_name[]", name) {
-            group.rules.push(rule);
-        }
+    for (name, spec) in api.options.engines.catalog().rules.iter().filter(|(_, spec)| spec.enabled) {
+        let alerts = alerts.remove(name).unwrap_or_default();
+        let rule = PrometheusRule::of_detector(name, spec, &alerts, jobs.get(&format!("rule/{name}")));
+        groups.entry(spec.every).or_insert_with(|| PrometheusGroup::of_detectors(spec.every)).push(rule);
     }
-    let shown = |group: &PrometheusGroup| {
-        !group.rules.is_empty() && wanted("rule_group[]", &group.name) && wanted("file[]", group.file)
-    };
-    Ok(Success::of(PrometheusRules { groups: groups.into_values().filter(shown).collect() }))
+    groups.into_values()
 }
 
 /// Alerts that are pending or firing.
@@ -164,80 +139,4 @@ async fn prometheus_rules(State(api): State<Arc<Api>>, parameters: Parameters) -
 async fn prometheus_alerts(State(api): State<Arc<Api>>, _parameters: Parameters) -> Answered<PrometheusAlerts> {
     let alerts = api.options.engines.monitoring.alerts().iter().filter_map(alert).collect();
     Ok(Success::of(PrometheusAlerts { alerts }))
-}
-
-fn group(every: Span) -> PrometheusGroup {
-    PrometheusGroup {
-        name: format!("every {every}"),
-        file: "rules",
-        rules: Vec::new(),
-        interval: every.as_secs_f64(),
-        limit: 0,
-        evaluation_time: 0.0,
-        last_evaluation: Moment(None),
-    }
-}
-
-fn rule(name: &str, spec: &RuleSpec, alerts: &[Alert], job: Option<&JobStatus>, with_alerts: bool) -> PrometheusRule {
-    let shown: Vec<PrometheusAlert> = alerts.iter().filter_map(alert).collect();
-    let last_error = job.and_then(|job| job.last_error.clone());
-    let last_run = job.and_then(|job| job.last_run);
-    let summary = Some(("summary", spec.summary.as_str())).filter(|(_, text)| !text.is_empty());
-    let runbook = spec.runbook.as_deref().map(|slug| ("runbook", slug));
-    PrometheusRule {
-        state: shown.iter().map(|alert| alert.state).max().unwrap_or(RuleState::Inactive),
-        name: name.to_owned(),
-        query: selector(&spec.select),
-        duration: spec.hold.as_secs_f64(),
-        keep_firing_for: spec.keep_firing_for.as_secs_f64(),
-        labels: spec.labels.clone(),
-        annotations: summary.into_iter().chain(runbook).collect(),
-        alerts: if with_alerts { shown } else { Vec::new() },
-        health: match (&last_error, last_run) {
-            (Some(_), _) => "err",
-            (None, Some(_)) => "ok",
-            (None, None) => "unknown",
-        },
-        last_error,
-        evaluation_time: job.and_then(|job| job.last_duration).unwrap_or(Span::ZERO).as_secs_f64(),
-        last_evaluation: Moment(last_run),
-        kind: "alerting",
-    }
-}
-
-/// Nothing for one that is resolved: Prometheus has none.
-fn alert(alert: &Alert) -> Option<PrometheusAlert> {
-    let state = match alert.state {
-        AlertState::Pending => RuleState::Pending,
-        AlertState::Firing => RuleState::Firing,
-        AlertState::Resolved => return None,
-    };
-    let severity = alert.severity.to_string();
-    let said = [("summary", alert.summary.as_str()), ("description", alert.reason.as_str()), ("severity", &severity)];
-    let runbook = alert.runbook.as_deref().map(|slug| ("runbook", slug));
-    Some(PrometheusAlert {
-        labels: alert.labels.clone(),
-        annotations: said.into_iter().filter(|(_, text)| !text.is_empty()).chain(runbook).collect(),
-        state,
-        active_at: alert.active_at,
-        keep_firing_since: alert.missing_since.filter(|_| !alert.no_data),
-        value: exponential(alert.value),
-    })
-}
-
-/// As PromQL: `cpu_usage_percent{cpu="total"}`. The name is quoted where it could not stand by itself.
-fn selector(select: &Selector) -> String {
-    let plain = |name: &str| {
-        let letter = |c: char| c.is_ascii_alphabetic() || c == '_' || c == ':';
-        name.starts_with(letter) && name.chars().all(|c| letter(c) || c.is_ascii_digit())
-    };
-    let label = |name: &str| if plain(name) && !name.contains(':') { name.to_owned() } else { format!("{name:?}") };
-    let labels = select.labels.iter().map(|(name, value)| format!("{}={value:?}", label(name)));
-    if plain(&select.metric) {
-        let labels = labels.collect::<Vec<_>>().join(",");
-        if labels.is_empty() { select.metric.clone() } else { format!("{}{{{labels}}}", select.metric) }
-    } else {
-        let all: Vec<_> = std::iter::once(format!("{:?}", select.metric)).chain(labels).collect();
-        format!("{{{}}}", all.join(","))
-    }
 }

@@ -496,7 +496,96 @@ async fn rules_and_alerts_are_shown_in_prometheus_form() {
     let without = data(&deck, "rules", &[("exclude_alerts", "true")]).await;
     let rule = &without["groups"][0]["rules"][0];
     assert_eq!((&rule["alerts"], &rule["state"]), (&json!([]), &json!("firing")));
-    assert_eq!(deck.get(&path("rules", &[("match[]", "{a=\"b\"}")])).await.status, 400);
+}
+
+/// A host with two groups of one rule file, of which the first has been evaluated over `x{job="api"}`.
+async fn with_rule_file() -> Deck {
+    let groups = json!({
+        "node/alerts": {"name": "alerts", "interval": "1h", "limit": 3, "labels": {"team": "db"}, "rules": [
+            {"record": "job:x:sum", "expr": "sum by (job) (x)", "labels": {"tier": "1"}},
+            {"alert": "High", "expr": "job:x:sum > 1", "for": "5m", "keep_firing_for": "1m", "labels": {"severity": "page"},
+                "annotations": {"summary": "{{ $labels.job }} is at {{ $value }}"}},
+            {"alert": "Ill", "expr": "x * on () group_left y"}]},
+        "node/more": {"name": "more", "interval": "1h", "rules": [{"alert": "Down", "expr": "up == 0"}]}
+    });
+    let rule_groups = serde_json::from_value(groups).unwrap();
+    let deck = deck_with(Catalog { rule_groups, ..Catalog::default() }, |_| {}).await;
+    let twice = |name: &str| [sample(name, &[("job", "api")], 0, 2.0), sample(name, &[("job", "web")], 0, 1.0)];
+    deck.store.append([twice("x"), twice("y")].concat()).await.unwrap();
+    deck.engines.monitoring.evaluate_group("node/alerts", START).await.unwrap_err();
+    deck
+}
+
+#[tokio::test]
+async fn groups_of_rule_files_are_shown_as_prometheus_shows_them() {
+    let deck = with_rule_file().await;
+    let rules = data(&deck, "rules", &[]).await;
+    let [alerts, more] = rules["groups"].as_array().unwrap().as_slice() else { panic!("two groups: {rules:#}") };
+    assert_eq!((&alerts["name"], &alerts["file"], &more["name"]), (&json!("alerts"), &json!("node"), &json!("more")));
+    let of_group = (&alerts["interval"], &alerts["limit"], &alerts["lastEvaluation"]);
+    assert_eq!(of_group, (&json!(3600.0), &json!(3), &json!(START.to_string())));
+    assert_eq!(more["rules"][0]["health"], "unknown");
+    assert_eq!(more["lastEvaluation"], "0001-01-01T00:00:00Z");
+    let [recording, high, ill] = alerts["rules"].as_array().unwrap().as_slice() else { panic!("three rules") };
+    for (member, value) in [
+        ("type", json!("recording")),
+        ("name", json!("job:x:sum")),
+        ("query", json!("sum by (job) (x)")),
+        ("labels", json!({"team": "db", "tier": "1"})),
+        ("health", json!("ok")),
+        ("state", Value::Null),
+        ("alerts", Value::Null),
+    ] {
+        assert_eq!(recording[member], value, "{member}: {recording:#}");
+    }
+    let alert = json!({
+        "labels": {"alertname": "High", "job": "api", "severity": "page", "team": "db"}, "state": "pending",
+        "annotations": {"summary": "api is at 2"}, "activeAt": START.to_string(), "value": "2e+00"
+    });
+    for (member, value) in [
+        ("type", json!("alerting")),
+        ("query", json!("job:x:sum > 1")),
+        ("state", json!("pending")),
+        ("duration", json!(300.0)),
+        ("keepFiringFor", json!(60.0)),
+        ("labels", json!({"severity": "page", "team": "db"})),
+        ("annotations", json!({"summary": "{{ $labels.job }} is at {{ $value }}"})),
+        ("alerts", json!([alert])),
+    ] {
+        assert_eq!(high[member], value, "{member}: {high:#}");
+    }
+    assert_eq!(ill["health"], "err");
+    assert!(ill["lastError"].as_str().unwrap().contains("many-to-many"), "{ill:#}");
+    assert_eq!(data(&deck, "alerts", &[]).await, json!({"alerts": [alert]}));
+}
+
+#[tokio::test]
+async fn rules_are_selected_by_type_group_and_labels_and_come_in_pages() {
+    let deck = with_rule_file().await;
+    let names = async |parameters: &[(&str, &str)]| {
+        let groups = data(&deck, "rules", parameters).await["groups"].clone();
+        let rules = groups.as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());
+        rules.map(|rule| rule["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for (parameters, expected) in [
+        (vec![("type", "record")], vec!["job:x:sum"]),
+        (vec![("type", "alert")], vec!["High", "Ill", "Down"]),
+        (vec![("rule_group[]", "more")], vec!["Down"]),
+        (vec![("file[]", "other")], vec![]),
+        (vec![("match[]", "{severity=\"page\"}")], vec!["High"]),
+        (vec![("match[]", "{tier=~\".+\"}"), ("match[]", "{team!=\"db\"}")], vec!["job:x:sum", "Down"]),
+        (vec![("group_limit", "1")], vec!["job:x:sum", "High", "Ill"]),
+    ] {
+        assert_eq!(names(&parameters).await, expected, "{parameters:?}");
+    }
+    let first = data(&deck, "rules", &[("group_limit", "1")]).await;
+    let next = first["groupNextToken"].as_str().expect("there is another page");
+    assert_eq!(names(&[("group_limit", "1"), ("group_next_token", next)]).await, ["Down"]);
+    let last = data(&deck, "rules", &[("group_limit", "1"), ("group_next_token", next)]).await;
+    assert_eq!(last["groupNextToken"], Value::Null);
+    for wrong in [vec![("group_next_token", next)], vec![("group_limit", "1"), ("group_next_token", "gone")]] {
+        assert_eq!(deck.get(&path("rules", &wrong)).await.status, 400, "{wrong:?}");
+    }
 }
 
 #[tokio::test]

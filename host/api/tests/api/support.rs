@@ -30,6 +30,7 @@ use tower::ServiceExt;
 pub(crate) const TOKEN: &str = "a-token";
 
 pub(crate) struct Deck {
+    pub(crate) engines: Arc<Engines>,
     pub(crate) router: Router,
     pub(crate) store: Arc<Database>,
     pub(crate) clock: Arc<ManualClock>,
@@ -107,6 +108,7 @@ pub(crate) async fn deck_over(kept: Vec<Kept>, catalog: Catalog, change: impl Fn
     })
     .await
     .unwrap();
+    let engines = Arc::new(engines);
     let mut options = Options {
         store: store.clone(),
         series: store.clone(),
@@ -117,7 +119,7 @@ pub(crate) async fn deck_over(kept: Vec<Kept>, catalog: Catalog, change: impl Fn
         decisions: Arc::new(Listed),
         files: Arc::new(Listed),
         processes: Arc::new(Listed),
-        engines: Arc::new(engines),
+        engines: engines.clone(),
         scheduler,
         clock: clock.clone(),
         ids: ids.clone(),
@@ -136,7 +138,7 @@ pub(crate) async fn deck_over(kept: Vec<Kept>, catalog: Catalog, change: impl Fn
     change(&mut options);
     let contract = Contract::new(serde_json::from_str(&openapi()).unwrap());
     let router = router(Arc::new(Api::new(options)));
-    Deck { router, store, clock, bus, ids, shutdown, faults, contract, _folder: folder }
+    Deck { router, engines, store, clock, bus, ids, shutdown, faults, contract, _folder: folder }
 }
 
 impl Drop for Deck {
