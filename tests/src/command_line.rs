@@ -80,6 +80,13 @@ async fn every_noun_can_be_listed_and_shown_as_a_table_and_as_json() {
     let latest: Value = serde_json::from_slice(&latest.stdout).unwrap();
     assert_eq!((&latest[0]["value"], &latest[0]["labels"]["job"]), (&json!(4.5), &json!("backup")));
     assert!(text(&daemon.command_line(&["metric", "range", "from_a_script"]).stdout).contains("4.5"));
+    let found = text(&daemon.command_line(&["query", "from_a_script * 2"]).stdout);
+    assert!(found.contains("{job=\"backup\"}") && found.contains('9'), "{found}");
+    let over_time = text(&daemon.command_line(&["query", "from_a_script", "--since", "1m", "--step", "5s"]).stdout);
+    assert!(over_time.contains("from_a_script{job=\"backup\"}") && over_time.contains("4.5"), "{over_time}");
+    let wrong = daemon.command_line(&["query", "sum("]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(text(&wrong.stderr).contains("parse error"), "{}", text(&wrong.stderr));
     for nothing in [["alert", "show"], ["slo", "show"], ["service", "show"], ["dead-letter", "show"], ["job", "show"]] {
         let output = daemon.command_line(&[nothing[0], nothing[1], "nothing/here"]);
         assert_eq!(output.status.code(), Some(1));

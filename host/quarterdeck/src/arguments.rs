@@ -2,10 +2,12 @@
 
 mod decisions;
 mod plugins;
+mod query;
 mod rules;
 
 pub(crate) use decisions::{Replay, Shadow};
 pub(crate) use plugins::{Configure, Install, Key, Logs, Remove, Rollback, Sign};
+pub(crate) use query::Query;
 pub(crate) use rules::Rules;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -78,6 +80,10 @@ pub(crate) enum Command {
     /// Series
     #[command(subcommand)]
     Metric(Metric),
+    /// Ask a query in PromQL
+    ///
+    /// quarterdeck query 'sum by (job) (rate(requests_total[5m]))' --since 1h
+    Query(Query),
     /// The log of everything that happened
     #[command(subcommand)]
     Events(Events),

@@ -314,12 +314,15 @@ fn deepest(error: &dyn std::error::Error) -> String {
     error.to_string()
 }
 
-/// Turns a problem document into an error with its hint.
+/// Turns a problem document, or an error of the Prometheus API, into an error with its hint.
 async fn problem(response: reqwest::Response) -> anyhow::Error {
     let status = response.status();
     let document: Value = response.json().await.unwrap_or_default();
     let text = |name: &str| document.get(name).and_then(Value::as_str).map(str::to_owned);
-    let title = text("detail").or_else(|| text("title")).unwrap_or_else(|| "the daemon refused".to_owned());
+    let title = text("detail")
+        .or_else(|| text("title"))
+        .or_else(|| text("error"))
+        .unwrap_or_else(|| "the daemon refused".to_owned());
     let hint = match status {
         StatusCode::UNAUTHORIZED => "\nhint: run this as the daemon's user, or give --token-file",
         _ => "",

@@ -10,6 +10,7 @@ mod events;
 mod incidents;
 mod metrics;
 mod plugins;
+mod query;
 mod rules;
 mod runbooks;
 mod runs;
@@ -84,6 +85,7 @@ async fn dispatch(session: &Session, command: &Command) -> Result<ExitCode> {
         Command::Process(command) => plugins::process(session, command).await,
         Command::Job(command) => status::job(session, command).await,
         Command::Metric(command) => metrics::metric(session, command).await,
+        Command::Query(query) => query::query(session, query).await,
         Command::Events(command) => events::events(session, command).await,
         Command::Alert(command) => alerts::alert(session, command).await,
         Command::Silence(command) => silences::silence(session, command).await,
