@@ -6,7 +6,7 @@ use super::place::{self, check_name};
 use super::scan::QUIET;
 use super::{Runtime, folder};
 use crate::cache::digest;
-use crate::catalog::{BUNDLED_FILE, stem};
+use crate::catalog::{Awaited, BUNDLED_FILE, stem};
 use crate::compile::MAX_COMPONENT_BYTES;
 use crate::plugin::{BUNDLED, Refusal, Version};
 use async_trait::async_trait;
@@ -227,7 +227,7 @@ impl Runtime {
                 if is_over {
                     return;
                 }
-                self.look_for_work(false);
+                self.look_for_work(Awaited::ByLook);
                 // It may have been found still being written.
                 let _ = tokio::time::timeout(LOOK, ended).await;
             }
