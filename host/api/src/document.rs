@@ -1,7 +1,7 @@
 //! The OpenAPI document: paths from the handlers, schemas from the types, and what all operations have in common.
 
 use crate::problem::{PROBLEM_JSON, Problem};
-use crate::{alertmanager, prometheus, resources, samples, schema};
+use crate::{alertmanager, otlp, prometheus, resources, samples, schema};
 use http::Method;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -42,7 +42,7 @@ pub(crate) fn head() -> OpenApi {
         .description(Some(
             "Reading is free at this machine, by a loopback name; what changes anything needs the token, and so does reading from elsewhere, \
              or what programs printed. Every error is a problem document \
-             (RFC 9457), but for those under `/prometheus` and `/alertmanager`, where answers and errors are those of the programs they are named after. Lists are asked for with `limit` and `cursor`. Names with slashes in a path are percent-encoded.",
+             (RFC 9457), but for those under `/prometheus`, `/alertmanager` and `/otlp`, where answers and errors are those of what they are named after. Lists are asked for with `limit` and `cursor`. Names with slashes in a path are percent-encoded.",
         ))
         .license(Some(utoipa::openapi::License::new("Apache-2.0")))
         .build();
@@ -55,6 +55,7 @@ fn build() -> Document {
         Problem::reference();
         prometheus::Failure::reference();
         alertmanager::Failure::reference();
+        otlp::Failure::reference();
         match serde_json::to_value(openapi) {
             Ok(Value::Object(document)) => document,
             _ => Map::new(),
@@ -70,6 +71,9 @@ fn build() -> Document {
         } else {
             if prometheus::has(&path) {
                 prometheus::failures(operation);
+            }
+            if otlp::has(&path) {
+                otlp::failures(operation);
             }
             if alertmanager::has(&path) {
                 alertmanager::complete(&method, operation);

@@ -3,7 +3,7 @@
 use crate::document::document;
 use crate::extract::Params;
 use crate::problem::Problem;
-use crate::{Api, alertmanager, idempotency, intake, prometheus, samples, security};
+use crate::{Api, alertmanager, idempotency, intake, otlp, prometheus, samples, security};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -21,6 +21,7 @@ pub(crate) async fn gate(State(api): State<Arc<Api>>, request: Request, next: Ne
     let in_its_form = route.as_deref().is_some_and(prometheus::has);
     let is_query = route.as_deref().is_some_and(prometheus::reads);
     let is_alertmanager = route.as_deref().is_some_and(alertmanager::has);
+    let otlp = route.as_deref().filter(|route| otlp::has(route)).map(|_| otlp::Encoding::of(request.headers()));
     // Its handler takes the body in, which may be large, and sending it again does no harm.
     let is_samples = route.as_deref().is_some_and(samples::is_one);
     let answered = async {
@@ -40,6 +41,8 @@ pub(crate) async fn gate(State(api): State<Arc<Api>>, request: Request, next: Ne
             prometheus::Failure::from(problem).into_response()
         } else if is_alertmanager {
             alertmanager::Failure::from(problem).into_response()
+        } else if let Some(encoding) = otlp {
+            otlp::Failure::of(problem, encoding).into_response()
         } else {
             problem.into_response()
         }

@@ -7,7 +7,9 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Request};
+use quarterdeck_model::Span;
 use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 /// Bytes of a component: the host refuses larger ones unread.
@@ -69,7 +71,47 @@ pub(crate) const fn samples(limit: usize) -> Expected {
 pub(crate) const COMPONENT: Expected =
     Expected { limit: COMPONENT_LIMIT, within: Duration::from_secs(300), content: Content::Component };
 
+/// Bytes that bodies may have together, from when they arrive until they are done with.
+pub(crate) struct Room<'a> {
+    left: &'a Semaphore,
+    /// How long a piece of a body waits for others to be done with.
+    patience: Duration,
+    taken: Option<SemaphorePermit<'a>>,
+}
+
+impl<'a> Room<'a> {
+    pub(crate) const fn new(left: &'a Semaphore, patience: Duration) -> Self {
+        Room { left, patience, taken: None }
+    }
+
+    async fn take(&mut self, bytes: usize) -> Result<(), Problem> {
+        let full = || {
+            Problem::unavailable(
+                "the bodies that are being taken in leave no room for another; hint: send it again later",
+            )
+            .retry_after(Span::from_secs(5))
+        };
+        let bytes = u32::try_from(bytes).map_err(|_| full())?;
+        let permit = timeout(self.patience, self.left.acquire_many(bytes)).await;
+        let permit = permit.ok().and_then(Result::ok).ok_or_else(full)?;
+        match &mut self.taken {
+            Some(taken) => taken.merge(permit),
+            None => self.taken = Some(permit),
+        }
+        Ok(())
+    }
+}
+
 pub(crate) async fn take_in(request: Request<Body>, expected: Expected) -> Result<Request<Bytes>, Problem> {
+    take_in_within(request, expected, None).await
+}
+
+/// The same for a body that shares its room with others. It takes no more of it than has arrived: who sends slowly keeps nobody waiting.
+pub(crate) async fn take_in_within(
+    request: Request<Body>,
+    expected: Expected,
+    room: Option<&mut Room<'_>>,
+) -> Result<Request<Bytes>, Problem> {
     let Expected { limit, within, content } = expected;
     let (parts, body) = request.into_parts();
     // What says that it is too large is not read at all.
@@ -77,7 +119,7 @@ pub(crate) async fn take_in(request: Request<Body>, expected: Expected) -> Resul
     if announced.is_some_and(|announced| usize::try_from(announced).is_ok_and(|announced| announced > limit)) {
         return Err(too_large(limit));
     }
-    let bytes = match timeout(within, read(body, limit)).await {
+    let bytes = match timeout(within, read(body, limit, room)).await {
         Ok(read) => read?,
         Err(_) => return Err(Problem::timed_out(format!("the body did not arrive within {} s", within.as_secs()))),
     };
@@ -87,13 +129,16 @@ pub(crate) async fn take_in(request: Request<Body>, expected: Expected) -> Resul
     Ok(Request::from_parts(parts, bytes))
 }
 
-async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
+async fn read(body: Body, limit: usize, mut room: Option<&mut Room<'_>>) -> Result<Bytes, Problem> {
     let mut stream = body.into_data_stream();
     let mut bytes = BytesMut::new();
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|error| Problem::malformed(format!("the body can't be read: {error}")))?;
         if bytes.len().saturating_add(chunk.len()) > limit {
             return Err(too_large(limit));
+        }
+        if let Some(room) = &mut room {
+            room.take(chunk.len()).await?;
         }
         bytes.extend_from_slice(&chunk);
     }

@@ -127,8 +127,6 @@ const STREAMS: usize = 256;
 const UPLOADS: usize = 2;
 /// Ranges of series that are read at once.
 const RANGES: usize = 4;
-/// Bodies of samples that are read and stored at once: each may be large once it is unpacked.
-const WRITES: usize = 4;
 
 /// What the handlers work with.
 pub struct Api {
@@ -144,8 +142,7 @@ pub struct Api {
     ranges: Arc<Semaphore>,
     /// Queries that may still be evaluated at once.
     queries: Arc<Semaphore>,
-    /// Bodies of samples that may still be taken in at once.
-    writes: Semaphore,
+    samples: samples::Intake,
     /// Components that may still be taken in at once.
     uploads: Semaphore,
     /// Streams that were too slow.
@@ -163,7 +160,7 @@ impl Api {
             streams: Arc::new(Semaphore::new(STREAMS)),
             stream_bytes: Arc::new(Semaphore::new(resources::stream::ALL_BYTES)),
             ranges: Arc::new(Semaphore::new(RANGES)),
-            writes: Semaphore::new(WRITES),
+            samples: samples::Intake::default(),
             uploads: Semaphore::new(UPLOADS),
             cut_off: Arc::default(),
         }

@@ -1,5 +1,10 @@
-//! `/otlp/v1/metrics`: metrics of OpenTelemetry over HTTP, as protobuf or JSON. Failures are problem documents, as everywhere: exporters
-//! decide by the status.
+//! `/otlp/v1/metrics`: metrics of OpenTelemetry over HTTP, as protobuf or JSON. Failures are OTLP's, too.
+//!
+//! - `failure`: a `google.rpc.Status` in the encoding of the request
+
+mod failure;
+
+pub(crate) use failure::{Encoding, Failure, failures};
 
 use crate::problem::Problem;
 use crate::resources::Routes;
@@ -16,6 +21,11 @@ use std::sync::Arc;
 use utoipa_axum::routes;
 
 pub(crate) const PREFIX: &str = "/otlp/v1";
+
+/// Whether the route is one of these.
+pub(crate) fn has(route: &str) -> bool {
+    route.strip_prefix(PREFIX).is_some_and(|rest| rest.starts_with('/'))
+}
 
 /// The source of what comes this way.
 const SOURCE: &str = "otlp";
@@ -50,8 +60,13 @@ struct OtlpPartialSuccess {
     responses((status = 200, description = "What can be stored is.",
             content((ref(of::<OtlpAnswer>()) = "application/json"), (Vec<u8> = "application/x-protobuf"))),
         (status = 429, description = "The source sends more than it may.")))]
-async fn otlp_metrics(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Problem> {
-    let body = samples::take_in(&api, request).await?;
+async fn otlp_metrics(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Failure> {
+    let encoding = Encoding::of(request.headers());
+    store(&api, request).await.map_err(|problem| Failure::of(problem, encoding))
+}
+
+async fn store(api: &Api, request: Request) -> Result<Response, Problem> {
+    let body = samples::take_in(&api.samples, request).await?;
     let is_json = match intake::essence(&body.headers).as_deref() {
         Some("application/json") => true,
         Some(PROTOBUF) => false,
@@ -73,7 +88,7 @@ async fn otlp_metrics(State(api): State<Arc<Api>>, request: Request) -> Result<R
     });
     let read = read.await.map_err(|error| Problem::internal(error.to_string()))?;
     let otlp::Read { batch, mut rejected, mut reasons } = read.map_err(|error| samples::problem(&error))?;
-    let written = samples::store(&api, SOURCE, batch).await?;
+    let written = samples::store(api, SOURCE, batch).await?;
     rejected += written.lost() as u64;
     reasons.extend(written.reason);
     let message = reasons.join("; ");

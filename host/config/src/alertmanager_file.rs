@@ -1,9 +1,12 @@
 //! A configuration of Alertmanager, laid under what `[alerting]` says: its tree of routes, the names of its receivers, inhibition rules
 //! and time intervals.
 //!
-//! How a receiver reaches people is not taken from there: here, instances of notifiers do that. A receiver has those that are called as
-//! it is (`webhook/team-x` for `team-x`), unless `[alerting.receivers]` names others. Keys that are not known are mistakes, with
-//! their places in that file.
+//! How a receiver reaches people is not taken from there: here, instances of notifiers do that (`receivers`). Keys that are not known are
+//! mistakes, with their places in that file.
+
+mod receivers;
+
+pub(crate) use receivers::{Receiver, complete};
 
 use crate::place::Place;
 use crate::problem::Problem;
@@ -13,45 +16,29 @@ use quarterdeck_model::domain::alerting::Matcher;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// Plugins that tell somebody something.
-const NOTIFIERS: [&str; 11] = [
-    "alertmanager-webhook",
-    "email",
-    "http",
-    "log",
-    "microsoft-teams",
-    "ntfy",
-    "pagerduty",
-    "slack",
-    "smtp",
-    "teams",
-    "webhook",
-];
+/// Reads the file that is named, if one is. Gives its receivers, for [`complete`].
+pub(crate) fn read(written: &mut Node, files: &mut Vec<PathBuf>, problems: &mut Vec<Problem>) -> Vec<Receiver> {
+    let named = written.at("/alerting/file").and_then(Node::text).map(PathBuf::from);
+    named.map(|path| read_file(&path, written, files, problems)).unwrap_or_default()
+}
 
-/// Reads the file that is named, if one is.
-pub(crate) fn read(written: &mut Node, files: &mut Vec<PathBuf>, problems: &mut Vec<Problem>) {
-    let Some(path) = written.at("/alerting/file").and_then(Node::text).map(PathBuf::from) else { return };
-    files.push(path.clone());
-    if !read::is_yaml(&path) {
+fn read_file(path: &Path, written: &mut Node, files: &mut Vec<PathBuf>, problems: &mut Vec<Problem>) -> Vec<Receiver> {
+    files.push(path.to_owned());
+    if !read::is_yaml(path) {
         let place = written.at("/alerting/file").map_or(Place::Default, |node| node.place.clone());
         problems.push(Problem::at(&place, "/alerting/file", "expected a file that ends in `.yml` or `.yaml`"));
-        return;
+        return Vec::new();
     }
-    let Some(root) = read::file(&path, problems) else { return };
-    let start = Place::File { path: Path::new(&path).into(), line: 1, column: 1 };
-    let mut below = converted(root, &instances(written), &start);
-    let Kind::Table(sections) = &mut written.kind else { return };
+    let Some(root) = read::file(path, problems) else { return Vec::new() };
+    let start = Place::File { path: path.into(), line: 1, column: 1 };
+    let receivers = receivers::read(root.get("receivers"));
+    let mut below = converted(root, &start);
+    let Kind::Table(sections) = &mut written.kind else { return Vec::new() };
     if let Some(over) = sections.get("alerting").cloned() {
         below.merge(over);
     }
     sections.insert("alerting".to_owned(), below);
-}
-
-/// `<plugin>/<name>` of instances that may be notifiers.
-fn instances(written: &Node) -> Vec<String> {
-    let names = written.get("instances").into_iter().flat_map(Node::entries).map(|(name, _)| name.to_owned());
-    let is_notifier = |name: &String| name.split_once('/').is_some_and(|(plugin, _)| NOTIFIERS.contains(&plugin));
-    names.filter(is_notifier).collect()
+    receivers
 }
 
 fn entries(node: Node) -> Table {
@@ -86,7 +73,7 @@ fn plain(node: &Node) -> String {
     }
 }
 
-fn converted(root: Node, instances: &[String], start: &Place) -> Node {
+fn converted(root: Node, start: &Place) -> Node {
     let mut alerting = Table::new();
     for (key, node) in entries(root) {
         match key.as_str() {
@@ -94,7 +81,7 @@ fn converted(root: Node, instances: &[String], start: &Place) -> Node {
                 alerting.insert("route".to_owned(), route(node));
             }
             "receivers" => {
-                alerting.insert("receivers".to_owned(), receivers(&node, instances));
+                alerting.insert("receivers".to_owned(), receivers::declared(&node));
             }
             "inhibit_rules" => {
                 let rules = node.items().map(inhibit_rule).collect();
@@ -192,25 +179,6 @@ fn inhibit_rule(rule: &Node) -> Node {
         }
     }
     table(rule, found)
-}
-
-fn receivers(node: &Node, instances: &[String]) -> Node {
-    let mut found = Table::new();
-    for receiver in node.items() {
-        let Some(name) = receiver.get("name").map(plain) else { continue };
-        let place = receiver.place.clone();
-        let own = instances.iter().filter(|instance| instance.split_once('/').is_some_and(|(_, own)| own == name));
-        let notify: Vec<Value> = own.map(|instance| Value::from(instance.as_str())).collect();
-        let said: Vec<bool> = receiver
-            .entries()
-            .flat_map(|(_, configs)| configs.items())
-            .filter_map(|config| config.get("send_resolved")?.to_value().as_bool())
-            .collect();
-        let send_resolved = said.is_empty() || said.contains(&true);
-        let value = serde_json::json!({"notify": notify, "send-resolved": send_resolved});
-        found.insert(name, Node::from_value(&place, value));
-    }
-    table(node, found)
 }
 
 fn intervals(node: &Node) -> Node {

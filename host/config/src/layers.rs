@@ -102,6 +102,8 @@ pub struct Base {
     written: Node,
     files: Vec<PathBuf>,
     main: Option<PathBuf>,
+    /// Of a configuration of Alertmanager: who is behind them is known when everything is laid over the files.
+    receivers: Vec<alertmanager_file::Receiver>,
     /// What can't be read.
     unreadable: Vec<Problem>,
 }
@@ -128,19 +130,20 @@ impl Base {
             }
             files.push(path);
         }
-        alertmanager_file::read(&mut written, &mut files, &mut problems);
-        Base { source, written, files, main, unreadable: problems }
+        let receivers = alertmanager_file::read(&mut written, &mut files, &mut problems);
+        Base { source, written, files, main, receivers, unreadable: problems }
     }
 
     /// A configuration that holds what it is given, and stands in no file.
     pub(crate) fn of(written: Node) -> Self {
-        Base { source: Source::default(), written, files: Vec::new(), main: None, unreadable: Vec::new() }
+        let (files, receivers) = (Vec::new(), Vec::new());
+        Base { source: Source::default(), written, files, main: None, receivers, unreadable: Vec::new() }
     }
 
     /// Whether the files were the same when this was read, down to the places of what they say.
     pub fn same_files(&self, other: &Base) -> bool {
-        (&self.written, &self.files, &self.main, &self.unreadable)
-            == (&other.written, &other.files, &other.main, &other.unreadable)
+        (&self.written, &self.files, &self.main, &self.receivers, &self.unreadable)
+            == (&other.written, &other.files, &other.main, &other.receivers, &other.unreadable)
     }
 
     /// The main file, where there was one.
@@ -168,6 +171,7 @@ impl Base {
         for flag in &source.flags {
             variables::flag(&mut root, &strict, &flag.path, &flag.value, &flag.name);
         }
+        warnings.extend(alertmanager_file::complete(&mut root, &self.receivers));
         let mut shape = Vec::new();
         shape::check(&root, &strict, &mut shape);
         let said = |problem: &Problem| self.unreadable.iter().any(|broken| same_file(broken, problem));

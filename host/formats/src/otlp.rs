@@ -53,6 +53,14 @@ pub fn answer(rejected: u64, message: &str) -> Vec<u8> {
     out
 }
 
+/// A `google.rpc.Status` in protobuf: what is answered instead where a request fails. `code`: of gRPC.
+pub fn status(code: u32, message: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    write::number(&mut out, 1, code.into());
+    write::bytes(&mut out, 2, message.as_bytes());
+    out
+}
+
 fn translated(request: &Request) -> Result<Read, Error> {
     let mut read = Read::default();
     for resource in &request.resource_metrics {

@@ -25,7 +25,7 @@ pub(crate) struct Journals {
 }
 
 impl Journals {
-    /// Looks at what is there. What a crash left of a last block is cut off.
+    /// Looks at what is there. What a crash left of a last block is cut off; what is damaged before it is left out, and said.
     pub(crate) fn open(folder: PathBuf) -> Result<Self, StoreError> {
         std::fs::create_dir_all(&folder).map_err(|error| at(&folder, &error))?;
         let mut rings = BTreeMap::new();
@@ -249,5 +249,100 @@ mod tests {
             std::fs::write(&path, &bytes).unwrap();
             assert_eq!(all(&open(&folder), "j"), [entry(1, 100)], "{place}");
         }
+    }
+
+    /// Five blocks of one entry each, and where they begin in the file; and where it ends.
+    fn five(folder: &tempfile::TempDir) -> (std::path::PathBuf, Vec<u8>, Vec<usize>) {
+        let journals = open(folder);
+        let path = folder.path().join("journals/1/0000000001.log");
+        let mut places = vec![0];
+        for second in 1..=5 {
+            journals.append("j", &[entry(second, 100)], ROOMY, at(second)).unwrap();
+            places.push(usize::try_from(std::fs::metadata(&path).unwrap().len()).unwrap());
+        }
+        let whole = std::fs::read(&path).unwrap();
+        (path, whole, places)
+    }
+
+    fn without(damaged: &[u64]) -> Vec<Entry> {
+        (1..=5).filter(|second| !damaged.contains(second)).map(|second| entry(second, 100)).collect()
+    }
+
+    #[test]
+    fn what_stands_behind_a_damaged_block_is_kept_whichever_of_its_bytes_is_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, whole, places) = five(&folder);
+        for block in 0..4 {
+            for place in places[block]..places[block + 1] {
+                for flip in [0x01, 0x80] {
+                    let mut bytes = whole.clone();
+                    bytes[place] ^= flip;
+                    std::fs::write(&path, &bytes).unwrap();
+                    let journals = open(&folder);
+                    let expected = without(&[block as u64 + 1]);
+                    assert_eq!(all(&journals, "j"), expected, "{place}");
+                    journals.append("j", &[entry(6, 9)], ROOMY, at(6)).unwrap();
+                    let more = [expected, vec![entry(6, 9)]].concat();
+                    assert_eq!(all(&journals, "j"), more, "{place}");
+                    assert_eq!(all(&open(&folder), "j"), more, "{place}, after another start");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_that_never_reached_the_disk_costs_the_blocks_that_it_touches() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, whole, places) = five(&folder);
+        for (from, until, damaged) in [
+            (places[1], places[2], vec![2]),
+            (places[1] + 40, places[3] + 40, vec![2, 3, 4]),
+            (0, places[2] - 1, vec![1, 2]),
+            (places[3] + 1, places[5], vec![4, 5]),
+            (0, places[5], vec![1, 2, 3, 4, 5]),
+        ] {
+            let mut bytes = whole.clone();
+            bytes[from..until].fill(0);
+            std::fs::write(&path, &bytes).unwrap();
+            for journals in [open(&folder), open(&folder)] {
+                assert_eq!(all(&journals, "j"), without(&damaged), "{from}..{until}");
+                assert_eq!(journals.extent("j").entries, 5 - damaged.len() as u64, "{from}..{until}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_while_the_host_runs_is_left_out_by_readers() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, mut bytes, places) = five(&folder);
+        let journals = open(&folder);
+        bytes[places[1]..places[2]].fill(0xff);
+        std::fs::write(&path, &bytes).unwrap();
+        for _ in 0..2 {
+            assert_eq!(all(&journals, "j"), without(&[2]));
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "readers change nothing");
+        // Nobody is told to begin there; whoever does gets what stands behind it.
+        let inside = 1 << 32 | (places[3] as u64 + 5);
+        assert_eq!(journals.read("j", inside, usize::MAX).unwrap().entries, [entry(5, 100)]);
+    }
+
+    #[test]
+    fn entries_that_look_like_heads_end_the_search_and_not_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, _, _) = five(&folder);
+        // Where its head was, everything after it seems to begin a block of a megabyte.
+        let mut bytes = vec![0xff; 28];
+        let at = at(3).as_millis();
+        let head = [1_u32 << 20, 0, 1].map(u32::to_le_bytes).concat();
+        let head = [head, at.to_le_bytes().to_vec(), at.to_le_bytes().to_vec()].concat();
+        let mut entry = Vec::new();
+        crate::codec::put_int(&mut entry, at);
+        while bytes.len() < 2 << 20 {
+            bytes.extend([head.as_slice(), &entry].concat());
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        let journals = open(&folder);
+        assert_eq!((all(&journals, "j"), journals.extent("j")), (Vec::new(), Extent::default()));
     }
 }

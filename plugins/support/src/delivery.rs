@@ -1,5 +1,5 @@
-//! Deliveries over HTTP: what an answer means, and where secrets stand. The host fills secrets in on the way out; a plugin has nothing
-//! but texts that stand for them.
+//! Deliveries over HTTP: what an answer means, and where secrets stand. The host fills secrets in on the way out, and puts the texts that
+//! stand for them into what is answered; a plugin has nothing but those.
 
 use crate::time;
 use quarterdeck_sdk::host::secret;
@@ -82,11 +82,26 @@ pub fn judge(response: &Response, now_ms: i64) -> Result<Outcome, Failure> {
             after_ms: response.header("retry-after").and_then(|text| time::retry_after_ms(text, now_ms)),
         }),
         300..=399 => Err(Failure::Rejected(format!(
-            "the recipient answered {status}: redirects are not followed\nhint: post to `{}` instead",
-            response.header("location").unwrap_or("the final address")
+            "the recipient answered {status}: redirects are not followed\nhint: post to {} instead",
+            response.header("location").map_or_else(|| "the final address".to_owned(), elsewhere)
         ))),
         _ => Err(Failure::Rejected(format!("the recipient answered {status}{}", reason(response)))),
     }
+}
+
+/// Where a page has moved to, without the query: what is secret there may have been written in another way than it was sent, so that
+/// the host does not find it.
+fn elsewhere(location: &str) -> String {
+    let shown: String = location.chars().take_while(|c| !matches!(c, '?' | '#')).filter(|c| !c.is_control()).collect();
+    let shown = match shown.split_once("://") {
+        // As little as a query belongs the user's name and password of a URL into a message.
+        Some((scheme, rest)) => {
+            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            format!("{scheme}://{}{path}", authority.rsplit('@').next().unwrap_or_default())
+        }
+        None => shown,
+    };
+    format!("`{shown}`")
 }
 
 /// What the answer says, after a colon.
@@ -123,7 +138,23 @@ mod tests {
         let failure = judge(&response(404, &[], "no\nsuch hook"), 0).unwrap_err();
         assert_eq!(failure, Failure::rejected("the recipient answered 404: nosuch hook"));
         let moved = judge(&response(301, &[("location", "https://r/")], ""), 0).unwrap_err();
-        assert!(moved.message().contains("post to `https://r/`"), "{moved}");
+        assert!(moved.message().contains("post to `https://r/` instead"), "{moved}");
+    }
+
+    #[test]
+    fn where_a_page_has_moved_to_is_said_without_what_may_be_secret_there() {
+        for (location, shown) in [
+            ("https://r/hook?sig=s3cret", "`https://r/hook`"),
+            ("https://user:s3cret@r/hook#s3cret", "`https://r/hook`"),
+            ("https://s3cret@r", "`https://r`"),
+            ("/hook?sig=s3cret", "`/hook`"),
+            ("/a@b", "`/a@b`"),
+        ] {
+            let moved = judge(&response(308, &[("location", location)], ""), 0).unwrap_err();
+            assert!(moved.message().ends_with(&format!("post to {shown} instead")), "{moved}");
+        }
+        let moved = judge(&response(308, &[], ""), 0).unwrap_err();
+        assert!(moved.message().ends_with("post to the final address instead"), "{moved}");
     }
 
     #[test]

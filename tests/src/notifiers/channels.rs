@@ -83,8 +83,8 @@ async fn every_channel_gets_what_it_takes_with_its_secret_filled_in() {
     assert_eq!(teams.json()["attachments"][0]["contentType"], "application/vnd.microsoft.card.adaptive");
 
     let pagerduty = at("/enqueue");
-    assert_eq!(pagerduty.header("x-routing-key"), "s3cret");
     let event = pagerduty.json();
+    assert_eq!(event["routing_key"], "s3cret");
     assert_eq!((&event["event_action"], &event["dedup_key"]), (&json!("trigger"), &json!("disk-7")), "{event:#}");
 
     let ntfy = at("/");

@@ -9,19 +9,9 @@ pub(super) fn matchers(parameters: &Parameters) -> Result<Vec<Matcher>, Failure>
     parameters.0.many("filter").map(|text| text.parse::<Matcher>().map_err(Failure::bad)).collect()
 }
 
-/// Alertmanager's way to filter: what is asked for with a value has to be there at all.
+/// As everywhere in Alertmanager, a label that is not there is an empty one.
 pub(super) fn lets_through(matchers: &[Matcher], labels: &Labels) -> bool {
-    matchers.iter().all(|matcher| {
-        let value = labels.get(matcher.name());
-        if matcher.comparison().is_equal() {
-            match value {
-                None => matcher.value().is_empty(),
-                Some(value) => matcher.matches_value(value),
-            }
-        } else {
-            (matcher.value().is_empty() && value.is_some()) || matcher.matches_value(value.unwrap_or_default())
-        }
-    })
+    matchers.iter().all(|matcher| matcher.matches(labels))
 }
 
 /// What alerts are filtered by.
@@ -67,19 +57,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_filter_with_a_value_wants_the_label_to_be_there() {
+    fn a_label_that_is_not_there_is_an_empty_one() {
         let labels: Labels = [("a", "b")].into_iter().collect();
         for (text, expected) in [
             ("a=b", true),
             ("a=c", false),
             ("x=\"\"", true),
             ("a=\"\"", false),
-            ("x=~\".*\"", false),
+            ("x=c", false),
+            ("a=~\".*\"", true),
+            ("x=~\".*\"", true),
+            ("x=~\"c|\"", true),
+            ("x=~\".+\"", false),
+            ("a=~\"\"", false),
+            ("x=~\"\"", true),
             ("a!=c", true),
+            ("a!=b", false),
             ("x!=c", true),
             ("a!=\"\"", true),
             ("x!=\"\"", false),
             ("a!~\"b|c\"", false),
+            ("x!~\"b|c\"", true),
+            ("x!~\".*\"", false),
+            ("a!~\"\"", true),
+            ("x!~\"\"", false),
         ] {
             assert_eq!(lets_through(&[text.parse().unwrap()], &labels), expected, "{text}");
         }

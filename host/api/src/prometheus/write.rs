@@ -25,7 +25,7 @@ pub(super) fn routes() -> Routes {
     responses((status = 204, description = "They are stored."),
         (status = 429, description = "The source sends more than it may.")))]
 async fn prometheus_remote_write(State(api): State<Arc<Api>>, request: Request) -> Result<StatusCode, Failure> {
-    let body = samples::take_in(&api, request).await?;
+    let body = samples::take_in(&api.samples, request).await?;
     let other_version = body.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if other_version.is_some_and(|media| media.contains("io.prometheus.write.v2")) {
         return Err(Problem::unsupported("remote write 2.0 is not spoken here; hint: send 1.0, the default").into());

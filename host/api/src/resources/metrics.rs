@@ -286,7 +286,7 @@ fn shown(series: SeriesData) -> SeriesRange {
 #[utoipa::path(post, path = "/metrics", tag = "metrics",
     request_body(content = ref(taken::<Push>()), content_type = "application/json"),
     responses((status = 202, description = "They are kept, but for those that it counts as refused.", body = ref(of::<Pushed>())),
-        (status = 429, description = "More comes in than the disk takes, or than the source may send.")))]
+        (status = 429, description = "The source sends more than it may.")))]
 async fn push_samples(
     State(api): State<Arc<Api>>,
     Body(pushed): Body<Push>,

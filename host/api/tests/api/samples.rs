@@ -292,8 +292,87 @@ async fn points_of_opentelemetry_that_have_no_place_are_rejected_by_number() {
         (b"{}".to_vec(), vec![(CONTENT_TYPE, "application/json"), (CONTENT_ENCODING, "br")], 415),
         (b"{}".to_vec(), vec![(CONTENT_TYPE, "application/json"), (CONTENT_ENCODING, "gzip")], 400),
     ] {
-        assert_eq!(send(&deck, OTLP, body, &headers).await.status.as_u16(), status, "{headers:?}");
+        let answer = send(&deck, OTLP, body, &headers).await;
+        assert_eq!(answer.status.as_u16(), status, "{headers:?}");
+        assert_eq!(answer.headers.get("retry-after"), None, "{headers:?}: it is not to be sent again");
     }
+}
+
+/// Code and message of a `google.rpc.Status` in protobuf.
+fn status(bytes: &[u8]) -> (u8, String) {
+    let [0x08, code, 0x12, rest @ ..] = bytes else { panic!("{bytes:?}") };
+    let (length, message) = rest.split_at(rest.iter().position(|byte| byte & 0x80 == 0).unwrap() + 1);
+    let length = length.iter().rev().fold(0, |sum, byte| sum << 7 | usize::from(byte & 0x7f));
+    assert_eq!(length, message.len());
+    (*code, String::from_utf8(message.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn a_failure_of_opentelemetry_is_a_status_in_the_encoding_of_the_request() {
+    let deck = deck_with(
+        limited(|limits| {
+            let own = SourceLimits { samples_per_second: Some(1), series: None };
+            limits.sources.insert("otlp".to_owned(), own);
+        }),
+        |_| {},
+    )
+    .await;
+    let (json, protobuf) = ([(CONTENT_TYPE, "application/json")], [(CONTENT_TYPE, "application/x-protobuf")]);
+    let answer = send(&deck, OTLP, b"{".to_vec(), &json).await;
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (400, "application/json"));
+    assert_eq!(answer.json()["code"], 3);
+    assert!(!answer.json()["message"].as_str().unwrap().is_empty());
+    let answer = send(&deck, OTLP, b"\x0a\xff".to_vec(), &protobuf).await;
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (400, "application/x-protobuf"));
+    assert_eq!(status(&answer.body).0, 3);
+    assert!(status(&answer.body).1.contains("cut off"), "{:?}", status(&answer.body));
+    // What every request passes before it is looked at answers in the same way.
+    for headers in [json, protobuf] {
+        let without = request(Method::POST, OTLP).header(CONTENT_TYPE, headers[0].1).body(Body::from("{}")).unwrap();
+        let answer = deck.send(without).await;
+        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (401, headers[0].1));
+        assert!(answer.header("www-authenticate").starts_with("Bearer"));
+    }
+    // The source is over its limit: to be sent again, and when.
+    assert_eq!(otlp(&deck, &gauge("fine", 1.0)).await.status, 200);
+    let refused = otlp(&deck, &gauge("fine", 2.0)).await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (429, &json!(8)));
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
+}
+
+/// A body of that many bytes that goes on for ever.
+fn endless(bytes: usize) -> Body {
+    let piece = || Ok::<_, std::io::Error>(bytes::Bytes::from(vec![0; 1 << 20]));
+    let pieces = std::iter::repeat_with(piece).take(bytes >> 20);
+    Body::from_stream(futures::StreamExt::chain(futures::stream::iter(pieces), futures::stream::pending()))
+}
+
+/// Somebody who sends so much, and then nothing more, without an end. Dropped, it hangs up.
+fn slow(deck: &Deck, path: &str, bytes: usize) -> tokio_util::task::AbortOnDropHandle<()> {
+    let sent = request(Method::POST, path)
+        .header(AUTHORIZATION, format!("Bearer {TOKEN}"))
+        .header(CONTENT_TYPE, "application/x-protobuf")
+        .body(endless(bytes))
+        .unwrap();
+    let router = deck.router.clone();
+    tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move {
+        let _ = tower::ServiceExt::oneshot(router, sent).await;
+    }))
+}
+
+#[tokio::test]
+async fn who_sends_slowly_keeps_nobody_else_waiting() {
+    let deck = deck().await;
+    let slow: Vec<_> = (0..20).map(|n| slow(&deck, if n % 2 == 0 { WRITE } else { OTLP }, 1 << 20)).collect();
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    let began = std::time::Instant::now();
+    assert_eq!(write(&deck, &up("a", &[(now(), 1.0)])).await.status, 204);
+    assert_eq!(otlp(&deck, &gauge("g", 1.0)).await.status, 200);
+    // A place is waited for ten seconds long.
+    assert!(began.elapsed() < std::time::Duration::from_secs(8), "{:?}", began.elapsed());
+    assert!(slow.iter().all(|sender| !sender.is_finished()));
 }
 
 #[tokio::test]

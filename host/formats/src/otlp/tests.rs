@@ -201,3 +201,8 @@ fn an_answer_says_what_was_rejected_or_nothing() {
     assert_eq!(answer(0, "x"), Vec::<u8>::new());
     assert_eq!(answer(300, "no"), [0x0a, 7, 0x08, 0xac, 0x02, 0x12, 2, b'n', b'o']);
 }
+
+#[test]
+fn a_failure_is_a_status_of_grpc() {
+    assert_eq!(status(14, "no"), [0x08, 14, 0x12, 2, b'n', b'o']);
+}

@@ -8,6 +8,7 @@ mod tests;
 pub(super) use client::{Client, Failure, Request, Timeouts};
 pub(super) use handler::add_to_linker;
 
+use crate::imports::secret::Echo;
 use crate::imports::{Caller, policy};
 use crate::sandbox::{Capability, Counters, Sandbox};
 use ::http::{HeaderMap, Method};
@@ -200,10 +201,13 @@ async fn carry_out(
 ) -> Answer {
     // Before anything is sent anywhere, a question to a name server included.
     policy::origin_allowed(&caller.grants.http, &url).map_err(|reason| denied(caller, &reason))?;
-    let url = caller.fill_in_url(url).map_err(|reason| denied(caller, &reason))?;
+    let asked = url;
+    let url = caller.fill_in_url(asked.clone()).map_err(|reason| denied(caller, &reason))?;
     let (parts, body) = request.into_parts();
-    let headers = headers(caller, &url, parts.headers)?;
+    let headers = headers(caller, &url, &parts.headers)?;
     let body = receive_body(meter, body).await?;
+    let echo = caller.echo(&asked, &parts.headers, &body);
+    let body = caller.fill_in_body(&url, &parts.headers, body).map_err(|reason| denied(caller, &reason))?;
     let timeouts = Timeouts {
         connect: options.and_then(|options| options.connect_timeout),
         first_byte: options.and_then(|options| options.first_byte_timeout),
@@ -221,7 +225,11 @@ async fn carry_out(
     let mut answer = ::http::Response::new(());
     *answer.status_mut() = response.status();
     *answer.headers_mut() = response.headers().clone();
-    let body = StreamBody::new(bounded(response.bytes_stream(), between, caller.patience, meter.clone(), permits));
+    if let Some(echo) = &echo {
+        echo.headers(answer.headers_mut());
+    }
+    let body = bounded(response.bytes_stream(), between, caller.patience, meter.clone(), permits);
+    let body = StreamBody::new(without_echo(body, echo));
     let processed: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(async { Ok(()) });
     Ok((answer.map(|()| body.boxed_unsync()), processed))
 }
@@ -236,9 +244,9 @@ fn denied(caller: &Caller, reason: &str) -> Error {
     Error::HttpRequestDenied
 }
 
-fn headers(caller: &Caller, url: &Url, given: HeaderMap) -> Result<HeaderMap, Error> {
+fn headers(caller: &Caller, url: &Url, given: &HeaderMap) -> Result<HeaderMap, Error> {
     let mut headers = HeaderMap::with_capacity(given.len());
-    for (name, value) in &given {
+    for (name, value) in given {
         let filled = caller.fill_in(url, value).map_err(|reason| denied(caller, &reason))?;
         headers.append(name.clone(), filled.unwrap_or_else(|| value.clone()));
     }
@@ -280,6 +288,28 @@ fn bounded(
         };
         let next = piece.is_ok().then_some((stream, meter, permits));
         Some((piece, next))
+    })
+}
+
+/// The same with placeholders where secrets stood.
+fn without_echo(
+    body: impl Stream<Item = Result<Frame<Bytes>, Error>> + Send + 'static,
+    echo: Option<Echo>,
+) -> impl Stream<Item = Result<Frame<Bytes>, Error>> + Send {
+    futures::stream::unfold(Some((Box::pin(body), echo)), |state| async move {
+        let (mut body, mut echo) = state?;
+        let Some(echoed) = &mut echo else { return body.next().await.map(|frame| (frame, Some((body, echo)))) };
+        match body.next().await {
+            Some(Ok(frame)) => {
+                let clean = frame.map_data(|piece| echoed.piece(&piece));
+                Some((Ok(clean), Some((body, echo))))
+            }
+            Some(Err(error)) => Some((Err(error), None)),
+            None => {
+                let rest = echoed.end();
+                (!rest.is_empty()).then(|| (Ok(Frame::data(rest)), None))
+            }
+        }
     })
 }
 

@@ -1,11 +1,18 @@
 //! `secret`: the host uses secrets for a plugin, which never sees their bytes. `reveal`, with a grant of its own: it does.
+//!
+//! - `echo`: secrets in what is answered to a request that carried them
+
+mod echo;
+
+pub(super) use echo::Echo;
 
 use crate::bindings::host::errors::Error;
 use crate::bindings::host::reveal;
 use crate::bindings::host::secret::Host;
 use crate::imports::{Caller, policy};
 use crate::sandbox::{Capability, Sandbox};
-use ::http::HeaderValue;
+use ::http::{HeaderMap, HeaderValue};
+use bytes::Bytes;
 use hmac::{Hmac, Mac};
 use quarterdeck_model::plugin::InstanceName;
 use rand::RngCore;
@@ -46,7 +53,7 @@ impl Caller {
     /// The origin is granted only as one of all, the secret has no value, or can't stand in a header.
     pub(super) fn fill_in(&self, url: &Url, value: &HeaderValue) -> Result<Option<HeaderValue>, String> {
         let Ok(text) = value.to_str() else { return Ok(None) };
-        let Some(filled) = self.filled(url, text)? else { return Ok(None) };
+        let Some(filled) = self.filled(url, text, str::to_owned)? else { return Ok(None) };
         let mut value = HeaderValue::from_str(&filled).map_err(|_| "a secret can't stand in a header".to_owned())?;
         value.set_sensitive(true);
         Ok(Some(value))
@@ -57,24 +64,67 @@ impl Caller {
     /// # Errors
     /// The origin is granted only as one of all, or the secret has no value.
     pub(super) fn fill_in_url(&self, mut url: Url) -> Result<Url, String> {
-        if let Some(path) = self.filled(&url, url.path())? {
+        if let Some(path) = self.filled(&url, url.path(), str::to_owned)? {
             url.set_path(&path);
         }
-        let query = url.query().map(|query| self.filled(&url, query)).transpose()?.flatten();
+        let query = url.query().map(|query| self.filled(&url, query, str::to_owned)).transpose()?.flatten();
         if let Some(query) = query {
             url.set_query(Some(&query));
         }
         Ok(url)
     }
 
-    /// `None`, if no placeholder stands in it.
-    fn filled(&self, url: &Url, text: &str) -> Result<Option<String>, String> {
+    /// The same for a body of JSON or a form, as such a text writes it: there are services that look for their keys there only.
+    ///
+    /// # Errors
+    /// As [`Caller::fill_in_url`]; and a placeholder stands in a body whose way to write texts is not known.
+    pub(super) fn fill_in_body(&self, url: &Url, headers: &HeaderMap, body: Bytes) -> Result<Bytes, String> {
+        if self.grants.secret.is_empty() || !contains(&body, PREFIX.as_bytes()) {
+            return Ok(body);
+        }
+        let Ok(text) = std::str::from_utf8(&body) else { return Ok(body) };
+        let media = headers.get(::http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let media = media.and_then(|media| media.split(';').next()).unwrap_or_default().trim().to_ascii_lowercase();
+        let write = match media.as_str() {
+            "application/x-www-form-urlencoded" => in_form,
+            json if json == "application/json" || json.ends_with("+json") => in_json,
+            _ => {
+                let stands = self.placeholders().any(|(_, placeholder)| text.contains(&placeholder));
+                let why = "a secret stands in the body of JSON or of a form only; hint: say so by its content type";
+                return if stands { Err(why.to_owned()) } else { Ok(body) };
+            }
+        };
+        Ok(self.filled(url, text, write)?.map_or(body, Bytes::from))
+    }
+
+    /// Looks for the secrets of the instance in what is answered, if the request carried any.
+    pub(super) fn echo(&self, url: &Url, headers: &HeaderMap, body: &[u8]) -> Option<Echo> {
+        if self.grants.secret.is_empty() {
+            return None;
+        }
+        let carries = contains(url.as_str().as_bytes(), PREFIX.as_bytes())
+            || headers.values().any(|value| contains(value.as_bytes(), PREFIX.as_bytes()))
+            || contains(body, PREFIX.as_bytes());
+        let known = self.placeholders().filter_map(|(name, placeholder)| {
+            let secret = self.doors.secrets.secret(name)?;
+            Some((String::from_utf8(secret).ok()?.trim_end_matches(['\r', '\n']).to_owned(), placeholder))
+        });
+        if carries { Echo::of(known.collect()) } else { None }
+    }
+
+    /// Names of the secrets that are granted, and what stands for them.
+    fn placeholders(&self) -> impl Iterator<Item = (&str, String)> {
+        let names = self.grants.secret.iter();
+        names.map(|name| (name.as_str(), self.doors.placeholders.of(&self.instance, name)))
+    }
+
+    /// `None`, if no placeholder stands in it. `write`: a text as one writes it there.
+    fn filled(&self, url: &Url, text: &str, write: fn(&str) -> String) -> Result<Option<String>, String> {
         if !text.contains(PREFIX) {
             return Ok(None);
         }
         let mut filled = text.to_owned();
-        for name in &self.grants.secret {
-            let placeholder = self.doors.placeholders.of(&self.instance, name);
+        for (name, placeholder) in self.placeholders() {
             if !filled.contains(&placeholder) {
                 continue;
             }
@@ -84,7 +134,7 @@ impl Caller {
             }
             let secret = self.doors.secrets.secret(name).ok_or_else(|| missing(name))?;
             let secret = std::str::from_utf8(&secret).map_err(|_| format!("the secret `{name}` is not text"))?;
-            filled = filled.replace(&placeholder, secret.trim_end_matches(['\r', '\n']));
+            filled = filled.replace(&placeholder, &write(secret.trim_end_matches(['\r', '\n'])));
             self.audit(
                 Capability::Secret,
                 format!("header-value {name} to {}", url.origin().ascii_serialization()),
@@ -93,6 +143,21 @@ impl Caller {
         }
         Ok(Some(filled))
     }
+}
+
+/// Within the quotes of a text in JSON.
+fn in_json(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().to_owned()
+}
+
+/// As a name or value of a form, or of a query.
+fn in_form(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
 }
 
 /// The secret itself, for a door that writes it to `target`.
@@ -206,6 +271,41 @@ mod tests {
         let mut other = fixture.sandbox(granted("https://api.example.com"));
         other.instance = "other/one".into();
         assert_eq!(other.caller().fill_in(&url, &header).unwrap().unwrap(), header);
+    }
+
+    #[tokio::test]
+    async fn a_placeholder_in_a_body_is_filled_in_as_the_body_writes_texts() {
+        let fixture = Fixture::new();
+        let granted = |http: &str| {
+            grants(|grants| {
+                grants.secret = vec!["jefe".to_owned(), "odd".to_owned()];
+                grants.http = vec![http.to_owned()];
+            })
+        };
+        let url = Url::parse("https://api.example.com/x").unwrap();
+        let mut sandbox = fixture.sandbox(granted("https://api.example.com"));
+        let jefe = sandbox.header_value("jefe".to_owned()).await.unwrap().unwrap();
+        let odd = sandbox.header_value("odd".to_owned()).await.unwrap().unwrap();
+        let headers = |media: &str| HeaderMap::from_iter([(::http::header::CONTENT_TYPE, media.parse().unwrap())]);
+        let fill = |caller: &Caller, media: &str, body: String| {
+            let filled = caller.fill_in_body(&url, &headers(media), body.into())?;
+            Ok::<_, String>(String::from_utf8(filled.to_vec()).unwrap())
+        };
+        let caller = sandbox.caller();
+        for media in ["application/json", "application/vnd.api+json; charset=utf-8"] {
+            let filled = fill(&caller, media, format!(r#"{{"key":"{jefe}","odd":"{odd}"}}"#)).unwrap();
+            assert_eq!(filled, r#"{"key":"Jefe","odd":"a\"b&c d"}"#, "{media}");
+        }
+        let form = "application/x-www-form-urlencoded";
+        assert_eq!(fill(&caller, form, format!("key={jefe}&odd={odd}")).unwrap(), "key=Jefe&odd=a%22b%26c+d");
+        assert_eq!(fill(&caller, form, "key=qd-secret-0".to_owned()).unwrap(), "key=qd-secret-0");
+        assert!(fill(&caller, "text/plain", jefe.clone()).unwrap_err().contains("content type"));
+        assert_eq!(fill(&caller, "text/plain", "qd-secret-0".to_owned()).unwrap(), "qd-secret-0");
+        let all = fixture.sandbox(granted("*")).caller();
+        assert!(fill(&all, "application/json", jefe.clone()).unwrap_err().contains("named origins"));
+        let mut other = fixture.sandbox(granted("https://api.example.com"));
+        other.instance = "other/one".into();
+        assert_eq!(fill(&other.caller(), "application/json", jefe.clone()).unwrap(), jefe);
     }
 
     #[tokio::test]

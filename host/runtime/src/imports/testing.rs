@@ -157,7 +157,12 @@ struct Jefe;
 
 impl Secrets for Jefe {
     fn secret(&self, name: &str) -> Option<Vec<u8>> {
-        (name == "jefe").then(|| b"Jefe".to_vec())
+        match name {
+            "jefe" => Some(b"Jefe".to_vec()),
+            // With characters that mean something in JSON, in a form, and in a URL.
+            "odd" => Some(b"a\"b&c d\n".to_vec()),
+            _ => None,
+        }
     }
 }
 

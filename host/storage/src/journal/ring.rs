@@ -1,15 +1,20 @@
 //! The files of one journal: blocks of entries, each with its length and a checksum in front.
+//!
+//! - `mend`: files that are not as they were written
+
+mod mend;
 
 use super::at;
 use crate::codec::{Input, put_int, put_uint};
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::journal::{Bounds, Entry, Extent, Stretch};
 use quarterdeck_model::store::StoreError;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A block is closed when it has so many bytes, unless a single entry has more.
 const BLOCK_BYTES: usize = 56 << 10;
@@ -26,6 +31,17 @@ pub(super) struct Ring {
     open: Option<File>,
     /// Numbers are not used twice, so that readers don't take one file for another.
     last: u32,
+    damaged: Arc<Damaged>,
+}
+
+/// Files of which it was said that they are damaged: once is enough, however often they are read.
+#[derive(Default)]
+struct Damaged(Mutex<BTreeSet<u32>>);
+
+impl Damaged {
+    fn is_new(&self, file: u32) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(file)
+    }
 }
 
 /// What is known of a file.
@@ -41,6 +57,7 @@ struct Known {
 pub(super) struct Files {
     folder: PathBuf,
     files: BTreeMap<u32, Known>,
+    damaged: Arc<Damaged>,
 }
 
 /// What stands in front of a block.
@@ -64,15 +81,23 @@ impl Head {
         bytes
     }
 
+    fn from_bytes(bytes: &[u8; HEAD]) -> Option<Self> {
+        let mut input = Input::new(bytes);
+        let mut number = || input.fixed().map(u32::from_le_bytes);
+        let (length, checksum, entries) = (number()?, number()?, number()?);
+        let mut time = || input.fixed().map(|bytes| Timestamp::from_millis(i64::from_le_bytes(bytes)));
+        Some(Head { length, checksum, entries, first: time()?, newest: time()? })
+    }
+
     fn read(file: &File, place: u64) -> std::io::Result<Self> {
         let mut bytes = [0; HEAD];
         file.read_exact_at(&mut bytes, place)?;
-        let mut input = Input::new(&bytes);
-        let mut number = || input.fixed().map(u32::from_le_bytes).ok_or(std::io::ErrorKind::UnexpectedEof);
-        let (length, checksum, entries) = (number()?, number()?, number()?);
-        let mut time = || input.fixed().map(i64::from_le_bytes).ok_or(std::io::ErrorKind::UnexpectedEof);
-        let (first, newest) = (Timestamp::from_millis(time()?), Timestamp::from_millis(time()?));
-        Ok(Head { length, checksum, entries, first, newest })
+        Head::from_bytes(&bytes).ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// An entry has a byte of its time, and one of its length.
+    fn is_possible(&self) -> bool {
+        u64::from(self.entries) * 2 <= u64::from(self.length)
     }
 
     /// Where the block ends.
@@ -95,7 +120,7 @@ impl Known {
 impl Ring {
     /// Reads the heads of all blocks, and the last block.
     pub(super) fn open(folder: PathBuf) -> Result<Self, StoreError> {
-        let mut ring = Ring { files: BTreeMap::new(), open: None, last: 0, folder };
+        let mut ring = Ring { files: BTreeMap::new(), open: None, last: 0, folder, damaged: Arc::default() };
         let listed = std::fs::read_dir(&ring.folder).map_err(|error| at(&ring.folder, &error))?;
         for entry in listed {
             let name = entry.map_err(|error| at(&ring.folder, &error))?.file_name();
@@ -110,7 +135,7 @@ impl Ring {
     }
 
     pub(super) fn files(&self) -> Files {
-        Files { folder: self.folder.clone(), files: self.files.clone() }
+        Files { folder: self.folder.clone(), files: self.files.clone(), damaged: Arc::clone(&self.damaged) }
     }
 
     pub(super) fn extent(&self) -> Extent {
@@ -188,7 +213,7 @@ impl Ring {
 }
 
 impl Files {
-    /// Whole blocks, from a place on, until they have about that many bytes.
+    /// Whole blocks, from a place on, until they have about that many bytes. What is damaged is left out.
     pub(super) fn read(&self, from: u64, bytes: usize) -> Result<Stretch, StoreError> {
         let (from_file, from_place) = ((from >> 32) as u32, from & u64::from(u32::MAX));
         let mut stretch = Stretch::default();
@@ -206,20 +231,24 @@ impl Files {
                     stretch.next = Some(u64::from(*number) << 32 | place);
                     return Ok(stretch);
                 }
-                let head = Head::read(&file, place).map_err(|error| at(&path, &error))?;
-                let block = block(&file, place, &head).map_err(|error| at(&path, &error))?;
-                let entries = block.as_deref().and_then(|block| decode(block, head.entries));
-                stretch.entries.extend(entries.ok_or_else(|| corrupt(&path, place))?);
-                taken += HEAD + head.length as usize;
-                place = head.end(place);
+                if let Some((entries, end)) = entries(&file, place, known.bytes).map_err(|error| at(&path, &error))? {
+                    stretch.entries.extend(entries);
+                    taken += usize::try_from(end - place).unwrap_or(usize::MAX);
+                    place = end;
+                    continue;
+                }
+                let behind = mend::behind(&file, place, known.bytes).map_err(|error| at(&path, &error))?;
+                let until = behind.unwrap_or(known.bytes);
+                // Where the reader was told to begin there need be no block.
+                let is_told = place != 0 && (*number, place) == (from_file, from_place);
+                if !is_told && self.damaged.is_new(*number) {
+                    tracing::warn!(path = %path.display(), from = place, until, "left out what is damaged in a journal");
+                }
+                place = until;
             }
         }
         Ok(stretch)
     }
-}
-
-fn corrupt(path: &Path, place: u64) -> StoreError {
-    StoreError::Corrupt(format!("a block of a journal, at byte {place} of {}", path.display()))
 }
 
 fn path(folder: &Path, number: u32) -> PathBuf {
@@ -230,26 +259,46 @@ fn path(folder: &Path, number: u32) -> PathBuf {
 fn look(path: &Path) -> std::io::Result<Known> {
     let file = File::options().read(true).write(true).open(path)?;
     let length = file.metadata()?.len();
+    match walk(&file, length)? {
+        Some(known) => Ok(known),
+        None => mend::mend(path, &file, length),
+    }
+}
+
+/// By the heads alone, which is quick. Nothing, if they don't lead to its end, or its last block is not as it was written: the others
+/// were whole when something was put behind them.
+fn walk(file: &File, length: u64) -> std::io::Result<Option<Known>> {
     let (mut known, mut last) = (Known::default(), None);
-    while known.bytes + HEAD as u64 <= length {
-        let head = Head::read(&file, known.bytes)?;
-        if head.end(known.bytes) > length {
-            break;
+    while known.bytes < length {
+        if known.bytes + HEAD as u64 > length {
+            return Ok(None);
         }
-        last = Some((known, head));
+        let head = Head::read(file, known.bytes)?;
+        if head.end(known.bytes) > length || !head.is_possible() {
+            return Ok(None);
+        }
+        last = Some((known.bytes, head));
         known.add(&head);
     }
-    // The others were whole when something was put behind them.
-    if let Some((before, head)) = last
-        && block(&file, before.bytes, &head)?.is_none()
-    {
-        known = before;
+    let is_whole = match last {
+        Some((place, head)) => block(file, place, &head)?.is_some(),
+        None => true,
+    };
+    Ok(is_whole.then_some(known))
+}
+
+/// What the block there holds, and where it ends. Nothing, if there is none that is whole.
+fn entries(file: &File, place: u64, length: u64) -> std::io::Result<Option<(Vec<Entry>, u64)>> {
+    if place + HEAD as u64 > length {
+        return Ok(None);
     }
-    if known.bytes < length {
-        tracing::warn!(path = %path.display(), end = known.bytes, "cut off what had not been written to its end");
-        file.set_len(known.bytes)?;
+    let head = Head::read(file, place)?;
+    let end = head.end(place);
+    if end > length {
+        return Ok(None);
     }
-    Ok(known)
+    let entries = block(file, place, &head)?.and_then(|block| decode(&block, head.entries));
+    Ok(entries.map(|entries| (entries, end)))
 }
 
 /// Nothing if it is not as it was written.

@@ -98,7 +98,9 @@ impl Notifier for Pagerduty {
         let mut renderer = Renderer::new(message, &group, key);
         let action = action(message, &group);
         let dedup_key = dedup_key(message, &group);
-        let mut event = json!({"event_action": action, "dedup_key": dedup_key});
+        // What stands for the key: the host fills it in on the way out.
+        let routing_key = secret::header_value(&config.routing_key_secret)?;
+        let mut event = json!({"routing_key": routing_key, "event_action": action, "dedup_key": dedup_key});
         if action == "trigger"
             && let Value::Object(event) = &mut event
         {
@@ -109,8 +111,6 @@ impl Notifier for Pagerduty {
             .timeout_ms(config.timeout_ms)
             .max_body_bytes(delivery::ANSWER_BYTES)
             .header("content-type", "application/json")
-            // In place of the body's `routing_key`: the host fills secrets into headers.
-            .header("x-routing-key", secret::header_value(&config.routing_key_secret)?)
             .body(event.to_string());
         let outcome = delivery::send(&request)?.with("event_action", action).with("dedup_key", dedup_key);
         Ok(renderer.receipt(outcome))
@@ -225,14 +225,15 @@ mod tests {
     }
 
     #[test]
-    fn what_fires_triggers_and_the_key_stands_in_a_header() {
+    fn what_fires_triggers_and_the_key_stands_in_the_event() {
         let (host, seen) = answering(202, &[], QUEUED);
         let receipt = notify(KEY, &firing(), host).unwrap();
         let expected = Outcome::done().with("status", 202).with("event_action", "trigger").with("dedup_key", "00f1");
         assert_eq!(receipt, expected);
         assert_eq!(seen.borrow()[0].url, "https://events.pagerduty.com/v2/enqueue");
-        assert_eq!(sent_header(&seen, "x-routing-key").as_deref(), Some("secret:pd"));
+        assert_eq!(sent_header(&seen, "content-type").as_deref(), Some("application/json"));
         let sent = sent_json(&seen);
+        assert_eq!(sent["routing_key"], "secret:pd");
         assert_eq!(sent["payload"]["summary"], "[FIRING CRITICAL] The CPU is 97 % busy");
         assert_eq!((&sent["payload"]["severity"], &sent["payload"]["source"]), (&json!("critical"), &json!("a<b>&c")));
         assert_eq!(sent["payload"]["timestamp"], "2026-01-02T03:04:05.678Z");
@@ -242,8 +243,12 @@ mod tests {
     #[test]
     fn the_end_and_an_acknowledgement_find_what_was_triggered() {
         let of = |event_type: &str| sent(KEY, &Message { event_type: event_type.into(), ..firing() });
-        assert_eq!(of("alert.resolved"), json!({"event_action": "resolve", "dedup_key": "00f1"}));
-        assert_eq!(of("incident.acknowledged"), json!({"event_action": "acknowledge", "dedup_key": "00f1"}));
+        assert_eq!(
+            of("alert.resolved"),
+            json!({"routing_key": "secret:pd", "event_action": "resolve", "dedup_key": "00f1"})
+        );
+        let acknowledged = json!({"routing_key": "secret:pd", "event_action": "acknowledge", "dedup_key": "00f1"});
+        assert_eq!(of("incident.acknowledged"), acknowledged);
         let (began, ended) = (sent(KEY, &group("alerts.firing")), sent(KEY, &group("alerts.resolved")));
         assert_eq!((&began["event_action"], &ended["event_action"]), (&json!("trigger"), &json!("resolve")));
         assert_eq!(

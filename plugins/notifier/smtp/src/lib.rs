@@ -12,12 +12,12 @@
     )
 )]
 
+mod deferred;
 mod mail;
 mod session;
 
-use quarterdeck_plugin_support::template;
+use quarterdeck_plugin_support::{template, time};
 use quarterdeck_sdk::notifier::{Message, Notifier};
-use quarterdeck_sdk::serde_json::Value;
 use quarterdeck_sdk::{Capability, Failure, Outcome, Plugin, Problem};
 use session::Session;
 
@@ -131,6 +131,7 @@ impl Plugin for Smtp {
         vec![
             Capability::required("tcp", "talks to the mail server"),
             Capability::optional("secret", "logs in with the configured password"),
+            Capability::optional("kv", "keeps a mail for recipients that the server does not take yet"),
         ]
     }
 
@@ -186,12 +187,13 @@ impl Notifier for Smtp {
         let mut session = Session::open(config)?;
         let sent = session.send(&mail.from, &mail.recipients, &mail.bytes)?;
         session.quit();
-        let mut outcome =
-            Outcome::done().with("message_id", mail.id).with("recipients", sent.accepted).with("answer", sent.answer);
-        if !sent.refused.is_empty() {
-            outcome = outcome.with("refused", Value::from(sent.refused));
-        }
-        Ok(mail.renderer.receipt(outcome))
+        let receipt = Outcome::done().with("message_id", mail.id).with("answer", &*sent.answer);
+        let receipt = mail.renderer.receipt(receipt);
+        Ok(deferred::settle(mail.from, &mail.bytes, key, receipt, sent, time::now_ms()))
+    }
+
+    fn poll(config: &Config, token: &str) -> Result<Outcome, Failure> {
+        deferred::again(config, token, time::now_ms())
     }
 }
 

@@ -22,10 +22,20 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) accepted: usize,
-    /// Recipients that the server did not take, with its words.
+    /// Recipients that the server will never take, with its words.
     pub(crate) refused: Vec<String>,
+    /// Recipients that it may take later.
+    pub(crate) deferred: Vec<Deferred>,
     /// What the server said at the end: as a rule, its number for the mail.
     pub(crate) answer: String,
+}
+
+/// A recipient that the server did not take, and may take later.
+#[derive(Debug)]
+pub(crate) struct Deferred {
+    pub(crate) recipient: String,
+    /// With the recipient in front.
+    pub(crate) words: String,
 }
 
 struct Reply {
@@ -138,29 +148,35 @@ impl Session {
         self.expect(&[235], &format!("the login of `{user}`")).map(|_| ())
     }
 
-    /// One mail. Recipients that are refused cost the others nothing; one that nobody gets is a failure.
+    /// One mail. Recipients that are refused, for now or for good, cost the others nothing; one that nobody gets is a failure.
     pub(crate) fn send(&mut self, from: &str, recipients: &[String], mail: &[u8]) -> Result<Sent, Failure> {
         let size = if self.offers("SIZE").is_some() { format!(" SIZE={}", mail.len()) } else { String::new() };
         self.ask(&format!("MAIL FROM:<{from}>{size}"), &[250], &format!("the sender `{from}`"))?;
-        let (mut accepted, mut refused, mut passing) = (0, Vec::new(), false);
+        let (mut accepted, mut refused, mut deferred) = (0, Vec::new(), Vec::new());
         for recipient in recipients {
             self.say(&format!("RCPT TO:<{recipient}>"))?;
             let reply = self.reply()?;
             if matches!(reply.code, 250 | 251) {
                 accepted += 1;
+                continue;
+            }
+            let words = format!("{recipient}: {} {}", reply.code, reply.text);
+            if reply.is_passing() {
+                deferred.push(Deferred { recipient: recipient.clone(), words });
             } else {
-                passing |= reply.is_passing();
-                refused.push(format!("{recipient}: {} {}", reply.code, reply.text));
+                refused.push(words);
             }
         }
         if accepted == 0 {
+            let passing = !deferred.is_empty();
+            refused.extend(deferred.into_iter().map(|deferred| deferred.words));
             let message = format!("the mail server takes no recipient: {}", refused.join("; "));
             return Err(if passing { Failure::retry(message) } else { Failure::rejected(message) });
         }
         self.ask("DATA", &[354], "DATA")?;
         self.write(&stuffed(mail))?;
         let reply = self.expect(&[250], "the mail")?;
-        Ok(Sent { accepted, refused, answer: reply.text })
+        Ok(Sent { accepted, refused, deferred, answer: reply.text })
     }
 
     /// Said politely; the mail is delivered whatever the answer.

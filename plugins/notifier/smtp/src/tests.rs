@@ -6,7 +6,7 @@ use quarterdeck_sdk::serde_json::json;
 use quarterdeck_sdk::testing::FakeHost;
 use quarterdeck_sdk::{json, serde_json};
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
 use std::rc::Rc;
 
@@ -94,9 +94,20 @@ struct Played {
     server: Shared,
     addresses: Vec<Address>,
     tls: Vec<String>,
+    kv: BTreeMap<String, Vec<u8>>,
 }
 
 fn play(json: &str, message: &Message, server: Server) -> Played {
+    play_on(json, server, BTreeMap::new(), |config| Smtp::notify(config, message, "eff_1"))
+}
+
+/// With what is kept already.
+fn play_on(
+    json: &str,
+    server: Server,
+    kv: BTreeMap<String, Vec<u8>>,
+    call: impl FnOnce(&Config) -> Result<Outcome, Failure>,
+) -> Played {
     let config: Config = serde_json::from_str(json).unwrap();
     assert!(Smtp::validate(&config).is_empty(), "{:?}", Smtp::validate(&config));
     let greeting = if server.greeting.is_empty() { "220 mail" } else { server.greeting };
@@ -109,11 +120,12 @@ fn play(json: &str, message: &Message, server: Server) -> Played {
             called.borrow_mut().push(address.clone());
             Ok(Box::new(inner.clone()))
         })),
+        kv,
         ..FakeHost::default()
     };
-    let (result, host) = host.run(|| Smtp::notify(&config, message, "eff_1"));
+    let (result, host) = host.run(|| call(&config));
     let addresses = addresses.borrow().clone();
-    Played { result, server: shared, addresses, tls: host.tls }
+    Played { result, server: shared, addresses, tls: host.tls, kv: host.kv }
 }
 
 const PLAIN: &str = r#"{"server":"127.0.0.1","port":2525,"security":"none",
@@ -251,6 +263,89 @@ fn one_recipient_that_is_refused_costs_the_others_nothing() {
     let server = played.server.0.borrow();
     assert_eq!(header(&server.mail, "Cc"), "<a@example.com>");
     assert!(!server.mail.contains("c@example.com"), "a blind copy is shown to nobody");
+    assert!(played.kv.is_empty(), "nothing is kept for those who are refused for good");
+}
+
+/// Three recipients, of which `b` is told to come back.
+fn three() -> String {
+    PLAIN.replace(r#"["ops@example.com"]"#, r#"["a@example.com","b@example.com","c@example.com"]"#)
+}
+
+fn busy(answers: Vec<(&'static str, &'static str)>) -> Server {
+    Server { answers, ..Server::default() }
+}
+
+fn poll(kv: BTreeMap<String, Vec<u8>>, server: Server) -> Played {
+    play_on(&three(), server, kv, |config| Smtp::poll(config, "eff_1"))
+}
+
+#[test]
+fn one_recipient_that_is_told_to_wait_gets_the_mail_later_and_nobody_else_gets_it_twice() {
+    let played = play(&three(), &firing(), busy(vec![("RCPT TO:<b@", "450 come back"), ("RCPT TO:<c@", "550 gone")]));
+    assert_eq!(played.result, Ok(Outcome::pending("eff_1", 30_000)));
+    let first = played.server.0.borrow().mail.clone();
+    assert!(!first.is_empty(), "the others do not wait");
+    let played = poll(played.kv, busy(vec![("RCPT", "451 not yet")]));
+    assert_eq!(played.result, Ok(Outcome::pending("eff_1", 60_000)));
+    // A server that is not there for a while is one that may take it later.
+    let played = poll(played.kv, Server { greeting: "421 closing", ..Server::default() });
+    assert_eq!(played.result, Ok(Outcome::pending("eff_1", 120_000)));
+    let played = poll(played.kv, Server::default());
+    let Ok(Outcome::Done(receipt)) = played.result else { panic!("{:?}", played.result) };
+    assert_eq!((&receipt["recipients"], &receipt["refused"]), (&json!(2), &json!(["c@example.com: 550 gone"])));
+    assert_eq!((&receipt["message_id"], &receipt["answer"]), (&json!("eff_1@example.com"), &json!("queued as 7")));
+    let server = played.server.0.borrow();
+    let told: Vec<&String> = server.said.iter().filter(|line| line.starts_with("RCPT")).collect();
+    assert_eq!(told, ["RCPT TO:<b@example.com>"]);
+    assert_eq!(server.mail, first, "it is the same mail");
+    assert!(played.kv.is_empty(), "{:?}", played.kv.keys());
+}
+
+#[test]
+fn a_recipient_that_is_told_to_wait_for_too_long_is_refused_with_the_last_words() {
+    let mut played = play(&three(), &firing(), busy(vec![("RCPT TO:<b@", "450 come back")]));
+    for after in [60_000, 120_000, 300_000] {
+        played = poll(played.kv, busy(vec![("RCPT", "452 full")]));
+        assert_eq!(played.result, Ok(Outcome::pending("eff_1", after)));
+    }
+    played = poll(played.kv, busy(vec![("RCPT", "452 full")]));
+    let Ok(Outcome::Done(receipt)) = played.result else { panic!("{:?}", played.result) };
+    assert_eq!(receipt["recipients"], json!(2));
+    assert!(receipt["refused"][0].as_str().unwrap().starts_with("b@example.com: "), "{receipt:?}");
+    assert!(receipt["refused"][0].as_str().unwrap().contains("452 full"), "{receipt:?}");
+    assert!(played.kv.is_empty());
+}
+
+#[test]
+fn a_recipient_that_is_refused_in_the_end_is_reported() {
+    let played = play(&three(), &firing(), busy(vec![("RCPT TO:<b@", "450 come back")]));
+    let played = poll(played.kv, busy(vec![("RCPT", "550 no such user")]));
+    let Ok(Outcome::Done(receipt)) = played.result else { panic!("{:?}", played.result) };
+    assert!(receipt["refused"][0].as_str().unwrap().contains("550 no such user"), "{receipt:?}");
+    assert!(played.kv.is_empty());
+}
+
+#[test]
+fn a_mail_that_is_too_large_to_be_kept_is_reported_for_those_who_wait() {
+    let long = "x".repeat(250 << 10);
+    let json = three().replace(r#""to":"#, &format!(r#""text":"{long}","html":"{long}","to":"#));
+    let played = play(&json, &firing(), busy(vec![("RCPT TO:<b@", "450 come back")]));
+    let Ok(Outcome::Done(receipt)) = played.result else { panic!("{:?}", played.result) };
+    assert_eq!((&receipt["recipients"], &receipt["refused"]), (&json!(2), &json!(["b@example.com: 450 come back"])));
+    assert!(receipt["not_tried_again"].as_str().unwrap().contains("262144 bytes"), "{receipt:?}");
+    assert!(played.kv.is_empty());
+}
+
+#[test]
+fn what_was_kept_and_never_asked_for_again_makes_room() {
+    let kv = BTreeMap::from([
+        ("deferred".to_owned(), br#"{"eff_0":1000}"#.to_vec()),
+        ("eff_0".to_owned(), b"an old mail".to_vec()),
+    ]);
+    let server = busy(vec![("RCPT TO:<b@", "450 come back")]);
+    let played = play_on(&three(), server, kv, |config| Smtp::notify(config, &firing(), "eff_1"));
+    assert_eq!(played.kv.keys().collect::<Vec<_>>(), ["deferred", "eff_1"]);
+    assert_eq!(poll(played.kv, Server::default()).kv.len(), 0);
 }
 
 #[test]

@@ -15,8 +15,8 @@ pub fn hmac_sha256(name: &str, message: &[u8]) -> Result<Vec<u8>, Error> {
     })
 }
 
-/// An opaque text that the host replaces by the secret in the headers, and in the path and query of the URL, of a request to a
-/// granted origin.
+/// An opaque text that the host replaces by the secret in the headers, in the path and query of the URL, and in the body of JSON or of
+/// a form, of a request to a granted origin. What is answered shows this text again where it repeats the secret.
 pub fn header_value(name: &str) -> Result<String, Error> {
     #[cfg(target_family = "wasm")]
     return wit::header_value(name).map_err(Mirror::mirror);

@@ -33,6 +33,14 @@ impl Server {
                             }
                             "/large" => format!("HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n{}", "x".repeat(5000)),
                             "/halfway" => "HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\nx".to_owned(),
+                            "/hook/Jefe" => {
+                                // As a service does that says what it does not know.
+                                let body = "there is no /hook/Jefe";
+                                format!(
+                                    "HTTP/1.1 404 Not Found\r\nlocation: /hooks/Jefe\r\ncontent-length: {}\r\n\r\n{body}",
+                                    body.len()
+                                )
+                            }
                             "/silent" => std::future::pending().await,
                             _ => "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_owned(),
                         };
@@ -246,6 +254,48 @@ async fn a_secret_stands_in_the_header_that_leaves() {
     send(&mut sandbox, request).await.unwrap();
     assert!(server.requests()[0].contains("authorization: Bearer Jefe\r\n"));
     assert!(fixture.audit().await.iter().all(|line| !line.contains("Jefe")));
+}
+
+#[tokio::test]
+async fn a_secret_stands_in_the_body_that_leaves_with_its_own_length() {
+    let server = Server::start().await;
+    let fixture = Fixture::new();
+    let mut sandbox = fixture.sandbox(grants(|grants| {
+        grants.http = vec![server.origin()];
+        grants.secret = vec!["jefe".to_owned()];
+    }));
+    use crate::bindings::host::secret::Host;
+    let placeholder = sandbox.header_value("jefe".to_owned()).await.unwrap().unwrap();
+    let body = Full::new(Bytes::from(format!(r#"{{"routing_key":"{placeholder}"}}"#)));
+    let request = ::http::Request::post(server.origin())
+        .header("content-type", "application/json")
+        .body(body.map_err(|never| match never {}).boxed_unsync())
+        .unwrap();
+    send(&mut sandbox, request).await.unwrap();
+    let seen = server.requests().remove(0);
+    assert!(seen.contains("content-length: 22\r\n") && seen.ends_with("\r\n\r\n{\"routing_key\":\"Jefe\"}"), "{seen}");
+    assert!(fixture.audit().await.iter().all(|line| !line.contains("Jefe")));
+}
+
+#[tokio::test]
+async fn what_a_service_says_of_the_secret_that_it_was_sent_shows_its_placeholder() {
+    let server = Server::start().await;
+    let fixture = Fixture::new();
+    let mut sandbox = fixture.sandbox(grants(|grants| {
+        grants.http = vec![server.origin()];
+        grants.secret = vec!["jefe".to_owned()];
+    }));
+    use crate::bindings::host::secret::Host;
+    let placeholder = sandbox.header_value("jefe".to_owned()).await.unwrap().unwrap();
+    let request = get(&format!("{}/hook/{placeholder}", server.origin()));
+    let sent = sandbox.http().hooks.send_request(request, None, Box::new(async { Ok(()) }));
+    let (response, _) = Box::into_pin(sent).await.unwrap();
+    assert_eq!(response.headers().get("location").unwrap(), &format!("/hooks/{placeholder}"));
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, format!("there is no /hook/{placeholder}"));
+    // Whoever did not send it may read of it as of any word.
+    let read = send(&mut sandbox, get(&format!("{}/hook/Jefe", server.origin()))).await.unwrap();
+    assert_eq!(read, (404, b"there is no /hook/Jefe".to_vec()));
 }
 
 #[tokio::test]
