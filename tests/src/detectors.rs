@@ -34,6 +34,30 @@ async fn derived(daemon: &Daemon, rule: &str, metric: &str, is: impl Fn(f64) -> 
 }
 
 #[tokio::test]
+async fn a_series_that_never_came_is_missed_where_its_rule_expects_it_until_it_comes() {
+    let daemon = Setup::new()
+        .config(
+            "[rules.hall]\ndetector = \"absence/default\"\nselect = { metric = \"custom_room\" }\n\
+             expect = [{ room = \"hall\" }]\nevery = \"200ms\"\nwindow = \"10m\"\nconfig = { grace-seconds = 1.0 }\n",
+        )
+        .start()
+        .await;
+    let alert = firing(&daemon, "hall").await;
+    assert_eq!(alert["labels"], json!({"alertname": "hall", "room": "hall"}));
+    assert!(alert["reason"].as_str().unwrap().starts_with("is expected, and not there for"), "{alert:#}");
+    let at = Timestamp::from_millis(now_seconds() * 1000).to_string();
+    let labels = json!({"room": "hall", "floor": "1"});
+    let sample = json!([{"name": "custom_room", "labels": labels, "value": 20.0, "at": at}]);
+    daemon.post("/api/v1/metrics", &sample).await;
+    eventually("it is there", SOON, async || {
+        let alerts = daemon.items("/api/v1/alerts").await;
+        let mut of_rule = alerts.iter().filter(|alert| alert["rule"] == "hall");
+        of_rule.all(|alert| alert["state"] == "resolved").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn each_detector_fires_on_what_it_is_for_and_derives_its_metrics() {
     let rule = |name: &str, detector: &str, config: &str| {
         format!(

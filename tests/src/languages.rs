@@ -406,6 +406,54 @@ async fn fetch_in_a_javascript_plugin_reaches_the_origin_that_is_granted_and_no_
     assert_eq!(never.load(Ordering::SeqCst), 0, "what is not granted is not even connected to");
 }
 
+/// What the two plugins of `languages/` see of the host in files and secrets, as samples.
+async fn reads_files_and_a_secret(setup: Setup, component: &str) {
+    let place = |name: &str| setup.folder.path().join(name).to_str().unwrap().to_owned();
+    let (path, other) = (place("granted.log"), place("other.log"));
+    for path in [&path, &other] {
+        std::fs::write(path, "one\ntwo\n").unwrap();
+    }
+    std::fs::copy(component, setup.plugins_dir().join("reads.wasm")).unwrap();
+    let config = format!(
+        "[secrets]\nword = {{ env = \"SPOKEN_WORD\" }}\n\
+         [instances.\"reads/both\"]\nplugin = \"reads\"\nevery = \"1s\"\nconfig = {{ path = {path:?}, other = {other:?} }}\n\
+         grants = {{ files = [{path:?}, {0:?}], reveal = [\"word\"] }}\ngranted-to = [\"file:reads.wasm\"]\n",
+        format!("{path}.gone")
+    );
+    let daemon = setup.variable("SPOKEN_WORD", "open sesame").config(&config).start().await;
+    is_loaded(&daemon, "reads").await;
+    eventually("what was read", COMPILED, async || daemon.latest("metric=secret_ok").await).await;
+    let instance = daemon.get("/api/v1/instances/reads/both").await;
+    for name in ["read_ok", "read_gone", "read_denied", "secret_ok"] {
+        assert_eq!(daemon.latest(&format!("metric={name}")).await, Some(1.0), "{name}: {instance:#}");
+    }
+}
+
+#[tokio::test]
+async fn a_python_plugin_reads_the_files_and_secrets_that_are_granted_and_no_others() {
+    let test = "a_python_plugin_reads_the_files_and_secrets_that_are_granted_and_no_others";
+    let Some(environment) = python(test) else { return };
+    let setup = author().variable("VIRTUAL_ENV", environment.to_str().unwrap());
+    let folder = new(&setup, "reads", "collector", "python");
+    std::fs::write(folder.join("src/plugin.py"), include_str!("languages/reads.py")).unwrap();
+    let built = setup.run(&["plugin", "build", folder.to_str().unwrap(), "--json"]);
+    assert!(built.status.success(), "{}", said(&built));
+    reads_files_and_a_secret(setup, json_of(&built)["component"].as_str().unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_javascript_plugin_reads_the_files_and_secrets_that_are_granted_and_no_others() {
+    let test = "a_javascript_plugin_reads_the_files_and_secrets_that_are_granted_and_no_others";
+    let Some(tools) = javascript(test) else { return };
+    let setup = author();
+    let desk = desk(&setup, &tools);
+    let folder = new_below(&setup, &desk, "reads", "collector", "javascript");
+    std::fs::write(folder.join("src/plugin.js"), include_str!("languages/reads.js")).unwrap();
+    let built = setup.run(&["plugin", "build", folder.to_str().unwrap(), "--json"]);
+    assert!(built.status.success(), "{}", said(&built));
+    reads_files_and_a_secret(setup, json_of(&built)["component"].as_str().unwrap()).await;
+}
+
 /// The check has nothing to say against it but that an interpreter is large.
 fn bears_all(checked: &Output) {
     assert!(checked.status.success(), "{}", said(checked));

@@ -12,6 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Sections whose keys are names of objects that stand in URLs.
 pub(crate) const NAMED: [&str; 6] = ["rules", "routes", "scans", "runbooks", "services", "slos"];
 
+/// Series that a rule may expect.
+const EXPECTED: usize = 1_000;
+
 /// The scheduler's shortest interval.
 const SHORTEST: Span = Span::from_millis(10);
 
@@ -24,6 +27,7 @@ pub(crate) fn check(root: &Node, problems: &mut Vec<Problem>) {
     check.alerting();
     check.runbooks();
     check.intervals();
+    check.expectations();
     check.grants();
     check.exclusions();
     check.minimums();
@@ -271,6 +275,45 @@ impl<'a> Check<'a> {
                     let message = format!("expected {SHORTEST} or more, found {}", every.text().unwrap_or_default());
                     self.problems.push(Problem::at(&every.place, &push(&pointer, "every"), message));
                 }
+            }
+        }
+    }
+
+    /// Series that rules expect: told from others by labels, none of them twice, none that the rule could not select.
+    fn expectations(&mut self) {
+        for (pointer, _, rule) in self.objects("rules") {
+            let Some(list) = rule.get("expect") else { continue };
+            let pointer = push(&pointer, "expect");
+            let mut seen: BTreeMap<BTreeMap<&str, &str>, &Node> = BTreeMap::new();
+            for (index, item) in list.items().enumerate() {
+                let at = push(&pointer, &index.to_string());
+                let problem = |place: &Node, at: &str, text: String| Problem::at(&place.place, at, text);
+                if matches!(item.kind, Kind::Table(_)) && item.entries().next().is_none() {
+                    let text = "expected labels that tell the series from others".to_owned();
+                    self.problems.push(problem(item, &at, text).hint("write them as `{ host = \"a\" }`"));
+                    continue;
+                }
+                for (name, value) in item.entries().filter_map(|(name, node)| Some((name, (node, node.text()?)))) {
+                    let (node, text) = value;
+                    let selected = rule.at("/select/labels").and_then(|labels| labels.get(name)).and_then(Node::text);
+                    if text.is_empty() {
+                        let text = "a label without a value tells no series from another".to_owned();
+                        self.problems.push(problem(node, &push(&at, name), text));
+                    } else if let Some(selected) = selected.filter(|selected| *selected != text) {
+                        let text = format!("the rule selects only series with `{name}` = `{selected}`");
+                        self.problems.push(problem(node, &push(&at, name), text));
+                    }
+                }
+                let labels = item.entries().filter_map(|(name, node)| Some((name, node.text()?))).collect();
+                if let Some(first) = seen.insert(labels, item) {
+                    let problem = problem(item, &at, "this series is expected already".to_owned());
+                    self.problems.push(problem.hint(format!("the first time at {}", first.place)));
+                }
+            }
+            let count = list.items().count();
+            if count > EXPECTED {
+                let text = format!("expected {EXPECTED} series at most, found {count}");
+                self.problems.push(Problem::at(&list.place, &pointer, text).hint("divide the rule by what it selects"));
             }
         }
     }

@@ -3,7 +3,7 @@
 //! - `alerts`: what an evaluation makes of a rule's alerts; pure
 //! - `collect`: a job per instance of a collector; `checks`: when its target counts as failed, and who is asked to mend it
 //! - `scrape`: Prometheus's scrape, a job per target; `intake`: samples that are sent
-//! - `rules`: a job per rule
+//! - `rules`: a job per rule; `expected`: what its detector is to miss where it is not there
 //! - `rule_files`: rules in Prometheus's format, a job per group
 //!
 //! All sets of jobs follow the catalog and the registry while the host runs.
@@ -13,6 +13,7 @@ mod cardinality;
 mod checks;
 mod collect;
 mod derived;
+mod expected;
 mod intake;
 pub mod rule_files;
 mod rules;

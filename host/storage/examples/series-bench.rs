@@ -4,9 +4,12 @@
 //! PAGES is a file of scraped pages: lines of the text format, and a line `# scrape N` before each page. Without it values are made up.
 //! They are taken as scraped every 15 seconds, whenever they were.
 
+#[path = "../../../tests/bench/node.rs"]
+mod node;
 #[path = "../../../tests/bench/report.rs"]
 mod report;
 
+use node::{Failure, Page, blocks, bytes_of_blocks, until};
 use quarterdeck_model::clock::ManualClock;
 use quarterdeck_model::series::Series;
 use quarterdeck_model::series::ingest::{Ingest, Resolved, Row, SeriesRef};
@@ -19,8 +22,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-type Failure = Box<dyn std::error::Error>;
 
 /// 10:40 in UTC, of 2025.
 const START: i64 = 1_750_002_000_000;
@@ -191,109 +192,25 @@ fn select(store: &Database, matchers: &[Matcher], from: i64, to: i64) -> Result<
     Ok((format!("p50 {median:.2} ms, p95 {tail:.2} ms"), series, points))
 }
 
-/// One machine's figures, in blocks as they are when their day is not over, and when it is.
+/// One machine's figures.
 async fn node_figures(folder: &Path, pages: Option<&Path>) -> Result<(), Failure> {
     let pages = match pages {
-        Some(path) => read_pages(&std::fs::read_to_string(path)?),
+        Some(path) => node::pages(&std::fs::read_to_string(path)?),
         None => made_up(),
     };
-    let clock = Arc::new(ManualClock::at(Timestamp::from_millis(START)));
-    let store = open(folder, &clock)?;
-    let (mut refs, mut samples): (BTreeMap<&str, SeriesRef>, u64) = (BTreeMap::new(), 0);
-    for (n, page) in pages.iter().enumerate() {
-        let mut rows = Vec::new();
-        for (series, value) in page {
-            let known = match refs.get(series.as_str()) {
-                Some(known) => *known,
-                None => {
-                    let labels = labels(series);
-                    let pairs: Vec<(&str, &str)> = labels.iter().map(|(name, value)| (&**name, &**value)).collect();
-                    let Some(Resolved::Series(known)) = store.resolve(&[&pairs])?.first().copied() else { continue };
-                    refs.insert(series, known);
-                    known
-                }
-            };
-            // A scrape is a millisecond or two early or late.
-            let at = START + n as i64 * STEP + [0, 1, 0, -1, 0, 0, 2].get(n % 7).copied().unwrap_or(0);
-            rows.push(Row { series: known, at, value: *value });
-        }
-        samples += store.append_refs(&rows)?.taken as u64;
-        clock.advance(Span::from_millis(STEP.unsigned_abs()));
-    }
-    store.sync().await?;
-    let told = || {
-        let bytes = bytes_of_blocks(folder) as f64 / samples as f64;
-        row(
-            &format!(
-                "bytes a sample of node figures, index included ({} series x {} scrapes)",
-                refs.len(),
-                pages.len()
-            ),
-            &format!("{bytes:.2}"),
-            "1.3",
-            "Prometheus: 2.82",
-        );
-    };
-    clock.advance(Span::from_secs(2 * 3_600));
-    until(|| blocks(folder) > 0).await?;
-    told();
+    let packed = node::in_blocks(folder, &pages).await?;
+    row(
+        &format!("bytes a sample of node figures, index included ({} series x {} scrapes)", packed.series, pages.len()),
+        &format!("{:.2}", packed.bytes as f64 / packed.samples as f64),
+        "1.3",
+        "Prometheus: 2.82",
+    );
     Ok(())
-}
-
-fn labels(series: &str) -> BTreeMap<String, String> {
-    let (name, rest) = series.split_once('{').unwrap_or((series, ""));
-    let mut labels: BTreeMap<String, String> = [("__name__", name), ("instance", "127.0.0.1:9100"), ("job", "node")]
-        .map(|(a, b)| (a.to_owned(), b.to_owned()))
-        .into();
-    for pair in rest.trim_end_matches('}').split("\",") {
-        if let Some((name, value)) = pair.split_once("=\"") {
-            labels.insert(name.to_owned(), value.trim_end_matches('"').to_owned());
-        }
-    }
-    labels
-}
-
-type Page = Vec<(String, f64)>;
-
-fn read_pages(text: &str) -> Vec<Page> {
-    let line = |line: &str| {
-        let (series, value) = line.rsplit_once(' ')?;
-        Some((series.to_owned(), value.parse().ok()?))
-    };
-    let pages = text.split("# scrape ").skip(1);
-    pages.map(|page| page.lines().skip(1).filter_map(line).collect()).collect()
 }
 
 fn made_up() -> Vec<Page> {
     let series = |n: usize| format!("node_metric_{:02}{{device=\"d{}\"}}", n / 10, n % 10);
     (0..480).map(|scrape| (0..500).map(|n| (series(n), value(n, scrape))).collect()).collect()
-}
-
-fn blocks(folder: &Path) -> usize {
-    files(folder).count()
-}
-
-fn bytes_of_blocks(folder: &Path) -> u64 {
-    files(folder).filter_map(|path| Some(path.metadata().ok()?.len())).sum()
-}
-
-fn files(folder: &Path) -> impl Iterator<Item = PathBuf> {
-    let all = std::fs::read_dir(folder.join("series").join("blocks")).into_iter().flatten();
-    all.filter_map(|file| Some(file.ok()?.path())).filter(|path| path.extension().is_some_and(|end| end == "block"))
-}
-
-/// The store looks every second whether there is something to move.
-async fn until(done: impl Fn() -> bool) -> Result<(), Failure> {
-    let start = Instant::now();
-    while !done() {
-        if start.elapsed() > Duration::from_secs(120) {
-            return Err("nothing was moved into a block".into());
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    // The mark behind it, and what is let go.
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
-    Ok(())
 }
 
 /// Of all threads.

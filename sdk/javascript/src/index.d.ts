@@ -49,7 +49,7 @@ export type Severity = "critical" | "high" | "medium" | "low" | "info";
 
 /** A capability that instances of a plugin ask for. */
 export interface Capability {
-  name: "kv" | "metrics" | "events" | "system" | "exec" | "tcp" | "process" | "secret" | "http";
+  name: "kv" | "metrics" | "events" | "system" | "exec" | "tcp" | "process" | "secret" | "reveal" | "files" | "http";
   /** What it is needed for, in words for the operator who grants it. */
   reason: string;
   /** The plugin works without it, with less to offer. */
@@ -630,8 +630,41 @@ export namespace process {
 export namespace secret {
   /** The MAC of `message` under the named secret. */
   function hmacSha256(name: string, message: Uint8Array): Uint8Array;
-  /** An opaque text that the host replaces by the secret in the headers of a request to a granted origin. */
+  /**
+   * An opaque text that the host replaces by the secret in the headers, and in the path and query of the URL, of a request to a granted origin.
+   */
   function headerValue(name: string): string;
+}
+
+/**
+ * Secrets, as they are, for protocols in which the plugin has to say them. A grant of its own (`reveal`): where `secret` does, prefer that.
+ */
+export namespace reveal {
+  /** The named secret, without line ends behind it. It belongs into no message and no log. */
+  function secret(name: string): Uint8Array;
+}
+
+/** Reads granted files, in parts. Each grant names a file, or a folder by a `/` at its end. */
+export namespace files {
+  /** Of one read at most. */
+  const READ_BYTES: number;
+  /** A part of a file. */
+  interface Part {
+    /** Empty at the end of the file. */
+    bytes: Uint8Array;
+    /** Of the whole file. */
+    sizeBytes: number;
+    /**
+     * Stays the same while the file is renamed, and differs between files that there are at one time. It has all of its 64 bits;
+     * `String(identity)` is what JSON can hold.
+     */
+    identity: bigint;
+  }
+  /**
+   * At most `max` bytes (and `READ_BYTES`) from `offset` on. `undefined`: there is no such file. What is no plain file is refused, and so is
+   * a link that leads out of a granted folder.
+   */
+  function read(path: string, offset: number, max: number): Part | undefined;
 }
 
 /** Facts about the machine that the host runs on. */
@@ -783,12 +816,18 @@ export class FakeHost {
     /** By `host:port`. */
     certificates?: Map<string, tcp.Certificate>;
     hmac?(name: string, message: Uint8Array): Uint8Array;
+    /** Secrets that are revealed. */
+    secrets?: Map<string, Uint8Array>;
+    /** Identities and contents of files, by path. */
+    files?: Map<string, [bigint, Uint8Array]>;
   });
   kv: Map<string, Uint8Array>;
   /** Lines that were written. */
   log: [log.Level, string][];
   /** Type, subject and data of what was published. */
   events: [string, string, Record<string, unknown>][];
+  /** Hosts that connections went on with in TLS. What is written stays as it is. */
+  tls: string[];
   /** Processes that were started, and how they are. */
   processes: Map<string, { spec: process.Spec; status: process.Status }>;
   /** Runs `body` inside this host, to its end where it is asynchronous, and gives what it gives. */

@@ -9,8 +9,11 @@ export class FakeHost {
       kv: new Map(),
       metrics: [],
       events: [],
+      tls: [],
       certificates: new Map(),
       processes: new Map(),
+      secrets: new Map(),
+      files: new Map(),
       ...scripted,
     });
   }

@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import test from "node:test";
 
+import { install } from "../src/host.js";
+import { CAPABILITIES } from "../src/plugin.js";
 import * as sdk from "../src/index.js";
 
-const { FakeHost, events, exec, http, kv, log, metrics, process, secret, system, tcp } = sdk;
+const { FakeHost, events, exec, files, http, kv, log, metrics, process, reveal, secret, system, tcp } = sdk;
 
 test("keys, lines and events are kept", () => {
   const host = new FakeHost();
@@ -58,6 +61,7 @@ test("programs, series, secrets, streams and machines are scripted", () => {
   host.run(() => {
     assert.equal(exec.run({ program: "/bin/echo", arguments: ["a"] }).stdout, "a10000");
     assert.deepEqual(metrics.latest("up", { a: "2" }).map((each) => each.value), [0]);
+    assert.equal(metrics.latest("up", { b: "" }).length, 2);
     assert.equal(secret.hmacSha256("key", new Uint8Array()).length, 3);
     assert.equal(new TextDecoder().decode(tcp.connect({ kind: "tcp", host: "db", port: 1 }).read(9)), "db");
     assert.equal(system.take(1).topProcesses.length, 1);
@@ -67,13 +71,56 @@ test("programs, series, secrets, streams and machines are scripted", () => {
 test("a secret is written to a stream in the place of its name", () => {
   const written = [];
   const stream = { read: () => new Uint8Array(), write: (bytes) => written.push(new TextDecoder().decode(bytes)) };
-  new FakeHost({ tcp: () => stream }).run(() => {
+  const host = new FakeHost({ tcp: () => stream });
+  host.run(() => {
     const connection = tcp.connect({ kind: "tcp", host: "a", port: 1 });
     connection.startTls("a");
     connection.writeSecret(new Uint8Array(), "key");
     connection.writeSecret(new TextEncoder().encode("\0user\0"), "mail", true);
   });
   assert.deepEqual(written, ["secret:key", "AHVzZXIAc2VjcmV0Om1haWw="]);
+  assert.deepEqual(host.tls, ["a"]);
+});
+
+test("files are read in parts, and one that is not there is not", () => {
+  const log = new TextEncoder().encode("one\ntwo\n");
+  const large = new Uint8Array(files.READ_BYTES + 1);
+  new FakeHost({ files: new Map([["/log", [7n, log]], ["/large", [8n, large]]]) }).run(() => {
+    const part = files.read("/log", 4, 3);
+    assert.deepEqual(part, { bytes: new TextEncoder().encode("two"), sizeBytes: 8, identity: 7n });
+    assert.equal(files.read("/log", 99, 3).bytes.length, 0);
+    assert.equal(files.read("/large", 0, 1 << 30).bytes.length, files.READ_BYTES);
+    assert.equal(files.read("/other", 0, 3), undefined);
+  });
+  assert.throws(() => files.read("/log", 0, 1), sdk.Failed);
+});
+
+test("a secret is revealed where that is scripted, and denied where it is not", () => {
+  new FakeHost({ secrets: new Map([["db", new TextEncoder().encode("hunter2")]]) }).run(() => {
+    assert.equal(new TextDecoder().decode(reveal.secret("db")), "hunter2");
+    assert.throws(() => reveal.secret("other"), sdk.Denied);
+    assert.equal(secret.headerValue("db"), "secret:db");
+  });
+});
+
+test("a component asks its bindings, and what was not imported is denied with what to do", () => {
+  const asked = [];
+  const part = { bytes: new Uint8Array([1]), sizeBytes: 9n, identity: 2n ** 63n + 1n };
+  const bound = {
+    read: (...given) => {
+      asked.push(given);
+      return given[0] === "/log" ? part : undefined;
+    },
+  };
+  install({ files: bound });
+  try {
+    assert.deepEqual(files.read("/log", 4, 3), { ...part, sizeBytes: 9 });
+    assert.equal(files.read("/gone", 0, 3), undefined);
+    assert.deepEqual(asked, [["/log", 4n, 3], ["/gone", 0n, 3]]);
+    assert.throws(() => reveal.secret("db"), /does not ask for `reveal`; hint/);
+  } finally {
+    install(undefined);
+  }
 });
 
 test("a process runs once under its name", () => {
@@ -85,6 +132,27 @@ test("a process runs once under its name", () => {
     assert.equal(process.stop("web", 100).phase, "absent");
     assert.equal(process.status("web").phase, "absent");
   });
+});
+
+test("everything that a plugin may import has a function here, and one in the types", () => {
+  const text = (path) => readFileSync(new URL(path, import.meta.url), "utf8");
+  const [worlds, host, types] = ["../../../wit/worlds/worlds.wit", "../../../wit/host/host.wit", "../src/index.d.ts"].map(text);
+  const imports = [...worlds.matchAll(/import quarterdeck:host\/([a-z-]+)@/g)].map(([, name]) => name);
+  assert.deepEqual([...CAPABILITIES, "log"].sort(), [...imports, "http"].sort());
+  // The one name that JavaScript keeps for itself.
+  const renamed = { delete: "remove" };
+  for (const name of imports) {
+    const body = host.split(`interface ${name} {`)[1].split("\n}")[0];
+    const typed = types.split(`export namespace ${name} {`)[1].split("\n}")[0];
+    const functions = [...body.matchAll(/^ +([a-z0-9-]+): (?:static )?func/gm)].map(([, own]) => own);
+    assert.notEqual(functions.length, 0, name);
+    for (const own of functions) {
+      const camel = renamed[own] ?? own.replace(/-([a-z0-9])/g, (_, letter) => letter.toUpperCase());
+      const found = sdk[name][camel] ?? sdk[name].Connection?.prototype[camel];
+      assert.equal(typeof found, "function", `${name}.${camel}`);
+      assert.match(typed, new RegExp(`^ +(function )?${camel}\\(`, "m"), `${name}.${camel} in the types`);
+    }
+  }
 });
 
 test("what is denied or invalid stays so, and anything else may work later", () => {

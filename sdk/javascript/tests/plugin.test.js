@@ -15,7 +15,7 @@ test("what a plugin lacks is said before anything is built", () => {
     [{ ...said, config: object({}) }, "of no kind"],
     [{ ...said, config: object({}), colector: collector }, "key `colector`"],
     [{ ...said, config: object({}), scannerRule: { scan() {} } }, "no function `interests`"],
-    [{ ...said, config: object({}), collector, capabilities: [{ name: "files" }] }, "no capability `files`"],
+    [{ ...said, config: object({}), collector, capabilities: [{ name: "file" }] }, "no capability `file`"],
   ]) {
     assert.throws(() => definePlugin(definition), (error) => error.message.includes(expected), expected);
   }

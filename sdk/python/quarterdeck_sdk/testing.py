@@ -47,12 +47,18 @@ class FakeHost:
     http: Callable[[Request], Response] | None = None
     #: Opens streams: what has `read` and `write`, as `io.BytesIO` or a socket's `makefile("rwb")`.
     tcp: Callable[[Address], Any] | None = None
+    #: Hosts that connections went on with in TLS. What is written stays as it is.
+    tls: list[str] = field(default_factory=list)
     #: By host and port.
     certificates: dict[tuple[str, int], Certificate] = field(default_factory=dict)
     #: Processes that were started, and how they are.
     processes: dict[str, tuple[Spec, Status]] = field(default_factory=dict)
     #: Makes MACs: the secret's name, the message.
     hmac: Callable[[str, bytes], bytes] | None = None
+    #: Secrets that are revealed.
+    secrets: dict[str, bytes] = field(default_factory=dict)
+    #: Identities and contents of files, by path.
+    files: dict[str, tuple[int, bytes]] = field(default_factory=dict)
 
     def __enter__(self) -> FakeHost:
         _running.append(self)

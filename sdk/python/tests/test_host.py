@@ -1,9 +1,11 @@
+import importlib
 import io
 import logging
+import re
 import unittest
 
-from quarterdeck_sdk import Rejected, Retry, host, http
-from quarterdeck_sdk.host import events, exec, kv, log, metrics, process, secret, system, tcp
+from quarterdeck_sdk import Rejected, Retry, build, host, http
+from quarterdeck_sdk.host import events, exec, files, kv, log, metrics, process, reveal, secret, system, tcp
 from quarterdeck_sdk.testing import FakeHost
 
 
@@ -45,7 +47,7 @@ class TestFakeHost(unittest.TestCase):
             self.assertEqual(secret.hmac_sha256("key", b"m"), b"keym")
             self.assertEqual(secret.header_value("key"), "secret:key")
             self.assertEqual([point.value for point in metrics.latest("up", {"a": "2"})], [0.0])
-            self.assertEqual(len(metrics.latest("up")), 2)
+            self.assertEqual(len(metrics.latest("up", {"b": ""})), 2)
 
     def test_a_process_runs_once_under_its_name(self) -> None:
         with FakeHost():
@@ -64,12 +66,29 @@ class TestFakeHost(unittest.TestCase):
 
     def test_a_secret_is_written_to_a_stream_in_the_place_of_its_name(self) -> None:
         kept = io.BytesIO()
-        with FakeHost(tcp=lambda address: kept):
+        with FakeHost(tcp=lambda address: kept) as fake:
             connection = tcp.connect(tcp.Tcp("a", 1))
             connection.start_tls("a")
             connection.write_secret(b"", "key")
             connection.write_secret(b"\0user\0", "mail", base64=True)
         self.assertEqual(kept.getvalue(), b"secret:key" + b"AHVzZXIAc2VjcmV0Om1haWw=")
+        self.assertEqual(fake.tls, ["a"])
+
+    def test_files_are_read_in_parts_and_one_that_is_not_there_is_not(self) -> None:
+        large = bytes(files.READ_BYTES + 1)
+        with FakeHost(files={"/log": (7, b"one\ntwo\n"), "/large": (8, large)}):
+            self.assertEqual(files.read("/log", 4, 3), files.Part(b"two", 8, 7))
+            self.assertEqual(files.read("/log", 99, 3), files.Part(b"", 8, 7))
+            part = files.read("/large", 0, 1 << 30)
+            self.assertEqual(part and len(part.bytes), files.READ_BYTES)
+            self.assertIsNone(files.read("/other", 0, 3))
+        self.assertRaises(host.Failed, files.read, "/log", 0, 1)
+
+    def test_a_secret_is_revealed_where_that_is_scripted_and_denied_where_it_is_not(self) -> None:
+        with FakeHost(secrets={"db": b"hunter2"}):
+            self.assertEqual(reveal.secret("db"), b"hunter2")
+            self.assertRaises(host.Denied, reveal.secret, "other")
+            self.assertEqual(secret.header_value("db"), "secret:db")
 
     def test_addresses_are_read_as_people_write_them(self) -> None:
         for text, expected in [
@@ -89,6 +108,21 @@ class TestFakeHost(unittest.TestCase):
         with FakeHost() as fake:
             logger.warning("odd: %s", 1)
         self.assertEqual(fake.log, [(log.Level.WARN, "odd: 1")])
+
+
+class TestParity(unittest.TestCase):
+    def test_everything_that_a_plugin_may_import_has_a_function_here(self) -> None:
+        worlds, interfaces = (build.WIT / "worlds/worlds.wit").read_text(), (build.WIT / "host/host.wit").read_text()
+        imports = re.findall(r"import quarterdeck:host/([a-z-]+)@", worlds)
+        self.assertEqual(sorted((*build.CAPABILITIES, "log")), sorted(imports))
+        for name in imports:
+            module = importlib.import_module(f"quarterdeck_sdk.host.{name}")
+            body = interfaces.partition(f"interface {name} {{")[2].partition("\n}")[0]
+            functions = re.findall(r"(?m)^ +([a-z0-9-]+): (?:static )?func", body)
+            self.assertNotEqual(functions, [], name)
+            for function in (own.replace("-", "_") for own in functions):
+                found = getattr(module, function, None) or getattr(getattr(module, "Connection", None), function, None)
+                self.assertTrue(callable(found), f"{name}.{function}")
 
 
 class TestErrors(unittest.TestCase):

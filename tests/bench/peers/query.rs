@@ -1,9 +1,11 @@
-//! An hour of 1,000 counters, written by remote write to both, and asked for by the same queries.
+//! An hour of 1,000 counters, written by remote write to both, and asked for by the same queries, in turns.
 
+use crate::remote_write::{Series, write};
 use crate::report::{percentile, row};
-use crate::server::Server;
+use crate::server::{Cores, Server, now, until};
+use crate::times;
 use serde_json::Value;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
 const SERIES: usize = 1000;
 const POINTS: i64 = 241;
@@ -11,116 +13,97 @@ const STEP: i64 = 15;
 /// Points of a request.
 const SLICE: i64 = 24;
 const RUNS: usize = 40;
+/// Runs before those that count.
+const BEFORE: usize = 5;
 
-const QUERIES: [(&str, &str, &str); 4] = [
-    ("raw, 100 series x 241 points", "bench_total{part=\"a\"}", "Prometheus's"),
-    ("rate, 100 series x 241 points", "rate(bench_total{part=\"a\"}[5m])", "Prometheus's"),
-    ("sum by of rate, 100 series x 241 points", "sum by (group) (rate(bench_total{part=\"a\"}[5m]))", "Prometheus's"),
-    ("sum of rate, 1,000 series x 241 points", "sum(rate(bench_total[5m]))", "half of Prometheus's"),
+/// What it is called, the query, the series that it finds, and the bound.
+const QUERIES: [(&str, &str, usize, &str); 4] = [
+    ("raw, 100 series x 241 points", "bench_total{part=\"a\"}", 100, "Prometheus's"),
+    ("rate, 100 series x 241 points", "rate(bench_total{part=\"a\"}[5m])", 100, "Prometheus's"),
+    (
+        "sum by of rate, 100 series x 241 points",
+        "sum by (group) (rate(bench_total{part=\"a\"}[5m]))",
+        10,
+        "Prometheus's",
+    ),
+    ("sum of rate, 1,000 series x 241 points", "sum(rate(bench_total[5m]))", 1, "half of Prometheus's"),
 ];
 
 pub(crate) async fn run() {
-    let end = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64;
+    let end = now() as i64;
     let start = end - (POINTS - 1) * STEP;
-    let ours = Server::quarterdeck(&[]).await;
-    fill(&ours, "/prometheus/api/v1/write", start).await;
-    let theirs = Server::prometheus("global: {scrape_interval: 1h}\n").await;
+    let ours = Server::quarterdeck(&[], Cores::All).await;
+    fill(&ours, start, end).await;
+    let theirs = Server::prometheus(&[("prometheus.yml", "global: {scrape_interval: 1h}\n")], Cores::All).await;
     if let Some(theirs) = &theirs {
-        fill(theirs, "/api/v1/write", start).await;
+        fill(theirs, start, end).await;
     }
-    // What was written is worked into the store.
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    for (what, query, bound) in QUERIES {
-        let (mut took, count) = ask(&ours, "/prometheus/api/v1/query_range", query, start, end).await;
-        let other = match &theirs {
-            None => String::new(),
-            Some(theirs) => {
-                let (mut took, their_count) = ask(theirs, "/api/v1/query_range", query, start, end).await;
-                assert_eq!(count, their_count, "series of {query}");
-                format!("Prometheus: {:.1} ms", percentile(&mut took, 0.5))
+    for (what, query, series, bound) in QUERIES {
+        let (mut our_times, mut their_times) = (Vec::new(), Vec::new());
+        for run in 0..RUNS + BEFORE {
+            let (took, found) = ask(&ours, query, start, end, run < BEFORE).await;
+            our_times.push(took);
+            assert!(found.is_none_or(|(found, _)| found == series), "{found:?} of {query}, not {series} series");
+            let Some(theirs) = &theirs else { continue };
+            let (took, theirs_found) = ask(theirs, query, start, end, run < BEFORE).await;
+            their_times.push(took);
+            assert_eq!(found, theirs_found, "series and points of {query}");
+        }
+        let ours = percentile(&mut our_times[BEFORE..], 0.5);
+        let theirs = theirs.is_some().then(|| percentile(&mut their_times[BEFORE..], 0.5));
+        row(
+            &format!("query_range: {what}, p50"),
+            &format!("{ours:.1} ms{}", times(ours, theirs)),
+            bound,
+            &theirs.map_or_else(String::new, |theirs| format!("Prometheus: {theirs:.1} ms")),
+        );
+    }
+}
+
+/// The time of an answer in milliseconds; and its series and points, where it is to be read.
+async fn ask(server: &Server, query: &str, start: i64, end: i64, is_read: bool) -> (f64, Option<(usize, usize)>) {
+    let parameters = [
+        ("query", query.to_owned()),
+        ("start", start.to_string()),
+        ("end", end.to_string()),
+        ("step", STEP.to_string()),
+    ];
+    let begin = Instant::now();
+    let body = server.asked("query_range", &parameters).await;
+    let elapsed = begin.elapsed().as_secs_f64() * 1e3;
+    let found = is_read.then(|| {
+        let answer: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(answer["status"], "success", "{answer}");
+        let series = answer["data"]["result"].as_array().unwrap();
+        (series.len(), series.iter().map(|one| one["values"].as_array().unwrap().len()).sum())
+    });
+    (elapsed, found)
+}
+
+/// Writes it all, and waits until all of it is found.
+async fn fill(server: &Server, start: i64, end: i64) {
+    for first in (0..POINTS).step_by(SLICE as usize) {
+        let points = first..(first + SLICE).min(POINTS);
+        let one = |series: usize| {
+            let part = if series < 100 { "a" } else { "b" };
+            // In the order of their names.
+            let labels = [
+                ("__name__", "bench_total".to_owned()),
+                ("group", format!("g{}", series % 10)),
+                ("instance", format!("i{series:04}")),
+                ("part", part.to_owned()),
+            ];
+            let value = |point: i64| (point * (series as i64 % 17 + 1)) as f64 * 1.5;
+            Series {
+                labels: labels.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+                samples: points.clone().map(|point| ((start + point * STEP) * 1000, value(point))).collect(),
             }
         };
-        row(&format!("query_range: {what}, p50"), &format!("{:.1} ms", percentile(&mut took, 0.5)), bound, &other);
+        write(server, &(0..SERIES).map(one).collect::<Vec<_>>()).await;
     }
-}
-
-/// Times in milliseconds, and the series of the answer.
-async fn ask(server: &Server, path: &str, query: &str, start: i64, end: i64) -> (Vec<f64>, usize) {
-    let (mut took, mut series) = (Vec::new(), 0);
-    for run in 0..RUNS + 5 {
-        let begin = Instant::now();
-        let form = [
-            ("query", query.to_owned()),
-            ("start", start.to_string()),
-            ("end", end.to_string()),
-            ("step", STEP.to_string()),
-        ];
-        let form = form.map(|(name, value)| format!("{name}={}", escaped(&value))).join("&");
-        let request = server.http.get(format!("{}{path}?{form}", server.url));
-        let body = request.send().await.unwrap().bytes().await.unwrap();
-        let elapsed = begin.elapsed().as_secs_f64() * 1e3;
-        if run >= 5 {
-            took.push(elapsed);
-        } else {
-            let answer: Value = serde_json::from_slice(&body).unwrap();
-            assert_eq!(answer["status"], "success", "{answer}");
-            series = answer["data"]["result"].as_array().unwrap().len();
-        }
-    }
-    (took, series)
-}
-
-fn escaped(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
-}
-
-async fn fill(server: &Server, path: &str, start: i64) {
-    for first in (0..POINTS).step_by(SLICE as usize) {
-        let mut request = Vec::new();
-        for series in 0..SERIES {
-            let mut one = Vec::new();
-            // In the order of their names.
-            let part = if series < 100 { "a" } else { "b" };
-            let (group, instance) = (format!("g{}", series % 10), format!("i{series:04}"));
-            let labels = [("__name__", "bench_total"), ("group", &group), ("instance", &instance), ("part", part)];
-            for (name, value) in labels {
-                let mut label = Vec::new();
-                message(&mut label, 1, name.as_bytes());
-                message(&mut label, 2, value.as_bytes());
-                message(&mut one, 1, &label);
-            }
-            for point in first..(first + SLICE).min(POINTS) {
-                let mut sample = vec![1 << 3 | 1];
-                sample.extend_from_slice(&((point * (series as i64 % 17 + 1)) as f64 * 1.5).to_le_bytes());
-                sample.push(2 << 3);
-                varint(&mut sample, ((start + point * STEP) * 1000) as u64);
-                message(&mut one, 2, &sample);
-            }
-            message(&mut request, 1, &one);
-        }
-        let body = snap::raw::Encoder::new().compress_vec(&request).unwrap();
-        let request = server
-            .post(path)
-            .header("content-type", "application/x-protobuf")
-            .header("content-encoding", "snappy")
-            .header("x-prometheus-remote-write-version", "0.1.0")
-            .body(body);
-        let answer = request.send().await.unwrap();
-        assert!(answer.status().is_success(), "{}: {}", answer.status(), answer.text().await.unwrap());
-    }
-}
-
-/// A field of protobuf with bytes.
-fn message(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
-    out.push(field << 3 | 2);
-    varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
+    until("everything that was written is found", async || {
+        let found = server.number("sum(count_over_time(bench_total[2h]))", end as f64).await;
+        found as i64 == SERIES as i64 * POINTS
+    })
+    .await;
 }

@@ -35,6 +35,9 @@ pub struct Seen<'a> {
     /// What was selected; one without samples counts as not there.
     pub series: &'a [SeriesData],
     pub signals: &'a [Signal],
+    /// Labels of series that were expected and are there now, by whatever other labels, or are expected no more: what was said of them
+    /// is over.
+    pub settled: &'a [Labels],
     pub plugin: &'a PluginRef,
     /// Whether something is in the configuration.
     pub configured: &'a (dyn Fn(&Target) -> bool + Sync),
@@ -103,7 +106,9 @@ pub fn evaluate(alerts: &Alerts, seen: &Seen<'_>) -> Result<Evaluated, Failure> 
         .series
         .iter()
         .filter(|series| !series.values.is_empty())
-        .map(|series| identity(seen.rule, seen.spec, &series.labels).fingerprint())
+        .map(|series| &series.labels)
+        .chain(seen.settled)
+        .map(|labels| identity(seen.rule, seen.spec, labels).fingerprint())
         .collect();
     let mut evaluated = Evaluated::default();
     for (fingerprint, (labels, signal)) in &signals {

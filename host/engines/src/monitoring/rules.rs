@@ -5,7 +5,7 @@
 //! evaluation is made again on what they wrote.
 
 use super::alerts::{self, Alerts, Change, Evaluated, Seen};
-use super::derived;
+use super::{derived, expected};
 use crate::{Asked, Context, Error, belongings, to_value};
 use async_trait::async_trait;
 use base64::Engine;
@@ -15,6 +15,7 @@ use quarterdeck_model::domain::alert::{Alert, AlertState, RuleSpec, Target};
 use quarterdeck_model::domain::job::JobSpec;
 use quarterdeck_model::event::Event;
 use quarterdeck_model::kind::detector::{Verdict, Window};
+use quarterdeck_model::label::Labels;
 use quarterdeck_model::plugin::{Called, InstanceName, PluginRef};
 use quarterdeck_model::series::{Selector, SeriesData};
 use quarterdeck_model::store::{Document, Page, StoreError};
@@ -47,6 +48,9 @@ struct KeptState {
     /// What it is the state of. Absent in what an older version has written.
     #[serde(default)]
     of: Option<(InstanceName, Selector)>,
+    /// What the rule expected. Absent in what an older version has written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    expect: Vec<Labels>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -65,6 +69,8 @@ struct Rule {
     /// Of the alerts' documents, by fingerprint.
     revisions: BTreeMap<String, u64>,
     detector: Option<Vec<u8>>,
+    /// What it expected before, while an alert of that fires still.
+    dropped: Vec<Labels>,
     /// When the detector's state was written last.
     written: Option<Timestamp>,
     /// One evaluation at a time: an older window must not be concluded after a newer one.
@@ -169,6 +175,7 @@ impl Rules {
                     // Another detector can't read the state of the one before, nor does it hold for other series.
                     rule.detector = None;
                 }
+                rule.dropped = expected::dropped(rule.spec.expect.iter().chain(&rule.dropped), &spec.expect);
                 rule.spec = spec.clone();
                 rule.leaving = false;
                 true
@@ -194,10 +201,12 @@ impl Rules {
             }
         }
         let kept: Option<KeptState> = self.context.read(STATES, name)?;
+        let dropped = kept.as_ref().map_or_else(Vec::new, |kept| expected::dropped(&kept.expect, &spec.expect));
         let kept = kept.filter(|kept| kept.of.as_ref().is_none_or(|of| *of == watches(spec)));
         let detector = kept.and_then(|kept| STANDARD.decode(kept.state).ok());
         let turn = Arc::new(Semaphore::new(1));
-        let rule = Rule { spec: spec.clone(), alerts, revisions, detector, written: None, turn, leaving: false };
+        let spec = spec.clone();
+        let rule = Rule { spec, alerts, revisions, detector, dropped, written: None, turn, leaving: false };
         self.with(|rules| rules.insert(name.to_owned(), rule));
         self.forget_left(name);
         Ok(())
@@ -220,7 +229,9 @@ impl Rules {
         let _turn = turn.acquire().await.map_err(|_| Error::not_found(format!("rule `{name}`")))?;
         let mut rule = self.rule(name)?;
         let now = self.context.now();
-        let series = self.read_window(&rule.spec, now).await?;
+        let mut series = self.read_window(&rule.spec, now).await?;
+        let expected::Expected { absent, met } = expected::among(&rule.spec, &series);
+        series.extend(absent);
         let from = now.minus(rule.spec.window);
         let window = Window { now, from, series };
         let config = &rule.spec.config;
@@ -229,7 +240,7 @@ impl Rules {
         let rest = belongings(&mut called);
         let mut conflicts = 0;
         loop {
-            match self.conclude(name, &rule, &window, &called, rest.clone()).await {
+            match self.conclude(name, &rule, &window, &met, &called, rest.clone()).await {
                 Err(Error::Store(StoreError::Conflict { .. })) if conflicts < CONFLICTS => {
                     conflicts += 1;
                     self.reload(name)?;
@@ -247,12 +258,13 @@ impl Rules {
         refused.map_or(Ok(()), |reason| Err(Error::invalid(reason)))
     }
 
-    /// Judges the signals, and makes durable what has to be.
+    /// Judges the signals, and makes durable what has to be. `met`: what is expected and there.
     async fn conclude(
         &self,
         name: &str,
         rule: &Rule,
         window: &Window,
+        met: &[Labels],
         called: &Called<Verdict>,
         rest: Transition,
     ) -> Result<(), Error> {
@@ -261,11 +273,14 @@ impl Rules {
             Target::Instance(name) => self.context.registry.instance(name).is_some(),
             Target::Service(name) => catalog.services.contains_key(name),
         };
+        let settled = met.iter().chain(&rule.dropped).map(|labels| expected::whole(&rule.spec, labels));
+        let settled: Vec<Labels> = settled.collect();
         let seen = Seen {
             rule: name,
             spec: &rule.spec,
             series: &window.series,
             signals: &called.value.signals,
+            settled: &settled,
             plugin: &called.plugin,
             configured: &configured,
             now: window.now,
@@ -280,7 +295,7 @@ impl Rules {
         let fingerprints: Vec<String> = transition.writes.iter().map(|write| write.id.clone()).collect();
         let write_state = called.value.state != rule.detector && (due || !evaluated.changes.is_empty());
         if write_state {
-            transition = keep_state(transition, name, watches(&rule.spec), called)?;
+            transition = keep_state(transition, name, &rule.spec, called)?;
         }
         transition.absorb(rest);
         let committed = self.context.commit(transition).await?;
@@ -292,6 +307,8 @@ impl Rules {
                 rule.revisions.insert(fingerprint.clone(), *revision);
             }
             adopt(rule, evaluated);
+            let Rule { dropped, spec, alerts, .. } = rule;
+            dropped.retain(|labels| expected::fires(name, spec, labels, alerts));
             // The rule may have been changed meanwhile.
             if watches(&rule.spec) == judged {
                 rule.detector.clone_from(&called.value.state);
@@ -486,12 +503,13 @@ fn watches(spec: &RuleSpec) -> (InstanceName, Selector) {
 fn keep_state(
     transition: Transition,
     name: &str,
-    of: (InstanceName, Selector),
+    spec: &RuleSpec,
     called: &Called<Verdict>,
 ) -> Result<Transition, StoreError> {
     Ok(match &called.value.state {
         Some(state) => {
-            let kept = KeptState { state: STANDARD.encode(state), plugin: called.plugin.clone(), of: Some(of) };
+            let (plugin, of, expect) = (called.plugin.clone(), Some(watches(spec)), spec.expect.clone());
+            let kept = KeptState { state: STANDARD.encode(state), plugin, of, expect };
             transition.put(STATES, name, Expected::Any, to_value(&kept)?)
         }
         None => transition.delete(STATES, name, Expected::Any),

@@ -440,3 +440,71 @@ async fn a_push_says_how_many_of_its_samples_found_no_room_for_their_series() {
         3
     );
 }
+
+/// Abnormal is what has no samples.
+fn misses() -> Fake {
+    let fake = Fake::default();
+    fake.with(|fake| {
+        fake.detect = Some(Box::new(|window, _| {
+            let empty = window.series.iter().enumerate().filter(|(_, series)| series.values.is_empty());
+            let signals = empty.map(|(index, _)| Signal {
+                series: index,
+                severity: Severity::High,
+                value: 0.0,
+                expected: None,
+                reason: "is not there".into(),
+            });
+            Ok(Verdict { signals: signals.collect(), state: Some(vec![1]), ..Verdict::default() })
+        }));
+    });
+    fake
+}
+
+#[tokio::test]
+async fn a_series_that_a_rule_expects_is_missed_before_it_was_ever_there_and_no_more_when_it_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let rule = catalog(json!({"every": "1h", "expect": [{"host": "a"}, {"host": "b"}]}));
+    let (bench, _tasks, handle) = bench(folder.path(), &misses(), rule, START).await;
+    handle.evaluate("hot").await.unwrap();
+    let firing = || {
+        let alerts = handle.alerts();
+        let firing = alerts.iter().filter(|alert| alert.state == AlertState::Firing);
+        let mut hosts: Vec<String> = firing.map(|alert| alert.labels.get("host").unwrap().to_owned()).collect();
+        hosts.sort();
+        hosts
+    };
+    assert_eq!(firing(), ["a", "b"]);
+    // With a label more than was expected: it is no less the series.
+    let labels = Labels::new().with("host", "a").with("port", "1");
+    handle.push(vec![Sample { name: "cpu".into(), labels, at: bench.now(), value: 1.0 }]).await.unwrap();
+    handle.evaluate("hot").await.unwrap();
+    assert_eq!(firing(), ["b"]);
+    assert_eq!(bench.events(&[Alert::RESOLVED]).len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_expected_no_more_is_missed_no_more_also_where_that_changed_while_the_host_was_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let rule = |hosts: &[&str]| {
+        let expect: Vec<Value> = hosts.iter().map(|host| json!({"host": host})).collect();
+        catalog(json!({"every": "1h", "expect": expect}))
+    };
+    let fake = misses();
+    let (first, tasks, handle) = bench(folder.path(), &fake, rule(&["a", "b", "c"]), START).await;
+    handle.evaluate("hot").await.unwrap();
+    let firing = |handle: &Handle| handle.alerts().iter().filter(|alert| alert.state == AlertState::Firing).count();
+    assert_eq!(firing(&handle), 3);
+    first.catalog.send_replace(Arc::new(rule(&["a", "b"])));
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while firing(&handle) > 2 {
+        assert!(std::time::Instant::now() < deadline, "the change is not there");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        handle.evaluate("hot").await.unwrap();
+    }
+    let now = first.now();
+    drop((tasks, handle));
+    first.kill().await;
+    let (_second, _tasks, handle) = bench(folder.path(), &fake, rule(&["a"]), now).await;
+    handle.evaluate("hot").await.unwrap();
+    assert_eq!(firing(&handle), 1);
+}

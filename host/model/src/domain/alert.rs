@@ -16,6 +16,10 @@ pub struct RuleSpec {
     /// Instance of a detector: `threshold/default`.
     pub detector: InstanceName,
     pub select: Selector,
+    /// Series that have to be there, each by labels that tell it from others. Of one that is not, the detector gets an empty series with these
+    /// labels: `absence` misses it, as if it had stopped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expect: Vec<Labels>,
     /// How far back the detector sees.
     #[serde(default = "five_minutes")]
     pub window: Span,

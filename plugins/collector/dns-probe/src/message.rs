@@ -61,11 +61,15 @@ pub(crate) fn query(id: u16, name: &str, wanted: Type) -> Result<Vec<u8>, String
 }
 
 /// # Errors
-/// It is no answer, or one to another question.
+/// It is no answer, one to another question, or not all of it.
 pub(crate) fn answer(bytes: &[u8], id: u16, wanted: Type) -> Result<Answer, String> {
     let packet = Packet::parse(bytes).map_err(|error| format!("the answer can't be read: {error}"))?;
     if packet.id() != id || !packet.has_flags(PacketFlag::RESPONSE) {
         return Err("the server answered another question".to_owned());
+    }
+    // A stream has room for any answer. A server that asks another one, and over UDP only, hands on what that one has cut.
+    if packet.has_flags(PacketFlag::TRUNCATION) {
+        return Err("the server has cut its answer off, although it was asked over TCP".to_owned());
     }
     let records = packet.answers.iter().filter(|record| record.rdata.type_code() == of_type(wanted));
     let records = records.filter_map(|record| Some(Record { text: text(&record.rdata)?, ttl: record.ttl }));

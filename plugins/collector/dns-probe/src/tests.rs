@@ -62,6 +62,10 @@ fn answer(query: &[u8]) -> Vec<u8> {
             add(RData::TXT(TXT::new().with_string("v=spf1 ").unwrap().with_string("-all").unwrap()));
             add(RData::MX(MX { preference: 10, exchange: Name::new("mx.example.com").unwrap() }));
         }
+        "cut.example.com" => {
+            add(RData::A(A { address: Ipv4Addr::new(192, 0, 2, 1).into() }));
+            reply.set_flags(PacketFlag::TRUNCATION);
+        }
         "broken.example.com" => *reply.rcode_mut() = RCODE::ServerFailure,
         "empty.example.com" => {}
         _ => *reply.rcode_mut() = RCODE::NameError,
@@ -159,6 +163,13 @@ fn a_server_that_is_not_there_or_says_something_else_is_a_measurement() {
     });
     let collected = ask(port, r#""name":"a.example.com""#);
     assert!(collected.health.message.starts_with("the answer can't be read"), "{:?}", collected.health);
+}
+
+#[test]
+fn an_answer_that_was_cut_off_is_none_whatever_is_left_of_it() {
+    let collected = ask(server(), r#""name":"cut.example.com","expect":["192.0.2.1"]"#);
+    assert_eq!(value(&collected, "probe_success"), Some(0.0));
+    assert!(collected.health.message.contains("has cut its answer off"), "{:?}", collected.health);
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Flags series that were there and stopped: a job that reports no more, a sensor that fell silent. What is expected is learned: every
-//! series that had samples for a while is missed, each by itself, when there is none for longer than a grace.
+//! series that had samples for a while is missed, each by itself, when there is none for longer than a grace. What a rule names in its
+//! `expect` is missed without having been there: the host hands it over as a series without samples, and the grace begins when that
+//! happens first.
 //!
 //! A rule sees a series as long as it has a sample in the rule's `window`, so the window must be longer than the grace. Once a series
 //! has left the window, its alert stays as it is, by the rule's `no-data` policy; with `no-data = "normal"` it ends then, and the
-//! window is how long a series is missed. (A series that never was there is PromQL's `absent()`, in a rule file.)
+//! window is how long a series is missed - unless the rule expects it.
 
 #![cfg_attr(
     test,
@@ -53,7 +55,7 @@ impl Plugin for Absence {
     type Config = Config;
     const NAME: &'static str = "absence";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-    const SUMMARY: &'static str = "Flags series that were there and stopped, each after a grace";
+    const SUMMARY: &'static str = "Flags series that were there and stopped, or are expected, each after a grace";
 
     fn validate(config: &Config) -> Vec<Problem> {
         let mut problems = Vec::new();
@@ -91,6 +93,14 @@ impl Known {
         bytes
     }
 
+    /// What is known of a series that is expected and not there: it has been missed since somebody looked for it, unless it was there.
+    fn expected(before: Option<Self>, now_ms: i64) -> Self {
+        before.map_or(Known { since_ms: now_ms, last_ms: now_ms, is_established: true }, |known| Known {
+            is_established: true,
+            ..known
+        })
+    }
+
     /// Takes in what the window has of it. A gap longer than the grace begins a new stretch, but what was established stays so.
     fn after(before: Option<Self>, times: &[i64], config: &Config) -> Option<Self> {
         let grace_ms = (config.grace_seconds * 1000.0) as i64;
@@ -124,17 +134,30 @@ impl Detector for Absence {
         for (index, series) in window.series.iter().enumerate() {
             let key = key(&series.labels);
             let before = memory.get(key).and_then(Known::read);
-            let Some(known) = Known::after(before, &times(series, window.now_ms), config) else { continue };
+            // The host leaves out what has no samples in the window, but for what the rule expects.
+            let is_expected = series.at_ms.is_empty();
+            let after = if is_expected {
+                Some(Known::expected(before, window.now_ms))
+            } else {
+                Known::after(before, &times(series, window.now_ms), config)
+            };
+            let Some(known) = after else { continue };
             memory.set(key, window.now_ms, known.write());
             let age = window.now_ms.saturating_sub(known.last_ms).max(0) as f64 / 1000.0;
-            verdict.derived.push(Derived { series: index, metric: AGE.to_owned(), value: age });
+            if !is_expected {
+                verdict.derived.push(Derived { series: index, metric: AGE.to_owned(), value: age });
+            }
             if known.is_established && age > config.grace_seconds {
                 verdict.signals.push(Signal {
                     series: index,
                     severity: config.severity,
                     value: age,
                     expected: None,
-                    reason: format!("has no sample for {}", words::span(age)),
+                    reason: if is_expected {
+                        format!("is expected, and not there for {}", words::span(age))
+                    } else {
+                        format!("has no sample for {}", words::span(age))
+                    },
                 });
             }
         }

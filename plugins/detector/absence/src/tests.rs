@@ -48,6 +48,35 @@ fn a_series_that_comes_back_is_missed_no_more_and_again_when_it_stops() {
     assert_eq!(said(28, &mut state), 1);
 }
 
+/// The same window, with a series that the rule expects and the host has not found.
+fn expecting(mut window: Window, host: &str) -> Window {
+    window.series.push(Series { labels: Labels::new().with("host", host), ..Series::default() });
+    window
+}
+
+#[test]
+fn a_series_that_is_expected_is_missed_though_it_never_was_there_once_the_grace_is_over() {
+    let mut state = None;
+    assert!(judge(&expecting(window(0, &[]), "never"), &mut state).is_empty());
+    assert!(judge(&expecting(window(5, &[]), "never"), &mut state).is_empty(), "five minutes are not more than five");
+    let said = "{host=\"never\"} is expected, and not there for 6 min";
+    assert_eq!(judge(&expecting(window(6, &[]), "never"), &mut state), [said]);
+    let verdict = Absence::evaluate(&config("{}"), &expecting(window(6, &[]), "never"), state.as_deref()).unwrap();
+    assert!(verdict.derived.is_empty(), "there is no newest sample whose age could be told");
+    // It comes, stays for a moment only, and goes: it was expected all the while.
+    assert!(judge(&window(7, &[("never", &[7])]), &mut state).is_empty());
+    assert_eq!(judge(&window(13, &[("never", &[7])]), &mut state), ["{host=\"never\"} has no sample for 6 min"]);
+}
+
+#[test]
+fn a_series_that_is_expected_stays_missed_when_it_has_left_the_window() {
+    let minutes: Vec<i64> = (0..=10).collect();
+    let mut state = None;
+    judge(&window(10, &[("a", &minutes)]), &mut state);
+    let said = judge(&expecting(window(90, &[]), "a"), &mut state);
+    assert_eq!(said, ["{host=\"a\"} is expected, and not there for 80 min"], "counted from its last sample");
+}
+
 #[test]
 fn what_was_there_for_a_moment_only_is_not_missed() {
     let mut state = None;

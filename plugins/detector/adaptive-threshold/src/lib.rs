@@ -7,8 +7,9 @@
 //!
 //! Until an hour has been seen in `min-cycles` cycles, nothing is judged in it, and `adaptive_threshold_learning` is 1.
 //!
-//! What is learned stands in the rule's state, 64 KiB for all of its series: about 80 with hours of the week, 300 with hours of the day, 500 without a season.
-//! Of more, those that are known already stay, and the others are never judged: they say so by `adaptive_threshold_forgotten`. Split such a rule by its labels.
+//! What is learned stands in the rule's state, 64 KiB for all of its series: 104 with hours of the week, 300 with hours of the day, 520 without a season.
+//! A profile takes as much room at its beginning as later, so whatever has room keeps it. Of more series, those that are known already stay, and the others are
+//! never judged: they say so by `adaptive_threshold_forgotten`, and the log says once an hour how many they are. Split such a rule by its labels.
 
 #![cfg_attr(
     test,
@@ -19,6 +20,7 @@ mod profile;
 
 use profile::Profile;
 use quarterdeck_sdk::detector::{Derived, Detector, Memory, Series, Signal, Verdict, Window, key, words};
+use quarterdeck_sdk::host::log;
 use quarterdeck_sdk::{Failure, Plugin, Problem, Severity};
 use std::collections::BTreeSet;
 
@@ -33,6 +35,7 @@ const LEARNING: &str = "adaptive_threshold_learning";
 /// Whether there is no room to remember the series.
 const FORGOTTEN: &str = "adaptive_threshold_forgotten";
 const VERSION: u8 = 1;
+const HOUR_MS: i64 = 3_600_000;
 /// What has not been seen for five weeks is learned anew.
 const KEEP_MS: i64 = 35 * 24 * 3_600_000;
 
@@ -51,7 +54,8 @@ quarterdeck_sdk::config! {
         /// What figures depend on.
         #[serde(default = "week")]
         pub season: Season,
-        /// In so many weeks (days, with hours of the day; hours, without a season) an hour must have been seen before figures are judged in it.
+        /// In so many weeks (days, with hours of the day; hours, without a season) an hour must have been seen before figures are judged in it. No
+        /// more than 15 weeks are counted.
         #[serde(default = "two")]
         pub min_cycles: u8,
         /// No spread is taken for smaller than this, in the series' own unit.
@@ -164,6 +168,10 @@ impl Plugin for AdaptiveThreshold {
         if config.min_cycles == 0 {
             problems.push(Problem::at("/min-cycles", "expected 1 or more"));
         }
+        if matches!(config.season, Season::Week) && config.min_cycles > profile::WEEKS {
+            let most = format!("expected at most {}: no more weeks are counted", profile::WEEKS);
+            problems.push(Problem::at("/min-cycles", most));
+        }
         for (pointer, share) in [
             ("/min-spread", config.min_spread),
             ("/min-spread-share", config.min_spread_share),
@@ -199,7 +207,8 @@ impl Judged {
         let floor = config
             .min_spread
             .max(config.min_spread_share * expected.centre.abs())
-            .max(config.min_spread_range * profile.range())
+            // Centres are remembered in steps: what lies within one is nowhere else.
+            .max(config.min_spread_range.max(1.0 / profile::STEPS) * profile.range())
             .max(f64::MIN_POSITIVE);
         let spread = expected.spread.max(floor);
         let wider = (profile.reach() / config.spreads).max(1.0);
@@ -237,11 +246,13 @@ impl Detector for AdaptiveThreshold {
         let mut memory = Memory::read(state, VERSION, window.now_ms, KEEP_MS);
         let mut verdict = Verdict::default();
         let mut keys = Vec::new();
+        let mut learned_last = i64::MIN;
         for (index, series) in window.series.iter().enumerate() {
             let key = key(&series.labels);
             keys.push(key);
             let known = memory.get(key).and_then(|bytes| Profile::read(bytes, hours));
             let mut profile = known.unwrap_or_else(|| Profile::new(hours));
+            learned_last = learned_last.max(profile.last_ms);
             let figure = figure(series, window.now_ms, config.aggregate);
             // Without a new sample nothing is learned, and what was raised stays so.
             let judged = match figure {
@@ -278,6 +289,14 @@ impl Detector for AdaptiveThreshold {
         let left_out: BTreeSet<u64> = left_out.into_iter().collect();
         for (index, _) in keys.iter().enumerate().filter(|(_, key)| left_out.contains(key)) {
             verdict.derived.push(Derived { series: index, metric: FORGOTTEN.to_owned(), value: 1.0 });
+        }
+        // Once an hour: what is known was learned from in an earlier one.
+        if !left_out.is_empty() && learned_last.div_euclid(HOUR_MS) != window.now_ms.div_euclid(HOUR_MS) {
+            log::warn(&format!(
+                "{} of {} series find no room in the 64 KiB of the rule, and are not judged; hint: divide the rule by what it selects, or learn by the hour of the day",
+                left_out.len(),
+                window.series.len()
+            ));
         }
         verdict.state = state;
         Ok(verdict)

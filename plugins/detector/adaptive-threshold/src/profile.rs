@@ -16,6 +16,15 @@ use quarterdeck_sdk::detector::Reader;
 use quarterdeck_sdk::statistics::{centre_and_spread, median};
 
 const HOUR_MS: i64 = 3_600_000;
+/// Steps from the lowest centre to the highest, as they are remembered: what lies nearer together is the same.
+pub(crate) const STEPS: f64 = 4_000.0;
+/// With more hours than those of a day, a centre and the cycles in which it was seen share two bytes.
+const HOURS_OF_A_DAY: usize = 24;
+/// Cycles that are counted then, and the bits that they take.
+pub(crate) const WEEKS: u8 = 15;
+const WEEK_BITS: u32 = 4;
+/// Bytes in front of the figures that are kept.
+const HEAD_BYTES: usize = 60;
 /// Figures kept of the hour under way. When there are more, every second one goes, and from then on every second one is taken.
 const KEPT: usize = 12;
 /// In so many hours it is forgotten by half how far the series reaches: a week.
@@ -210,15 +219,23 @@ impl Profile {
         }
     }
 
-    /// As bytes: four for each hour, about a hundred beside. A centre is a whole number of steps of a 60,000th of the range of all centres.
+    /// Bytes of a profile: three for each hour of the week, four for each hour of the day, 108 beside. As many whatever was learned, so that a series
+    /// that has found room keeps it.
+    const fn bytes(hours: usize) -> usize {
+        let each = if hours > HOURS_OF_A_DAY { 3 } else { 4 };
+        HEAD_BYTES + KEPT * 4 + hours * each
+    }
+
+    /// As bytes. A centre is a whole number of steps between the lowest and the highest of all centres.
     pub(crate) fn write(&self) -> Vec<u8> {
+        let is_packed = self.buckets.len() > HOURS_OF_A_DAY;
         let seen = || self.buckets.iter().filter(|bucket| bucket.seen > 0);
         let low = seen().map(|bucket| bucket.centre).fold(f64::INFINITY, f64::min);
         let high = seen().map(|bucket| bucket.centre).fold(f64::NEG_INFINITY, f64::max);
         let (low, range) = if low <= high { (low, high - low) } else { (0.0, 0.0) };
-        let step = single(range / 60_000.0);
+        let step = single(range / if is_packed { STEPS } else { 60_000.0 });
         let widest = single(seen().map(|bucket| bucket.spread).fold(0.0, f64::max));
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(Profile::bytes(self.buckets.len()));
         out.extend(low.to_le_bytes());
         out.extend((step as f32).to_le_bytes());
         out.extend((widest as f32).to_le_bytes());
@@ -232,19 +249,27 @@ impl Profile {
         }
         out.push(u8::from(self.is_raised));
         out.push(self.kept.len() as u8);
-        for value in &self.kept {
-            out.extend((single(*value) as f32).to_le_bytes());
+        for value in self.kept.iter().copied().chain(std::iter::repeat(0.0)).take(KEPT) {
+            out.extend((single(value) as f32).to_le_bytes());
         }
         for bucket in &self.buckets {
-            let steps = if step > 0.0 { ((bucket.centre - low) / step).round().clamp(0.0, 65_535.0) } else { 0.0 };
-            out.extend((steps as u16).to_le_bytes());
-            out.push(level(bucket.spread, widest));
-            out.push(bucket.seen);
+            let most = if is_packed { 4_095.0 } else { 65_535.0 };
+            let steps = if step > 0.0 { ((bucket.centre - low) / step).round().clamp(0.0, most) } else { 0.0 };
+            let steps = steps as u16;
+            if is_packed {
+                out.extend((steps << WEEK_BITS | u16::from(bucket.seen.min(WEEKS))).to_le_bytes());
+                out.push(level(bucket.spread, widest));
+            } else {
+                out.extend(steps.to_le_bytes());
+                out.push(level(bucket.spread, widest));
+                out.push(bucket.seen);
+            }
         }
         out
     }
 
-    /// What [`Profile::write`] wrote of a profile with as many hours.
+    /// What [`Profile::write`] wrote of a profile with as many hours; or what was written before it made all of them equally long, and
+    /// before hours of the week were packed: nobody has to learn again.
     pub(crate) fn read(bytes: &[u8], hours: usize) -> Option<Self> {
         let mut reader = Reader::new(bytes);
         let (low, step, widest) = (reader.f64()?, reader.f32()?, reader.f32()?);
@@ -257,12 +282,20 @@ impl Profile {
         profile.skipped = reader.u16()?;
         (profile.taken, profile.beyond, profile.left_out) = (reader.u16()?, reader.u16()?, reader.u16()?);
         profile.is_raised = reader.u8()? == 1;
-        for _ in 0..reader.u8()? {
-            profile.kept.push(reader.f32()?);
+        let kept = usize::from(reader.u8()?);
+        let is_whole = bytes.len() == Profile::bytes(hours);
+        let is_packed = is_whole && hours > HOURS_OF_A_DAY;
+        for place in 0..if is_whole { KEPT } else { kept } {
+            let value = reader.f32()?;
+            if place < kept {
+                profile.kept.push(value);
+            }
         }
         for bucket in &mut profile.buckets {
             let steps = reader.u16()?;
-            let (level, seen) = (reader.u8()?, reader.u8()?);
+            let level = reader.u8()?;
+            let (steps, seen) =
+                if is_packed { (steps >> WEEK_BITS, (steps & u16::from(WEEKS)) as u8) } else { (steps, reader.u8()?) };
             *bucket = Bucket { centre: low + f64::from(steps) * step, spread: spread(level, widest), seen };
         }
         reader.is_at_end().then_some(profile)
@@ -301,20 +334,67 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read_as_it_was_within_its_precision_and_no_longer_changes_then() {
-        let profile = learned(168, 15, |minute| 1e9 + 1e6 * (minute as f64 / 229.0).sin());
-        let bytes = profile.write();
-        assert!(bytes.len() < 740, "{}", bytes.len());
-        let read = Profile::read(&bytes, 168).unwrap();
-        for (before, after) in profile.buckets.iter().zip(&read.buckets) {
-            assert!((before.centre - after.centre).abs() < 50.0, "{before:?} {after:?}");
-            assert!((before.spread / after.spread - 1.0).abs() < 0.04, "{before:?} {after:?}");
+        // A range of two millions. Of a day, centres are exact to half a 60,000th of it; of a week, to half a 4,000th.
+        for (hours, length, precision) in [(24, 204, 17.0), (168, 612, 251.0)] {
+            let profile = learned(hours, 15, |minute| 1e9 + 1e6 * (minute as f64 / 229.0).sin());
+            let bytes = profile.write();
+            assert_eq!(bytes.len(), length);
+            let read = Profile::read(&bytes, hours).unwrap();
+            for (before, after) in profile.buckets.iter().zip(&read.buckets) {
+                assert!((before.centre - after.centre).abs() < precision, "{before:?} {after:?}");
+                assert!((before.spread / after.spread - 1.0).abs() < 0.04, "{before:?} {after:?}");
+                assert_eq!(before.seen, after.seen);
+            }
+            // The rest is as it was, but for a value that has four bytes.
+            let rest = |profile: &Profile| Profile { buckets: Vec::new(), last_value: 0.0, ..profile.clone() };
+            assert_eq!(rest(&profile), rest(&read));
+            let mut again = read.clone();
+            for _ in 0..100 {
+                again = Profile::read(&again.write(), hours).unwrap();
+            }
+            for (before, after) in read.buckets.iter().zip(&again.buckets) {
+                assert!((before.centre - after.centre).abs() < 1.0, "{before:?} {after:?}");
+                assert!((before.spread / after.spread - 1.0).abs() < 0.01, "{before:?} {after:?}");
+            }
         }
-        let mut again = read.clone();
-        for _ in 0..100 {
-            again = Profile::read(&again.write(), 168).unwrap();
+    }
+
+    #[test]
+    fn weeks_are_counted_up_to_fifteen() {
+        let mut profile = Profile::new(168);
+        for week in 0..20 {
+            profile.learn(week * 168 * HOUR_MS, 1.0, 0.0, false, 24);
         }
-        for (before, after) in read.buckets.iter().zip(&again.buckets) {
-            assert!((before.centre - after.centre).abs() < 50.0 && (before.spread / after.spread - 1.0).abs() < 0.01);
+        profile.turn(20 * 168 * HOUR_MS, 24);
+        assert_eq!(profile.bucket(0).seen, 20);
+        let read = Profile::read(&profile.write(), 168).unwrap();
+        assert_eq!((read.bucket(0).seen, read.bucket(1).seen), (15, 0));
+        assert!(read.expected(0, 15).is_some());
+    }
+
+    /// As bytes, in the way before hours of the week were packed and lengths were equal.
+    fn as_before(profile: &Profile) -> Vec<u8> {
+        let (low, step, widest) = (100.0, 0.5_f32, 8.0_f32);
+        let mut out = profile.write();
+        out.truncate(HEAD_BYTES + profile.kept.len() * 4);
+        out.splice(..16, [&f64::to_le_bytes(low)[..], &step.to_le_bytes(), &widest.to_le_bytes()].concat());
+        for hour in 0..profile.buckets.len() {
+            out.extend((hour as u16).to_le_bytes());
+            out.extend([255, 3]);
+        }
+        out
+    }
+
+    #[test]
+    fn what_was_learned_before_profiles_were_packed_is_read_still() {
+        for hours in [1, 24, 168] {
+            let profile = learned(hours, 2, |minute| minute as f64);
+            let mut open = profile.clone();
+            open.learn(2 * 24 * HOUR_MS + 1, 5.0, 0.0, false, 24);
+            let read = Profile::read(&as_before(&open), hours).unwrap();
+            assert_eq!((read.kept.as_slice(), read.hour, read.last_ms), (&[5.0][..], open.hour, open.last_ms));
+            let expected = |hour: usize| Bucket { centre: 100.0 + hour as f64 * 0.5, spread: 8.0, seen: 3 };
+            assert_eq!(read.buckets, (0..hours).map(expected).collect::<Vec<_>>());
         }
     }
 

@@ -146,13 +146,46 @@ fn one_sample_is_learned_from_once_however_often_it_is_seen() {
 fn more_series_than_there_is_room_for_leave_the_known_ones_known_and_say_so() {
     let config = config("{}");
     let series = |count: usize| (0..count).map(|index| (format!("host-{index}"), 1.0)).collect::<Vec<_>>();
-    let first = AdaptiveThreshold::evaluate(&config, &window(BEGIN, &series(80)), None).unwrap();
-    assert_eq!(derived(&first, "adaptive_threshold_forgotten"), None, "80 fit");
+    let first = AdaptiveThreshold::evaluate(&config, &window(BEGIN, &series(104)), None).unwrap();
+    assert_eq!(derived(&first, "adaptive_threshold_forgotten"), None, "104 fit");
     let second =
-        AdaptiveThreshold::evaluate(&config, &window(BEGIN + 5, &series(200)), first.state.as_deref()).unwrap();
+        AdaptiveThreshold::evaluate(&config, &window(BEGIN + 5, &series(205)), first.state.as_deref()).unwrap();
     assert!(second.state.unwrap().len() <= 64 * 1024);
     let forgotten: Vec<usize> = second.derived.iter().filter(|d| d.metric == FORGOTTEN).map(|d| d.series).collect();
-    assert!(forgotten.len() > 100 && forgotten.iter().all(|index| *index >= 80), "{forgotten:?}");
+    assert_eq!(forgotten, (104..205).collect::<Vec<_>>());
+}
+
+#[test]
+fn as_many_as_are_documented_fit_and_stay_however_much_is_learned_of_them() {
+    for (season, most) in [("week", 104), ("day", 300), ("none", 520)] {
+        let config = config(&format!(r#"{{"season": "{season}"}}"#));
+        let series: Vec<_> = (0..most + 1).map(|index| (format!("host-{index:03}"), index as f64)).collect();
+        let mut state = None;
+        // Twenty figures of an hour, and one of the next one.
+        for minute in (BEGIN..BEGIN + 63).step_by(3) {
+            let verdict = AdaptiveThreshold::evaluate(&config, &window(minute, &series), state.as_deref()).unwrap();
+            let forgotten = verdict.derived.iter().filter(|derived| derived.metric == FORGOTTEN).count();
+            assert_eq!(forgotten, 1, "{season}, {most} series and one more, after {} minutes", minute - BEGIN);
+            state = verdict.state;
+        }
+    }
+}
+
+#[test]
+fn series_without_room_are_in_the_log_once_an_hour() {
+    let config = config("{}");
+    let series: Vec<_> = (0..150).map(|index| (format!("host-{index}"), 1.0)).collect();
+    let ((), host) = quarterdeck_sdk::testing::FakeHost::default().run(|| {
+        let mut state = None;
+        for minute in (BEGIN..BEGIN + 120).step_by(15) {
+            state = AdaptiveThreshold::evaluate(&config, &window(minute, &series), state.as_deref()).unwrap().state;
+        }
+    });
+    let lines: Vec<&str> = host.log.iter().map(|(_, line)| line.as_str()).collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(
+        lines.iter().all(|line| line.starts_with("46 of 150 series find no room") && line.contains("hint: divide"))
+    );
 }
 
 #[test]
@@ -194,6 +227,9 @@ fn what_is_no_number_and_odd_windows_are_no_panic() {
 fn figures_out_of_range_are_refused_with_what_was_expected() {
     let wrong = r#"{"spreads": 0, "clear-spreads": 5, "min-cycles": 0, "min-spread": -1, "relearn-after-hours": 0}"#;
     assert_eq!(AdaptiveThreshold::validate(&config(wrong)).len(), 5);
+    let weeks = AdaptiveThreshold::validate(&config(r#"{"min-cycles": 16}"#));
+    assert!(weeks[0].message.contains("at most 15"), "{weeks:?}");
+    assert!(AdaptiveThreshold::validate(&config(r#"{"min-cycles": 16, "season": "day"}"#)).is_empty());
     let refused = AdaptiveThreshold::evaluate(&config(wrong), &window(0, &[]), None).unwrap_err();
     assert!(refused.message().starts_with("/spreads"), "{refused}");
 }

@@ -4,7 +4,8 @@ import { call } from "../host.js";
 import { fromLabels, toLabels } from "../shapes.js";
 
 export function latest(name, matching = {}) {
-  const fits = ({ labels }) => Object.entries(matching).every(([key, value]) => labels[key] === value);
+  // A label that is not there is as an empty one.
+  const fits = ({ labels }) => Object.entries(matching).every(([key, value]) => (labels[key] ?? "") === value);
   return call(
     "metrics",
     (wit) =>

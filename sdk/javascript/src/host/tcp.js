@@ -19,7 +19,7 @@ export class Connection {
   }
 
   startTls(host) {
-    call("tcp", () => this.#stream.startTls(host), () => undefined);
+    call("tcp", () => this.#stream.startTls(host), (fake) => void fake.tls.push(host));
   }
 
   writeSecret(before, name, base64 = false) {

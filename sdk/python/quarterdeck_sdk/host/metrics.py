@@ -25,7 +25,12 @@ _points = _DOOR.inward("latest", list[Point])
 def latest(name: str, matching: Labels | None = None) -> list[Point]:
     """The newest sample of every series of that name whose labels include all of `matching`, no older than five minutes."""
     wanted = matching or {}
+
+    def fits(point: Point) -> bool:
+        # A label that is not there is as an empty one.
+        return all(point.labels.get(own, "") == value for own, value in wanted.items())
+
     return _DOOR(
         lambda wit: _points(wit.latest(name, _matching(wanted))),
-        lambda host: [point for own, point in host.metrics if own == name and wanted.items() <= point.labels.items()],
+        lambda host: [point for own, point in host.metrics if own == name and fits(point)],
     )

@@ -11,5 +11,6 @@ def hmac_sha256(name: str, message: bytes) -> bytes:
 
 
 def header_value(name: str) -> str:
-    """An opaque text that the host replaces by the secret in the headers of a request to a granted origin."""
+    """An opaque text that the host replaces by the secret in the headers, and in the path and query of the URL, of a request to a granted
+    origin."""
     return _DOOR(lambda wit: wit.header_value(name), lambda host: f"secret:{name}")

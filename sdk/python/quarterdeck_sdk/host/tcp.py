@@ -81,7 +81,7 @@ class Connection:
 
     def start_tls(self, host: str) -> None:
         """Goes on in TLS as `host`, after both sides have agreed to it (STARTTLS). After an error the connection is of no use any more."""
-        _DOOR(lambda wit: self._stream.start_tls(host), lambda fake: None)
+        _DOOR(lambda wit: self._stream.start_tls(host), lambda fake: fake.tls.append(host))
 
     def write_secret(self, before: bytes, name: str, base64: bool = False) -> None:
         """Writes `before` and the named secret after it, the two together in base64 where that is wanted. The plugin never sees the secret;

@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 
 /// What the host keeps for a rule at most, in bytes.
 pub const STATE_BYTES: usize = 64 * 1024;
+/// Not seen for so long, a series makes room for another one.
+const LATELY_SECONDS: u32 = 3_600;
 /// What a series costs beside its own bytes.
 const HEADER_BYTES: usize = 14;
 
 /// A few bytes for each series. Where they don't fit, those that were not seen for longest are left out; of those that were seen
-/// equally lately, newcomers: what has been learned is worth more than what has not.
+/// within the last hour, newcomers: what has been learned is worth more than what has not, also where its series misses a moment.
 ///
 /// ```
 /// use quarterdeck_sdk::Labels;
@@ -87,7 +89,9 @@ impl Memory {
     /// The state to hand back (none, if nothing is remembered), and which series did not fit.
     pub fn write(&self) -> (Option<Vec<u8>>, Vec<u64>) {
         let mut entries: Vec<_> = self.entries.iter().collect();
-        entries.sort_by_key(|(key, entry)| (Reverse(entry.seen), entry.is_new, **key));
+        let newest = entries.iter().map(|(_, entry)| entry.seen).max().unwrap_or_default();
+        let lately = |seen: u32| if newest - seen < LATELY_SECONDS { newest } else { seen };
+        entries.sort_by_key(|(key, entry)| (Reverse(lately(entry.seen)), entry.is_new, Reverse(entry.seen), **key));
         let mut out = vec![self.version];
         let mut left_out = Vec::new();
         for (key, entry) in entries {
@@ -214,15 +218,28 @@ mod tests {
         memory.remove(100);
         let (state, left_out) = memory.write();
         assert!(left_out.is_empty() && state.as_ref().unwrap().len() <= STATE_BYTES);
-        let mut memory = Memory::read(state.as_deref(), 1, 60_000, HOUR_MS);
+        let mut memory = Memory::read(state.as_deref(), 1, HOUR_MS, HOUR_MS);
         assert_eq!(memory.len(), 63);
         // All but one of the old ones are there still, and three newcomers, whose keys are smaller.
         for series in (102..164).chain(0..3) {
-            memory.set(series, 60_000, vec![1; 1000]);
+            memory.set(series, HOUR_MS, vec![1; 1000]);
         }
         let (state, left_out) = memory.write();
         assert_eq!(left_out, [2, 101], "one newcomer too many, and one that has gone");
         assert!(state.unwrap().len() <= STATE_BYTES);
+    }
+
+    #[test]
+    fn what_was_not_seen_for_a_moment_makes_no_room_for_newcomers() {
+        let mut memory = Memory::read(None, 1, 0, HOUR_MS);
+        for series in 100..164 {
+            memory.set(series, 0, vec![1; 1000]);
+        }
+        let mut memory = Memory::read(memory.write().0.as_deref(), 1, HOUR_MS - 1000, HOUR_MS);
+        for series in (101..164).chain(0..3) {
+            memory.set(series, HOUR_MS - 1000, vec![1; 1000]);
+        }
+        assert_eq!(memory.write().1, [0, 1, 2], "and 100 stays, though it is not seen now");
     }
 
     #[test]

@@ -16,6 +16,8 @@ struct Trial {
     plugin: PluginRef,
     /// Instances and services that are configured.
     configured: Vec<&'static str>,
+    /// What was expected, and is there or not expected any more.
+    settled: Vec<Labels>,
 }
 
 impl Trial {
@@ -24,7 +26,7 @@ impl Trial {
         whole.as_object_mut().unwrap().extend(rule.as_object().unwrap().clone());
         let plugin = PluginRef { name: "t".into(), version: "1".into(), digest: Digest("sha256:0".into()) };
         let spec = serde_json::from_value(whole).unwrap();
-        Trial { spec, alerts: Alerts::new(), plugin, configured: Vec::new() }
+        Trial { spec, alerts: Alerts::new(), plugin, configured: Vec::new(), settled: Vec::new() }
     }
 
     /// `series`: name of the instance, and whether it is abnormal; those that are not named have no data.
@@ -62,8 +64,8 @@ impl Trial {
             Target::Instance(name) => self.configured.contains(&name.as_str()),
             Target::Service(name) => self.configured.contains(&name.as_str()),
         };
-        let (spec, plugin) = (&self.spec, &self.plugin);
-        let seen = Seen { rule: "hot", spec, series, signals, plugin, configured: &configured, now };
+        let (spec, plugin, settled) = (&self.spec, &self.plugin, self.settled.as_slice());
+        let seen = Seen { rule: "hot", spec, series, signals, settled, plugin, configured: &configured, now };
         match evaluate(&self.alerts, &seen) {
             Ok(evaluated) => {
                 self.alerts = evaluated.alerts;
@@ -372,4 +374,19 @@ fn alternation_holds_over_months_of_random_data() {
             assert_eq!(now_firing, firing);
         }
     }
+}
+
+#[test]
+fn what_was_missed_of_an_expectation_is_over_once_a_series_meets_it_and_not_before() {
+    let mut trial = Trial::new(json!({}));
+    let expected = Labels::new().with("instance", "shop");
+    let absent = SeriesData { name: "cpu".into(), labels: expected.clone(), ..SeriesData::default() };
+    let missed = [signal(0, Severity::High)];
+    assert_eq!(trial.try_signals(at(0), std::slice::from_ref(&absent), &missed).0.unwrap(), ["fired"]);
+    // Nobody says anything of it, and nobody has seen it: that resolves nothing.
+    assert_eq!(trial.try_signals(at(15), std::slice::from_ref(&absent), &[]).0.unwrap(), ["kept"]);
+    assert_eq!(trial.only().state, AlertState::Firing);
+    trial.settled = vec![expected];
+    assert_eq!(trial.try_signals(at(30), &[], &[]).0.unwrap(), ["resolved"]);
+    assert_eq!(trial.only().reason, "back to normal");
 }
