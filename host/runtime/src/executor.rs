@@ -3,7 +3,8 @@
 //!
 //! An instance whose last calls were all over within a fraction of a millisecond is spared the way there and back, which
 //! would take as long as the call: its calls begin on the caller's thread. One that is not over at the next tick of the
-//! epoch (a millisecond at most) goes on in the fast lane, and the instance has to earn its way back.
+//! epoch (a millisecond at most) goes on in the fast lane, and the instance has to earn its way back. Which of the three a call
+//! begins in is the matter of [`pace`].
 
 mod pace;
 mod slice;
@@ -16,7 +17,7 @@ use crate::engine::{Running, Ticker};
 use crate::error::Error;
 use rustix::process::setpriority_process;
 use rustix::thread::gettid;
-use slice::{End, Slice};
+use slice::{End, Slice, Spent};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -111,7 +112,7 @@ impl Executor {
         deadline: Instant,
         pace: &Arc<Pace>,
     ) -> Option<Ended<T>> {
-        let mut before = Duration::ZERO;
+        let mut spent = Spent::default();
         if self.quick_calls_inline && pace.is_quick() {
             // Calls that end at once must not keep the caller's thread from its other tasks.
             tokio::task::coop::consume_budget().await;
@@ -119,44 +120,56 @@ impl Executor {
             let polled = std::future::poll_fn(|context| {
                 Poll::Ready(catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(context))))
             });
-            match polled.await {
+            let polled = polled.await;
+            let busy = started.elapsed();
+            match polled {
                 Ok(Poll::Ready(value)) => {
-                    let busy = started.elapsed();
-                    pace.learn(busy);
+                    pace.learn(busy, started + busy);
                     return Some(Ended { value: Some(value), busy });
                 }
-                Ok(Poll::Pending) => before = started.elapsed(),
+                Ok(Poll::Pending) => spent = Spent { busy, ran: busy },
                 Err(_) => return None,
             }
         }
-        let (slow, pace) = (self.slow.1.clone(), Arc::clone(pace));
-        Answer(self.fast.1.spawn(async move {
-            let end = if pace.is_slow() {
-                End::Long { call, busy: before }
-            } else {
-                Slice::new(call, deadline, before, Some(FAST_CPU)).await
-            };
-            let end = match end {
-                End::Long { call, busy } => {
-                    pace.slow_down();
-                    let answer = Answer(slow.spawn(Slice::new(call, deadline, busy, None)));
-                    match tokio::time::timeout_at((deadline + GRACE).into(), answer).await {
-                        Ok(end) => end?,
-                        // Its thread gets no processor.
-                        Err(_) => End::Overtime { busy },
+        let slow = self.slow.1.clone();
+        let end = if pace.is_slow(Instant::now()) {
+            // The fast lane has nothing to do with it, not even to hand it on.
+            in_slow_lane(&slow, call, deadline, spent).await?
+        } else {
+            let pace = Arc::clone(pace);
+            let began = self.fast.1.spawn(async move {
+                match Slice::new(call, deadline, spent, Some(FAST_CPU)).await {
+                    End::Long { call, spent } => {
+                        pace.slow_down();
+                        in_slow_lane(&slow, call, deadline, spent).await
                     }
+                    end => Some(end),
                 }
-                end => end,
-            };
-            let (value, busy) = match end {
-                End::Done { value, busy } => (Some(value), busy),
-                End::Overtime { busy } | End::Long { busy, .. } => (None, busy),
-            };
-            pace.learn(busy);
-            Some(Ended { value, busy })
-        }))
-        .await
-        .flatten()
+            });
+            Answer(began).await.flatten()?
+        };
+        let (value, spent) = match end {
+            End::Done { value, spent } => (Some(value), spent),
+            End::Overtime { spent } | End::Long { spent, .. } => (None, spent),
+            End::Starved { spent } => return Some(Ended { value: None, busy: spent.busy }),
+        };
+        pace.learn(spent.ran, Instant::now());
+        Some(Ended { value, busy: spent.busy })
+    }
+}
+
+/// Begins, or goes on, in the slow lane.
+async fn in_slow_lane<T: Send + 'static>(
+    slow: &Handle,
+    call: BoxCall<T>,
+    deadline: Instant,
+    spent: Spent,
+) -> Option<End<T>> {
+    let answer = Answer(slow.spawn(Slice::new(call, deadline, spent, None)));
+    match tokio::time::timeout_at((deadline + GRACE).into(), answer).await {
+        Ok(end) => end,
+        // Its thread gets no processor.
+        Err(_) => Some(End::Starved { spent }),
     }
 }
 
@@ -174,5 +187,42 @@ impl<T> Future for Answer<T> {
 impl<T> Drop for Answer<T> {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    /// Computes for so long, and tells which thread it ended on.
+    fn computing(time: Duration) -> BoxCall<String> {
+        Box::pin(async move {
+            let until = Instant::now() + time;
+            while Instant::now() < until {
+                std::hint::spin_loop();
+            }
+            std::thread::current().name().unwrap_or_default().to_owned()
+        })
+    }
+
+    async fn lane_of(executor: &Executor, pace: &Arc<Pace>, time: Duration) -> String {
+        executor.run(computing(time), Instant::now() + SOON, pace).await.unwrap().value.unwrap()
+    }
+
+    #[tokio::test]
+    async fn calls_of_a_millisecond_leave_the_fast_lane_while_they_follow_one_another_and_come_back_after_a_pause() {
+        let executor = Executor::start(2, true, crate::engine::compiler().unwrap()).unwrap();
+        let pace = Arc::default();
+        let call = Duration::from_millis(1);
+        assert_eq!(lane_of(&executor, &pace, call).await, "guest");
+        let until = Instant::now() + SOON;
+        while lane_of(&executor, &pace, call).await != "guest-slow" {
+            assert!(Instant::now() < until, "they stay in the fast lane");
+        }
+        assert_eq!(lane_of(&executor, &Arc::default(), call).await, "guest", "another instance's");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(lane_of(&executor, &pace, call).await, "guest");
     }
 }

@@ -8,22 +8,32 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 
-/// A poll that took longer makes the later ones worth a look at the CPU clock, which is a system call.
-const SUSPICIOUS: Duration = Duration::from_micros(500);
+/// What a call has taken of the threads that polled it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Spent {
+    /// While it was polled, whoever had the processor meanwhile.
+    pub(super) busy: Duration,
+    /// What it computed of that: on a busy machine that is less.
+    pub(super) ran: Duration,
+}
 
 pub(super) enum End<T> {
     Done {
         value: T,
-        busy: Duration,
+        spent: Spent,
     },
     /// Over its deadline.
     Overtime {
-        busy: Duration,
+        spent: Spent,
+    },
+    /// Over its deadline, and not polled in time: how long it would have computed is not known.
+    Starved {
+        spent: Spent,
     },
     /// Has used up the CPU time of its lane; goes on elsewhere.
     Long {
         call: BoxCall<T>,
-        busy: Duration,
+        spent: Spent,
     },
 }
 
@@ -32,25 +42,17 @@ pub(super) struct Slice<T> {
     deadline: Instant,
     /// CPU time after which the call leaves the lane.
     allowance: Option<Duration>,
-    busy: Duration,
+    spent: Spent,
+    /// CPU time in this lane.
     cpu: Duration,
-    suspicious: bool,
     /// Made when the call first waits: most never do.
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> Slice<T> {
-    /// `before`: the time that the call was polled for elsewhere.
-    pub(super) fn new(call: BoxCall<T>, deadline: Instant, before: Duration, allowance: Option<Duration>) -> Self {
-        Slice {
-            call: Some(call),
-            deadline,
-            allowance,
-            busy: before,
-            cpu: Duration::ZERO,
-            suspicious: false,
-            alarm: None,
-        }
+    /// `spent`: what the call has taken elsewhere.
+    pub(super) fn new(call: BoxCall<T>, deadline: Instant, spent: Spent, allowance: Option<Duration>) -> Self {
+        Slice { call: Some(call), deadline, allowance, spent, cpu: Duration::ZERO, alarm: None }
     }
 }
 
@@ -64,35 +66,34 @@ impl<T> Future for Slice<T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<End<T>> {
         let this = &mut *self;
         let Some(call) = this.call.as_mut() else { return Poll::Pending };
-        let cpu_before = this.suspicious.then(cpu_time);
+        let cpu_before = cpu_time();
         let before = Instant::now();
         let polled = call.as_mut().poll(context);
         let now = Instant::now();
-        let took = now - before;
-        this.busy += took;
+        let cpu = cpu_time().saturating_sub(cpu_before);
+        this.cpu += cpu;
+        this.spent.busy += now - before;
+        this.spent.ran += cpu;
+        let spent = this.spent;
         if let Poll::Ready(value) = polled {
             // Its sandbox goes here, on the thread that has it in its cache.
             this.call = None;
-            return Poll::Ready(End::Done { value, busy: this.busy });
+            return Poll::Ready(End::Done { value, spent });
         }
         if now >= this.deadline {
             this.call = None;
-            return Poll::Ready(End::Overtime { busy: this.busy });
+            return Poll::Ready(End::Overtime { spent });
         }
-        if let Some(before) = cpu_before {
-            this.cpu += cpu_time().saturating_sub(before);
-        }
-        this.suspicious |= took > SUSPICIOUS;
         if this.allowance.is_some_and(|allowance| this.cpu > allowance)
             && let Some(call) = this.call.take()
         {
-            return Poll::Ready(End::Long { call, busy: this.busy });
+            return Poll::Ready(End::Long { call, spent });
         }
         let deadline = this.deadline;
         let alarm = this.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
         if alarm.as_mut().poll(context).is_ready() {
             this.call = None;
-            return Poll::Ready(End::Overtime { busy: this.busy });
+            return Poll::Ready(End::Overtime { spent });
         }
         Poll::Pending
     }

@@ -21,6 +21,8 @@ pub enum Does {
     OverflowStack,
     /// Answers with a message of 60 MiB.
     Giant,
+    /// Answers with a message of 15 MiB: a little less than may be handed over.
+    Large,
     /// Answers with a message that is said to be a gigabyte long: more than a guest can have.
     Gigabyte,
     /// Loops from this time of the input on.
@@ -63,6 +65,11 @@ impl Does {
             Does::Giant => {
                 "(drop (memory.grow (i32.const 960)))
                  (i32.store (i32.const 532) (i32.const 4096)) (i32.store (i32.const 536) (i32.const 62914560))
+                 i32.const 512"
+            }
+            Does::Large => {
+                "(drop (memory.grow (i32.const 240)))
+                 (i32.store (i32.const 532) (i32.const 4096)) (i32.store (i32.const 536) (i32.const 15728640))
                  i32.const 512"
             }
             Does::Gigabyte => {

@@ -53,6 +53,17 @@ async fn an_overflow_of_the_stack_is_a_trap_that_says_so() {
 }
 
 #[tokio::test]
+async fn of_a_large_message_that_may_be_handed_over_a_person_gets_the_beginning() {
+    let bench = Bench::with(vec![collector("guest", "1.0.0", Does::Large)]).await;
+    let name = InstanceName::from("guest/one");
+    let mut spec = spec("guest");
+    spec.limits.deadline = Span::from_secs(20);
+    bench.configure(one(name.as_str(), spec)).await;
+    let message = bench.collect(&name, NOW).await.unwrap().value.health.message;
+    assert!((4 << 10..5 << 10).contains(&message.len()), "{}", message.len());
+}
+
+#[tokio::test]
 async fn memory_without_end_is_reported_as_such() {
     assert_eq!(fail(Does::EatMemory).await, CallError::OutOfMemory { limit_bytes: 64 << 20 });
 }
