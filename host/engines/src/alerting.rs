@@ -3,21 +3,30 @@
 //!
 //! - `route`, `groups`: who is told when; `inhibit`, `silence`, `windows`: what is held back; pure
 //! - `posted`: alerts that other programs have made; pure
-//! - `message`: the words, and Alertmanager's payload; `explain`: why somebody was told, or was not; pure
-//! - `state`: what is in memory, and its documents; `check`: whether a configuration can be worked with
+//! - `message`: the words, and Alertmanager's payload; `explain`: why somebody was told, or was not; `past`: what became of alerts that
+//!   are over; pure
+//! - `state`: what is in memory, and its documents; `record`: what is to be written, and how large it is; `deliver`: a message to a
+//!   receiver; `check`: whether a configuration can be worked with
 //!
 //! One task owns the state. It takes what there is at a time - alerts that were sent here, events of the host's own rules, moments that
 //! have come, silences - and makes one record of all that follows, with the notifications and the effects that deliver them. So a
 //! restart loses no moment and tells nothing twice, an answer leaves after the fdatasync, and many groups cost one of those. Where
 //! the store refuses, the state is read anew: nothing stays in memory that is not on the disk.
+//!
+//! A record has an end. Where more follows, it is cut: a message and what is known of its groups by it stay together, the rest is written by
+//! the next record at once, and what was taken in is answered and acknowledged by the last one. Where the store says that a record can't be
+//! kept, whatever is in it is taken one by one; a message that it does not take even so is put aside, and its group goes on.
 
 mod check;
+mod deliver;
 pub mod explain;
 pub mod groups;
 pub mod inhibit;
 mod key;
 pub mod message;
+pub mod past;
 pub mod posted;
+mod record;
 pub mod route;
 pub mod silence;
 mod state;
@@ -35,12 +44,15 @@ use posted::Incoming;
 use quarterdeck_bus::Consumer;
 use quarterdeck_model::domain::alert::Alert;
 use quarterdeck_model::domain::alerting::{AlertingSpec, Matcher};
+use quarterdeck_model::domain::notification::Notification;
 use quarterdeck_model::domain::silence::Silence;
 use quarterdeck_model::event::{EventFilter, Offset};
 use quarterdeck_model::store::{EventBatch, StoreError};
 use quarterdeck_model::{Span, Timestamp};
+use record::{ENOUGH, Record};
 use silence::{Draft, Refusal};
-use state::{Reply, State};
+use state::{Next, State, Waiting};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -48,7 +60,15 @@ use tracing::{error, warn};
 
 /// Name of the durable consumer.
 pub const CONSUMER: &str = "alerting";
-const EVENTS: [&str; 4] = [Alert::FIRING, "alert.updated", Alert::RESOLVED, "alert.acknowledged"];
+const EVENTS: [&str; 7] = [
+    Alert::FIRING,
+    "alert.updated",
+    Alert::RESOLVED,
+    "alert.acknowledged",
+    Notification::FAILED,
+    Notification::FALLEN_BACK,
+    Notification::DIGESTED,
+];
 const BATCH: usize = 256;
 /// Alerts and orders that are taken into one record, groups that are looked at in one, and alerts that end in one.
 const AT_ONCE: usize = 256;
@@ -57,7 +77,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// What somebody wants done. The answer is sent when it is durable.
 pub(crate) enum Command {
-    Post(Vec<Incoming>, oneshot::Sender<Result<(), Error>>),
+    Post(VecDeque<Incoming>, oneshot::Sender<Result<(), Error>>),
     SetSilence(Draft, String, oneshot::Sender<Result<Result<Silence, Refusal>, Error>>),
     ExpireSilence(String, String, oneshot::Sender<Result<Result<Silence, Refusal>, Error>>),
     Acknowledge { id: String, by: String, until: Option<Timestamp>, done: oneshot::Sender<Result<(), Error>> },
@@ -95,7 +115,7 @@ impl Handle {
         if alerts.is_empty() {
             return Ok(());
         }
-        self.ask(|done| Command::Post(alerts, done)).await?
+        self.ask(|done| Command::Post(alerts.into(), done)).await?
     }
 
     /// Makes a silence, or changes the one of its id.
@@ -177,9 +197,17 @@ impl Handle {
     /// # Errors
     /// The store's.
     pub fn explain(&self, id: &str) -> Result<Option<Explanation>, Error> {
-        let context = &self.0.context;
-        let told = self.0.state().explain(id, context.now());
-        explain::complete(context, id, told)
+        let (context, now) = (&self.0.context, self.0.context.now());
+        let known = self.0.state().explain(id, now);
+        let explained = match known {
+            Some(known) => Some(known),
+            // The state is not held while a document is read.
+            None => match context.read::<Alert>(Alert::COLLECTION, id)? {
+                Some(alert) => Some(self.0.state().explain_alert(&alert, now)),
+                None => self.0.state().explain_past(id),
+            },
+        };
+        explained.map(|explained| explain::complete(context, explained)).transpose()
     }
 
     /// The configuration in force.
@@ -219,65 +247,139 @@ pub(crate) async fn start(context: &Context, tasks: &mut Tasks) -> Result<Handle
     Ok(Handle(shared))
 }
 
-/// What is to be done at once.
-#[derive(Default)]
-struct Work {
-    commands: Vec<Command>,
-    events: Option<EventBatch>,
-    configure: Option<Arc<AlertingSpec>>,
+/// What a step may do.
+pub(crate) struct Limits {
+    /// Orders and moments are taken in up to so many bytes of the record: the rest is for what follows from them.
+    pub(crate) taken_in: usize,
+    /// Alerts that end, and groups that are looked at.
+    pub(crate) at_once: usize,
+    /// The store has refused a record, and not for want of room: each thing goes by itself, so that one of them does not keep the others.
+    pub(crate) is_careful: bool,
+}
+
+/// A message, as far as it matters which one it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct About {
+    receiver: String,
+    group_key: String,
+}
+
+/// How much is put into a record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Care {
+    #[default]
+    Usual,
+    OneByOne,
+    /// This message can't be kept.
+    PutAside {
+        about: About,
+        reason: String,
+    },
+}
+
+impl Care {
+    fn limits(&self) -> Limits {
+        match self {
+            Care::Usual => Limits { taken_in: ENOUGH / 2, at_once: AT_ONCE, is_careful: false },
+            Care::OneByOne | Care::PutAside { .. } => Limits { taken_in: 1, at_once: 1, is_careful: true },
+        }
+    }
+
+    /// Why it is to be put aside.
+    fn put_aside(&self, message: &About) -> Option<&str> {
+        match self {
+            Care::PutAside { about, reason } if about == message => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// After a record that was refused. `message`: what was told in it.
+    fn refused(self, error: &StoreError, message: Option<About>) -> Self {
+        match (self, error, message) {
+            (Care::Usual, StoreError::Invalid(_), _) => Care::OneByOne,
+            (Care::OneByOne | Care::PutAside { .. }, StoreError::Invalid(reason), Some(about)) => {
+                Care::PutAside { about, reason: reason.clone() }
+            }
+            (care, _, _) => care,
+        }
+    }
+
+    /// After one that was kept. `is_done`: nothing else is due.
+    fn kept(self, message: Option<&About>, is_done: bool) -> Self {
+        match self {
+            Care::PutAside { about, .. } if is_done || message == Some(&about) => Care::OneByOne,
+            Care::OneByOne if is_done => Care::Usual,
+            care => care,
+        }
+    }
 }
 
 async fn run(shared: Arc<Shared>, mut orders: mpsc::UnboundedReceiver<Command>, mut consumer: Consumer) {
     let context = &shared.context;
     let mut place = Place::new(CONSUMER, consumer.position());
     let mut catalog = context.catalog.clone();
+    let mut waiting = Waiting::default();
+    let mut care = Care::default();
     loop {
-        let now = context.now();
-        let next = shared.state().next();
-        let sleep = next.map_or(LONGEST_SLEEP, |next| next.since(now).as_duration().min(LONGEST_SLEEP));
         let mut work = Work::default();
-        tokio::select! {
-            () = context.shutdown.cancelled() => return place.write(context).await,
-            command = orders.recv() => work.commands.extend(command),
-            batch = consumer.next(BATCH) => match batch {
-                Ok(batch) => work.events = Some(batch),
-                Err(error) => return error!(%error, "alerting can't follow the bus"),
-            },
-            changed = catalog.changed() => match changed {
-                Ok(()) => work.configure = Some(Arc::new(catalog.borrow_and_update().alerting.clone())),
-                Err(_) => return place.write(context).await,
-            },
-            () = place.due() => {
-                place.write(context).await;
-                continue;
-            }
-            () = tokio::time::sleep(sleep) => {}
-        }
-        let mut size: usize = work.commands.iter().map(Command::size).sum();
-        while size < AT_ONCE {
-            let Ok(command) = orders.try_recv() else { break };
-            size += command.size();
-            work.commands.push(command);
-        }
-        let handled = work.events.as_ref().map(|batch| batch.next);
-        if let Err(error) = step(&shared, work, &mut place).await {
-            warn!(%error, "alerts could not be told; tried again");
-            loop {
-                let again = tokio::select! {
-                    () = context.shutdown.cancelled() => return,
-                    again = async { tokio::time::sleep(STORE_AGAIN).await; reload(context) } => again,
-                };
-                match again {
-                    Ok((state, position)) => {
-                        *shared.state() = state;
-                        if handled.is_some() {
-                            consumer.seek(position);
-                        }
-                        break;
-                    }
-                    Err(Error::Store(StoreError::Closed)) => return,
-                    Err(error) => warn!(%error, "alerting can't read its documents; tried again"),
+        // What did not fit into the last record comes before anything new.
+        if !waiting.is_something_left(&shared.state()) {
+            let now = context.now();
+            let next = shared.state().next_at();
+            let sleep = next.map_or(LONGEST_SLEEP, |next| next.since(now).as_duration().min(LONGEST_SLEEP));
+            tokio::select! {
+                () = context.shutdown.cancelled() => return place.write(context).await,
+                command = orders.recv() => waiting.commands.extend(command),
+                batch = consumer.next(BATCH) => match batch {
+                    Ok(batch) => work.events = Some(batch),
+                    Err(error) => return error!(%error, "alerting can't follow the bus"),
+                },
+                changed = catalog.changed() => match changed {
+                    Ok(()) => work.configure = Some(Arc::new(catalog.borrow_and_update().alerting.clone())),
+                    Err(_) => return place.write(context).await,
+                },
+                () = place.due() => {
+                    place.write(context).await;
+                    continue;
                 }
+                () = tokio::time::sleep(sleep) => {}
+            }
+            let mut size: usize = waiting.commands.iter().map(Command::size).sum();
+            while size < AT_ONCE {
+                let Ok(command) = orders.try_recv() else { break };
+                size += command.size();
+                waiting.commands.push_back(command);
+            }
+        } else if context.shutdown.is_cancelled() {
+            return;
+        }
+        let mut message = None;
+        let Err(error) = step(&shared, work, &mut waiting, &mut place, &care, &mut message).await else {
+            let now = context.now();
+            let mut state = shared.state();
+            let is_done = !waiting.is_something_left(&state) && state.next_at().is_none_or(|next| next > now);
+            care = care.kept(message.as_ref(), is_done);
+            continue;
+        };
+        warn!(%error, "alerts could not be told; tried again");
+        care = care.refused(&error, message);
+        let is_unacknowledged = waiting.unacknowledged.is_some();
+        waiting.fail(&error);
+        loop {
+            let again = tokio::select! {
+                () = context.shutdown.cancelled() => return,
+                again = async { tokio::time::sleep(STORE_AGAIN).await; reload(context) } => again,
+            };
+            match again {
+                Ok((state, position)) => {
+                    *shared.state() = state;
+                    if is_unacknowledged {
+                        consumer.seek(position);
+                    }
+                    break;
+                }
+                Err(Error::Store(StoreError::Closed)) => return,
+                Err(error) => warn!(%error, "alerting can't read its documents; tried again"),
             }
         }
     }
@@ -287,42 +389,77 @@ fn reload(context: &Context) -> Result<(State, Offset), Error> {
     Ok((State::load(context)?, context.store.cursor(CONSUMER)?))
 }
 
-/// One record of all that follows from what there is.
-async fn step(shared: &Shared, work: Work, place: &mut Place) -> Result<(), StoreError> {
-    let context = &shared.context;
-    let now = context.now();
-    let mut replies: Vec<Reply> = Vec::new();
-    let decided = {
+/// What has come.
+#[derive(Default)]
+struct Work {
+    events: Option<EventBatch>,
+    configure: Option<Arc<AlertingSpec>>,
+}
+
+/// One record of what follows from what there is, as much as fits. The state is held for as long as memory is looked at, and no longer.
+async fn step(
+    shared: &Shared,
+    work: Work,
+    waiting: &mut Waiting,
+    place: &mut Place,
+    care: &Care,
+    message: &mut Option<About>,
+) -> Result<(), StoreError> {
+    let (context, now, limits) = (&shared.context, shared.context.now(), care.limits());
+    let mut record = Record::default();
+    {
         let mut state = shared.state();
         if let Some(spec) = work.configure.filter(|spec| **spec != *state.machine.spec) {
             state.machine.configure(spec, now);
         }
-        state.decide(context, work.commands, work.events.as_ref(), &mut replies, now, AT_ONCE)
-    };
-    let next = work.events.map(|batch| batch.next);
-    let committed = match decided {
-        Ok(transition) if transition.is_empty() && replies.is_empty() => {
-            if let Some(next) = next {
-                place.handled(next);
+        if let Some(batch) = &work.events {
+            state.follow(batch, now);
+            waiting.unacknowledged = Some(batch.next);
+        }
+        state.take_in(context, waiting, &mut record, &limits, now)?;
+    }
+    let may_look = !waiting.begun;
+    for _ in 0..AT_ONCE {
+        let next = shared.state().advance(&mut record, may_look, &limits, now)?;
+        let (tell, notify) = match next {
+            Next::Tell(tell, notify) => (tell, notify),
+            Next::Looked => continue,
+            Next::Nothing => break,
+        };
+        let about = About { receiver: tell.receiver.clone(), group_key: tell.group_key.clone() };
+        let (tell, sent) = match care.put_aside(&about) {
+            Some(reason) => {
+                let sent = deliver::put_aside(context, &tell, reason);
+                (*tell, sent)
             }
+            None => deliver::tell(context, *tell, &notify, now)?,
+        };
+        *message = Some(about);
+        shared.state().told(&tell, sent, &mut record, now)?;
+        if limits.is_careful {
+            break;
+        }
+    }
+    let is_done = shared.state().is_kept();
+    if let Some(next) = waiting.unacknowledged.filter(|_| is_done) {
+        if record.is_empty() && waiting.replies.is_empty() {
+            place.handled(next);
+            waiting.unacknowledged = None;
             return Ok(());
         }
-        Ok(transition) => {
-            let transition = match next {
-                Some(next) => transition.ack(CONSUMER, next),
-                None => transition,
-            };
-            context.commit(transition).await.map(|_| ())
+        record.ack(CONSUMER, next);
+    }
+    if record.is_empty() && waiting.replies.is_empty() {
+        return Ok(());
+    }
+    context.commit(record.into_transition()).await?;
+    if is_done {
+        if let Some(next) = waiting.unacknowledged.take() {
+            place.acknowledged(next);
         }
-        Err(error) => Err(error),
-    };
-    if let (Ok(()), Some(next)) = (&committed, next) {
-        place.acknowledged(next);
+        waiting.replies.drain(..).for_each(|reply| reply(Ok(())));
     }
-    for reply in replies {
-        reply(committed.clone());
-    }
-    committed
+    Ok(())
 }
 
 /// Which acknowledgement ends when, for those who ask for a span.

@@ -48,7 +48,7 @@ pub struct Context {
     pub shutdown: CancellationToken,
     pub(crate) outlet: Outlet,
     /// What notifiers were told lately.
-    pub(crate) lately: Arc<crate::notifications::held::Ledger>,
+    pub(crate) lately: Arc<crate::notifications::ledger::Ledger>,
 }
 
 impl Context {

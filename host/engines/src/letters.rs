@@ -106,6 +106,11 @@ impl Handle {
 
 /// The effect of a letter, if it may be carried out again.
 fn repeatable(id: &str, letter: &Value, force: bool) -> Result<Effect, Error> {
+    if letter.get("kind").and_then(Value::as_str) == Some("group") {
+        return Err(Error::conflict(format!(
+            "dead letter `{id}` is a message about a group of alerts that could not be kept; hint: the group is told again when something of it changes"
+        )));
+    }
     if letter.get("kind").and_then(Value::as_str) != Some("effect") {
         return Err(Error::conflict(format!(
             "dead letter `{id}` is no effect; hint: an event that could not be handled can be published again"

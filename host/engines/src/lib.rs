@@ -14,7 +14,8 @@
 //! - `incidents`: alerts and findings gathered into what people work on
 //! - `notifications`: events to messages; `alerting`: alerts to messages, grouped, as Alertmanager does it
 //! - `runbooks`, `scans`, `deployments`
-//! - `started`: which run an event starts
+//! - `started`: which run an event starts; `size`: how large something is as JSON; `shorten`: a message
+//!   that is too large
 //! - `retention`: forgets what ended long ago; `letters`: what was given up on, counted and taken up again
 
 #![cfg_attr(
@@ -44,6 +45,8 @@ mod results;
 mod retention;
 pub mod runbooks;
 pub mod scans;
+mod shorten;
+mod size;
 pub mod slos;
 mod started;
 mod tasks;

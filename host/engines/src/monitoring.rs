@@ -294,6 +294,10 @@ async fn follow(
         let current = catalog.borrow_and_update().clone();
         scrapes.sync(&current).await;
         again = LOOK_AGAIN;
+        if let Err(error) = collectors.end_checks().await {
+            warn!(%error, "checks that are no more could not be ended");
+            again = STORE_AGAIN;
+        }
         for synced in [rules.sync(&current).await, groups.sync(&current).await] {
             if let Err(error) = synced {
                 warn!(%error, "rules could not be brought up to date");

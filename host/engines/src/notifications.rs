@@ -4,6 +4,7 @@
 //! - `render`: the words; pure
 //! - `policy`: whether a message goes now or waits, by the settings of its recipient; pure
 //! - `delivery`: one message to one recipient; `held`: those that wait; `fallback`: those that somebody else is told
+//! - `ledger`: what is known of them without a look at the store
 //!
 //! A durable consumer reads every event. What it makes of a batch - a notification and an effect for each route and recipient - and
 //! its place in the log are one record, so that each event is told once however often the host is killed. The outbox delivers;
@@ -11,7 +12,8 @@
 
 mod delivery;
 mod fallback;
-pub(crate) mod held;
+mod held;
+pub(crate) mod ledger;
 pub mod policy;
 pub mod render;
 pub mod route;
@@ -276,6 +278,7 @@ fn ended(context: &Context, event: &Event) -> Result<Transition, StoreError> {
     if result.purpose != PURPOSE {
         return Ok(Transition::new());
     }
+    context.lately.arrived(&result.effect);
     let Some(document) = context.store.get(Notification::COLLECTION, result.effect.as_str())? else {
         return Ok(Transition::new());
     };

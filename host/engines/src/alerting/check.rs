@@ -42,13 +42,6 @@ pub fn check(spec: &AlertingSpec) -> Vec<Mistake> {
             wrong(format!("/maintenance/{}{pointer}", escaped(name)), &message);
         }
     }
-    for (index, rule) in spec.inhibit_rules.iter().enumerate() {
-        if rule.source_matchers.is_empty() || rule.target_matchers.is_empty() {
-            let message =
-                "expected `source-matchers` and `target-matchers`: every alert would inhibit, or be inhibited";
-            wrong(format!("/inhibit-rules/{index}"), message);
-        }
-    }
     found
 }
 
@@ -100,6 +93,10 @@ mod tests {
             json!({"maintenance": {"w": {"cron": "* * * * *"}, "x": {"cron": "no", "duration": "1h"}}}),
             &["/maintenance/w", "/maintenance/x/cron"],
         );
-        check_for(json!({"inhibit-rules": [{"source-matchers": ["a=b"]}]}), &["/inhibit-rules/0"]);
+    }
+
+    #[test]
+    fn an_inhibit_rule_may_be_about_every_alert_as_alertmanagers_may() {
+        check_for(json!({"inhibit-rules": [{"source-matchers": ["a=b"]}, {"target-matchers": ["a=b"]}, {}]}), &[]);
     }
 }

@@ -1,14 +1,18 @@
 //! Why somebody was told of an alert, or was not: step by step, with times. Pure but for [`complete`], which adds how deliveries went.
+//! `words` says it for people.
 
-use super::groups::{Group, Machine, Member, Reason, starts_at};
+mod words;
+
+use super::groups::{Group, Machine, Member, Reason, in_words, starts_at};
 use super::key::Key;
+use super::past::{Left, Over, Past};
 use super::route::{Route, Verdict};
-use super::state::in_words;
 use crate::{Context, Error};
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::domain::alert::{Alert, AlertState};
-use quarterdeck_model::domain::notification::{DeliveryState, Notification};
+use quarterdeck_model::domain::notification::Notification;
 use quarterdeck_model::label::Labels;
+use quarterdeck_model::plugin::InstanceName;
 use quarterdeck_model::store::Page;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -31,10 +35,13 @@ pub struct Explanation {
     /// It may be told again from then on; absent: not before it ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acknowledged_until: Option<Timestamp>,
-    /// Each route of the tree, and what became of the alert there.
+    /// Each route of the tree, and what became of the alert there; of one that does not fire: what would.
     pub routes: Vec<RouteStep>,
     /// The groups that it is in.
     pub groups: Vec<GroupStep>,
+    /// What became of it each time that it was over, the newest first. Kept for a week, and of so many alerts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub past: Vec<PastStep>,
     /// The newest messages that `[routes]` has made of its events.
     pub by_routes: Vec<Notification>,
     /// The same for people, one step a line.
@@ -72,12 +79,47 @@ pub struct GroupStep {
     pub told_resolved: bool,
     /// The messages of that time, with how their delivery went.
     pub notifications: Vec<Notification>,
+    /// Instances whose delivery was given up on: they are told again at the next look.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_delivered: Vec<InstanceName>,
+    /// Why there is no message although something was to be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub put_aside: Option<String>,
     #[serde(skip)]
     ids: Vec<String>,
 }
 
-/// What the machine knows of it; `None` where there is no such alert, or it is over and told.
-pub(crate) fn explain(machine: &Machine, id: &str, now: Timestamp) -> Option<Explanation> {
+/// How it left a group when it was over.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "ExplainedEnd")]
+pub struct PastStep {
+    pub group: String,
+    pub receiver: String,
+    pub since: Timestamp,
+    /// When it was over.
+    pub until: Timestamp,
+    /// When the group was looked at.
+    pub at: Timestamp,
+    /// Whether it was told as firing before.
+    pub told_firing: bool,
+    /// When the group was last told of before, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told_because: Option<Reason>,
+    /// Whether its end was told, or why not.
+    pub end: String,
+    /// Why there is no message although something was to be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub put_aside: Option<String>,
+    /// The messages before, and those of that look, with how their delivery went.
+    pub notifications: Vec<Notification>,
+    #[serde(skip)]
+    ids: Vec<String>,
+}
+
+/// What the machine knows of it; `None` where it is in no group.
+pub(crate) fn explain(machine: &Machine, past: &Past, id: &str, now: Timestamp) -> Option<Explanation> {
     let member = machine.member(id)?;
     let labels = &member.alert.labels;
     let muted = machine.muted(labels, now);
@@ -91,8 +133,62 @@ pub(crate) fn explain(machine: &Machine, id: &str, now: Timestamp) -> Option<Exp
         acknowledged_until: member.acknowledged_until.filter(|_| member.alert.acknowledged_by.is_some()),
         routes: routes(machine, labels),
         groups: groups.collect(),
+        past: ends(past, id),
         ..bare(&member.alert)
     })
+}
+
+/// Of an alert that is in no group, with the routes that it would take.
+pub(crate) fn explain_alert(machine: &Machine, past: &Past, alert: &Alert, now: Timestamp) -> Explanation {
+    let muted = machine.muted(&alert.labels, now).filter(|_| alert.state != AlertState::Resolved);
+    Explanation {
+        muted: muted.iter().map(|muted| in_words(machine, muted)).collect(),
+        routes: routes(machine, &alert.labels),
+        past: ends(past, &alert.fingerprint),
+        ..bare(alert)
+    }
+}
+
+/// Of an alert that is not even a document any more.
+pub(crate) fn explain_past(past: &Past, id: &str) -> Option<Explanation> {
+    let (_, over) = past.of(id).into_iter().next()?;
+    Some(Explanation {
+        fingerprint: id.to_owned(),
+        labels: over.labels.clone(),
+        state: AlertState::Resolved,
+        since: over.since,
+        summary: String::new(),
+        muted: Vec::new(),
+        acknowledged_by: None,
+        acknowledged_until: None,
+        routes: Vec::new(),
+        groups: Vec::new(),
+        past: ends(past, id),
+        by_routes: Vec::new(),
+        steps: Vec::new(),
+    })
+}
+
+fn ends(past: &Past, id: &str) -> Vec<PastStep> {
+    let step = |(left, over): (&Left, &Over)| {
+        let before = left.before.as_ref();
+        let ids = before.iter().flat_map(|before| &before.notifications).chain(&left.notifications);
+        PastStep {
+            group: left.group.clone(),
+            receiver: left.receiver.clone(),
+            since: over.since,
+            until: over.until,
+            at: left.at,
+            told_firing: over.told_firing,
+            told_at: before.map(|before| before.at),
+            told_because: before.map(|before| before.reason),
+            end: over.end.clone(),
+            put_aside: left.put_aside.clone(),
+            notifications: Vec::new(),
+            ids: ids.cloned().collect(),
+        }
+    };
+    past.of(id).into_iter().map(step).collect()
 }
 
 fn bare(alert: &Alert) -> Explanation {
@@ -107,6 +203,7 @@ fn bare(alert: &Alert) -> Explanation {
         acknowledged_until: None,
         routes: Vec::new(),
         groups: Vec::new(),
+        past: Vec::new(),
         by_routes: Vec::new(),
         steps: Vec::new(),
     }
@@ -151,7 +248,9 @@ fn step(machine: &Machine, route: &Route, group: &Group, member: &Member, id: &s
         told_firing: told.is_some_and(|told| told.firing.contains(&key)),
         told_resolved: told.is_some_and(|told| told.resolved.contains(&key)),
         notifications: Vec::new(),
-        ids: told.map(|told| told.notifications.clone()).unwrap_or_default(),
+        not_delivered: told.map(|told| told.failed.iter().cloned().collect()).unwrap_or_default(),
+        put_aside: told.and_then(|told| told.put_aside.clone()),
+        ids: told.map(|told| told.notifications().cloned().collect()).unwrap_or_default(),
     }
 }
 
@@ -180,6 +279,10 @@ fn then(machine: &Machine, route: &Route, group: &Group, member: &Member, key: K
     if !was_told {
         return "told as firing".to_owned();
     }
+    if let Some(told) = told.filter(|told| !told.failed.is_empty()) {
+        let failed: Vec<String> = told.failed.iter().map(|instance| format!("`{instance}`")).collect();
+        return format!("told again to {}: its delivery was given up on", failed.join(", "));
+    }
     if member.is_acknowledged(at) {
         return "not told again by itself: it was acknowledged".to_owned();
     }
@@ -191,110 +294,29 @@ fn then(machine: &Machine, route: &Route, group: &Group, member: &Member, key: K
     }
 }
 
-/// Adds how deliveries went, and an alert that the machine does not hold.
-pub(crate) fn complete(context: &Context, id: &str, told: Option<Explanation>) -> Result<Option<Explanation>, Error> {
-    let mut explanation = match told {
-        Some(told) => told,
-        None => match context.read::<Alert>(Alert::COLLECTION, id)? {
-            Some(alert) => bare(&alert),
-            None => return Ok(None),
-        },
-    };
+/// Adds how deliveries went, and the words.
+pub(crate) fn complete(context: &Context, mut explanation: Explanation) -> Result<Explanation, Error> {
     for group in &mut explanation.groups {
-        for id in &group.ids {
-            if let Some(notification) = context.read::<Notification>(Notification::COLLECTION, id)? {
-                group.notifications.push(crate::notifications::under_way(&*context.store, notification)?);
-            }
-        }
+        group.notifications = notifications(context, &group.ids)?;
+    }
+    for end in &mut explanation.past {
+        end.notifications = notifications(context, &end.ids)?;
     }
     let newest: Vec<Notification> = context.read_all(Notification::COLLECTION, &Page::newest(LOOKED_AT))?;
     let own = newest.into_iter().filter(|told| told.subject == explanation.fingerprint);
     explanation.by_routes = own.take(20).collect();
-    explanation.summary = summary(&explanation);
-    explanation.steps = steps(&explanation);
-    Ok(Some(explanation))
+    explanation.summary = words::summary(&explanation);
+    explanation.steps = words::steps(&explanation);
+    Ok(explanation)
 }
 
-fn summary(explanation: &Explanation) -> String {
-    let told = explanation.groups.iter().filter(|group| group.told_firing && !group.notifications.is_empty());
-    let receivers: Vec<&str> = told.map(|group| group.receiver.as_str()).collect();
-    let routed: Vec<&str> = explanation.by_routes.iter().map(|told| told.instance.as_str()).collect();
-    match (explanation.state, receivers.is_empty()) {
-        (_, false) => format!("told to {}", receivers.join(", ")),
-        (AlertState::Pending, true) => "not told: it does not fire yet".to_owned(),
-        (AlertState::Resolved, true) if explanation.groups.is_empty() && routed.is_empty() => {
-            "it is over, and nothing about it waits to be told".to_owned()
+/// Those that are kept still.
+fn notifications(context: &Context, ids: &[String]) -> Result<Vec<Notification>, Error> {
+    let mut found = Vec::new();
+    for id in ids {
+        if let Some(notification) = context.read::<Notification>(Notification::COLLECTION, id)? {
+            found.push(crate::notifications::under_way(&*context.store, notification)?);
         }
-        (_, true) if !explanation.muted.is_empty() => format!("not told: {}", explanation.muted.join("; ")),
-        (_, true) => match explanation.groups.iter().min_by_key(|group| group.next) {
-            Some(group) => format!("not told yet: its group is looked at at {}", group.next),
-            None if !routed.is_empty() => format!("told by `[routes]` to {}", routed.join(", ")),
-            None if explanation.routes.is_empty() => {
-                "not told here: there is no `alerting.route`, and none of `[routes]` took it".to_owned()
-            }
-            None => "not told: it is in no group".to_owned(),
-        },
     }
-}
-
-fn because(reason: Reason) -> &'static str {
-    match reason {
-        Reason::NewAlerts => "an alert was new",
-        Reason::AllResolved => "all were resolved",
-        Reason::Resolved => "some were resolved",
-        Reason::Repeat => "the repeat interval was over",
-        Reason::Maintenance => "planned work was over",
-    }
-}
-
-fn steps(explanation: &Explanation) -> Vec<String> {
-    let state = match explanation.state {
-        AlertState::Pending => "pending",
-        AlertState::Firing => "firing",
-        AlertState::Resolved => "resolved",
-    };
-    let mut steps = vec![format!("the alert {} is {state} since {}", explanation.labels, explanation.since)];
-    for route in &explanation.routes {
-        let taken = if route.taken { "taken" } else { "not taken" };
-        steps.push(format!("route {} (receiver {}): {taken}: {}", route.route, route.receiver, route.why));
-    }
-    for group in &explanation.groups {
-        steps.push(format!("group {} of {} alerts since {}", group.group, group.alerts, group.since));
-        if let (Some(at), Some(reason)) = (group.told_at, group.told_because) {
-            let what = match (group.told_firing, group.told_resolved) {
-                (true, _) => "this alert as firing",
-                (_, true) => "this alert as resolved",
-                _ => "others, and not this alert",
-            };
-            steps.push(format!("last told to {} at {at}, since {}: {what}", group.receiver, because(reason)));
-        }
-        for notification in &group.notifications {
-            let state = match notification.state {
-                DeliveryState::Pending => "on its way",
-                DeliveryState::Delivered => "delivered",
-                DeliveryState::Failed => "failed",
-                DeliveryState::Held => "held back",
-                DeliveryState::Digested => "told with others",
-                DeliveryState::FallenBack => "told to another",
-            };
-            let reason = notification.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-            let error = notification.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-            let attempts = match notification.attempts {
-                1 => "1 attempt".to_owned(),
-                attempts => format!("{attempts} attempts"),
-            };
-            let (id, instance) = (&notification.id, &notification.instance);
-            steps.push(format!("{id} to {instance}: {state}{reason} after {attempts}{error}"));
-        }
-        steps.push(format!("next look at {}: {}", group.next, group.then));
-    }
-    steps.extend(explanation.muted.iter().map(|muted| format!("now {muted}")));
-    if let Some(by) = &explanation.acknowledged_by {
-        let until = explanation.acknowledged_until.map(|until| format!(" until {until}")).unwrap_or_default();
-        steps.push(format!("acknowledged by {by}{until}: not told again"));
-    }
-    for told in &explanation.by_routes {
-        steps.push(format!("`[routes]` {}: {} to {}", told.route, told.event_type, told.instance));
-    }
-    steps
+    Ok(found)
 }

@@ -11,30 +11,46 @@
 //! - Something is told if an alert fires that was not told as firing; if nothing fires any more and something was told as firing; or if
 //!   more was resolved than was told, and the receiver wants to know.
 //! - Else the same is told again after `repeat-interval`, unless all that fires has been acknowledged.
+//! - What a recipient could not be told - the delivery was given up on - is told to that one again, as long as something fires.
 //! - So a group of resolved alerts is told only if it was told that they fired, and nothing is told twice.
 //!
 //! Maintenance
 //! - What is under maintenance is not told. At the end of planned work that consolidates, each receiver gets one message about all that
-//!   fired and was not told, and all that was resolved meanwhile.
+//!   fired and was not told, and all that was resolved meanwhile; not of a route that is muted then, as ever.
+//!
+//! Elsewhere: `kept`, what of it is in documents; `maintenance`, planned work as it begins and ends; `muted`, what is not told now;
+//! `delivered`, what became of messages.
 
-use super::inhibit::{Inhibited, Inhibitor};
-use super::key::{GroupId, Key, pack, unpack};
+mod delivered;
+mod kept;
+mod maintenance;
+mod muted;
+
+pub use delivered::Delivered;
+pub use kept::{GroupRecord, Kept, ToldRecord};
+pub use muted::{Muted, in_words};
+
+use super::inhibit::Inhibitor;
+use super::key::{GroupId, Key};
+use super::past::{self, Before, Left, Over};
 use super::route::{Route, Tree};
 use super::silence::Silences;
 use super::windows::{self, Intervals, Window};
+use crate::size;
 use quarterdeck_model::domain::alert::{Alert, AlertState};
 use quarterdeck_model::domain::alerting::{AlertingSpec, Receiver};
 use quarterdeck_model::label::Labels;
+use quarterdeck_model::plugin::InstanceName;
 use quarterdeck_model::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-/// Planned work begins and ends with full minutes, or after its duration.
-const MINUTE: i64 = 60_000;
-/// What was told of more alerts stands in a document of its own.
-const INSIDE: usize = 64;
+/// Bytes of a group's key, where it is shown to people.
+const SHOWN_KEY: usize = 512;
+/// Messages that are remembered of one look.
+const MESSAGES: usize = 50;
 
 /// An alert that fires, or was resolved and has to be told still.
 #[derive(Clone, Debug)]
@@ -76,6 +92,8 @@ pub struct Group {
     pub told: Option<Box<Told>>,
     /// What was told stands in a document of its own.
     pub apart: bool,
+    /// The moment that its document holds; `None`: there is none.
+    pub kept: Option<Timestamp>,
 }
 
 /// What was last told of a group.
@@ -85,8 +103,18 @@ pub struct Told {
     pub firing: BTreeSet<Key>,
     pub resolved: BTreeSet<Key>,
     pub reason: Reason,
-    /// Ids of the notifications.
-    pub notifications: Vec<String>,
+    /// Ids of the notifications by the instance that was to be told, and of those that took their place.
+    pub sent: BTreeMap<InstanceName, Vec<String>>,
+    /// Instances that could not be told: their delivery was given up on.
+    pub failed: BTreeSet<InstanceName>,
+    /// Why there is no message: it could not be kept.
+    pub put_aside: Option<String>,
+}
+
+impl Told {
+    pub fn notifications(&self) -> impl Iterator<Item = &String> {
+        self.sent.values().flatten()
+    }
 }
 
 /// Why something is told.
@@ -103,6 +131,36 @@ pub enum Reason {
     Repeat,
     /// Planned work is over.
     Maintenance,
+    /// Somebody could not be told the last time.
+    Undelivered,
+}
+
+/// A look at a group, as far as it matters for those that leave it.
+struct Looked<'a> {
+    id: GroupId,
+    route: &'a Route,
+    before: Option<&'a Told>,
+    route_muted: Option<String>,
+    is_told: bool,
+}
+
+impl Told {
+    fn of(reason: Reason, firing: BTreeSet<Key>, resolved: BTreeSet<Key>, at: Timestamp) -> Self {
+        let (sent, failed) = (BTreeMap::new(), BTreeSet::new());
+        Told { at, firing, resolved, reason, sent, failed, put_aside: None }
+    }
+}
+
+/// An alert that is over, as it is remembered.
+fn over_as(alert: &Alert, told_firing: bool, end: String, now: Timestamp) -> Over {
+    Over {
+        fingerprint: alert.fingerprint.clone(),
+        labels: size::labels(&alert.labels, past::LABELS),
+        since: starts_at(alert),
+        until: alert.resolved_at.unwrap_or(now),
+        told_firing,
+        end: size::cut_visibly(&end, SHOWN_KEY),
+    }
 }
 
 /// Alertmanager's rule for what is worth telling.
@@ -129,15 +187,6 @@ pub fn worth_telling(
     (told.at < now.minus(repeat)).then_some(Reason::Repeat)
 }
 
-/// Why an alert is not told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Muted {
-    Silenced(Vec<String>),
-    Inhibited(Inhibited),
-    /// Name of the planned work.
-    Maintenance(String),
-}
-
 /// A message to a receiver.
 #[derive(Clone, Debug)]
 pub struct Tell {
@@ -147,6 +196,8 @@ pub struct Tell {
     pub group_key: String,
     pub group_labels: Labels,
     pub receiver: String,
+    /// Those of the receiver that are told; `None`: all of them.
+    pub only: Option<BTreeSet<InstanceName>>,
     pub reason: Reason,
     pub alerts: Vec<Arc<Alert>>,
     /// Groups whose last message this is.
@@ -167,68 +218,20 @@ pub struct Changes {
     pub unacknowledged: BTreeSet<String>,
     /// Planned work that began or ended.
     pub windows: BTreeSet<String>,
-    pub tells: Vec<Tell>,
+    pub tells: VecDeque<Tell>,
+    /// What became of alerts that are over.
+    pub left: VecDeque<(GroupId, Left)>,
 }
 
-/// A group's document.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct GroupRecord {
-    pub route: String,
-    pub labels: Labels,
-    pub since: Timestamp,
-    pub next: Timestamp,
-    pub flushed: bool,
-    /// Where it is large it stands in a document of its own: that changes less often.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub told: Option<ToldRecord>,
-}
-
-/// What was told of a group.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ToldRecord {
-    pub at: Timestamp,
-    pub firing: String,
-    pub resolved: String,
-    pub reason: Reason,
-    pub notifications: Vec<String>,
-}
-
-impl From<&Told> for ToldRecord {
-    fn from(told: &Told) -> Self {
-        ToldRecord {
-            at: told.at,
-            firing: pack(&told.firing),
-            resolved: pack(&told.resolved),
-            reason: told.reason,
-            notifications: told.notifications.clone(),
-        }
+impl Changes {
+    pub fn is_empty(&self) -> bool {
+        let ids = [&self.ended, &self.forgotten, &self.unacknowledged, &self.windows];
+        self.groups.is_empty()
+            && self.removed.is_empty()
+            && ids.iter().all(|ids| ids.is_empty())
+            && self.tells.is_empty()
+            && self.left.is_empty()
     }
-}
-
-impl From<ToldRecord> for Told {
-    fn from(record: ToldRecord) -> Self {
-        Told {
-            at: record.at,
-            firing: unpack(&record.firing),
-            resolved: unpack(&record.resolved),
-            reason: record.reason,
-            notifications: record.notifications,
-        }
-    }
-}
-
-/// What was kept, as far as the machine needs it.
-#[derive(Default)]
-pub struct Kept {
-    /// Those that fire.
-    pub alerts: Vec<Arc<Alert>>,
-    /// Those that were resolved, and have to be told still.
-    pub ended: Vec<Arc<Alert>>,
-    pub acknowledged: HashMap<String, Timestamp>,
-    pub groups: Vec<(GroupId, GroupRecord, Option<ToldRecord>)>,
-    pub silences: Silences,
-    /// Planned work that went on, since when.
-    pub open: BTreeMap<String, Timestamp>,
 }
 
 pub struct Machine {
@@ -244,7 +247,7 @@ pub struct Machine {
     due: BinaryHeap<Reverse<(Timestamp, GroupId)>>,
     open: BTreeMap<String, Timestamp>,
     look_at_windows: Timestamp,
-    changes: Changes,
+    pub changes: Changes,
 }
 
 impl Machine {
@@ -264,12 +267,8 @@ impl Machine {
             spec: spec.clone(),
         };
         for (id, record, told) in kept.groups {
-            let GroupRecord { since, next, flushed, told: inside, .. } = record;
-            let apart = told.is_some();
-            let told = inside.or(told).map(|told| Box::new(told.into()));
-            let group = Group { route: usize::MAX, members: BTreeSet::new(), since, next, flushed, told, apart };
-            machine.due.push(Reverse((next, id)));
-            machine.groups.insert(id, group);
+            machine.due.push(Reverse((record.next, id)));
+            machine.groups.insert(id, Group::of(record, told));
         }
         let ended = kept.ended.into_iter().map(|alert| (alert, true));
         for (alert, is_kept) in kept.alerts.into_iter().map(|alert| (alert, false)).chain(ended) {
@@ -278,7 +277,18 @@ impl Machine {
             // One that fires again has been resolved in vain.
             machine.members.entry(Key::of(&alert.fingerprint)).or_insert(member).kept = is_kept;
         }
+        let told: HashSet<Key> =
+            machine.groups.values().filter_map(|group| group.told.as_ref()).flat_map(|t| &t.firing).copied().collect();
+        for alert in kept.resolved {
+            let key = Key::of(&alert.fingerprint);
+            if told.contains(&key) {
+                let member = Member { alert, groups: Vec::new(), acknowledged_until: None, kept: false };
+                machine.members.entry(key).or_insert(member);
+            }
+        }
         machine.configure(spec, now);
+        let unkept = machine.members.values().filter(|member| !member.fires() && !member.kept);
+        machine.changes.ended = unkept.map(|member| member.alert.fingerprint.clone()).collect();
         machine
     }
 
@@ -317,13 +327,18 @@ impl Machine {
         ended.into_iter().for_each(|key| self.drop_member(key));
     }
 
-    /// News of an alert. The same twice changes nothing, and what is older than what is known counts for nothing.
+    /// News of an alert that may be older than what is known, and counts for nothing then. The same twice changes nothing.
     pub fn take(&mut self, alert: Arc<Alert>, now: Timestamp) {
+        let known = self.members.get(&Key::of(&alert.fingerprint));
+        if known.is_none_or(|known| known.alert.last_evaluated <= alert.last_evaluated) {
+            self.follow(alert, now);
+        }
+    }
+
+    /// News of an alert that is newer than what is known, whatever the clock says: it may have been set back.
+    pub fn follow(&mut self, alert: Arc<Alert>, now: Timestamp) {
         let key = Key::of(&alert.fingerprint);
         let known = self.members.get(&key);
-        if known.is_some_and(|known| known.alert.last_evaluated > alert.last_evaluated) {
-            return;
-        }
         match alert.state {
             AlertState::Pending => {}
             AlertState::Firing => {
@@ -383,17 +398,17 @@ impl Machine {
                 let next = now.plus(route.group_wait);
                 self.due.push(Reverse((next, id)));
                 let apart = self.changes.removed.remove(&id).unwrap_or(false);
-                self.changes.groups.insert(id);
-                let members = BTreeSet::new();
-                Group { route: index, members, since: now, next, flushed: false, told: None, apart }
+                let (members, told, kept) = (BTreeSet::new(), None, None);
+                Group { route: index, members, since: now, next, flushed: false, told, apart, kept }
             });
             group.route = index;
-            if group.members.insert(key) && fires {
-                self.changes.groups.insert(id);
-            }
             if fires && !group.flushed && group.next > now && starts_at(&member.alert).plus(route.group_wait) < now {
                 group.next = now;
                 self.due.push(Reverse((now, id)));
+            }
+            // Looks at which nothing is told are not written down: the moment may be newer than the document.
+            if group.members.insert(key) && fires && group.kept != Some(group.next) {
+                self.changes.groups.insert(id);
             }
             if !member.groups.contains(&id) {
                 member.groups.push(id);
@@ -433,6 +448,7 @@ impl Machine {
         self.next_at().is_none_or(|next| next > now)
     }
 
+    #[cfg(test)]
     pub fn take_changes(&mut self) -> Changes {
         std::mem::take(&mut self.changes)
     }
@@ -446,8 +462,8 @@ impl Machine {
         };
         group.next = now.plus(route.group_interval);
         group.flushed = true;
-        let is_muted = self.route_muted(&route, now).is_some();
-        let (mut seen, mut gone) = (Vec::new(), Vec::new());
+        let route_muted = self.route_muted(&route, now);
+        let (mut seen, mut gone, mut over) = (Vec::new(), Vec::new(), Vec::new());
         for key in &group.members {
             let Some(member) = self.members.get(key) else {
                 gone.push(*key);
@@ -455,15 +471,19 @@ impl Machine {
             };
             let muted = self.muted(&member.alert.labels, now);
             let held = matches!(&muted, Some(Muted::Maintenance(name)) if self.consolidates(name));
-            if !is_muted && muted.is_none() {
-                seen.push((*key, member.clone()));
-            }
             if !member.fires() && !held {
                 gone.push(*key);
+                over.push((*key, member.alert.clone(), muted.as_ref().map(|muted| in_words(self, muted))));
+            }
+            if route_muted.is_none() && muted.is_none() {
+                seen.push((*key, member.clone()));
             }
         }
-        if !seen.is_empty() {
-            self.tell(id, &mut group, &route, &seen, now);
+        let before = group.told.clone().filter(|_| !over.is_empty());
+        let is_told = !seen.is_empty() && self.tell(id, &mut group, &route, &seen, now);
+        if !over.is_empty() {
+            let looked = Looked { id, route: &route, before: before.as_deref(), route_muted, is_told };
+            self.remember(&looked, over, now);
         }
         for key in gone {
             group.members.remove(&key);
@@ -477,38 +497,77 @@ impl Machine {
         }
     }
 
-    fn tell(&mut self, id: GroupId, group: &mut Group, route: &Route, seen: &[(Key, Member)], now: Timestamp) {
+    /// Whether something is told.
+    fn tell(&mut self, id: GroupId, group: &mut Group, route: &Route, seen: &[(Key, Member)], now: Timestamp) -> bool {
         let keys = |fires: bool| seen.iter().filter(|(_, m)| m.fires() == fires).map(|(key, _)| *key).collect();
         let (firing, resolved): (BTreeSet<Key>, BTreeSet<Key>) = (keys(true), keys(false));
         let send_resolved = self.receiver(&route.receiver).is_none_or(|receiver| receiver.send_resolved);
         let all_seen = seen.iter().filter(|(_, member)| member.fires()).all(|(_, member)| member.is_acknowledged(now));
         let repeat = (!all_seen).then_some(route.repeat_interval);
-        let told = group.told.as_deref();
-        let Some(reason) = worth_telling(told, &firing, &resolved, send_resolved, repeat, now) else { return };
-        group.told = Some(Box::new(Told { at: now, firing, resolved, reason, notifications: Vec::new() }));
+        let told = group.told.as_deref_mut();
+        let (reason, only) = match worth_telling(told.as_deref(), &firing, &resolved, send_resolved, repeat, now) {
+            Some(reason) => {
+                group.told = Some(Box::new(Told::of(reason, firing, resolved, now)));
+                (reason, None)
+            }
+            // The others know it: to them it was told when it was told.
+            None => match told.filter(|told| !told.failed.is_empty() && !firing.is_empty()) {
+                Some(told) => (Reason::Undelivered, Some(std::mem::take(&mut told.failed))),
+                None => return false,
+            },
+        };
         self.changes.groups.insert(id);
         self.changes.told.insert(id);
         let wanted = seen.iter().filter(|(_, member)| send_resolved || member.fires());
         let alerts: Vec<Arc<Alert>> = wanted.map(|(_, member)| member.alert.clone()).collect();
         if let Some(first) = alerts.first() {
             let labels = route.group_labels(&first.labels);
-            self.changes.tells.push(Tell {
+            self.changes.tells.push_back(Tell {
                 group: Some(id),
                 group_key: route.group_key(&labels),
                 group_labels: labels,
                 receiver: route.receiver.clone(),
+                only,
                 reason,
                 alerts,
                 of: vec![id],
             });
         }
+        true
     }
 
-    /// Under which ids the last message about a group is kept.
-    pub fn notified(&mut self, id: GroupId, notifications: &[String]) {
-        if let Some(told) = self.groups.get_mut(&id).and_then(|group| group.told.as_mut()) {
-            told.notifications = notifications.to_vec();
-        }
+    /// Keeps what became of alerts that leave a group.
+    fn remember(&mut self, looked: &Looked<'_>, over: Vec<(Key, Arc<Alert>, Option<String>)>, now: Timestamp) {
+        let Looked { id, route, before, .. } = looked;
+        let send_resolved = self.receiver(&route.receiver).is_none_or(|receiver| receiver.send_resolved);
+        let group = over.first().map(|(_, alert, _)| route.group_key(&route.group_labels(&alert.labels)));
+        let alerts = over.into_iter().take(past::ALERTS_OF_A_LOOK).map(|(key, alert, muted)| {
+            let told_firing = before.is_some_and(|told| told.firing.contains(&key));
+            let end = match (&looked.route_muted, muted) {
+                (Some(why), _) => format!("not told that it is over: the route is {why}"),
+                (None, Some(why)) => format!("not told that it is over: {why}"),
+                _ if looked.is_told && send_resolved => "told that it is over".to_owned(),
+                _ if !send_resolved => "not told that it is over: the receiver does not want to know".to_owned(),
+                _ if !told_firing => "not told: it was over before its group was told of it".to_owned(),
+                _ => "not told that it is over: nothing of its group was to be told".to_owned(),
+            };
+            over_as(&alert, told_firing, end, now)
+        });
+        let before = before.map(|told| Before {
+            at: told.at,
+            reason: told.reason,
+            notifications: told.notifications().take(MESSAGES).cloned().collect(),
+        });
+        let left = Left {
+            at: now,
+            group: size::cut_visibly(&group.unwrap_or_default(), SHOWN_KEY),
+            receiver: size::cut_visibly(&route.receiver, SHOWN_KEY),
+            before,
+            notifications: Vec::new(),
+            put_aside: None,
+            alerts: alerts.collect(),
+        };
+        self.changes.left.push_back((*id, left));
     }
 
     fn leave(&mut self, key: Key, id: GroupId) {
@@ -533,18 +592,6 @@ impl Machine {
         }
     }
 
-    /// There is a document of its end from now on.
-    pub fn keeps_end(&mut self, id: &str) {
-        if let Some(member) = self.members.get_mut(&Key::of(id)) {
-            member.kept = true;
-        }
-    }
-
-    /// What was told of the group stands in a document of its own from now on, or does no more; whether it did so before.
-    pub fn stands_apart(&mut self, id: GroupId, apart: bool) -> bool {
-        self.groups.get_mut(&id).is_some_and(|group| std::mem::replace(&mut group.apart, apart))
-    }
-
     fn remove(&mut self, id: GroupId) {
         let apart = self.groups.remove(&id).is_some_and(|group| group.apart);
         self.changes.groups.remove(&id);
@@ -552,145 +599,8 @@ impl Machine {
         self.changes.removed.insert(id, apart);
     }
 
-    /// Begins and ends planned work.
-    fn look_at_windows(&mut self, now: Timestamp) {
-        let minute = now.as_millis().div_euclid(MINUTE).saturating_add(1).saturating_mul(MINUTE);
-        self.look_at_windows = Timestamp::from_millis(minute);
-        let mut ended: Vec<String> =
-            self.open.keys().filter(|name| !self.windows.contains_key(*name)).cloned().collect();
-        for (name, window) in &self.windows {
-            match window.open(&self.intervals, now) {
-                Some(open) => {
-                    if let Some(until) = open.until {
-                        self.look_at_windows = self.look_at_windows.min(until);
-                    }
-                    if !self.open.contains_key(name) {
-                        self.open.insert(name.clone(), open.since.unwrap_or(now));
-                        self.changes.windows.insert(name.clone());
-                    }
-                }
-                None if self.open.contains_key(name) => ended.push(name.clone()),
-                None => {}
-            }
-        }
-        for name in ended {
-            self.open.remove(&name);
-            self.changes.windows.insert(name.clone());
-            if let Some(window) = self.windows.get(&name).cloned().filter(Window::consolidates) {
-                self.consolidate(&name, &window, now);
-            }
-        }
-    }
-
-    /// One message to each receiver about what happened under planned work.
-    fn consolidate(&mut self, name: &str, window: &Window, now: Timestamp) {
-        let mut by_receiver: BTreeMap<String, (BTreeSet<Key>, Vec<GroupId>)> = BTreeMap::new();
-        let mut ids: Vec<GroupId> = self.groups.keys().copied().collect();
-        ids.sort_unstable();
-        for id in ids {
-            let Some(group) = self.groups.get(&id) else { continue };
-            let Some(route) = self.tree.as_ref().and_then(|tree| tree.route(group.route)) else { continue };
-            let unknown = |key: &&Key| {
-                let Some(member) = self.members.get(*key) else { return false };
-                let labels = &member.alert.labels;
-                let told = group.told.as_ref().is_some_and(|told| told.firing.contains(*key));
-                window.matches(labels) && !(member.fires() && told) && self.muted(labels, now).is_none()
-            };
-            let found: BTreeSet<Key> = group.members.iter().filter(unknown).copied().collect();
-            if !found.is_empty() {
-                let entry = by_receiver.entry(route.receiver.clone()).or_default();
-                entry.0.extend(found);
-                entry.1.push(id);
-            }
-        }
-        for (receiver, (keys, groups)) in by_receiver {
-            let send_resolved = self.receiver(&receiver).is_none_or(|receiver| receiver.send_resolved);
-            let members: Vec<&Member> = keys.iter().filter_map(|key| self.members.get(key)).collect();
-            let alerts: Vec<Arc<Alert>> = members
-                .iter()
-                .filter(|member| send_resolved || member.fires())
-                .map(|member| member.alert.clone())
-                .collect();
-            let (firing, resolved): (BTreeSet<Key>, BTreeSet<Key>) =
-                keys.iter().partition(|key| self.members.get(key).is_some_and(Member::fires));
-            for id in &groups {
-                let Some(group) = self.groups.get_mut(id) else { continue };
-                let mut told = group.told.take().map(|told| *told).unwrap_or(Told {
-                    at: now,
-                    firing: BTreeSet::new(),
-                    resolved: BTreeSet::new(),
-                    reason: Reason::Maintenance,
-                    notifications: Vec::new(),
-                });
-                told.at = now;
-                told.reason = Reason::Maintenance;
-                told.firing.extend(firing.intersection(&group.members));
-                told.firing.retain(|key| !resolved.contains(key));
-                told.resolved.extend(resolved.intersection(&group.members));
-                group.told = Some(Box::new(told));
-                self.changes.groups.insert(*id);
-                self.changes.told.insert(*id);
-                for key in &resolved {
-                    if self.groups.get_mut(id).is_some_and(|group| group.members.remove(key)) {
-                        self.leave(*key, *id);
-                    }
-                }
-                if self.groups.get(id).is_some_and(|group| group.members.is_empty()) {
-                    self.remove(*id);
-                }
-            }
-            if !alerts.is_empty() {
-                self.changes.tells.push(Tell {
-                    group: None,
-                    group_key: format!("maintenance/{name}:{{}}"),
-                    group_labels: Labels::new(),
-                    receiver,
-                    reason: Reason::Maintenance,
-                    alerts,
-                    of: groups,
-                });
-            }
-        }
-    }
-
-    fn consolidates(&self, window: &str) -> bool {
-        self.windows.get(window).is_some_and(Window::consolidates)
-    }
-
     pub fn receiver(&self, name: &str) -> Option<&Receiver> {
         self.spec.receivers.get(name)
-    }
-
-    /// The interval that keeps a whole route from telling anything, or the words for its being in none.
-    pub fn route_muted(&self, route: &Route, now: Timestamp) -> Option<String> {
-        if let Some(name) = windows::holding(&self.intervals, &route.mute_time_intervals, now) {
-            return Some(format!("muted in the time interval `{name}`"));
-        }
-        let outside = !route.active_time_intervals.is_empty()
-            && windows::holding(&self.intervals, &route.active_time_intervals, now).is_none();
-        outside.then(|| format!("told only in {}", route.active_time_intervals.join(", ")))
-    }
-
-    /// Why an alert with these labels is not told now.
-    pub fn muted(&self, labels: &Labels, now: Timestamp) -> Option<Muted> {
-        if let Some(inhibited) = self.inhibitor.inhibited(labels) {
-            return Some(Muted::Inhibited(inhibited));
-        }
-        let silencing = self.silences.silencing(labels, now);
-        if !silencing.is_empty() {
-            return Some(Muted::Silenced(silencing.iter().map(|silence| silence.id.clone()).collect()));
-        }
-        self.maintained(labels).map(|name| Muted::Maintenance(name.to_owned()))
-    }
-
-    /// The planned work that the labels are under.
-    pub fn maintained(&self, labels: &Labels) -> Option<&str> {
-        let matches = |name: &&String| self.windows.get(*name).is_some_and(|window| window.matches(labels));
-        self.open.keys().find(matches).map(String::as_str)
-    }
-
-    pub fn open_since(&self, window: &str) -> Option<Timestamp> {
-        self.open.get(window).copied()
     }
 
     pub fn member(&self, id: &str) -> Option<&Member> {
@@ -718,21 +628,6 @@ impl Machine {
         let route = self.tree.as_ref().and_then(|tree| tree.route(group.route));
         let member = group.members.iter().find_map(|key| self.members.get(key));
         route.zip(member).map(|(route, member)| route.group_labels(&member.alert.labels)).unwrap_or_default()
-    }
-
-    /// A group's document.
-    pub fn record(&self, id: GroupId) -> Option<GroupRecord> {
-        let group = self.groups.get(&id)?;
-        let route = self.tree.as_ref().and_then(|tree| tree.route(group.route));
-        let inside = group.told.as_deref().filter(|told| told.firing.len() + told.resolved.len() <= INSIDE);
-        Some(GroupRecord {
-            route: route.map(|route| route.key.clone()).unwrap_or_default(),
-            labels: self.labels(group),
-            since: group.since,
-            next: group.next,
-            flushed: group.flushed,
-            told: inside.map(ToldRecord::from),
-        })
     }
 }
 

@@ -133,4 +133,18 @@ mod tests {
         inhibitor.fires(Key::of("own"), &own);
         assert_eq!(inhibitor.inhibited(&own), None);
     }
+    #[test]
+    fn a_side_without_matchers_is_every_alert() {
+        let inhibited = |rule: serde_json::Value, source: &[(&str, &str)], target: &[(&str, &str)]| {
+            let mut inhibitor = Inhibitor::new(&[serde_json::from_value(rule).unwrap()]);
+            inhibitor.fires(Key::of("source"), &labels(source));
+            inhibitor.inhibited(&labels(target)).is_some()
+        };
+        let (down, other) = ([("alertname", "down")], [("alertname", "other")]);
+        assert!(inhibited(json!({"source-matchers": ["alertname=down"]}), &down, &other));
+        assert!(!inhibited(json!({"source-matchers": ["alertname=down"]}), &other, &down));
+        assert!(inhibited(json!({"target-matchers": ["alertname=down"]}), &other, &down));
+        // All are on both sides.
+        assert!(!inhibited(json!({}), &down, &other));
+    }
 }

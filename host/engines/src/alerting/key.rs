@@ -42,8 +42,8 @@ pub fn fingerprint(labels: &Labels) -> String {
     format!("{hash:016x}")
 }
 
-/// More of a group are not kept: the rest would be told again after a restart, and a document has an end.
-const KEPT: usize = 60_000;
+/// More of a group are not kept: the rest would be told again after a restart, and a document, which holds two of these, has an end.
+const KEPT: usize = 45_000;
 
 /// Keys as a text for a document: eight bytes each.
 pub(crate) fn pack(keys: &BTreeSet<Key>) -> String {
@@ -121,5 +121,11 @@ mod tests {
         let all: BTreeSet<_> = [id, of("s", &[("a", "b")]), of("r", &[("a", "c")]), of("r", &[])].into();
         assert_eq!(all.len(), 4);
         assert_eq!(GroupId::parse("short"), None);
+    }
+    #[test]
+    fn what_is_kept_of_the_largest_group_fits_into_a_document() {
+        let keys: BTreeSet<Key> = (0..KEPT as u64 + 1_000).map(Key).collect();
+        assert!(2 * pack(&keys).len() < (1 << 20) - (64 << 10));
+        assert_eq!(unpack(&pack(&keys)).len(), KEPT);
     }
 }

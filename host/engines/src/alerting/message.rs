@@ -2,6 +2,7 @@
 
 use super::groups::{Tell, starts_at};
 use super::key::fingerprint;
+use crate::size;
 use quarterdeck_model::domain::alert::{Alert, AlertState};
 use quarterdeck_model::kind::notifier::Message;
 use quarterdeck_model::label::Labels;
@@ -16,8 +17,9 @@ pub const RESOLVED: &str = "alerts.resolved";
 
 /// Go's time of nothing: what fires has no end.
 const NO_TIME: &str = "0001-01-01T00:00:00Z";
-/// Bytes of alerts in one message; the rest is counted. A document has an end, and so has a chat.
-const MOST: usize = 256 << 10;
+/// Bytes of a message in JSON, unless there is less room for it. A document has an end, and so has a chat. Half of them are for alerts;
+/// those that don't fit are counted.
+pub const ROOM: usize = 512 << 10;
 /// Alerts that are named in the text.
 const NAMED: usize = 25;
 /// A longer key is no subject.
@@ -59,30 +61,34 @@ pub fn generator_url(alert: &Alert, public_url: &str) -> String {
     }
 }
 
-fn told(alert: &Alert, public_url: &str) -> Told {
+/// `room`: for its labels, its annotations and its URL, each.
+fn told(alert: &Alert, public_url: &str, room: usize) -> Told {
+    let generator_url = generator_url(alert, public_url);
     let ends_at = alert.resolved_at.filter(|_| alert.state == AlertState::Resolved);
     Told {
         status: status(alert),
-        labels: alert.labels.clone(),
-        annotations: annotations(alert),
+        labels: size::labels(&alert.labels, room),
+        annotations: size::labels(&annotations(alert), room),
         starts_at: starts_at(alert),
         ends_at: ends_at.map_or_else(|| NO_TIME.to_owned(), |at| at.to_string()),
-        generator_url: generator_url(alert, public_url),
+        // Half a URL leads nowhere.
+        generator_url: if size::encoded(&generator_url) > room { String::new() } else { generator_url },
         fingerprint: fingerprint(&alert.labels),
     }
 }
 
 /// What all of them have.
-fn common<'a>(mut all: impl Iterator<Item = &'a Labels>) -> Labels {
-    let mut common = all.next().cloned().unwrap_or_default();
+fn common(mut all: impl Iterator<Item = Labels>) -> Labels {
+    let mut common = all.next().unwrap_or_default();
     for labels in all {
         common.0.retain(|name, value| labels.get(name) == Some(value.as_str()));
     }
     common
 }
 
-/// `public_url` has no slash at its end.
-pub fn message(tell: &Tell, group_id: &str, public_url: &str, now: Timestamp) -> Message {
+/// `public_url` has no slash at its end. The message takes about `room` bytes in JSON at most, whatever the alerts are.
+pub fn message(tell: &Tell, group_id: &str, public_url: &str, now: Timestamp, room: usize) -> Message {
+    let part = room / 16;
     let mut alerts: Vec<&Arc<Alert>> = tell.alerts.iter().collect();
     // Those that fire first, then the oldest, as Alertmanager shows them.
     alerts.sort_by(|a, b| {
@@ -91,29 +97,28 @@ pub fn message(tell: &Tell, group_id: &str, public_url: &str, now: Timestamp) ->
     });
     let firing = alerts.iter().filter(|alert| alert.state == AlertState::Firing).count();
     let resolved = alerts.len().saturating_sub(firing);
-    let all: Vec<Told> = alerts.iter().map(|alert| told(alert, public_url)).collect();
-    let common_labels = common(all.iter().map(|alert| &alert.labels));
-    let common_annotations = common(all.iter().map(|alert| &alert.annotations));
-    let mut room = MOST;
+    let common_labels = size::labels(&common(alerts.iter().map(|alert| alert.labels.clone())), part);
+    let common_annotations = size::labels(&common(alerts.iter().map(|alert| annotations(alert))), part);
+    let mut left = room / 2;
     let mut shown: Vec<Value> = Vec::new();
-    for alert in &all {
-        let Ok(value) = serde_json::to_value(alert) else { continue };
-        let size = size(alert);
-        if size > room {
-            break;
-        }
-        room = room.saturating_sub(size);
+    for alert in &alerts {
+        let told = told(alert, public_url, part);
+        let Some(rest) = left.checked_sub(size::encoded(&told).saturating_add(1)) else { break };
+        let Ok(value) = serde_json::to_value(&told) else { continue };
+        left = rest;
         shown.push(value);
     }
     let status = if firing > 0 { "firing" } else { "resolved" };
-    let truncated = all.len().saturating_sub(shown.len());
+    let truncated = alerts.len().saturating_sub(shown.len());
+    // Whoever tells groups apart by it needs the whole of it, or another name.
+    let group_key = if size::encoded(&tell.group_key) <= part { tell.group_key.as_str() } else { group_id };
     let data = json!({
         "version": "4",
-        "groupKey": tell.group_key,
+        "groupKey": group_key,
         "truncatedAlerts": truncated,
         "status": status,
         "receiver": tell.receiver,
-        "groupLabels": tell.group_labels,
+        "groupLabels": size::labels(&tell.group_labels, part),
         "commonLabels": common_labels,
         "commonAnnotations": common_annotations,
         "externalURL": format!("{public_url}/alertmanager"),
@@ -130,19 +135,13 @@ pub fn message(tell: &Tell, group_id: &str, public_url: &str, now: Timestamp) ->
         event_type: if firing > 0 { FIRING } else { RESOLVED }.to_owned(),
         subject,
         title: title(tell, &alerts, firing, resolved, &common_labels),
-        body: body(&alerts, &common_labels),
+        body: body(&alerts, &common_labels, room / 8),
         severity,
         labels: common_labels,
         at: now,
         url,
         data,
     }
-}
-
-/// About as many bytes as its JSON.
-fn size(alert: &Told) -> usize {
-    let labels = alert.labels.iter().chain(alert.annotations.iter());
-    labels.map(|(name, value)| name.len() + value.len() + 8).sum::<usize>() + alert.generator_url.len() + 256
 }
 
 fn title(tell: &Tell, alerts: &[&Arc<Alert>], firing: usize, resolved: usize, common: &Labels) -> String {
@@ -168,30 +167,40 @@ fn title(tell: &Tell, alerts: &[&Arc<Alert>], firing: usize, resolved: usize, co
     if line.chars().count() <= 300 { line } else { line.chars().take(297).chain("...".chars()).collect() }
 }
 
-fn body(alerts: &[&Arc<Alert>], common: &Labels) -> String {
+/// `room`: in JSON.
+fn body(alerts: &[&Arc<Alert>], common: &Labels, room: usize) -> String {
     let mut body = String::new();
     // A text takes anything that is written to it.
     if !common.is_empty() {
-        let _ = writeln!(body, "All of them: {common}");
+        let _ = writeln!(body, "All of them: {}", size::cut_visibly(&common.to_string(), room / 4));
     }
+    let mut left = room.saturating_sub(size::encoded(&body));
+    let mut named = 0;
     for alert in alerts.iter().take(NAMED) {
-        let mut own = alert.labels.clone();
-        own.0.retain(|name, _| common.get(name).is_none());
-        let own = if own.is_empty() { String::new() } else { format!(" {own}") };
-        let when = match alert.resolved_at.filter(|_| alert.state == AlertState::Resolved) {
-            Some(at) => format!("from {} to {at}", starts_at(alert)),
-            None => format!("since {}", starts_at(alert)),
-        };
-        let acknowledged =
-            alert.acknowledged_by.as_ref().map(|by| format!(", acknowledged by {by}")).unwrap_or_default();
-        let short: String = alert.summary.chars().take(500).collect();
-        let _ = writeln!(body, "- {} {short}{own}, {when}{acknowledged}", status(alert));
+        let line = line(alert, common, room / 16);
+        let Some(rest) = left.checked_sub(size::encoded(&line)) else { break };
+        left = rest;
+        named += 1;
+        let _ = writeln!(body, "{line}");
     }
-    if alerts.len() > NAMED {
-        let _ = writeln!(body, "... and {} more", alerts.len() - NAMED);
+    if alerts.len() > named {
+        let _ = writeln!(body, "... and {} more", alerts.len() - named);
     }
     body.truncate(body.trim_end().len());
     body
+}
+
+fn line(alert: &Alert, common: &Labels, room: usize) -> String {
+    let mut own = alert.labels.clone();
+    own.0.retain(|name, _| common.get(name).is_none());
+    let own = if own.is_empty() { String::new() } else { format!(" {}", size::cut_visibly(&own.to_string(), room)) };
+    let when = match alert.resolved_at.filter(|_| alert.state == AlertState::Resolved) {
+        Some(at) => format!("from {} to {at}", starts_at(alert)),
+        None => format!("since {}", starts_at(alert)),
+    };
+    let acknowledged = alert.acknowledged_by.as_ref().map(|by| format!(", acknowledged by {by}")).unwrap_or_default();
+    let short: String = alert.summary.chars().take(500).collect();
+    format!("- {} {short}{own}, {when}{acknowledged}", status(alert))
 }
 
 #[cfg(test)]
@@ -206,6 +215,7 @@ mod tests {
             group_key: "{}:{alertname=\"Down\"}".into(),
             group_labels: [("alertname", "Down")].into_iter().collect(),
             receiver: "ops".into(),
+            only: None,
             reason: Reason::NewAlerts,
             alerts: alerts.into_iter().map(Arc::new).collect(),
             of: Vec::new(),
@@ -213,7 +223,7 @@ mod tests {
     }
 
     fn told(alerts: Vec<Alert>) -> Message {
-        message(&tell(alerts), "id", "http://deck", Timestamp::from_millis(60_000))
+        message(&tell(alerts), "id", "http://deck", Timestamp::from_millis(60_000), ROOM)
     }
 
     #[test]
@@ -268,5 +278,40 @@ mod tests {
         assert_eq!(message.data["truncatedAlerts"], 1_000 - shown);
         assert!(message.data.to_string().len() < 512 << 10 && message.body.len() < 64 << 10);
         assert!(message.body.ends_with("and 975 more"));
+    }
+    #[test]
+    fn a_message_fits_into_its_room_whatever_the_alerts_are() {
+        // Six bytes of JSON each, and nothing that they share but their name.
+        let hostile = "\u{1}".repeat(60_000);
+        let large = (0..40).map(|n| {
+            let mut alert = alert(&[("alertname", "Down"), ("n", &n.to_string()), ("l", &format!("{hostile}{n}"))], n);
+            (alert.summary, alert.acknowledged_by) = (hostile.clone(), Some("ann".into()));
+            alert.annotations.insert("summary", hostile.clone());
+            alert
+        });
+        let large: Vec<Alert> = large.collect();
+        for room in [ROOM, 64 << 10, 16 << 10] {
+            for of in [40, 1] {
+                let mut tell = tell(large[..of].to_vec());
+                (tell.group_labels, tell.group_key) = (large[0].labels.clone(), hostile.clone());
+                let message = message(&tell, "id", "http://deck", Timestamp::from_millis(60_000), room);
+                let bytes = size::encoded(&message);
+                assert!(bytes < room + 4_000, "{of} alerts: {bytes} of {room}");
+                let shown = message.data["alerts"].as_array().unwrap().len();
+                assert!(shown >= 1 && message.data["truncatedAlerts"] == of - shown, "{shown} of {of}");
+                assert_eq!((&message.data["groupKey"], message.subject.as_str()), (&json!("id"), "id"));
+                let named = message.body.lines().filter(|line| line.starts_with("- firing")).count();
+                let rest = of - named;
+                assert!(rest == 0 || message.body.ends_with(&format!("... and {rest} more")), "{}", message.body);
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_no_subject_but_not_too_long_stays_the_groups_key() {
+        let mut tell = tell(vec![alert(&[("alertname", "Down")], 1_000)]);
+        tell.group_key = "k".repeat(1_000);
+        let message = message(&tell, "id", "http://deck", Timestamp::from_millis(60_000), ROOM);
+        assert_eq!((message.data["groupKey"].as_str(), message.subject.as_str()), (Some(&*tell.group_key), "id"));
     }
 }

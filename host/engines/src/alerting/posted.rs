@@ -8,13 +8,14 @@
 
 use super::key::fingerprint;
 use crate::monitoring::rule_files::Rule;
+use crate::size::encoded;
 use quarterdeck_model::domain::alert::{Alert, AlertState, Posted};
 use quarterdeck_model::label::Labels;
 use quarterdeck_model::{Span, Timestamp};
 
 /// A resolved one is kept for so long: what is sent of it late finds it.
 pub const KEEP_RESOLVED: Span = Span::from_secs(15 * 60);
-/// Labels and annotations of one alert together, in bytes: it stands in several documents.
+/// Labels and annotations of one alert together, in bytes of JSON: it stands in several documents, some of it twice.
 const LARGEST: usize = 64 << 10;
 
 /// An alert as it was sent.
@@ -38,7 +39,7 @@ pub enum Refusal {
     Label(String),
     #[error("invalid annotations: invalid name {0:?}")]
     Annotation(String),
-    #[error("labels and annotations have {0} bytes, more than {LARGEST}")]
+    #[error("labels and annotations have {0} bytes in JSON, more than {LARGEST}")]
     TooLarge(usize),
 }
 
@@ -65,8 +66,7 @@ pub fn check(mut incoming: Incoming) -> Result<Incoming, Refusal> {
     if let Some((name, _)) = incoming.annotations.iter().find(|(name, _)| !is_name(name)) {
         return Err(Refusal::Annotation(name.to_owned()));
     }
-    let pairs = incoming.labels.iter().chain(incoming.annotations.iter());
-    let size = pairs.map(|(name, value)| name.len() + value.len()).sum::<usize>() + incoming.generator_url.len();
+    let size = encoded(&incoming.labels) + encoded(&incoming.annotations) + encoded(&incoming.generator_url);
     if size > LARGEST {
         return Err(Refusal::TooLarge(size));
     }
@@ -242,5 +242,9 @@ mod tests {
         let mut large = incoming(None, None);
         large.annotations.insert("a", "x".repeat(100_000));
         assert!(matches!(refused(large), Refusal::TooLarge(_)));
+        // As it is written, and not as it is read.
+        let mut controls = incoming(None, None);
+        controls.annotations.insert("a", "\u{1}".repeat(20_000));
+        assert!(matches!(refused(controls), Refusal::TooLarge(120_000..)));
     }
 }

@@ -1,3 +1,6 @@
+mod bounds;
+mod told;
+
 use super::*;
 use crate::testing::{Bench, Fake, START, until};
 use crate::{notifications, outbox};

@@ -3,7 +3,8 @@
 //!
 //! An event is told in the record that holds that it was: exactly once for each attempt, also across a kill. While a run that it has
 //! started is under way no other one is told; and the attempts of a while count, whether the target was well in between or not: so a
-//! remedy that helps for a minute ends as one that does not help at all.
+//! remedy that helps for a minute ends as one that does not help at all. A check that leaves the configuration while its target counts as
+//! failed ends with `check.recovered`: nobody else would end its incident.
 
 use super::TargetHealth;
 use crate::started::started_by;
@@ -131,6 +132,36 @@ impl Checks {
     /// It is on the disk.
     pub(super) fn keep(&self, check: Check) {
         self.with(|known| known.insert(check.instance.clone(), check));
+    }
+
+    /// What is to be written about checks that are no more: their instance is gone, is switched off, or has none by now. Whoever was told
+    /// that it failed is told that nobody looks any more, which ends its incident.
+    pub(super) fn ended(&self) -> Vec<(InstanceName, Transition)> {
+        let known: Vec<Check> = self.with(|known| known.values().cloned().collect());
+        let is_checked = |name: &InstanceName| {
+            let instance = self.context.registry.instance(name);
+            instance.is_some_and(|instance| instance.spec.enabled && instance.spec.check.is_some())
+        };
+        let ended = known.into_iter().filter(|check| !is_checked(&check.instance));
+        let written = ended.map(|check| {
+            let name = check.instance;
+            let mut transition = Transition::new().delete(Check::COLLECTION, name.as_str(), Expected::Any);
+            if matches!(check.phase, CheckPhase::Failed | CheckPhase::GivenUp) {
+                let data = json!({
+                    "instance": name, "title": format!("`{name}` is not checked any more"),
+                    "message": "its check, or the instance itself, is not in the configuration any more",
+                    "severity": "info", "labels": {"instance": name},
+                });
+                transition = transition.event(self.context.event(Check::RECOVERED, name.as_str()).data(data));
+            }
+            (name, transition)
+        });
+        written.collect()
+    }
+
+    /// It is on the disk that there is none any more.
+    pub(super) fn forget(&self, instance: &InstanceName) {
+        self.with(|known| known.remove(instance));
     }
 
     pub(super) fn status(&self, instance: &InstanceName) -> Option<CheckStatus> {

@@ -101,6 +101,15 @@ impl Collectors {
         }
     }
 
+    /// Ends checks that are no more.
+    pub(super) async fn end_checks(&self) -> Result<(), Error> {
+        for (instance, transition) in self.checks.ended() {
+            self.context.commit(transition).await?;
+            self.checks.forget(&instance);
+        }
+        Ok(())
+    }
+
     /// Takes the jobs out again.
     pub(super) fn clear(&self) {
         for name in self.with(|state| std::mem::take(&mut state.jobs)).keys() {

@@ -106,10 +106,18 @@ impl Delivery {
         effect
     }
 
+    /// Somebody else may have to be told of it if it stays in the outbox.
+    pub(super) fn leaves(&self, context: &Context) {
+        if super::held::spec(context, &self.instance).is_some_and(|spec| spec.fallback_after.is_some()) {
+            context.lately.leaves(&self.id, &self.instance, context.now());
+        }
+    }
+
     /// It goes now.
     pub(super) fn sent(self, context: &Context) -> Result<(Notification, Transition), StoreError> {
         let notification = self.notification(DeliveryState::Pending);
         let value = to_value(&notification)?;
+        self.leaves(context);
         let transition = Transition::new()
             .put(Notification::COLLECTION, self.id.as_str(), Expected::Absent, value)
             .effect(self.effect(context));

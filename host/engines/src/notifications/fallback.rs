@@ -2,6 +2,7 @@
 
 use super::delivery::{Delivery, PURPOSE, sent_at};
 use super::held::spec;
+use crate::alerting::message;
 use crate::{Context, to_value};
 use quarterdeck_model::Severity;
 use quarterdeck_model::domain::delivery::DeliverySpec;
@@ -11,7 +12,7 @@ use quarterdeck_model::event::Event;
 use quarterdeck_model::kind::notifier::Message;
 use quarterdeck_model::label::Labels;
 use quarterdeck_model::plugin::InstanceName;
-use quarterdeck_model::store::{Page, StoreError};
+use quarterdeck_model::store::StoreError;
 use quarterdeck_model::transition::{Expected, Transition};
 use serde::Deserialize;
 use serde_json::json;
@@ -38,7 +39,7 @@ pub(super) fn given_up(
     let kept = letter.and_then(|letter| Effect::deserialize(letter.value.get("effect")?).ok());
     let message = match kept.map(|effect| effect.action) {
         Some(Action::Notify { message }) => message,
-        // Too large to be kept as a whole: at least that there was something.
+        // It is not there any more, or was not kept as a message: at least that there was something.
         _ => in_short(context, notification),
     };
     instead(context, notification.clone(), revision, &other, message, Some(cause)).map(Some)
@@ -74,16 +75,24 @@ fn instead(
 }
 
 fn in_short(context: &Context, notification: &Notification) -> Message {
+    // What reads groups takes it for one that fires if it does not say otherwise.
+    let status = match notification.event_type.as_str() {
+        message::FIRING => json!({"version": "4", "status": "firing", "groupKey": notification.subject, "alerts": []}),
+        message::RESOLVED => {
+            json!({"version": "4", "status": "resolved", "groupKey": notification.subject, "alerts": []})
+        }
+        _ => json!({}),
+    };
     Message {
         event_type: notification.event_type.clone(),
         subject: notification.subject.clone(),
         title: notification.title.clone(),
-        body: String::new(),
+        body: format!("`{}` could not be told, and the message itself was not kept.", notification.instance),
         severity: Severity::High,
         labels: Labels::default(),
         at: notification.created_at,
         url: format!("{}/api/v1/notifications", context.public_url),
-        data: json!({}),
+        data: status,
     }
 }
 
@@ -99,11 +108,20 @@ pub(super) async fn late(context: &Context) -> Result<(), StoreError> {
     if impatient.is_empty() {
         return Ok(());
     }
-    for document in context.store.list(OUTBOX, &Page::all())? {
+    context.lately.compare_outbox(&*context.store, |instance| impatient.contains_key(instance))?;
+    let now = context.now();
+    let patience = |instance: &InstanceName| impatient.get(instance).and_then(|spec| spec.fallback_after);
+    let late =
+        context.lately.on_their_way(|one| patience(&one.instance).is_some_and(|span| now.since(one.since) >= span));
+    for id in late {
+        let Some(document) = context.store.get(OUTBOX, id.as_str())? else {
+            context.lately.lost(&id);
+            continue;
+        };
         let pending: Pending = document.decode()?;
         let effect = &pending.effect;
         let Some(spec) = impatient.get(&effect.instance).filter(|_| effect.purpose == PURPOSE) else { continue };
-        let waited = context.now().since(sent_at(effect));
+        let waited = now.since(sent_at(effect));
         if pending.last_error.is_none() || spec.fallback_after.is_none_or(|patience| waited < patience) {
             continue;
         }
@@ -115,7 +133,10 @@ pub(super) async fn late(context: &Context) -> Result<(), StoreError> {
         let mut transition = instead(context, notification, shown.revision, &other, message, None)?;
         transition = transition.delete(OUTBOX, effect.id.as_str(), Expected::Revision(document.revision));
         match context.commit(transition).await {
-            Ok(_) => context.outlet.withdraw(effect.id.clone()),
+            Ok(_) => {
+                context.lately.arrived(&effect.id);
+                context.outlet.withdraw(effect.id.clone());
+            }
             // An attempt has just ended: what came of it is seen at the next look.
             Err(StoreError::Conflict { .. }) => {}
             Err(error) => return Err(error),

@@ -1,86 +1,77 @@
-//! What is held back, and told when the policy of its recipient lets it: alone as it was, several of them as one digest.
+//! What is held back, and told when the policy of its recipient lets it: alone as it was, several of them as one digest. To recipients that
+//! open and close something of their own, one after the other: a digest would be one more thing that is opened, and close none.
 //!
-//! A message that waits is a document, written in the same record as the decision to hold it. What was sent lately is in memory only: it is read from the
-//! notifications at the start.
+//! A message that waits is a document, written in the same record as the decision to hold it. Which there are, and what was sent lately, is
+//! in memory as well (`ledger`): it is read from the documents at the start.
 
 use super::delivery::{Delivery, HELD};
-use super::policy::{self, Hold, Lately};
+use super::ledger::{Held, REMEMBERED};
+use super::policy::{self, Hold, Reason};
+use crate::shorten::shortened;
 use crate::{Context, to_value};
+use quarterdeck_model::Severity;
 use quarterdeck_model::domain::delivery::DeliverySpec;
 use quarterdeck_model::domain::notification::{DeliveryState, Notification};
+use quarterdeck_model::id::EffectId;
 use quarterdeck_model::kind::notifier::Message;
 use quarterdeck_model::label::Labels;
 use quarterdeck_model::plugin::InstanceName;
 use quarterdeck_model::store::{Page, StoreError};
 use quarterdeck_model::transition::{Expected, Transition};
-use quarterdeck_model::{Severity, Timestamp};
 use serde_json::json;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
 
 /// Messages of one digest. What is over is told by the next one.
 const IN_A_DIGEST: usize = 200;
-/// Notifications that are looked at when the host starts.
-const LOOKED_AT: usize = 1000;
-/// Times that are remembered of one instance: no rate limit is larger in practice, and a larger one is only less exact.
-const REMEMBERED: usize = 1000;
-
-/// What happened to each instance lately.
-#[derive(Default)]
-pub(crate) struct Ledger(Mutex<HashMap<InstanceName, Lately>>);
-
-impl Ledger {
-    fn with<T>(&self, instance: &InstanceName, act: impl FnOnce(&mut Lately) -> T) -> T {
-        let mut lately = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        act(lately.entry(instance.clone()).or_default())
-    }
-
-    fn sent(&self, instance: &InstanceName, at: Timestamp) {
-        self.with(instance, |lately| {
-            lately.sent.push(at);
-            let over = lately.sent.len().saturating_sub(REMEMBERED);
-            lately.sent.drain(..over);
-        });
-    }
-}
+/// Bytes of a digest in JSON.
+const DIGEST_BYTES: usize = 512 << 10;
+/// Notifications that are looked at when the host starts, at most.
+const LOOKED_AT: usize = 20_000;
+/// Plugins whose recipients tell things apart by a key, and take a second message with it for news of the same thing.
+const KEYED: [&str; 2] = ["pagerduty", "alertmanager-webhook"];
 
 pub(super) fn spec(context: &Context, instance: &InstanceName) -> Option<DeliverySpec> {
     context.registry.instance(instance)?.spec.delivery.clone()
+}
+
+/// Whether each message has to arrive by itself.
+fn is_keyed(context: &Context, instance: &InstanceName) -> bool {
+    context.registry.instance(instance).is_some_and(|instance| KEYED.contains(&instance.spec.plugin.as_str()))
 }
 
 /// Whether a message that has just come waits. Counts it, too: a record that is decided on again after a conflict counts twice,
 /// which may hold back a message more, and loses none.
 pub(super) fn hold(context: &Context, delivery: &Delivery) -> Option<Hold> {
     let spec = spec(context, &delivery.instance)?;
-    let now = delivery.created_at;
-    let hold = context
-        .lately
-        .with(&delivery.instance, |lately| policy::arrival(&spec, delivery.message.severity, lately, now));
+    let (instance, now) = (&delivery.instance, delivery.created_at);
+    let hold = context.lately.lately(instance, |lately| policy::arrival(&spec, delivery.message.severity, lately, now));
     match hold {
-        Some(_) => context.lately.with(&delivery.instance, |lately| {
-            lately.held_since.get_or_insert(now);
-        }),
-        None => context.lately.sent(&delivery.instance, now),
+        Some(_) => context.lately.holds(delivery),
+        None => context.lately.sent(instance, now, spec.rate_limit.as_ref()),
     }
     hold
 }
 
 /// Reads what there is to know at the start.
 pub(super) fn remember(context: &Context) -> Result<(), StoreError> {
-    let mut newest: Vec<Notification> = context.read_all(Notification::COLLECTION, &Page::newest(LOOKED_AT))?;
+    let limits: BTreeMap<InstanceName, DeliverySpec> = context
+        .registry
+        .instances()
+        .into_iter()
+        .filter_map(|instance| Some((instance.name, instance.spec.delivery.clone()?)))
+        .collect();
+    let counted = limits.values().filter_map(|spec| usize::try_from(spec.rate_limit?.messages.get()).ok());
+    let looked_at = counted.max().unwrap_or_default().clamp(REMEMBERED, LOOKED_AT);
+    let mut newest: Vec<Notification> = context.read_all(Notification::COLLECTION, &Page::newest(looked_at))?;
     newest.reverse();
     for told in newest {
         if !matches!(told.state, DeliveryState::Held | DeliveryState::Digested) {
-            context.lately.sent(&told.instance, told.created_at);
+            let limit = limits.get(&told.instance).and_then(|spec| spec.rate_limit.as_ref());
+            context.lately.sent(&told.instance, told.created_at, limit);
         }
     }
-    for delivery in context.read_all::<Delivery>(HELD, &Page::all())? {
-        context.lately.with(&delivery.instance, |lately| {
-            lately.held_since.get_or_insert(delivery.created_at);
-        });
-    }
-    Ok(())
+    context.lately.compare_held(&*context.store)
 }
 
 /// What waits for one recipient, the oldest first, with the revisions of the documents.
@@ -88,34 +79,78 @@ type Waiting = Vec<(u64, Delivery)>;
 
 /// Tells what has waited long enough.
 pub(super) async fn release(context: &Context) -> Result<(), StoreError> {
-    let mut waiting: BTreeMap<InstanceName, Waiting> = BTreeMap::new();
-    for document in context.store.list(HELD, &Page::all())? {
-        let delivery: Delivery = document.decode()?;
-        waiting.entry(delivery.instance.clone()).or_default().push((document.revision, delivery));
-    }
-    for (instance, mut waiting) in waiting {
-        let now = context.now();
+    context.lately.compare_held(&*context.store)?;
+    for instance in context.lately.waited_for() {
         // Settings that are gone hold nothing back.
         let spec = spec(context, &instance).unwrap_or_default();
-        let Some(since) = waiting.first().map(|(_, oldest)| oldest.created_at) else { continue };
-        let worst = waiting.iter().map(|(_, delivery)| delivery.message.severity).min().unwrap_or(Severity::Info);
-        let sent = context.lately.with(&instance, |lately| lately.sent.clone());
-        if policy::release(&spec, worst, since, &sent, now).is_some() {
-            continue;
-        }
-        let next = waiting.get(IN_A_DIGEST).map(|(_, delivery)| delivery.created_at);
-        waiting.truncate(IN_A_DIGEST);
-        match context.commit(told(context, &instance, waiting)?).await {
-            Ok(_) => {
-                context.lately.sent(&instance, now);
-                context.lately.with(&instance, |lately| lately.held_since = next);
-            }
-            // Somebody looks at it as well: the next look shows what is left.
-            Err(StoreError::Conflict { .. }) => {}
-            Err(error) => return Err(error),
+        if is_keyed(context, &instance) {
+            one_by_one(context, &instance, &spec).await?;
+        } else {
+            as_one(context, &instance, &spec).await?;
         }
     }
     Ok(())
+}
+
+async fn as_one(context: &Context, instance: &InstanceName, spec: &DeliverySpec) -> Result<(), StoreError> {
+    let now = context.now();
+    let Some((since, worst)) = context.lately.waiting(instance) else { return Ok(()) };
+    let release = |lately: &mut policy::Lately| policy::release(spec, worst, since, &lately.sent, now);
+    if context.lately.lately(instance, release).is_some() {
+        return Ok(());
+    }
+    let waiting = read(context, instance, &context.lately.oldest(instance, IN_A_DIGEST))?;
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<EffectId> = waiting.iter().map(|(_, delivery)| delivery.id.clone()).collect();
+    if is_committed(context, told(context, instance, waiting)?).await? {
+        context.lately.sent(instance, now, spec.rate_limit.as_ref());
+        context.lately.released(instance, &ids);
+    }
+    Ok(())
+}
+
+/// Each as it came, and in that order, as far as the rate lets them.
+async fn one_by_one(context: &Context, instance: &InstanceName, spec: &DeliverySpec) -> Result<(), StoreError> {
+    let Some((since, _)) = context.lately.waiting(instance) else { return Ok(()) };
+    for held in context.lately.oldest(instance, IN_A_DIGEST) {
+        let now = context.now();
+        let release = |lately: &mut policy::Lately| policy::release(spec, held.severity, since, &lately.sent, now);
+        match context.lately.lately(instance, release) {
+            // A more severe one behind it may go in quiet hours.
+            Some(Hold { reason: Reason::QuietHours, .. }) => continue,
+            Some(_) => return Ok(()),
+            None => {}
+        }
+        let Some((revision, delivery)) = read(context, instance, std::slice::from_ref(&held))?.pop() else { continue };
+        if is_committed(context, alone(context, revision, delivery)?).await? {
+            context.lately.sent(instance, now, spec.rate_limit.as_ref());
+            context.lately.released(instance, [&held.id]);
+        }
+    }
+    Ok(())
+}
+
+/// Their documents, as far as they are there.
+fn read(context: &Context, instance: &InstanceName, held: &[Held]) -> Result<Waiting, StoreError> {
+    let mut waiting = Waiting::new();
+    for held in held {
+        match context.store.get(HELD, held.id.as_str())? {
+            Some(document) => waiting.push((document.revision, document.decode()?)),
+            None => context.lately.missing(instance, held),
+        }
+    }
+    Ok(waiting)
+}
+
+/// `false`: somebody looks at it as well, and the next look shows what is left.
+async fn is_committed(context: &Context, transition: Transition) -> Result<bool, StoreError> {
+    match context.commit(transition).await {
+        Ok(_) => Ok(true),
+        Err(StoreError::Conflict { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn told(context: &Context, instance: &InstanceName, waiting: Waiting) -> Result<Transition, StoreError> {
@@ -133,6 +168,7 @@ fn alone(context: &Context, revision: u64, delivery: Delivery) -> Result<Transit
     notification.state = DeliveryState::Pending;
     notification.held_until = None;
     let transition = transition.put(Notification::COLLECTION, id, expected, to_value(&notification)?);
+    delivery.leaves(context);
     Ok(transition.effect(delivery.effect(context)))
 }
 
@@ -140,7 +176,8 @@ fn alone(context: &Context, revision: u64, delivery: Delivery) -> Result<Transit
 fn together(context: &Context, instance: &InstanceName, waiting: &Waiting) -> Result<Transition, StoreError> {
     let route = waiting.first().map_or("", |(_, delivery)| delivery.route.as_str());
     let order = format!("notify/{instance}/digest");
-    let mut digest = Delivery::new(context, route, instance, digest(context, waiting), order);
+    let words = shortened(digest(context, waiting), DIGEST_BYTES);
+    let mut digest = Delivery::new(context, route, instance, words, order);
     // One digest is not the next one, for recipients that tell things apart by their subject.
     digest.message.subject = digest.id.0.clone();
     let id = digest.id.clone();

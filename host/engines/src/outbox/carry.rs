@@ -2,6 +2,8 @@
 
 use super::lease::{self, After, Ending, Next};
 use super::queue::Entry;
+use crate::shorten::shortened;
+use crate::size::encoded;
 use crate::{Context, belongings, to_value};
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::effect::{Action, DEAD_LETTERS, Effect, EffectResult, OUTBOX, Pending};
@@ -28,6 +30,8 @@ pub(super) enum Verdict {
 
 /// An effect that takes more, as JSON, does not lie among the dead letters as a whole.
 const LETTER_BYTES: usize = 256 << 10;
+/// What of that is left for what is not the message, where one is shortened.
+const BESIDE_MESSAGE: usize = 16 << 10;
 /// What lies there of such an effect's action.
 const ACTION_BYTES: usize = 16 << 10;
 /// How long a store that refuses for now (a full disk) is left alone.
@@ -374,12 +378,19 @@ impl Ended<'_> {
     }
 }
 
-/// An effect as it lies among the dead letters. A large one is cut: the end of an effect must fit into the store.
+/// An effect as it lies among the dead letters. A large one is cut: the end of an effect must fit into the store. A message is left in a
+/// shape that can be told, to whoever is told instead, or when it is taken up again.
 fn letter(effect: &Effect) -> Value {
-    let whole = json!(effect);
-    let bytes = whole.to_string().len();
+    let bytes = encoded(effect);
     if bytes <= LETTER_BYTES {
-        return whole;
+        return json!(effect);
+    }
+    if let Action::Notify { message } = &effect.action {
+        let message = shortened(message.clone(), LETTER_BYTES - BESIDE_MESSAGE);
+        let effect = Effect { action: Action::Notify { message }, ..effect.clone() };
+        if encoded(&effect) <= LETTER_BYTES {
+            return json!(effect);
+        }
     }
     let action = json!(effect.action).to_string();
     let begins = action.get(..action.floor_char_boundary(ACTION_BYTES)).unwrap_or_default();

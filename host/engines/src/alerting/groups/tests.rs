@@ -438,6 +438,199 @@ fn what_came_due_while_the_host_was_down_is_told_at_its_start() {
 }
 
 #[test]
+fn groups_that_are_as_their_documents_say_are_not_written_again() {
+    let mut case = Case::new(plain());
+    for n in 0..50 {
+        case.fire(&format!("a{n}"), &[]);
+    }
+    case.until(1_100);
+    let kept = kept(&case.machine);
+    let spec = case.machine.spec.clone();
+    let mut case = Case { machine: Machine::new(spec, kept, at(1_100)), now: 1_100 };
+    assert!(case.machine.changes.is_empty(), "{:?}", case.machine.changes);
+    // An alert that joins a group whose moment is another one than its document's keeps that moment.
+    case.check(1_400, &[]);
+    case.fire("a1", &[("n", "2")]);
+    let changed = case.machine.take_changes().groups;
+    assert_eq!(changed.len(), 1);
+    let record = case.machine.record(changed.into_iter().next().unwrap()).unwrap();
+    assert_eq!(record.next, at(1_630));
+}
+
+#[test]
+fn an_end_that_nobody_was_told_of_before_the_host_was_killed_is_told() {
+    let mut case = Case::new(plain());
+    let (told, untold) = (case.fire("a", &[]), case.alert("b", &[]));
+    case.check(1_100, &[(1_030, "ops", 1, 0)]);
+    let mut kept = kept(&case.machine);
+    let over = |alert: &Alert| {
+        let (state, now) = (AlertState::Resolved, at(1_100));
+        Arc::new(Alert { state, resolved_at: Some(now), last_evaluated: now, ..alert.clone() })
+    };
+    // Their documents say so, and the events about it were not read yet.
+    kept.alerts.clear();
+    kept.resolved = vec![over(&told), over(&untold)];
+    let spec = case.machine.spec.clone();
+    let mut case = Case { machine: Machine::new(spec, kept, at(1_100)), now: 1_100 };
+    assert_eq!(case.machine.changes.ended, [told.fingerprint].into());
+    case.check(1_400, &[(1_330, "ops", 0, 1)]);
+    assert_eq!(case.machine.members().count(), 0);
+}
+
+#[test]
+fn an_end_counts_though_the_clock_was_set_back() {
+    let mut case = Case::new(plain());
+    let alert = case.fire("a", &[]);
+    let before = Alert { state: AlertState::Resolved, resolved_at: Some(at(400)), last_evaluated: at(400), ..alert };
+    case.machine.follow(Arc::new(before), at(400));
+    assert!(!case.machine.members().any(Member::fires));
+}
+
+/// What was told of the one group was sent under these ids.
+fn sent(case: &mut Case, ids: &[(&str, &str)]) {
+    let id = case.machine.groups().next().unwrap().0;
+    let sent = ids.iter().map(|(instance, id)| (InstanceName::from(*instance), vec![(*id).to_owned()])).collect();
+    case.machine.notified(id, &sent);
+}
+
+fn failed(id: &str) -> Delivered {
+    Delivered::Failed(id.to_owned())
+}
+
+#[test]
+fn what_a_recipient_could_not_be_told_is_told_to_it_again_at_the_next_look_and_to_nobody_else() {
+    let mut case = Case::new(plain());
+    case.fire("a", &[]);
+    case.check(1_100, &[(1_030, "ops", 1, 0)]);
+    sent(&mut case, &[("log/ops", "one"), ("log/other", "two")]);
+    case.machine.delivered(&[failed("two"), failed("unknown")]);
+    assert_eq!((case.machine.changes.groups.len(), case.machine.changes.told.len()), (1, 1));
+    // Also over a restart.
+    let spec = case.machine.spec.clone();
+    case.machine = Machine::new(spec, kept(&case.machine), at(1_100));
+    case.machine.advance(at(1_330), 100);
+    let tells = case.machine.take_changes().tells;
+    assert_eq!(tells.len(), 1);
+    assert_eq!((tells[0].reason, tells[0].only.clone()), (Reason::Undelivered, Some(["log/other".into()].into())));
+    // It is no other message that counts now, and the repeat interval goes on from the first one.
+    sent(&mut case, &[("log/other", "three")]);
+    case.machine.delivered(&[failed("two")]);
+    case.now = 1_330;
+    case.check(4_700, &[]);
+    case.check(5_000, &[(4_930, "ops", 1, 0)]);
+}
+
+#[test]
+fn a_message_that_took_the_place_of_another_may_fail_in_its_place() {
+    for by in ["digest", "fallback"] {
+        let mut case = Case::new(plain());
+        case.fire("a", &[]);
+        case.check(1_100, &[(1_030, "ops", 1, 0)]);
+        sent(&mut case, &[("log/ops", "one")]);
+        case.machine.delivered(&[Delivered::Replaced { id: "one".into(), by: by.into() }]);
+        case.check(1_400, &[]);
+        case.machine.delivered(&[failed(by)]);
+        case.check(1_700, &[(1_630, "ops", 1, 0)]);
+        case.check(2_000, &[]);
+    }
+}
+
+#[test]
+fn nothing_is_told_again_of_what_is_over() {
+    let mut case = Case::new(plain());
+    let first = case.fire("a", &[("n", "1")]);
+    let second = case.fire("a", &[("n", "2")]);
+    case.check(1_100, &[(1_030, "ops", 2, 0)]);
+    case.resolve(&first);
+    case.check(1_400, &[(1_330, "ops", 1, 1)]);
+    sent(&mut case, &[("log/ops", "one")]);
+    case.machine.delivered(&[failed("one")]);
+    case.resolve(&second);
+    // All are told that it is over, whoever heard of the beginning.
+    case.check(2_400, &[(1_630, "ops", 0, 1)]);
+}
+
+#[test]
+fn planned_work_that_consolidates_is_not_told_to_a_route_that_is_muted_then() {
+    let mut spec = maintained("consolidate");
+    // Muted until 00:50: 3000.
+    spec["time-intervals"] = json!({"early": [{"times": [{"start-time": "00:00", "end-time": "00:50"}]}]});
+    spec["route"]["routes"] = json!([{"matchers": ["tier=2"], "receiver": "db", "mute-time-intervals": ["early"]}]);
+    let mut case = Case::new(spec);
+    case.check(1_210, &[]);
+    case.fire("a", &[("team", "db")]);
+    case.fire("c", &[("team", "db"), ("tier", "2")]);
+    case.check(2_400, &[(2_400, "ops", 1, 0)]);
+    // Its group is looked at at 1240 and each 300 s after that.
+    case.check(3_100, &[(3_040, "db", 1, 0)]);
+}
+
+#[test]
+fn planned_work_over_very_many_groups_is_told_of_in_several_messages() {
+    let mut spec = maintained("consolidate");
+    spec["route"]["group-by"] = json!(["..."]);
+    let mut case = Case::new(spec);
+    case.check(1_210, &[]);
+    for n in 0..1_500 {
+        case.fire("a", &[("team", "db"), ("n", &n.to_string())]);
+    }
+    while let Some(next) = case.machine.next_at().filter(|next| *next < at(2_400)) {
+        case.machine.advance(next, 10_000);
+        assert!(case.machine.take_changes().tells.is_empty());
+    }
+    case.machine.advance(at(2_400), 0);
+    let tells = case.machine.take_changes().tells;
+    assert_eq!(tells.iter().map(|tell| tell.alerts.len()).sum::<usize>(), 1_500);
+    let keys: Vec<(&str, usize)> = tells.iter().map(|tell| (tell.group_key.as_str(), tell.of.len())).collect();
+    assert_eq!(keys, [("maintenance/work:{}", 984), ("maintenance/work:{part=\"2\"}", 516)]);
+}
+
+/// What is remembered of the alerts that left their groups: until when, whether they were told as firing, and of their ends.
+fn remembered(case: &mut Case, second: i64) -> Vec<(i64, bool, String)> {
+    let mut left = Vec::new();
+    while let Some(next) = case.machine.next_at().filter(|next| *next <= at(second)) {
+        case.now = next.as_millis() / 1_000;
+        case.machine.advance(next, 100);
+        left.extend(case.machine.take_changes().left);
+    }
+    case.now = second;
+    let overs = left.into_iter().flat_map(|(_, left)| left.alerts);
+    overs.map(|over| (over.until.as_millis() / 1_000, over.told_firing, over.end)).collect()
+}
+
+#[test]
+fn what_became_of_alerts_that_are_over_is_remembered_with_the_reason() {
+    let mut spec = plain();
+    spec["receivers"]["quiet"] = json!({"send-resolved": false});
+    spec["route"]["routes"] = json!([{"matchers": ["alertname=q"], "receiver": "quiet"}]);
+    let mut case = Case::new(spec);
+    let mut check = |name: &str, (fires, ends): (i64, i64), silence: bool, expected: (bool, &str)| {
+        case.now = fires;
+        let alert = case.fire(name, &[]);
+        assert_eq!(remembered(&mut case, ends), []);
+        if silence {
+            let draft = Draft {
+                id: None,
+                matchers: vec![format!("alertname={name}").parse().unwrap()],
+                starts_at: at(ends),
+                ends_at: at(ends + 1_000),
+                created_by: "ann".into(),
+                comment: String::new(),
+            };
+            let set = case.machine.silences.draft(draft, at(ends), || "s".into()).unwrap();
+            case.machine.silences.put(set.silence);
+        }
+        case.resolve(&alert);
+        let (told_firing, end) = expected;
+        assert_eq!(remembered(&mut case, ends + 400), [(ends, told_firing, end.to_owned())], "{name}");
+    };
+    check("a", (1_000, 1_100), false, (true, "told that it is over"));
+    check("b", (2_000, 2_010), false, (false, "not told: it was over before its group was told of it"));
+    check("c", (3_000, 3_100), true, (true, "not told that it is over: silenced by s"));
+    check("q", (4_000, 4_100), false, (true, "not told that it is over: the receiver does not want to know"));
+}
+
+#[test]
 fn worth_telling_is_alertmanagers_rule() {
     let keys = |names: &[&str]| names.iter().map(|name| Key::of(name)).collect::<BTreeSet<_>>();
     let told = |firing: &[&str], resolved: &[&str]| Told {
@@ -445,7 +638,9 @@ fn worth_telling_is_alertmanagers_rule() {
         firing: keys(firing),
         resolved: keys(resolved),
         reason: Reason::NewAlerts,
-        notifications: Vec::new(),
+        sent: BTreeMap::new(),
+        failed: BTreeSet::new(),
+        put_aside: None,
     };
     let hour = Some(Span::from_secs(3_600));
     let check = |told: Option<Told>, firing: &[&str], resolved: &[&str], ends: bool, now: i64, expected| {

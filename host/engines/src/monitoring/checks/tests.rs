@@ -256,6 +256,31 @@ async fn a_failure_that_was_told_is_not_told_again_after_a_kill_and_what_can_t_b
     assert_eq!((second.count(Check::FAILED), second.count(Check::RECOVERED), second.status().runs.len()), (1, 0, 1));
 }
 
+#[tokio::test]
+async fn the_incident_of_a_check_that_leaves_the_configuration_ends() {
+    for instance_goes in [true, false] {
+        let (folder, fake, state) = (tempfile::tempdir().unwrap(), Fake::default(), Arc::new(AtomicU8::new(1)));
+        let host = host(folder.path(), &fake, &state, json!({"failures": 1, "attempts": 0})).await;
+        host.answer().await;
+        let opened = host.bench.event(Incident::OPENED, None, Offset(0)).await;
+        fake.with(|fake| {
+            if instance_goes {
+                fake.instances.remove(&INSTANCE.into());
+            } else {
+                fake.instances.get_mut(&INSTANCE.into()).unwrap().spec.to_mut().check = None;
+            }
+        });
+        let catalog = host.bench.context.catalog();
+        host.bench.catalog.send_replace(catalog);
+        let resolved = host.bench.event(Incident::RESOLVED, None, Offset(0)).await;
+        assert_eq!(resolved.event.subject, opened.event.subject);
+        let recovered = host.bench.event(Check::RECOVERED, Some(INSTANCE), Offset(0)).await;
+        assert_eq!(recovered.event.data["title"], "`process/shop` is not checked any more");
+        assert!(host.bench.context.read::<Check>(Check::COLLECTION, INSTANCE).unwrap().is_none());
+        assert_eq!(host.count(Check::RECOVERED), 1);
+    }
+}
+
 impl Host {
     async fn status_once_there(&self) -> CheckStatus {
         until("the health of before", || !self.monitoring.health().is_empty()).await;

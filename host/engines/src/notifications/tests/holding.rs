@@ -198,3 +198,105 @@ async fn a_delivery_that_fails_for_too_long_is_taken_back_and_another_is_told() 
     let calls: Vec<String> = fake.calls().into_iter().map(|(instance, _)| instance).collect();
     assert_eq!(calls, ["webhook/b", "webhook/a"]);
 }
+
+#[tokio::test]
+async fn recipients_that_open_and_close_are_told_each_message_and_in_order() {
+    for plugin in ["pagerduty", "alertmanager-webhook"] {
+        let folder = tempfile::tempdir().unwrap();
+        let fake = fake();
+        let spec = json!({"plugin": plugin, "delivery": {"digest": "5m", "rate-limit": {"messages": 4, "per": "1h"}}});
+        let spec: InstanceSpec = serde_json::from_value(spec).unwrap();
+        fake.with(|fake| fake.instances.get_mut(&"webhook/a".into()).unwrap().spec = spec.into());
+        let (bench, _tasks, handle) = bench(folder.path(), &fake, route()).await;
+        for n in 0..6 {
+            publish(&bench, "custom.thing", json!({"title": format!("{n}")})).await;
+        }
+        until_in_state(&handle, DeliveryState::Held, 6).await;
+        bench.advance(Span::from_secs(300));
+        until_in_state(&handle, DeliveryState::Delivered, 4).await;
+        assert_eq!(titles(&bench), ["0", "1", "2", "3"].map(|n| format!("[custom.thing] {n}")));
+        assert_eq!(in_state(&handle, DeliveryState::Held).len(), 2, "above the rate");
+        bench.advance(Span::from_secs(3600));
+        until_in_state(&handle, DeliveryState::Delivered, 6).await;
+        assert_eq!(titles(&bench)[4..], ["4", "5"].map(|n| format!("[custom.thing] {n}")));
+        assert!(in_state(&handle, DeliveryState::Digested).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_rate_limit_above_a_thousand_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = spared(json!({"rate-limit": {"messages": 1_200, "per": "1h"}}));
+    let (bench, _tasks, handle) = bench(folder.path(), &fake, route()).await;
+    let many = (0..1_205).map(|n| bench.context.event("custom.thing", format!("s{n}")).data(json!({})));
+    bench.context.commit(many.fold(Transition::new(), Transition::event)).await.unwrap();
+    let held = || {
+        let listed = handle.list(2_000).unwrap();
+        listed.into_iter().filter(|told| told.state == DeliveryState::Held).count()
+    };
+    until("what is above it", || held() == 5).await;
+    assert_eq!(handle.list(2_000).unwrap().len(), 1_205);
+}
+
+#[tokio::test]
+async fn a_message_that_waits_is_released_though_nobody_told_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = spared(json!({"digest": "1h"}));
+    let (bench, tasks, handle) = bench(folder.path(), &fake, route()).await;
+    publish(&bench, "custom.thing", json!({"title": "hello"})).await;
+    until_in_state(&handle, DeliveryState::Held, 1).await;
+    drop((tasks, handle));
+    bench.kill().await;
+    let (bench, _tasks, handle) = bench_later(folder.path(), &fake).await;
+    until_in_state(&handle, DeliveryState::Delivered, 1).await;
+    assert_eq!(titles(&bench), ["[custom.thing] hello"]);
+}
+
+/// A host that was started two hours later.
+async fn bench_later(folder: &Path, fake: &Fake) -> (Bench, Tasks, Handle) {
+    let mut bench = Bench::open(folder, fake, catalog(route()), START.plus(Span::from_secs(7_200)));
+    let mut tasks = Tasks::default();
+    let handle = start(&bench.context, &mut tasks).await.unwrap();
+    let inlet = bench.inlet.take().unwrap();
+    outbox::start(&bench.context, inlet, outbox::Options::default(), &mut tasks).await.unwrap();
+    (bench, tasks, handle)
+}
+
+#[tokio::test]
+async fn whoever_is_told_instead_of_a_large_group_sees_some_of_its_alerts_and_how_many_more_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = spared(json!({"fallback": "webhook/b"}));
+    let mut refused = 1;
+    fake.with(|fake| {
+        fake.act = Some(Box::new(move |_| {
+            refused -= 1;
+            match refused {
+                0 => Err(CallError::Rejected { message: "410 gone".into() }),
+                _ => Ok(Outcome::Done(json!({}))),
+            }
+        }));
+    });
+    let (bench, _tasks, handle) = bench(folder.path(), &fake, route()).await;
+    let alerts: Vec<Value> = (0..40).map(|n| json!({"status": "resolved", "n": n, "l": "x".repeat(10_000)})).collect();
+    let message = Message {
+        event_type: "alerts.resolved".into(),
+        subject: "{}:{}".into(),
+        title: "[RESOLVED: 40] Down".into(),
+        body: "All of them".into(),
+        severity: quarterdeck_model::Severity::High,
+        labels: quarterdeck_model::label::Labels::new(),
+        at: START,
+        url: String::new(),
+        data: json!({"status": "resolved", "alerts": alerts, "truncatedAlerts": 0}),
+    };
+    let order = "order".to_owned();
+    let (_, sent) = deliver(&bench.context, "alerting/ops", &"webhook/a".into(), message, order, None).unwrap();
+    bench.context.commit(sent).await.unwrap();
+    let told = until_in_state(&handle, DeliveryState::Delivered, 1).await.remove(0);
+    assert_eq!(told.instance.as_str(), "webhook/b");
+    let message = fake.with(|fake| fake.messages[1].clone());
+    let shown = message.data["alerts"].as_array().unwrap().len();
+    assert!(shown > 0 && message.data["truncatedAlerts"] == 40 - shown, "{shown}");
+    assert_eq!((message.data["status"].as_str(), message.title.as_str()), (Some("resolved"), "[RESOLVED: 40] Down"));
+    assert!(message.body.contains(&format!("{} alerts are not in this message", 40 - shown)), "{}", message.body);
+}
