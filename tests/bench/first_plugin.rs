@@ -14,6 +14,7 @@
     reason = "a benchmark may panic"
 )]
 
+#[expect(dead_code, reason = "one figure has no percentile")]
 mod report;
 #[path = "peers/server.rs"]
 #[expect(dead_code, reason = "the programs of others are for another benchmark")]

@@ -1,6 +1,7 @@
 //! The figures of one machine, as its exporter gives them, worked into blocks of the store.
 
 use quarterdeck_model::clock::ManualClock;
+use quarterdeck_model::series::Series as _;
 use quarterdeck_model::series::ingest::{Ingest, Resolved, Row, SeriesRef};
 use quarterdeck_model::{Span, Timestamp};
 use quarterdeck_storage::{Database, Options};

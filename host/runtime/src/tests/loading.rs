@@ -209,7 +209,8 @@ async fn a_bundled_plugin_that_no_instance_names_is_compiled_after_the_start() {
 async fn whoever_configures_an_instance_of_a_bundled_plugin_gets_it_compiled() {
     let (hold, bench) = with_one_for_later(&collector("guest", "1.0.0", Does::Well)).await;
     let name = InstanceName::from("guest/one");
-    let mut configuring = Box::pin(bench.use_plugin(&[name.as_str()], "guest"));
+    let instances = [name.as_str()];
+    let mut configuring = Box::pin(bench.use_plugin(&instances, "guest"));
     let early = tokio::time::timeout(Duration::from_millis(200), &mut configuring).await;
     assert!(early.is_err(), "it waits for the compiler");
     fs::remove_file(hold).unwrap();
