@@ -539,7 +539,7 @@ async fn groups_of_rule_files_are_shown_as_prometheus_shows_them() {
         assert_eq!(recording[member], value, "{member}: {recording:#}");
     }
     let alert = json!({
-        "labels": {"alertname": "High", "job": "api", "severity": "page", "team": "db"}, "state": "pending",
+        "labels": {"alertname": "High", "job": "api", "severity": "page", "team": "db", "tier": "1"}, "state": "pending",
         "annotations": {"summary": "api is at 2"}, "activeAt": START.to_string(), "value": "2e+00"
     });
     for (member, value) in [
@@ -573,7 +573,10 @@ async fn rules_are_selected_by_type_group_and_labels_and_come_in_pages() {
         (vec![("rule_group[]", "more")], vec!["Down"]),
         (vec![("file[]", "other")], vec![]),
         (vec![("match[]", "{severity=\"page\"}")], vec!["High"]),
-        (vec![("match[]", "{tier=~\".+\"}"), ("match[]", "{team!=\"db\"}")], vec!["job:x:sum", "Down"]),
+        (
+            vec![("match[]", "{tier=~\".+\"}"), ("match[]", "{team!=\"ops\",severity=\"page\"}")],
+            vec!["job:x:sum", "High"],
+        ),
         (vec![("group_limit", "1")], vec!["job:x:sum", "High", "Ill"]),
     ] {
         assert_eq!(names(&parameters).await, expected, "{parameters:?}");
