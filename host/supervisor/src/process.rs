@@ -3,6 +3,7 @@
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 use serde::{Deserialize, Serialize};
+use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 use tokio::io::Interest;
@@ -11,6 +12,8 @@ use tokio::io::unix::AsyncFd;
 /// How often `/proc` is looked through for a marker, while some process has no environment to tell by.
 const LOOKS: u32 = 10;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
+/// More than the environment of a process mostly has.
+const ENVIRONMENT_BYTES: usize = 256 << 10;
 /// Where the marker of a [`crate::Record`] stands in the environment of its process.
 pub(crate) const MARKER_VARIABLE: &str = "QUARTERDECK_PROCESS";
 
@@ -160,8 +163,17 @@ fn has_marker(pid: u32, marker: &str) -> bool {
     environment(pid).is_ok_and(|environment| holds(&environment, marker))
 }
 
+/// Read at once: a process that becomes another program between two reads has nothing more to read, and what was read before would look
+/// whole.
 fn environment(pid: u32) -> std::io::Result<Vec<u8>> {
-    std::fs::read(format!("/proc/{pid}/environ"))
+    let mut file = std::fs::File::open(format!("/proc/{pid}/environ"))?;
+    let mut bytes = vec![0; ENVIRONMENT_BYTES];
+    let length = file.read(&mut bytes)?;
+    bytes.truncate(length);
+    if length == ENVIRONMENT_BYTES {
+        file.read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
 }
 
 fn holds(environment: &[u8], marker: &str) -> bool {
