@@ -13,6 +13,60 @@ pub struct Entry {
     pub bytes: Vec<u8>,
 }
 
+/// Entries that are written together, behind one another in one piece of memory: where many are written, an allocation for each would
+/// cost more than its copy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    /// When each was written, and where its bytes end.
+    ends: Vec<(Timestamp, usize)>,
+}
+
+impl Batch {
+    /// A time before that of the entry in front counts as that one.
+    pub fn push(&mut self, at: Timestamp, bytes: &[u8]) {
+        let at = self.ends.last().map_or(at, |(before, _)| at.max(*before));
+        self.bytes.extend_from_slice(bytes);
+        self.ends.push((at, self.bytes.len()));
+    }
+
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Bytes of all entries.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Memory that it takes.
+    pub fn memory(&self) -> usize {
+        self.bytes.capacity() + self.ends.capacity() * size_of::<(Timestamp, usize)>()
+    }
+
+    /// In the order in which they were put in.
+    pub fn iter(&self) -> impl Iterator<Item = (Timestamp, &[u8])> {
+        let mut begin = 0;
+        self.ends.iter().map(move |(at, end)| {
+            let bytes = self.bytes.get(begin..*end).unwrap_or_default();
+            begin = *end;
+            (*at, bytes)
+        })
+    }
+}
+
+impl<'a> FromIterator<&'a Entry> for Batch {
+    fn from_iter<I: IntoIterator<Item = &'a Entry>>(entries: I) -> Self {
+        let mut batch = Batch::default();
+        entries.into_iter().for_each(|entry| batch.push(entry.at, &entry.bytes));
+        batch
+    }
+}
+
 /// How much a journal may hold. What is over goes, the oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -39,7 +93,7 @@ pub struct Extent {
 pub trait Journals: Send + Sync + 'static {
     /// Adds entries, and lets go of what is over the bounds (without entries, that alone). Returns when readers see them; the
     /// system takes them to the disk in its own time: a power cut may cost the newest, a kill costs none.
-    async fn write(&self, journal: &str, entries: Vec<Entry>, bounds: Bounds) -> Result<(), StoreError>;
+    async fn write(&self, journal: &str, entries: Batch, bounds: Bounds) -> Result<(), StoreError>;
 
     /// A part of about that many bytes, from the start (0) or from where the part before ended. Blocks: a thread that may wait for
     /// the disk calls it.
@@ -49,4 +103,25 @@ pub trait Journals: Send + Sync + 'static {
 
     /// The journals that hold anything.
     fn journals(&self) -> Result<Vec<String>, StoreError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_gives_back_what_was_put_in_and_time_does_not_run_backwards_in_it() {
+        let mut batch = Batch::default();
+        assert!(batch.is_empty() && batch.memory() == 0);
+        let at = Timestamp::from_millis;
+        for (millis, bytes) in [(5, "one"), (7, ""), (6, "three"), (8, "four")] {
+            batch.push(at(millis), bytes.as_bytes());
+        }
+        let entries: Vec<(Timestamp, &[u8])> = batch.iter().collect();
+        assert_eq!(entries, [(at(5), &b"one"[..]), (at(7), b""), (at(7), b"three"), (at(8), b"four")]);
+        assert_eq!((batch.len(), batch.size()), (4, 12));
+        assert!(batch.memory() >= batch.size());
+        let entries: Vec<Entry> = batch.iter().map(|(at, bytes)| Entry { at, bytes: bytes.to_vec() }).collect();
+        assert_eq!(entries.iter().collect::<Batch>(), batch);
+    }
 }

@@ -5,7 +5,7 @@ mod question;
 mod record;
 mod tally;
 
-pub(crate) use journal::{Journal, JournalMeter, LARGEST};
+pub(crate) use journal::{Journal, LARGEST, Outgoing};
 pub(crate) use question::Question;
 pub(crate) use record::{Decided, Failed, Outcome, Record};
 pub(crate) use tally::{Asked, Tally};

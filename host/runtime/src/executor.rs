@@ -124,10 +124,10 @@ impl Executor {
             let busy = started.elapsed();
             match polled {
                 Ok(Poll::Ready(value)) => {
-                    pace.learn(busy, started + busy);
+                    pace.learn_at_once(busy);
                     return Some(Ended { value: Some(value), busy });
                 }
-                Ok(Poll::Pending) => spent = Spent { busy, ran: busy },
+                Ok(Poll::Pending) => spent.busy = busy,
                 Err(_) => return None,
             }
         }

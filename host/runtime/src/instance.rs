@@ -9,7 +9,7 @@ pub(crate) use circuit::{Change, Circuit};
 pub(crate) use meter::{Meter, Report, over_budget, window_end};
 
 use crate::call::Kept;
-use crate::decisions::JournalMeter;
+use crate::decisions::Outgoing;
 use crate::executor::Pace;
 use crate::plugin::{Again, Use, Version};
 use quarterdeck_model::Shared;
@@ -25,7 +25,7 @@ pub(crate) struct Instance {
     pub(crate) meter: Arc<Meter>,
     pub(crate) breakers: Breakers,
     pub(crate) pace: Arc<Pace>,
-    pub(crate) journal: JournalMeter,
+    pub(crate) journal: Outgoing,
     binding: RwLock<Arc<Binding>>,
 }
 
@@ -85,7 +85,7 @@ impl Instance {
             meter: Arc::default(),
             breakers: Breakers::new(quarantine_after),
             pace: Arc::default(),
-            journal: JournalMeter::default(),
+            journal: Outgoing::default(),
             binding: RwLock::new(Arc::new(binding)),
         }
     }

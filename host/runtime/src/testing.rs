@@ -7,7 +7,7 @@ use crate::{Bundled, Options, Runtime};
 use quarterdeck_model::clock::ManualClock;
 use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
 use quarterdeck_model::id::IdSource;
-use quarterdeck_model::journal::{Bounds, Entry, Extent, Journals, Stretch};
+use quarterdeck_model::journal::{Batch, Bounds, Entry, Extent, Journals, Stretch};
 use quarterdeck_model::plugin::{InstanceName, InstanceSpec, PluginStatus, Registry};
 use quarterdeck_model::store::{Store, StoreError};
 use quarterdeck_model::{Span, Timestamp};
@@ -125,10 +125,11 @@ impl MemoryJournals {
 
 #[async_trait::async_trait]
 impl Journals for MemoryJournals {
-    async fn write(&self, journal: &str, entries: Vec<Entry>, _: Bounds) -> Result<(), StoreError> {
+    async fn write(&self, journal: &str, entries: Batch, _: Bounds) -> Result<(), StoreError> {
         if self.is_full.load(Ordering::SeqCst) {
             return Err(StoreError::DiskFull { free_bytes: 0, floor_bytes: 1 });
         }
+        let entries = entries.iter().map(|(at, bytes)| Entry { at, bytes: bytes.to_vec() });
         self.entries.lock().unwrap().entry(journal.to_owned()).or_default().extend(entries);
         Ok(())
     }

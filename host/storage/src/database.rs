@@ -14,7 +14,7 @@ use crate::writer::{Command, Writer};
 use crate::{documents, journal, keys, log, recovery};
 use async_trait::async_trait;
 use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
-use quarterdeck_model::journal::{Bounds, Entry, Extent, Journals, Stretch};
+use quarterdeck_model::journal::{Batch, Bounds, Extent, Journals, Stretch};
 use quarterdeck_model::store::{Committed, Document, EventBatch, Gap, Page, Store, StoreError, StoreHealth};
 use quarterdeck_model::transition::Transition;
 use std::collections::BTreeMap;
@@ -247,13 +247,12 @@ impl Store for Database {
 
 #[async_trait]
 impl Journals for Database {
-    async fn write(&self, journal: &str, entries: Vec<Entry>, bounds: Bounds) -> Result<(), StoreError> {
+    async fn write(&self, journal: &str, entries: Batch, bounds: Bounds) -> Result<(), StoreError> {
         self.check_open()?;
         keys::check_journal(journal)?;
         // Without entries it is about letting go, which a full disk is no reason against.
-        let bytes: usize = entries.iter().map(|entry| entry.bytes.len() + 16).sum();
-        if bytes > 0 {
-            self.shared.space.check(bytes as u64)?;
+        if !entries.is_empty() {
+            self.shared.space.check((entries.size() + entries.len() * journal::ENTRY_BYTES) as u64)?;
         }
         let (shared, journal) = (Arc::clone(&self.shared), journal.to_owned());
         let append = move || shared.journals.append(&journal, &entries, bounds, shared.clock.now());

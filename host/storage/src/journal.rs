@@ -10,7 +10,7 @@ mod ring;
 use crate::disk::{Disk, failure};
 use crate::keys;
 use quarterdeck_model::Timestamp;
-use quarterdeck_model::journal::{Bounds, Entry, Extent, Stretch};
+use quarterdeck_model::journal::{Batch, Bounds, Extent, Stretch};
 use quarterdeck_model::store::StoreError;
 use ring::Ring;
 use std::collections::BTreeMap;
@@ -18,6 +18,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const NAME: &str = "name";
+
+/// An entry takes no more than this beside its bytes.
+pub(crate) const ENTRY_BYTES: usize = 16;
 
 pub(crate) struct Journals {
     folder: PathBuf,
@@ -46,7 +49,7 @@ impl Journals {
     pub(crate) fn append(
         &self,
         journal: &str,
-        entries: &[Entry],
+        entries: &Batch,
         bounds: Bounds,
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -123,6 +126,7 @@ fn at(path: &Path, error: &std::io::Error) -> StoreError {
 mod tests {
     use super::*;
     use quarterdeck_model::Span;
+    use quarterdeck_model::journal::Entry;
 
     const ROOMY: Bounds = Bounds { keep: Span::from_secs(3600), bytes: 1 << 30 };
 
@@ -136,6 +140,10 @@ mod tests {
 
     fn entry(seconds: u64, bytes: usize) -> Entry {
         Entry { at: at(seconds), bytes: vec![u8::try_from(seconds % 251).unwrap(); bytes] }
+    }
+
+    fn append(journals: &Journals, journal: &str, entries: &[Entry], bounds: Bounds, now: Timestamp) {
+        journals.append(journal, &entries.iter().collect(), bounds, now).unwrap();
     }
 
     fn all(journals: &Journals, journal: &str) -> Vec<Entry> {
@@ -154,9 +162,9 @@ mod tests {
         let sizes = [0, 1, 100, 5_000, 200_000, 3, 60_000, 60_000, 7];
         let entries: Vec<Entry> = sizes.iter().zip(0..).map(|(size, second)| entry(second, *size)).collect();
         let journals = open(&folder);
-        journals.append("a/b", &entries[..6], ROOMY, at(9)).unwrap();
-        journals.append("a/b", &entries[6..], ROOMY, at(9)).unwrap();
-        journals.append("a/c", &entries[..1], ROOMY, at(9)).unwrap();
+        append(&journals, "a/b", &entries[..6], ROOMY, at(9));
+        append(&journals, "a/b", &entries[6..], ROOMY, at(9));
+        append(&journals, "a/c", &entries[..1], ROOMY, at(9));
         for journals in [journals, open(&folder)] {
             assert_eq!(all(&journals, "a/b"), entries);
             assert_eq!(journals.names(), ["a/b", "a/c"]);
@@ -165,7 +173,7 @@ mod tests {
             assert!(extent.bytes >= sizes.iter().sum::<usize>() as u64, "{extent:?}");
         }
         let journals = open(&folder);
-        journals.append("a/b", &entries[..1], ROOMY, at(9)).unwrap();
+        append(&journals, "a/b", &entries[..1], ROOMY, at(9));
         assert_eq!(all(&journals, "a/b"), [&entries[..], &entries[..1]].concat());
         assert_eq!((all(&journals, "none"), journals.extent("none")), (Vec::new(), Extent::default()));
     }
@@ -176,7 +184,7 @@ mod tests {
         let journals = open(&folder);
         let small = Bounds { bytes: 100_000, ..ROOMY };
         for second in 0..500 {
-            journals.append("j", &[entry(second, 1_000)], small, at(second)).unwrap();
+            append(&journals, "j", &[entry(second, 1_000)], small, at(second));
             assert!(journals.extent("j").bytes <= 100_000);
         }
         let kept = all(&journals, "j");
@@ -184,15 +192,15 @@ mod tests {
         let expected: Vec<Entry> = (0..500).map(|second| entry(second, 1_000)).collect();
         assert_eq!(kept, expected[500 - kept.len()..]);
         let young = Bounds { keep: Span::from_secs(40), ..small };
-        journals.append("j", &[], young, at(500)).unwrap();
+        append(&journals, "j", &[], young, at(500));
         let kept = all(&journals, "j");
         assert!((40..60).contains(&kept.len()), "{}", kept.len());
-        journals.append("j", &[], young, at(600)).unwrap();
+        append(&journals, "j", &[], young, at(600));
         assert_eq!((all(&journals, "j"), journals.extent("j")), (Vec::new(), Extent::default()));
         assert!(journals.names().is_empty());
-        journals.append("j", &[entry(601, 5)], small, at(601)).unwrap();
+        append(&journals, "j", &[entry(601, 5)], small, at(601));
         assert_eq!(all(&journals, "j"), [entry(601, 5)], "it goes on behind what is gone");
-        journals.append("j", &[entry(602, 200_000)], small, at(602)).unwrap();
+        append(&journals, "j", &[entry(602, 200_000)], small, at(602));
         assert_eq!(all(&journals, "j"), [], "what is larger than all that may be kept is not kept");
     }
 
@@ -202,12 +210,12 @@ mod tests {
         let journals = open(&folder);
         let bounds = Bounds { bytes: 100_000, ..ROOMY };
         for second in 0..80 {
-            journals.append("j", &[entry(second, 1_000)], bounds, at(second)).unwrap();
+            append(&journals, "j", &[entry(second, 1_000)], bounds, at(second));
         }
         let first = journals.read("j", 0, 10_000).unwrap();
         assert_eq!(first.entries[0], entry(0, 1_000));
         for second in 80..150 {
-            journals.append("j", &[entry(second, 1_000)], bounds, at(second)).unwrap();
+            append(&journals, "j", &[entry(second, 1_000)], bounds, at(second));
         }
         let rest = journals.read("j", first.next.unwrap(), usize::MAX).unwrap();
         let oldest = all(&journals, "j").len();
@@ -231,16 +239,16 @@ mod tests {
     fn a_torn_block_is_cut_off_wherever_it_ends_and_writing_goes_on() {
         let folder = tempfile::tempdir().unwrap();
         let journals = open(&folder);
-        journals.append("j", &[entry(1, 100)], ROOMY, at(1)).unwrap();
+        append(&journals, "j", &[entry(1, 100)], ROOMY, at(1));
         let path = folder.path().join("journals/1/0000000001.log");
         let one = std::fs::metadata(&path).unwrap().len();
-        journals.append("j", &[entry(2, 100), entry(3, 7)], ROOMY, at(3)).unwrap();
+        append(&journals, "j", &[entry(2, 100), entry(3, 7)], ROOMY, at(3));
         let whole = std::fs::read(&path).unwrap();
         for end in one..whole.len() as u64 {
             std::fs::write(&path, &whole[..end as usize]).unwrap();
             let journals = open(&folder);
             assert_eq!(all(&journals, "j"), [entry(1, 100)], "{end}");
-            journals.append("j", &[entry(4, 9)], ROOMY, at(4)).unwrap();
+            append(&journals, "j", &[entry(4, 9)], ROOMY, at(4));
             assert_eq!(all(&journals, "j"), [entry(1, 100), entry(4, 9)], "{end}");
         }
         for place in one..whole.len() as u64 {
@@ -257,7 +265,7 @@ mod tests {
         let path = folder.path().join("journals/1/0000000001.log");
         let mut places = vec![0];
         for second in 1..=5 {
-            journals.append("j", &[entry(second, 100)], ROOMY, at(second)).unwrap();
+            append(&journals, "j", &[entry(second, 100)], ROOMY, at(second));
             places.push(usize::try_from(std::fs::metadata(&path).unwrap().len()).unwrap());
         }
         let whole = std::fs::read(&path).unwrap();
@@ -283,7 +291,7 @@ mod tests {
                     let journals = open(&folder);
                     let expected = without(&[block as u64 + 1]);
                     assert_eq!(all(&journals, "j"), expected, "{place}");
-                    journals.append("j", &[entry(6, 9)], ROOMY, at(6)).unwrap();
+                    append(&journals, "j", &[entry(6, 9)], ROOMY, at(6));
                     let more = [expected, vec![entry(6, 9)]].concat();
                     assert_eq!(all(&journals, "j"), more, "{place}");
                     assert_eq!(all(&open(&folder), "j"), more, "{place}, after another start");

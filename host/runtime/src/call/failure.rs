@@ -15,14 +15,17 @@ const FUEL_MESSAGE: &str = "fuel allocated for hostcalls has been exhausted";
 const MAX_WORDS_BYTES: usize = 4 << 10;
 
 /// A plugin's words for a person, cut where they are too long.
-pub(crate) fn words(mut text: String) -> String {
-    if text.len() > MAX_WORDS_BYTES {
-        let end = (0..=MAX_WORDS_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        text.truncate(end);
-        text.shrink_to_fit();
-        text.push('…');
+pub(crate) fn words(text: String) -> String {
+    if text.len() <= MAX_WORDS_BYTES {
+        return text;
     }
-    text
+    let end = (0..=MAX_WORDS_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    // Copied, and not cut where they stand: to shrink what may have megabytes is to ask the kernel for another map of the host's
+    // memory, and everybody waits for that.
+    let mut cut = String::with_capacity(end + '…'.len_utf8());
+    cut.push_str(text.get(..end).unwrap_or_default());
+    cut.push('…');
+    cut
 }
 
 impl From<Failure> for CallError {

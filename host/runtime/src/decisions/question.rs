@@ -9,7 +9,7 @@ use quarterdeck_model::kind::detector::Window;
 use quarterdeck_model::kind::scanner_rule::Subject;
 use quarterdeck_model::kind::sla_calculator::SlaWindow;
 use quarterdeck_model::plugin::Kind;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
@@ -26,6 +26,7 @@ const SHOWN_ITEMS: usize = 50;
 pub(crate) enum Question<'a> {
     Evaluate {
         window: Cow<'a, Window>,
+        #[serde(serialize_with = "some_at_once")]
         state: Option<Cow<'a, [u8]>>,
     },
     Interests,
@@ -41,19 +42,41 @@ pub(crate) enum Question<'a> {
         replicas: Cow<'a, [Replica]>,
         analysis: Cow<'a, Analysis>,
         promoted: bool,
+        #[serde(serialize_with = "some_at_once")]
         state: Option<Cow<'a, [u8]>>,
     },
     Fold {
         window: Cow<'a, SlaWindow>,
+        #[serde(serialize_with = "some_at_once")]
         partial: Option<Cow<'a, [u8]>>,
     },
     Merge {
+        #[serde(serialize_with = "at_once")]
         a: Cow<'a, [u8]>,
+        #[serde(serialize_with = "at_once")]
         b: Cow<'a, [u8]>,
     },
     Finish {
+        #[serde(serialize_with = "at_once")]
         partial: Cow<'a, [u8]>,
     },
+}
+
+/// A state may have many bytes: not byte by byte. What is written is the same.
+fn at_once<S: Serializer>(bytes: &impl AsRef<[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes.as_ref())
+}
+
+pub(super) fn some_at_once<B: AsRef<[u8]>, S: Serializer>(bytes: &Option<B>, serializer: S) -> Result<S::Ok, S::Error> {
+    struct AtOnce<'a>(&'a [u8]);
+
+    impl Serialize for AtOnce<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_bytes(self.0)
+        }
+    }
+
+    bytes.as_ref().map(|bytes| AtOnce(bytes.as_ref())).serialize(serializer)
 }
 
 impl Question<'_> {

@@ -14,12 +14,17 @@ use quarterdeck_model::plugin::{CallError, PluginRef};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::time::Duration;
 
 /// Stands in front of every entry. One of another format can't be read.
 const FORMAT: u8 = 1;
-/// Enough for most entries, so that their buffer does not grow.
-const USUAL_BYTES: usize = 1024;
+/// A thread's buffer is kept for its next entry, unless it has become larger than this.
+const KEPT_BYTES: usize = 64 << 10;
+
+thread_local! {
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Record<'a> {
@@ -39,6 +44,7 @@ pub(crate) struct Record<'a> {
 pub(crate) struct Decided {
     /// JSON.
     pub(crate) decision: String,
+    #[serde(serialize_with = "super::question::some_at_once")]
     pub(crate) state: Option<Vec<u8>>,
 }
 
@@ -56,11 +62,18 @@ pub(crate) trait Outcome {
 }
 
 impl Record<'_> {
-    /// Nothing if it can't be written, which is no reason to fail the call.
-    pub(crate) fn encode(&self) -> Option<Vec<u8>> {
-        let mut bytes = Vec::with_capacity(USUAL_BYTES);
-        bytes.push(FORMAT);
-        postcard::to_extend(self, bytes).ok()
+    /// Hands over what a journal keeps of it, in a buffer that the next one on this thread will use. Nothing if it can't be written,
+    /// which is no reason to fail the call.
+    pub(crate) fn encoded<R>(&self, take: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        let mut buffer = BUFFER.take();
+        buffer.clear();
+        buffer.push(FORMAT);
+        let buffer = postcard::to_extend(self, buffer).ok()?;
+        let taken = take(&buffer);
+        if buffer.capacity() <= KEPT_BYTES {
+            BUFFER.set(buffer);
+        }
+        Some(taken)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Record<'static>> {
@@ -252,7 +265,7 @@ mod tests {
                     outcome,
                     micros: 17,
                 };
-                let bytes = record.encode().unwrap();
+                let bytes = record.encoded(<[u8]>::to_vec).unwrap();
                 assert_eq!(Record::decode(&bytes), Some(record));
                 assert_eq!(Record::decode(&bytes[..bytes.len() - 1]), None, "half of it is nothing");
                 assert_eq!(Record::decode(&[&[FORMAT + 1], &bytes[1..]].concat()), None, "another host's format");

@@ -4,6 +4,8 @@
 //! - Else in the fast lane.
 //! - But in the slow lane, if its last call computed for long, or if its calls that are not quick have taken more than their share:
 //!   many of a millisecond, one after the other, keep the fast lane from the others as a long one does.
+//!
+//! Who misbehaves is not quick, however short that was: what ends a call costs the kernel and the host more than the guest.
 
 use super::FAST_CPU;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -13,7 +15,7 @@ use std::time::{Duration, Instant};
 /// A call that took no longer is quick.
 const QUICK: Duration = Duration::from_micros(200);
 
-/// So many quick calls in a row make an instance quick.
+/// So many quick calls in a row make an instance quick, and a misbehaviour forgotten.
 const STREAK: u32 = 16;
 
 /// The calls of an instance that are not quick share one part in so many of the time that passes.
@@ -34,6 +36,8 @@ pub(crate) struct Pace {
     streak: AtomicU32,
     /// The last call computed for long.
     slow: AtomicBool,
+    /// It misbehaved, and was not quick for long enough since.
+    misbehaved: AtomicBool,
     /// The calls that are not quick had taken too much when that was last looked at.
     crowding: AtomicBool,
     taken: Mutex<Bucket>,
@@ -56,17 +60,37 @@ impl Pace {
         self.streak.store(0, Ordering::Relaxed);
     }
 
-    /// A call is over that ran for so long, wherever that was.
+    /// A call was over where it was asked for. How much of that time it computed is not known.
+    pub(super) fn learn_at_once(&self, took: Duration) {
+        self.count(took <= QUICK);
+    }
+
+    /// A call is over that computed for so long in the lanes.
     pub(super) fn learn(&self, ran: Duration, now: Instant) {
-        let streak = self.streak.load(Ordering::Relaxed);
-        if ran > QUICK {
-            self.streak.store(0, Ordering::Relaxed);
+        if ran > QUICK || self.misbehaved.load(Ordering::Relaxed) {
             self.take(ran, now);
-        } else if streak < STREAK {
-            self.streak.store(streak + 1, Ordering::Relaxed);
         }
+        self.count(ran <= QUICK);
         if ran < FAST_CPU && self.slow.load(Ordering::Relaxed) {
             self.slow.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// The call that was over just now ended as none should.
+    pub(crate) fn misbehaved(&self) {
+        self.misbehaved.store(true, Ordering::Relaxed);
+        self.count(false);
+    }
+
+    fn count(&self, is_quick: bool) {
+        let streak = self.streak.load(Ordering::Relaxed);
+        if !is_quick {
+            self.streak.store(0, Ordering::Relaxed);
+        } else if streak < STREAK {
+            self.streak.store(streak + 1, Ordering::Relaxed);
+            if streak + 1 == STREAK {
+                self.misbehaved.store(false, Ordering::Relaxed);
+            }
         }
     }
 
@@ -203,6 +227,36 @@ mod tests {
             bench.pause(80);
             assert!(!bench.is_slow());
         }
+    }
+
+    #[test]
+    fn who_misbehaves_is_not_quick_until_sixteen_quick_calls_did_not() {
+        let mut bench = Bench::new();
+        for _ in 0..100 {
+            bench.call(50);
+            bench.pace.misbehaved();
+        }
+        assert!(bench.is_slow(), "five milliseconds of it");
+        assert!(!bench.pace.is_quick());
+        bench.pause(160);
+        (0..STREAK - 1).for_each(|_| bench.call(50));
+        assert!(!bench.is_slow() && !bench.pace.is_quick());
+        bench.call(50);
+        assert!(bench.pace.is_quick());
+        for _ in 0..100 {
+            bench.call(50);
+        }
+        assert!(!bench.is_slow(), "it is as any other again");
+    }
+
+    #[test]
+    fn what_took_long_on_the_callers_thread_costs_the_trust_and_no_more() {
+        let bench = Bench::new();
+        (0..STREAK).for_each(|_| bench.pace.learn_at_once(Duration::from_micros(10)));
+        assert!(bench.pace.is_quick());
+        bench.pace.learn_at_once(Duration::from_secs(1));
+        assert!(!bench.pace.is_quick(), "it may have computed");
+        assert!(!bench.is_slow(), "or waited for a processor");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::time::Sleep;
 pub(super) struct Spent {
     /// While it was polled, whoever had the processor meanwhile.
     pub(super) busy: Duration,
-    /// What it computed of that: on a busy machine that is less.
+    /// What it computed of that, in the lanes: on a busy machine that is less.
     pub(super) ran: Duration,
 }
 

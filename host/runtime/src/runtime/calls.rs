@@ -105,13 +105,9 @@ impl Runtime {
         T: Outcome + Send + 'static,
         B: for<'a> FnOnce(&'a mut Guest, Arc<Version>, Arc<str>) -> BoxFuture<'a, Reply<T>> + Send + 'static,
     {
-        let mut ran = None;
         let request = Request { question: Some(&question), ..request };
-        let result = self.carry_out(request, body, Some(&mut ran)).await.map_err(|failed| failed.error);
-        if let Some(ran) = ran {
-            self.note(&ran, question, result.as_ref().map(|called| &called.value));
-        }
-        result
+        let note = |ran: Ran<'_>, result: Result<&T, &CallError>| self.note(&ran, &question, result);
+        self.carry_out(request, body, Some(note)).await.map_err(|failed| failed.error)
     }
 
     /// The same; a failure says which version it is of.
@@ -120,14 +116,15 @@ impl Runtime {
         T: Send + 'static,
         B: for<'a> FnOnce(&'a mut Guest, Arc<Version>, Arc<str>) -> BoxFuture<'a, Reply<T>> + Send + 'static,
     {
-        self.carry_out(request, body, None).await
+        self.carry_out(request, body, None::<fn(Ran<'_>, Result<&T, &CallError>)>).await
     }
 
-    /// `ran`: filled in if the call began and somebody wants to know.
-    async fn carry_out<T, B>(&self, request: Request<'_>, body: B, ran: Option<&mut Option<Ran>>) -> ActResult<T>
+    /// `note`: is told of a call that began, if somebody wants to know.
+    async fn carry_out<T, B, N>(&self, request: Request<'_>, body: B, note: Option<N>) -> ActResult<T>
     where
         T: Send + 'static,
         B: for<'a> FnOnce(&'a mut Guest, Arc<Version>, Arc<str>) -> BoxFuture<'a, Reply<T>> + Send + 'static,
+        N: FnOnce(Ran<'_>, Result<&T, &CallError>) + Send,
     {
         if self.stopping.is_cancelled() {
             return Err(CallError::Cancelled.into());
@@ -138,7 +135,7 @@ impl Runtime {
             // Held from here on, it is the version of this call whatever is loaded meanwhile.
             Ok(used) => {
                 let version = Arc::clone(used.version());
-                let result = self.attempt(&instance, &binding, used, request, body, ran).await;
+                let result = self.attempt(&instance, &binding, used, request, body, note).await;
                 result.map_err(|error| {
                     let began = !matches!(error, CallError::Unavailable { .. });
                     CallFailed { error, plugin: began.then(|| version.reference.clone()) }
@@ -152,18 +149,19 @@ impl Runtime {
         result
     }
 
-    async fn attempt<T, B>(
+    async fn attempt<T, B, N>(
         &self,
         instance: &Arc<Instance>,
         binding: &Arc<Binding>,
         used: Use,
         request: Request<'_>,
         body: B,
-        ran: Option<&mut Option<Ran>>,
+        note: Option<N>,
     ) -> CallResult<T>
     where
         T: Send + 'static,
         B: for<'a> FnOnce(&'a mut Guest, Arc<Version>, Arc<str>) -> BoxFuture<'a, Reply<T>> + Send + 'static,
+        N: FnOnce(Ran<'_>, Result<&T, &CallError>) + Send,
     {
         if u64::try_from(request.bytes).is_ok_and(|bytes| bytes > binding.limits.io_bytes) {
             let limit = binding.limits.io_bytes;
@@ -189,10 +187,8 @@ impl Runtime {
 
         let places = self.places(binding, request.kind).await?;
         let version = Arc::clone(used.version());
-        let config = match request.overlay {
-            None => Arc::clone(&binding.config),
-            Some(overlay) => overlaid(&binding.spec.config, overlay)?,
-        };
+        let overlaid = request.overlay.map(|overlay| overlaid(&binding.spec.config, overlay)).transpose()?;
+        let config = overlaid.as_ref().unwrap_or(&binding.config);
         let started = Instant::now();
         let budget = binding.limits.deadline.max(request.within);
         let deadline = started + budget.as_duration();
@@ -211,7 +207,7 @@ impl Runtime {
         };
         let reference = version.reference.clone();
         let on = Arc::clone(&version);
-        let watched = ran.filter(|_| self.is_watched(binding)).map(|ran| (ran, Arc::clone(&config)));
+        let given = Arc::clone(config);
         let keeping = (!pure && version.calls_of_a_sandbox > 1).then(|| Keeping {
             kept: Arc::clone(&binding.kept),
             calls: version.calls_of_a_sandbox,
@@ -219,7 +215,7 @@ impl Runtime {
         });
         let held = (places, used);
         let call = sandboxed(self.engine.clone(), setting, self.executor.running(), held, keeping, move |guest| {
-            body(guest, on, config)
+            body(guest, on, given)
         });
         let (busy, output) = match self.executor.run(call, deadline, &instance.pace).await {
             Some(Ended { value, busy }) => (busy, value.unwrap_or_else(|| overdue(budget))),
@@ -228,18 +224,12 @@ impl Runtime {
         };
         let per = binding.limits.budget.as_ref().map_or(Budget::PER, |budget| budget.per);
         instance.meter.count(busy, started.elapsed(), &output.report, self.clock.now(), per);
-        if let Some((ran, config)) = watched {
-            *ran = Some(Ran {
-                instance: Arc::clone(instance),
-                binding: Arc::clone(binding),
-                config,
-                version: Arc::clone(&version),
-                now: request.now.unwrap_or(now),
-                busy,
-            });
-        }
         attempt.finish(&version, output.result.as_ref().err(), &request);
         let Output { result, writes, events, .. } = output;
+        if let Some(note) = note.filter(|_| self.is_watched(binding)) {
+            let now = request.now.unwrap_or(now);
+            note(Ran { instance, binding, config, version: &version, now, busy }, result.as_ref());
+        }
         Ok(Called { value: result?, plugin: reference, writes, events })
     }
 
@@ -333,6 +323,9 @@ impl Attempt<'_> {
     fn finish(&mut self, version: &Arc<Version>, error: Option<&CallError>, request: &Request<'_>) {
         let (runtime, instance) = (self.runtime, self.instance);
         let misbehaviour = error.filter(|error| error.is_misbehaviour());
+        if misbehaviour.is_some() {
+            instance.pace.misbehaved();
+        }
         if misbehaviour.is_none() || !request.is_about_several() {
             self.over = true;
             let words = misbehaviour.map(ToString::to_string);

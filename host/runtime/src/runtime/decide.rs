@@ -16,11 +16,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A call that began: on what, with what, and how long it took.
-pub(super) struct Ran {
-    pub(super) instance: Arc<Instance>,
-    pub(super) binding: Arc<Binding>,
-    pub(super) config: Arc<str>,
-    pub(super) version: Arc<Version>,
+pub(super) struct Ran<'a> {
+    pub(super) instance: &'a Arc<Instance>,
+    pub(super) binding: &'a Binding,
+    pub(super) config: &'a str,
+    pub(super) version: &'a Version,
     /// The time that it was handed.
     pub(super) now: Timestamp,
     pub(super) busy: Duration,
@@ -48,7 +48,12 @@ impl Runtime {
         (self.journal.is_some() && binding.spec.journal.is_some()) || self.shadows.any()
     }
 
-    pub(super) fn note<T: Outcome>(&self, ran: &Ran, question: Question<'_>, result: Result<&T, &CallError>) {
+    pub(super) fn note<T: Outcome>(&self, ran: &Ran<'_>, question: &Question<'_>, result: Result<&T, &CallError>) {
+        let journal = self.journal.as_ref().filter(|_| ran.binding.spec.journal.is_some());
+        let shadow = self.shadows.of(&ran.version.reference.name);
+        if journal.is_none() && shadow.is_none() {
+            return;
+        }
         let outcome = match result {
             Ok(value) => Ok(value.decided()),
             Err(error) => match Failed::of(error) {
@@ -59,30 +64,28 @@ impl Runtime {
         let record = Record {
             now: ran.now,
             plugin: Cow::Borrowed(&ran.version.reference),
-            config: Cow::Borrowed(&ran.config),
-            question,
+            config: Cow::Borrowed(ran.config),
+            question: question.clone(),
             outcome,
             micros: u64::try_from(ran.busy.as_micros()).unwrap_or(u64::MAX),
         };
-        let journal = self.journal.as_ref().filter(|_| ran.binding.spec.journal.is_some());
-        let shadow = self.shadows.of(&ran.version.reference.name);
-        if journal.is_none() && shadow.is_none() {
-            return;
-        }
-        let Some(bytes) = record.encode().filter(|bytes| bytes.len() <= LARGEST) else {
+        let handed_over = record.encoded(|decision| {
+            let fits = decision.len() <= LARGEST;
+            if fits && let Some(shadow) = &shadow {
+                shadow.offer(ran.instance, decision);
+            }
+            if fits && let Some(journal) = journal {
+                journal.offer(ran.instance, decision);
+            }
+            fits
+        });
+        if handed_over != Some(true) {
             if journal.is_some() {
                 ran.instance.journal.leave_out(1);
             }
             if let Some(shadow) = shadow {
                 shadow.skip();
             }
-            return;
-        };
-        if let Some(shadow) = shadow {
-            shadow.offer(ran, bytes.clone());
-        }
-        if let Some(journal) = journal {
-            journal.offer(&ran.instance, journal.now(), bytes);
         }
     }
 

@@ -6,7 +6,7 @@
 
 use super::Runtime;
 use super::announce::{SHADOW_DIFFERS, SHADOW_ENDED, SHADOW_STARTED};
-use super::decide::{Candidate, Ran};
+use super::decide::Candidate;
 use crate::decisions::{Asked, Record, Tally};
 use crate::instance::{Circuit, Instance};
 use quarterdeck_model::Timestamp;
@@ -98,11 +98,11 @@ struct Offered {
 
 impl Shadow {
     /// Never waits.
-    pub(super) fn offer(&self, ran: &Ran, bytes: Vec<u8>) {
-        let size = bytes.len();
+    pub(super) fn offer(&self, instance: &Arc<Instance>, decision: &[u8]) {
+        let size = decision.len();
         let fits = self.waiting_bytes.fetch_add(size, Ordering::Relaxed) + size <= WAITING_BYTES;
-        let offered = Offered { instance: Arc::clone(&ran.instance), bytes };
-        if !fits || self.questions.try_send(offered).is_err() {
+        let offered = || Offered { instance: Arc::clone(instance), bytes: decision.to_vec() };
+        if !fits || self.questions.try_send(offered()).is_err() {
             self.waiting_bytes.fetch_sub(size, Ordering::Relaxed);
             self.skip();
         }

@@ -4,10 +4,10 @@
 
 mod mend;
 
-use super::at;
+use super::{ENTRY_BYTES, at};
 use crate::codec::{Input, put_int, put_uint};
 use quarterdeck_model::Timestamp;
-use quarterdeck_model::journal::{Bounds, Entry, Extent, Stretch};
+use quarterdeck_model::journal::{Batch, Bounds, Entry, Extent, Stretch};
 use quarterdeck_model::store::StoreError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -106,6 +106,62 @@ impl Head {
     }
 }
 
+/// A block that is being filled, room for its head included.
+struct Block {
+    bytes: Vec<u8>,
+    entries: u32,
+    first: Timestamp,
+    newest: Timestamp,
+}
+
+impl Block {
+    fn new(bytes: usize) -> Self {
+        let mut block = Block {
+            bytes: Vec::with_capacity(HEAD + bytes + ENTRY_BYTES),
+            entries: 0,
+            first: Timestamp::MIN,
+            newest: Timestamp::MIN,
+        };
+        block.clear();
+        block
+    }
+
+    fn clear(&mut self) {
+        self.entries = 0;
+        self.bytes.clear();
+        self.bytes.resize(HEAD, 0);
+    }
+
+    fn has_room_for(&self, entry: &[u8]) -> bool {
+        self.entries == 0 || self.bytes.len() + entry.len() + ENTRY_BYTES <= HEAD + BLOCK_BYTES
+    }
+
+    fn push(&mut self, at: Timestamp, entry: &[u8]) {
+        if self.entries == 0 {
+            self.first = at;
+        }
+        self.newest = at;
+        self.entries += 1;
+        put_int(&mut self.bytes, at.as_millis());
+        put_uint(&mut self.bytes, entry.len() as u64);
+        self.bytes.extend_from_slice(entry);
+    }
+
+    /// Puts the head in front.
+    fn close(&mut self) -> Result<Head, StoreError> {
+        let (place, bytes) = self
+            .bytes
+            .split_first_chunk_mut::<HEAD>()
+            .ok_or_else(|| StoreError::Invalid("a block of a journal has no head".to_owned()))?;
+        let length = u32::try_from(bytes.len())
+            .map_err(|_| StoreError::Invalid("an entry of a journal is too large".to_owned()))?;
+        let mut head = Head { length, checksum: 0, entries: self.entries, first: self.first, newest: self.newest };
+        head.checksum = checksum(&head, bytes);
+        *place = head.to_bytes();
+        Ok(head)
+    }
+}
+
 impl Known {
     fn add(&mut self, head: &Head) {
         if self.entries == 0 {
@@ -143,24 +199,23 @@ impl Ring {
         Extent { entries: sum(|known| known.entries), bytes: sum(|known| known.bytes) }
     }
 
-    pub(super) fn append(&mut self, entries: &[Entry], bounds: Bounds) -> Result<(), StoreError> {
-        let mut rest = entries;
-        while !rest.is_empty() {
-            let mut bytes = 0;
-            let taken = rest.iter().take_while(|entry| {
-                let is_first = bytes == 0;
-                bytes += entry.bytes.len() + 16;
-                is_first || bytes <= BLOCK_BYTES
-            });
-            let (block, behind) = rest.split_at_checked(taken.count()).unwrap_or((rest, &[]));
-            self.put(block, bounds)?;
-            rest = behind;
+    pub(super) fn append(&mut self, entries: &Batch, bounds: Bounds) -> Result<(), StoreError> {
+        let mut block = Block::new((entries.size() + entries.len() * ENTRY_BYTES).min(BLOCK_BYTES));
+        for (at, bytes) in entries.iter() {
+            if !block.has_room_for(bytes) {
+                self.put(&mut block, bounds)?;
+            }
+            block.push(at, bytes);
         }
-        Ok(())
+        self.put(&mut block, bounds)
     }
 
-    fn put(&mut self, entries: &[Entry], bounds: Bounds) -> Result<(), StoreError> {
-        let (head, bytes) = encode(entries)?;
+    /// Writes the block, and empties it.
+    fn put(&mut self, block: &mut Block, bounds: Bounds) -> Result<(), StoreError> {
+        if block.entries == 0 {
+            return Ok(());
+        }
+        let head = block.close()?;
         if self.is_over(bounds, head.newest) {
             self.open = None;
             self.last += 1;
@@ -171,7 +226,7 @@ impl Ring {
             None => File::options().create(true).append(true).open(&path).map_err(|error| at(&path, &error))?,
         };
         let known = self.files.entry(self.last).or_default();
-        if let Err(error) = file.write_all(&bytes) {
+        if let Err(error) = file.write_all(&block.bytes) {
             // Half of a block would hide what comes behind it.
             if file.set_len(known.bytes).is_err() {
                 self.last += 1;
@@ -180,6 +235,7 @@ impl Ring {
         }
         known.add(&head);
         self.open = Some(file);
+        block.clear();
         Ok(())
     }
 
@@ -314,31 +370,6 @@ fn checksum(head: &Head, bytes: &[u8]) -> u32 {
     hasher.update(&Head { checksum: 0, ..*head }.to_bytes());
     hasher.update(bytes);
     hasher.finalize()
-}
-
-fn encode(entries: &[Entry]) -> Result<(Head, Vec<u8>), StoreError> {
-    let size = entries.iter().map(|entry| entry.bytes.len() + 16).sum::<usize>();
-    let mut bytes = Vec::with_capacity(HEAD + size);
-    bytes.resize(HEAD, 0);
-    for entry in entries {
-        put_int(&mut bytes, entry.at.as_millis());
-        put_uint(&mut bytes, entry.bytes.len() as u64);
-        bytes.extend_from_slice(&entry.bytes);
-    }
-    let too_large = |_| StoreError::Invalid("an entry of a journal is too large".to_owned());
-    let time = |entry: Option<&Entry>| entry.map_or(Timestamp::MIN, |entry| entry.at);
-    let mut head = Head {
-        length: u32::try_from(bytes.len() - HEAD).map_err(too_large)?,
-        checksum: 0,
-        entries: u32::try_from(entries.len()).map_err(too_large)?,
-        first: time(entries.first()),
-        newest: time(entries.last()),
-    };
-    head.checksum = checksum(&head, bytes.get(HEAD..).unwrap_or_default());
-    if let Some(place) = bytes.first_chunk_mut::<HEAD>() {
-        *place = head.to_bytes();
-    }
-    Ok((head, bytes))
 }
 
 fn decode(block: &[u8], entries: u32) -> Option<Vec<Entry>> {
