@@ -45,11 +45,11 @@ pub(crate) struct Found {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Awaited {
     /// Readiness: it was there when the host started.
-    ByStart,
+    Start,
     /// Whoever asks for a look at the plugins folder.
-    ByLook,
+    Look,
     /// Nobody: a bundled plugin that no instance names.
-    ByNobody,
+    Nobody,
 }
 
 /// A file that is being read, compiled and described, or waits for that.

@@ -93,7 +93,7 @@ impl Runtime {
         let now = self.clock.now();
         let jobs = bundled.into_iter().map(|plugin| {
             let job = Job::bundled(&file_of(&plugin.name), stamp(&plugin), &plugin);
-            job.enter(&mut self.catalog(), now, Awaited::ByNobody);
+            job.enter(&mut self.catalog(), now, Awaited::Nobody);
             (plugin.name, job)
         });
         self.later.put(jobs);

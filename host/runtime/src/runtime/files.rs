@@ -227,7 +227,7 @@ impl Runtime {
                 if is_over {
                     return;
                 }
-                self.look_for_work(Awaited::ByLook);
+                self.look_for_work(Awaited::Look);
                 // It may have been found still being written.
                 let _ = tokio::time::timeout(LOOK, ended).await;
             }

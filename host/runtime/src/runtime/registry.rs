@@ -19,7 +19,7 @@ impl Registry for Runtime {
 
     fn awaited(&self) -> Vec<String> {
         let catalog = self.catalog();
-        let of_start = catalog.loading.iter().filter(|(_, loading)| loading.awaited == Awaited::ByStart);
+        let of_start = catalog.loading.iter().filter(|(_, loading)| loading.awaited == Awaited::Start);
         of_start.map(|(file, _)| file.clone()).collect()
     }
 

@@ -45,13 +45,13 @@ impl Runtime {
             let _changing = self.changing.lock().await;
             self.forget_files(|file| present.contains_key(file));
         }
-        self.look_for_work(Awaited::ByStart);
+        self.look_for_work(Awaited::Start);
         self.awaited_loads_over().await;
     }
 
     /// Looks at the folder once.
     pub(super) async fn scan(&self) {
-        if self.look_for_work(Awaited::ByLook) {
+        if self.look_for_work(Awaited::Look) {
             self.remove_missing().await;
         }
     }
@@ -109,7 +109,7 @@ impl Runtime {
 
     /// Returns when nothing is being loaded that somebody waits for.
     pub(super) async fn awaited_loads_over(&self) {
-        self.loads_over(|_, loading| loading.awaited != Awaited::ByNobody).await;
+        self.loads_over(|_, loading| loading.awaited != Awaited::Nobody).await;
     }
 
     /// Returns when none of these files is being loaded.
