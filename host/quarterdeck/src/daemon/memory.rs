@@ -6,16 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// When the start, with all that it reads and compiles, is over.
-const AT_FIRST: Duration = Duration::from_secs(10);
+/// When a start with all that it reads is over, and when the first one of all has compiled what nobody waits for, too.
+const AT_FIRST: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(35)];
 const EVERY: Duration = Duration::from_secs(300);
 
 pub(super) async fn run(runtime: Arc<Runtime>, shutdown: CancellationToken) {
-    let mut wait = AT_FIRST;
-    let mut started = false;
-    while shutdown.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
+    let mut at_first = AT_FIRST.into_iter();
+    loop {
+        let wait = at_first.next();
+        let first = wait.is_some();
+        if shutdown.run_until_cancelled(tokio::time::sleep(wait.unwrap_or(EVERY))).await.is_none() {
+            return;
+        }
         // It walks through all arenas: some milliseconds where there is much.
-        let first = !std::mem::replace(&mut started, true);
         let runtime = runtime.clone();
         let work = move || {
             give_back();
@@ -27,7 +30,6 @@ pub(super) async fn run(runtime: Arc<Runtime>, shutdown: CancellationToken) {
         if tokio::task::spawn_blocking(work).await.is_err() {
             return;
         }
-        wait = EVERY;
     }
 }
 
