@@ -153,7 +153,7 @@ impl Executor {
             End::Overtime { spent } | End::Long { spent, .. } => (None, spent),
             End::Starved { spent } => return Some(Ended { value: None, busy: spent.busy }),
         };
-        pace.learn(spent.ran, Instant::now());
+        pace.learn(spent, Instant::now());
         Some(Ended { value, busy: spent.busy })
     }
 }

@@ -8,6 +8,7 @@
 //! Who misbehaves is not quick, however short that was: what ends a call costs the kernel and the host more than the guest.
 
 use super::FAST_CPU;
+use super::slice::Spent;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -65,13 +66,14 @@ impl Pace {
         self.count(took <= QUICK);
     }
 
-    /// A call is over that computed for so long in the lanes.
-    pub(super) fn learn(&self, ran: Duration, now: Instant) {
-        if ran > QUICK || self.misbehaved.load(Ordering::Relaxed) {
-            self.take(ran, now);
+    /// A call is over that took so much of the lanes.
+    pub(super) fn learn(&self, spent: Spent, now: Instant) {
+        if spent.ran > QUICK || self.misbehaved.load(Ordering::Relaxed) {
+            self.take(spent.ran, now);
         }
-        self.count(ran <= QUICK);
-        if ran < FAST_CPU && self.slow.load(Ordering::Relaxed) {
+        self.count(spent.ran <= QUICK);
+        // A loop that had no processor did not run for long, and would have.
+        if spent.busy < FAST_CPU && self.slow.load(Ordering::Relaxed) {
             self.slow.store(false, Ordering::Relaxed);
         }
     }
@@ -147,7 +149,7 @@ mod tests {
         fn call(&mut self, micros: u64) {
             let ran = Duration::from_micros(micros);
             self.now += ran;
-            self.pace.learn(ran, self.now);
+            self.pace.learn(Spent { busy: ran, ran }, self.now);
         }
 
         fn is_slow(&self) -> bool {
@@ -187,6 +189,14 @@ mod tests {
         assert!(bench.is_slow(), "however long ago it was");
         bench.call(20);
         assert!(!bench.is_slow());
+    }
+
+    #[test]
+    fn a_loop_that_got_no_processor_stays_in_the_slow_lane() {
+        let bench = Bench::new();
+        bench.pace.slow_down();
+        bench.pace.learn(Spent { busy: Duration::from_millis(100), ran: Duration::from_millis(1) }, bench.now);
+        assert!(bench.is_slow());
     }
 
     #[test]
