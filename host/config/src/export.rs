@@ -23,7 +23,7 @@ pub struct File {
 /// # Errors
 /// What TOML can't say, which is a defect here.
 pub fn export(loaded: &Loaded) -> Result<Vec<File>, String> {
-    let mut root = loaded.value.as_object().cloned().unwrap_or_default();
+    let Value::Object(mut root) = loaded.value() else { return Err("the settings are no object".to_owned()) };
     // Built-in objects are merged with those of the same name, and would bring back keys and objects that were taken away.
     if !comes_back(loaded) {
         root.insert("built-ins".to_owned(), Value::Bool(false));
@@ -50,7 +50,7 @@ pub fn export(loaded: &Loaded) -> Result<Vec<File>, String> {
 
 /// Whether the values, read as a file, give the same settings again with the built-in objects below them.
 fn comes_back(loaded: &Loaded) -> bool {
-    let mut root = loaded.value.clone();
+    let mut root = loaded.value();
     if let Some(root) = root.as_object_mut() {
         root.retain(|_, value| !value.is_null());
     }

@@ -67,13 +67,17 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
     /// What was passed over, and what can never work: for whoever wonders why it has no effect.
     pub warnings: Vec<Problem>,
-    /// All settings, defaults too, as JSON: what is shown, kept and compared.
-    pub value: Value,
-    /// `sha256:<64 hex>` of the value.
+    /// `sha256:<64 hex>` of [`Loaded::value`].
     pub digest: String,
 }
 
 impl Loaded {
+    /// All settings, defaults too, as JSON: what is shown, kept and compared. Made anew each time: it is several times as large as
+    /// the settings are, and seldom asked for.
+    pub fn value(&self) -> Value {
+        serde_json::to_value(&self.settings).unwrap_or_default()
+    }
+
     /// Where the value at a JSON Pointer was written, for a person: `config/quarterdeck.toml:3:1`. Empty where its default
     /// holds.
     pub fn place(&self, pointer: &str) -> String {
@@ -189,7 +193,7 @@ impl Base {
         let hash = Sha256::digest(value.to_string().as_bytes());
         let digest = hash.iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"));
         let places = Places(root);
-        let mut loaded = Loaded { settings, places, files: self.files.clone(), warnings, value, digest };
+        let mut loaded = Loaded { settings, places, files: self.files.clone(), warnings, digest };
         let doubts = doubts::of(&loaded);
         loaded.warnings.extend(doubts);
         Ok(loaded)

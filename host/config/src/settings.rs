@@ -113,6 +113,22 @@ fn default_data_dir() -> PathBuf {
 }
 
 impl Settings {
+    /// Those of the host itself: without what there can be thousands of.
+    pub fn without_objects(&self) -> Settings {
+        Settings {
+            instances: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            rule_groups: BTreeMap::new(),
+            scrape: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            scans: BTreeMap::new(),
+            runbooks: BTreeMap::new(),
+            services: BTreeMap::new(),
+            slos: BTreeMap::new(),
+            ..self.clone()
+        }
+    }
+
     /// What the engines work on: without what is switched off.
     pub fn catalog(&self) -> Catalog {
         Catalog {

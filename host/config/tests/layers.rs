@@ -196,7 +196,7 @@ fn the_digest_is_that_of_the_values_and_not_of_how_they_are_written() {
 #[test]
 fn what_was_loaded_loads_again_from_its_json() {
     let loaded = good(Source::default());
-    let again: Settings = serde_json::from_value(loaded.value).unwrap();
+    let again: Settings = serde_json::from_value(loaded.value()).unwrap();
     assert_eq!(again, loaded.settings);
 }
 
@@ -323,9 +323,9 @@ fn what_is_switched_off_is_shown_and_not_worked_with() {
     for object in
         ["rules/cpu-high", "scans/default", "slos/self-availability", "runbooks/system-health-check", "routes/team"]
     {
-        assert_eq!(loaded.value.pointer(&format!("/{object}/enabled")), Some(&json!(false)), "{object}");
+        assert_eq!(loaded.value().pointer(&format!("/{object}/enabled")), Some(&json!(false)), "{object}");
     }
-    assert_eq!(loaded.value.pointer("/rules/memory-high/enabled"), None, "versions of before stay the same");
+    assert_eq!(loaded.value().pointer("/rules/memory-high/enabled"), None, "versions of before stay the same");
 }
 
 #[test]

@@ -108,7 +108,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
     let begin = std::time::Instant::now();
     // Before anything that takes long: a stop that comes early is a stop in order all the same.
     let mut signals = Signals::install()?;
-    let settings = loaded.settings.clone();
+    let settings = loaded.settings.without_objects();
     check_address(settings.listen)?;
     let folders = Folders::prepare(&settings.data_dir)?;
     let token = folders.token()?;
@@ -134,14 +134,17 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
     let scheduler = Scheduler::start(clock.clone(), quarterdeck_scheduler::Options::default(), scheduling.clone());
     let secrets = Arc::new(secrets::Sources::default());
     let config_dir = load::config_dir(global).unwrap_or_else(|| folders.data.join("config"));
-    let with_words = configuration::at_start(&base, &*store).unwrap_or_else(|| settings.clone());
-    let resolved = with_words.resolve(&host_url, &config_dir, &folders.data);
+    let (in_use, allowed) = {
+        let with_words = configuration::at_start(&base, &*store).unwrap_or_else(|| loaded.settings.clone());
+        let resolved = with_words.resolve(&host_url, &config_dir, &folders.data);
+        (plugins_in_use(&with_words), configuration::processes(&resolved))
+    };
     let supervisor = Supervisor::start(quarterdeck_supervisor::Options {
         store: store.clone(),
         clock: clock.clone(),
         shutdown: running.clone(),
         log_dir: folders.data.join("processes"),
-        allowed: configuration::processes(&resolved),
+        allowed,
     })
     .await?;
     let _ = std::fs::create_dir_all(&config_dir);
@@ -164,7 +167,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
         secrets: secrets.clone(),
         address,
         shutdown: running.clone(),
-        bundled: Wanted::All { first: plugins_in_use(&with_words) },
+        bundled: Wanted::All { first: in_use },
     });
     // All plugins may have to be compiled. What is done of that stays in the cache.
     let runtime = tokio::select! {

@@ -54,7 +54,7 @@ pub(super) struct Configuration {
     pub(super) log: log::Handle,
     /// Set when the engines stand.
     pub(super) engines: OnceLock<Arc<Engines>>,
-    /// The settings of the start: some hold until the end.
+    /// The settings of the start, without objects: some hold until the end.
     pub(super) started: Settings,
     pub(super) current: RwLock<Arc<InForce>>,
     /// One change at a time.
@@ -279,7 +279,7 @@ fn same_store(before: &StorageSettings, after: &StorageSettings) -> bool {
 #[async_trait]
 impl quarterdeck_api::Configuration for Configuration {
     fn effective(&self) -> Value {
-        self.current().loaded.value.clone()
+        self.current().loaded.value()
     }
 
     fn origin(&self, pointer: &str) -> Option<String> {

@@ -76,8 +76,15 @@ impl InForce {
         all.map(|(word, reason)| ((word.section.as_str(), word.name.as_str()), (word, reason))).collect()
     }
 
-    fn object(&self, section: &str, name: &str, said: Option<(&Word, Option<&String>)>) -> Option<Object> {
-        let value = self.loaded.value.get(section).and_then(|objects| objects.get(name)).cloned();
+    /// `in_force`: the value of the whole configuration.
+    fn object(
+        &self,
+        in_force: &Value,
+        section: &str,
+        name: &str,
+        said: Option<(&Word, Option<&String>)>,
+    ) -> Option<Object> {
+        let value = in_force.get(section).and_then(|objects| objects.get(name)).cloned();
         if value.is_none() && said.is_none() {
             return None;
         }
@@ -95,13 +102,13 @@ impl InForce {
 
 /// Every object that is in force, or that the API has said something about.
 pub(super) fn all(current: &InForce) -> Vec<Object> {
-    let said = current.said();
+    let (said, in_force) = (current.said(), current.loaded.value());
     let mut names: BTreeSet<(&str, &str)> = said.keys().copied().collect();
     for section in quarterdeck_config::sections() {
-        let objects = current.loaded.value.get(section).and_then(Value::as_object);
+        let objects = in_force.get(section).and_then(Value::as_object);
         names.extend(objects.into_iter().flatten().map(|(name, _)| (section, name.as_str())));
     }
-    let object = |object: (&str, &str)| current.object(object.0, object.1, said.get(&object).copied());
+    let object = |object: (&str, &str)| current.object(&in_force, object.0, object.1, said.get(&object).copied());
     let mut objects: Vec<Object> =
         names.into_iter().filter(|(section, _)| is_section(section)).filter_map(object).collect();
     // As lists are walked: by the whole key.
@@ -116,7 +123,7 @@ pub(super) fn one(current: &InForce, section: &str, name: &str) -> Option<Object
     let is_it = |word: &&Word| word.section == section && word.name == name;
     let left_out = current.left_out.iter().map(|(word, reason)| (word, Some(reason))).find(|(word, _)| is_it(word));
     let said = current.words.iter().find(is_it).map(|word| (word, None)).or(left_out);
-    current.object(section, name, said)
+    current.object(&current.loaded.value(), section, name, said)
 }
 
 fn is_section(section: &str) -> bool {
@@ -151,7 +158,7 @@ impl Configuration {
             Order::Delete => {
                 // Only what stands below has to be covered.
                 let below = load::lay(&current.base, &[]).map_err(|problems| super::Invalid::from(problems).0)?;
-                if below.value.get(section).and_then(|objects| objects.get(name)).is_some() {
+                if below.value().get(section).and_then(|objects| objects.get(name)).is_some() {
                     words.push(word(None));
                 }
             }

@@ -24,7 +24,7 @@ impl Configuration {
 
     /// Keeps what is about to be in force, and `also` in the same record. Returns the id of the version.
     pub(super) async fn keep(&self, next: &InForce, principal: &str, also: Transition) -> Result<String, StoreError> {
-        let version = self.keeper().keep(&next.loaded.digest, &next.loaded.value, principal, also).await?;
+        let version = self.keeper().keep(&next.loaded.digest, &next.loaded.value(), principal, also).await?;
         self.forget(next, false).await;
         Ok(version)
     }
@@ -97,7 +97,7 @@ impl Configuration {
         Ok(Restored {
             version: next.version.clone(),
             changed: next.loaded.digest != current.loaded.digest,
-            not_restored: compare(&version.value, &next.loaded.value),
+            not_restored: compare(&version.value, &next.loaded.value()),
         })
     }
 }
