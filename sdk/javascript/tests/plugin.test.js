@@ -27,6 +27,7 @@ test("a configuration is checked by its schema and by the plugin", () => {
     definePlugin({ ...said, config: object({ url: string("Where to.") }), validate, collector }),
   );
   assert.equal(JSON.parse(describe().configSchema).properties.url.description, "Where to.");
+  assert.equal(describe().configSchema, sdk.configSchema({ config: object({ url: string("Where to.") }) }));
   const problems = (config) => {
     try {
       validateConfiguration(config);
@@ -38,6 +39,19 @@ test("a configuration is checked by its schema and by the plugin", () => {
   assert.deepEqual(problems('{"url": "http://a"}'), []);
   assert.deepEqual(problems('{"url": "a"}'), [{ pointer: "/url", message: "is no URL" }]);
   assert.match(problems('{"uri": "a"}')[0].message, /unknown key/);
+});
+
+test("the worse severity is the one that stands first", () => {
+  assert.equal(sdk.severity.worse("low", "high"), "high");
+  assert.equal(sdk.severity.worse("high", "low"), "high");
+  assert.equal(sdk.severity.worse("info", "info"), "info");
+});
+
+test("a collection finds a series by its labels", () => {
+  const family = sdk.Family.gauge("up", "Whether it is").sample({ a: "1", b: "2" }, 1).sample({ a: "2" }, 0);
+  const collection = { health: sdk.health.ok("fine"), families: [sdk.Family.counter("up", "Not this one"), family] };
+  assert.equal(sdk.valueOf(collection, "up", { b: "2", a: "1" }), 1);
+  assert.equal(sdk.valueOf(collection, "up"), undefined);
 });
 
 test("failures go over in their kind, and a mistake stays what it is", () => {
