@@ -26,11 +26,17 @@ export type Infer<S> = S extends Schema<infer T> ? T : never;
 
 /** The description is what an operator reads. */
 export function string(description?: string): Schema<string>;
+/** `true` or `false`. */
 export function boolean(description?: string): Schema<boolean>;
+/** Any number. */
 export function number(description?: string): Schema<number>;
+/** A whole number. */
 export function integer(description?: string): Schema<number>;
+/** One of these texts. */
 export function oneOf<const T extends readonly string[]>(choices: T, description?: string): Schema<T[number]>;
+/** A list of what an item is. */
 export function list<T>(item: Schema<T>, description?: string): Schema<T[]>;
+/** An object with keys of any name. */
 export function record<T>(item: Schema<T>, description?: string): Schema<Record<string, T>>;
 /** Keys are in camel case here, and in kebab-case in JSON; unknown ones are an error. */
 export function object<F extends Record<string, Schema<any>>>(
@@ -62,6 +68,7 @@ export interface Capability {
   optional: boolean;
 }
 
+/** What instances of a plugin ask for: `capability.required("http", "asks the page")`. */
 export const capability: {
   /** The plugin can't work without it. */
   required(name: Capability["name"], reason: string): Capability;
@@ -141,6 +148,7 @@ export function pending(token: string, afterMs: number): Outcome;
 
 // collector: what is true of this target now?
 
+/** Finds something out, on the instance's schedule. */
 export interface Collector<C> {
   /**
    * Finds something out, on the instance's schedule. A target that is down is a collection whose health says so, not a failure: failure
@@ -149,6 +157,7 @@ export interface Collector<C> {
   collect(config: C, nowMs: number): Answer<Collection>;
 }
 
+/** What was found out. */
 export interface Collection {
   health: Health;
   /** A family per metric. */
@@ -165,6 +174,7 @@ export interface Health {
 /** `ok`: all is well. `degraded`: it works, but not as it should. `failed`: it does not work. */
 export type State = "ok" | "degraded" | "failed";
 
+/** How a target is: `health.ok("it answers")`. */
 export const health: {
   /** All is well. */
   ok(message: string): Health;
@@ -236,6 +246,7 @@ export interface Series {
   value: ArrayLike<number>;
 }
 
+/** Which series are abnormal, and what to remember. */
 export interface Verdict {
   /** A series without a signal is normal. */
   signals?: Signal[];
@@ -258,6 +269,7 @@ export interface Derived {
   value: number;
 }
 
+/** One judgement about one series. */
 export interface Signal {
   /** Index into the window's series. */
   series: number;
@@ -517,6 +529,7 @@ export interface Correlator<C> {
   correlate(config: C, alert: Alert, open: Incident[], nowMs: number): Answer<Placement>;
 }
 
+/** An alert that fires. */
 export interface Alert {
   fingerprint: string;
   /** The rule's name. */
@@ -528,6 +541,7 @@ export interface Alert {
   activeAtMs: number;
 }
 
+/** An incident that is open. */
 export interface Incident {
   id: string;
   /** What `open` gave when it was opened. */
@@ -538,6 +552,7 @@ export interface Incident {
   alerts: Alert[];
 }
 
+/** Where an alert goes. */
 export type Placement =
   /** Into this incident (its id), which takes that severity if it is worse than its own. */
   | { kind: "join"; incident: string; severity: Severity }
@@ -548,6 +563,7 @@ export type Placement =
 
 // notifier: tell this recipient
 
+/** Tells a recipient. */
 export interface Notifier<C> {
   /**
    * `key` is the same for every attempt of one delivery: hand it on, so that the recipient can drop a second one. `done` carries the
@@ -558,6 +574,7 @@ export interface Notifier<C> {
   poll?(config: C, token: string): Answer<Outcome>;
 }
 
+/** What to tell. */
 export interface Message {
   /** Type of the event that it is about: `alert.firing`, `incident.opened`. */
   eventType: string;
@@ -634,6 +651,7 @@ export interface Decision {
   state?: Uint8Array;
 }
 
+/** What to do next. */
 export type Move =
   /** Start so many more replicas of the candidate. */
   | { kind: "start"; count: number }
@@ -652,6 +670,7 @@ export type Move =
 
 // deployment-target: carry out this move; what do you see?
 
+/** Carries out moves of a deployment, and says what it sees. */
 export interface DeploymentTarget<C> {
   /** Every replica of the service that there is. */
   observe(config: C, service: string): Answer<Replica[]>;
@@ -680,6 +699,7 @@ export interface Replica {
   message?: string;
 }
 
+/** One step of a move. */
 export type Step =
   /** Start a replica of a revision, with no traffic. */
   | { kind: "start"; replica: string; revision: string }
@@ -692,6 +712,7 @@ export type Step =
 
 // runbook-action: do this step, or say what it would do
 
+/** Carries out one step of a runbook. */
 export interface RunbookAction<C, I> {
   /** `object({ ... })`: what the step is given (`with` in the runbook), with its placeholders filled in. */
   inputs: Schema<I>;
@@ -735,6 +756,7 @@ export interface SlaWindow {
 /** Every sample, and whether an exclusion holds it. */
 export function samples(window: SlaWindow): Iterable<{ atMs: number; value: number; isExcluded: boolean }>;
 
+/** One figure. */
 export interface Figure {
   /** Good events or samples, and all of them. */
   good: number;
@@ -743,6 +765,7 @@ export interface Figure {
   attained?: number;
 }
 
+/** What was attained. */
 export interface Attainment {
   /** With exclusions taken from numerator and denominator. */
   adjusted: Figure;
@@ -777,6 +800,7 @@ export namespace kv {
   function get(key: string): Uint8Array | undefined;
   /** The same as text. */
   function getText(key: string): string | undefined;
+  /** Sets the value of a key; a text as UTF-8. */
   function set(key: string, value: Uint8Array | string): void;
   /** Removes a key; one that is not there is removed already. */
   function remove(key: string): void;
@@ -784,11 +808,17 @@ export namespace kv {
 
 /** The instance's log. Always granted; bounded in lines per call. `console` writes there, too. */
 export namespace log {
+  /** How loud. `error`: an operator must act. `debug`: for whoever works on the plugin. */
   type Level = "error" | "warn" | "info" | "debug" | "trace";
+  /** Writes one line. */
   function write(level: Level, message: string): void;
+  /** Writes one line at `error`. */
   function error(message: string): void;
+  /** Writes one line at `warn`. */
   function warn(message: string): void;
+  /** Writes one line at `info`. */
   function info(message: string): void;
+  /** Writes one line at `debug`. */
   function debug(message: string): void;
 }
 
@@ -800,6 +830,7 @@ export namespace events {
 
 /** Reads the host's series. */
 export namespace metrics {
+  /** One sample of one series. */
   interface Point {
     labels: Labels;
     atMs: number;
@@ -811,6 +842,7 @@ export namespace metrics {
 
 /** Runs programs. Each grant names a program and, optionally, argument patterns. There is no shell in between. */
 export namespace exec {
+  /** What to run. */
   interface Command {
     /** Absolute path. */
     program: string;
@@ -822,6 +854,7 @@ export namespace exec {
     /** Then its whole process group is ended. Unless given, 10 seconds. */
     timeoutMs?: number;
   }
+  /** How it ended. */
   interface Finished {
     /** Absent when a signal ended it. */
     exitCode?: number;
@@ -838,6 +871,7 @@ export namespace exec {
 
 /** Processes that the host starts, watches and stops for the instance, across restarts of the host. */
 export namespace process {
+  /** What to run. */
   interface Spec {
     /** Unique within the instance. Starting a name that runs with the same spec does nothing. */
     name: string;
@@ -850,6 +884,7 @@ export namespace process {
   }
   /** How a process is. `unhealthy`: runs, and fails its health check. `exited`: ended, without being asked to. `absent`: there is none. */
   type Phase = "starting" | "healthy" | "unhealthy" | "stopping" | "exited" | "absent";
+  /** How a process is. */
   interface Status {
     /** As in its `Spec`. */
     name: string;
@@ -863,6 +898,7 @@ export namespace process {
   }
   /** Starts a process; does nothing if one of that name runs with the same spec, fails if it runs with another. */
   function start(spec: Spec): Status;
+  /** How a process is; `absent` if there is none. */
   function status(name: string): Status;
   /** SIGTERM, after `graceMs` SIGKILL, to the whole group. */
   function stop(name: string, graceMs: number): Status;
@@ -1020,7 +1056,9 @@ export namespace system {
 
 /** A stream to a granted host and port, or Unix socket. */
 export namespace tcp {
+  /** Where to. With `tls` the host of the plugin does the handshake and checks the certificate. */
   type Address = { kind: "tcp" | "tls"; host: string; port: number } | { kind: "unix"; path: string };
+  /** An open stream. */
   class Connection {
     /** At most `max` bytes (and 1 MiB); empty at the end of the stream. */
     read(max: number): Uint8Array;
@@ -1033,6 +1071,7 @@ export namespace tcp {
      */
     writeSecret(before: Uint8Array, name: string, base64?: boolean): void;
   }
+  /** What the peer of a TLS handshake presented, whether trusted or not. Times are seconds since 1970. */
   interface Certificate {
     subject: string;
     issuer: string;
@@ -1050,6 +1089,7 @@ export namespace tcp {
 
 /** A small synchronous HTTP client. Redirects are not followed; origins have to be granted (`http`). */
 export namespace http {
+  /** What else a request may have. */
   interface Options {
     headers?: [string, string][];
     /** For the whole exchange. Unless given, 10 seconds. */
@@ -1057,6 +1097,7 @@ export namespace http {
     /** How much of the response's body is kept. Unless given, 1 MiB. */
     maxBodyBytes?: number;
   }
+  /** A request. */
   interface Request extends Options {
     /** Unless given, `GET`. */
     method?: string;
@@ -1090,8 +1131,11 @@ export namespace http {
     constructor(code: HttpError["code"], message: string);
     code: "invalid" | "denied" | "connect" | "tls" | "timeout" | "failed";
   }
+  /** Sends it and reads the response. Throws an `HttpError`. */
   function send(request: Request): Response;
+  /** Sends a `GET`. */
   function get(url: string, options?: Options): Response;
+  /** Sends a `POST`. */
   function post(url: string, body: Uint8Array | string, options?: Options): Response;
   /** Sends that value as JSON. */
   function postJson(url: string, value: unknown, options?: Options): Response;
@@ -1121,31 +1165,35 @@ export interface Stream {
  * written can be read from it afterwards.
  */
 export class FakeHost {
-  constructor(scripted?: {
-    kv?: Map<string, Uint8Array>;
-    /** Names and newest samples of series. */
-    metrics?: [string, metrics.Point][];
-    system?: system.Snapshot;
-    exec?: Exec;
-    http?: Fetch;
-    tcp?: Connect;
-    /** By `host:port`. */
-    certificates?: Map<string, tcp.Certificate>;
-    hmac?: Hmac;
-    /** Secrets that are revealed. */
-    secrets?: Map<string, Uint8Array>;
-    /** Identities and contents of files, by path. */
-    files?: Map<string, [bigint, Uint8Array]>;
-  });
-  kv: Map<string, Uint8Array>;
+  constructor(scripted?: Partial<Omit<FakeHost, "run">>);
   /** Lines that were written. */
   log: [log.Level, string][];
+  /** The instance's key-value space. */
+  kv: Map<string, Uint8Array>;
+  /** Names and newest samples of series. */
+  metrics: [string, metrics.Point][];
   /** Type, subject and data of what was published. */
   events: [string, string, Record<string, unknown>][];
+  /** The machine. */
+  system?: system.Snapshot;
+  /** Runs programs. */
+  exec?: Exec;
+  /** Answers requests. */
+  http?: Fetch;
+  /** Opens streams. */
+  tcp?: Connect;
   /** Hosts that connections went on with in TLS. What is written stays as it is. */
   tls: string[];
+  /** By `host:port`. */
+  certificates: Map<string, tcp.Certificate>;
   /** Processes that were started, and how they are. */
   processes: Map<string, { spec: process.Spec; status: process.Status }>;
+  /** Makes MACs. */
+  hmac?: Hmac;
+  /** Secrets that are revealed. */
+  secrets: Map<string, Uint8Array>;
+  /** Identities and contents of files, by path. */
+  files: Map<string, [bigint, Uint8Array]>;
   /** Runs `body` inside this host, to its end where it is asynchronous, and gives what it gives. */
   run<T>(body: () => T): T;
 }

@@ -65,11 +65,11 @@ class Memory:
         entry = self._entries.get(key)
         return None if entry is None else entry.data
 
-    def set(self, key: int, now_ms: int, data: bytes) -> None:
+    def set(self, key: int, now_ms: int, bytes: bytes) -> None:
         """Remembers it, at most 64 KiB less a few bytes. `now_ms`: milliseconds since 1970."""
         known = self._entries.get(key)
         seen = min(max(now_ms // 1000, 0), 0xFFFF_FFFF)
-        self._entries[key] = _Entry(seen, known is None or known.is_new, bytes(data))
+        self._entries[key] = _Entry(seen, known is None or known.is_new, b"" + bytes)
 
     def remove(self, key: int) -> None:
         """Forgets it."""
@@ -111,8 +111,8 @@ class Reader:
     """Takes figures off the front of bytes, lowest byte first, as `struct.pack("<...")` wrote them. What is not there is `None`, and leaves
     the rest as it is."""
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
+    def __init__(self, bytes: bytes) -> None:
+        self._data = bytes
         self._at = 0
 
     def bytes(self, count: int) -> bytes | None:
