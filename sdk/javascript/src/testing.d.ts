@@ -12,7 +12,8 @@ export class ComponentError extends Error {}
  * The built component in the real runtime, and what its calls are given.
  *
  * Calls run in the host that is named by the variable `QUARTERDECK`, else the `quarterdeck` on the path: in a sandbox with limits and grants, as an
- * instance would. `quarterdeck plugin test` names itself. A call takes some tenths of a second, the first one the time to compile.
+ * instance would. `quarterdeck plugin test` names itself. A call takes some tenths of a second, the first one the seconds
+ * that compiling an engine takes.
  *
  * ```js
  * const component = Component.build(new URL("..", import.meta.url)).withConfig({ amplitude: 2 });

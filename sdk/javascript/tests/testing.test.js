@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
@@ -89,26 +89,27 @@ if (verb === "check" && !given.includes("--grants")) {
 }
 if (verb === "check" && !given.includes("--config")) fail("error: no such file");
 if (verb === "build" && given.at(-1) === "odd") console.log("no JSON");
-else console.log(JSON.stringify({ component: "a.wasm", asked: process.argv.slice(2) }));
+else console.log(JSON.stringify({ component: "a.wasm", asked: process.argv.slice(2), cache: process.env.QUARTERDECK_CACHE_DIR }));
 `;
+
+function withVariable(t, name, value) {
+  const before = process.env[name];
+  const set = (to) => (to === undefined ? delete process.env[name] : (process.env[name] = to));
+  set(value);
+  t.after(() => set(before));
+}
 
 function withHost(t) {
   const folder = mkdtempSync(join(tmpdir(), "stand-in-"));
   const host = join(folder, "host.cjs");
   writeFileSync(host, STAND_IN);
   chmodSync(host, 0o755);
-  const before = process.env.QUARTERDECK;
-  process.env.QUARTERDECK = host;
-  t.after(() => {
-    if (before === undefined) delete process.env.QUARTERDECK;
-    else process.env.QUARTERDECK = before;
-    rmSync(folder, { recursive: true });
-  });
+  withVariable(t, "QUARTERDECK", host);
+  t.after(() => rmSync(folder, { recursive: true }));
 }
 
 test("a host that is not there is named with what to do", (t) => {
-  withHost(t);
-  process.env.QUARTERDECK = "/nowhere/quarterdeck";
+  withVariable(t, "QUARTERDECK", "/nowhere/quarterdeck");
   assert.throws(() => Component.open("a.wasm").check(), (error) => {
     assert.ok(error instanceof ComponentError);
     assert.match(error.message, /`\/nowhere\/quarterdeck`.*hint: put it on the path, or name it in QUARTERDECK/);
@@ -127,6 +128,16 @@ test("a call hands over what it was given, and only that", (t) => {
   assert.deepEqual(asked.slice(3), ["--config", '{"a":2}', "--grants", '{"http":["http://a"]}', "collect", "--input", "null"]);
   assert.deepEqual(component.call("collect", { now: 1 }).asked, plain, "the first one is as it was");
   given.check();
+});
+
+test("what was compiled is kept from one call to the next", (t) => {
+  withHost(t);
+  withVariable(t, "QUARTERDECK_CACHE_DIR", undefined);
+  const component = Component.open("a.wasm");
+  const folders = new Set([1, 2].map(() => component.call("collect", {}).cache));
+  assert.deepEqual([...folders].map((folder) => statSync(folder).mode & 0o777), [0o700]);
+  process.env.QUARTERDECK_CACHE_DIR = "/own";
+  assert.equal(component.call("collect", {}).cache, "/own");
 });
 
 test("what the host says against it is the error", (t) => {

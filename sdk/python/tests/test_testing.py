@@ -83,7 +83,7 @@ class TestOddWindows(unittest.TestCase):
 
 # In the place of the host: says what it was asked.
 STAND_IN = """#!{python}
-import json, sys
+import json, os, sys
 verb, arguments = sys.argv[2], sys.argv[3:]
 if verb == "build" and arguments[-1] == "broken":
     sys.exit("error: it does not build\\n")
@@ -94,7 +94,7 @@ if verb == "check" and "--grants" not in arguments:
     sys.exit(1)
 if verb == "check" and "--config" not in arguments:
     sys.exit("error: no such file\\n")
-print("no JSON" if verb == "build" and arguments[-1] == "odd" else json.dumps({{"component": "a.wasm", "asked": sys.argv[1:]}}))
+print("no JSON" if verb == "build" and arguments[-1] == "odd" else json.dumps({{"component": "a.wasm", "asked": sys.argv[1:], "cache": os.environ["QUARTERDECK_CACHE_DIR"]}}))
 """
 
 
@@ -127,6 +127,15 @@ class TestComponent(unittest.TestCase):
         self.assertEqual(asked[3:5] + asked[5:7], ["--config", '{"a": 2}', "--grants", '{"http": ["http://a"]}'])
         self.assertIn("plugin", component.call("collect", {})["asked"], "the first one is as it was")
         given.check()
+
+    def test_what_was_compiled_is_kept_from_one_call_to_the_next(self) -> None:
+        component = Component.open("a.wasm")
+        with mock.patch.dict(os.environ):
+            os.environ.pop("QUARTERDECK_CACHE_DIR", None)
+            folders = {component.call("collect", {})["cache"] for _ in range(2)}
+        self.assertEqual([Path(folder).stat().st_mode & 0o777 for folder in folders], [0o700])
+        with mock.patch.dict(os.environ, {"QUARTERDECK_CACHE_DIR": "/own"}):
+            self.assertEqual(component.call("collect", {})["cache"], "/own")
 
     def test_what_the_host_says_against_it_is_the_error(self) -> None:
         for act, expected in [

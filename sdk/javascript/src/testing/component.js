@@ -1,6 +1,9 @@
 // The built component in the real runtime: `quarterdeck plugin build`, `check` and `run`, from a test.
 
 import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export class ComponentError extends Error {
@@ -72,9 +75,21 @@ function pathOf(place) {
   return place instanceof URL ? fileURLToPath(place) : place;
 }
 
+let kept;
+
+/** Where the host keeps what it compiled from one call to the next; goes when the tests end. */
+function compiled() {
+  if (kept === undefined) {
+    kept = mkdtempSync(join(tmpdir(), "quarterdeck-compiled-"));
+    process.once("exit", () => rmSync(kept, { recursive: true, force: true }));
+  }
+  return kept;
+}
+
 function run(program, given) {
   // A runner of tests must not take what the component's own tools say for its own.
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  env.QUARTERDECK_CACHE_DIR ||= compiled();
   const ended = spawnSync(program, given, { encoding: "utf8", env, maxBuffer: Infinity, stdio: ["ignore", "pipe", "pipe"] });
   if (ended.error) {
     const hint = "put it on the path, or name it in QUARTERDECK";

@@ -3,7 +3,9 @@
 import json
 import os
 import subprocess
+import tempfile
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,8 @@ class Component:
     """A component, and what its calls are given.
 
     Calls run in the host that is named by the variable `QUARTERDECK`, else the `quarterdeck` on the path: in a sandbox with limits and
-    grants, as an instance would. `quarterdeck plugin test` names itself. A call takes some tenths of a second, the first one the time to
-    compile::
+    grants, as an instance would. `quarterdeck plugin test` names itself. A call takes some tenths of a second, the first one the seconds that
+    compiling an interpreter takes::
 
         component = Component.build(Path(__file__).parents[1]).with_config({"amplitude": 2})
         component.check()
@@ -93,9 +95,19 @@ class Component:
         return arguments
 
 
+@cache
+def _compiled() -> "tempfile.TemporaryDirectory[str]":
+    """Where the host keeps what it compiled from one call to the next; goes when the tests end."""
+    return tempfile.TemporaryDirectory(prefix="quarterdeck-compiled-")
+
+
 def _run(program: Path, arguments: list[str]) -> "subprocess.CompletedProcess[str]":
+    own = {} if os.environ.get("QUARTERDECK_CACHE_DIR") else {"QUARTERDECK_CACHE_DIR": _compiled().name}
+    command = [os.fspath(program), *arguments]
     try:
-        return subprocess.run([os.fspath(program), *arguments], capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
+        return subprocess.run(
+            command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, env={**os.environ, **own}
+        )
     except OSError as error:
         hint = "put it on the path, or name it in QUARTERDECK"
         raise ComponentError(f"failed to run `{program}`: {error.strerror or error}; hint: {hint}") from None
