@@ -1,7 +1,6 @@
 """Figures and times in the words of a signal's reason."""
 
 import math
-from decimal import Decimal
 
 
 def figure(value: float) -> str:
@@ -30,9 +29,8 @@ def _scientific(value: float) -> str:
     """As few digits as tell the figure from every other: `1e300`."""
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "inf" if value > 0 else "-inf"
-    sign, digits, _ = Decimal(repr(float(value))).as_tuple()
-    text = "".join(str(digit) for digit in digits).strip("0")
-    if not text:
-        return "-0" if sign else "0"
-    exponent = Decimal(repr(float(value))).adjusted()
-    return f"{'-' if sign else ''}{text[0]}{'.' if text[1:] else ''}{text[1:]}e{exponent}"
+    if value == 0.0:
+        return "-0" if math.copysign(1.0, value) < 0.0 else "0"
+    texts = (f"{value:.{digits}e}" for digits in range(17))
+    mantissa, _, exponent = next(text for text in texts if float(text) == value).partition("e")
+    return f"{mantissa}e{int(exponent)}"
