@@ -276,6 +276,11 @@ async fn a_plugin_in_typescript_is_built_and_one_that_cannot_be_says_why() {
         ("name: \"wave\",", "", "the plugin has no `name`; hint: name: \"...\""),
         ("collector: {", "colector: {", "the plugin has a key `colector`"),
         ("export default definePlugin", "export const wave = definePlugin", "exports no plugin"),
+        (
+            "export default",
+            "export * from \"quarterdeck-sdk/testing\";\nexport default",
+            "quarterdeck-sdk/testing is for tests: it needs Node.js",
+        ),
     ] {
         assert!(source.contains(from));
         std::fs::write(folder.join("src/plugin.js"), source.replace(from, to)).unwrap();
