@@ -459,6 +459,46 @@ async fn a_javascript_plugin_reads_the_files_and_secrets_that_are_granted_and_no
     reads_files_and_a_secret(setup, json_of(&built)["component"].as_str().unwrap()).await;
 }
 
+/// Statistics, words and memory are the same to the digit and to the byte, also where an interpreter in a sandbox does them.
+#[tokio::test]
+async fn a_detector_says_and_remembers_the_same_in_python_and_in_javascript() {
+    let test = "a_detector_says_and_remembers_the_same_in_python_and_in_javascript";
+    let (Some(environment), Some(tools)) = (python(test), javascript(test)) else { return };
+    let setup = author().variable("VIRTUAL_ENV", environment.to_str().unwrap());
+    let desk = desk(&setup, &tools);
+    let mut told = Vec::new();
+    for (above, language, source, text) in [
+        (setup.folder.path(), "python", "src/plugin.py", include_str!("languages/learns.py")),
+        (&desk, "javascript", "src/plugin.js", include_str!("languages/learns.js")),
+    ] {
+        let folder = new_below(&setup, above, "learns", "detector", language);
+        std::fs::write(folder.join(source), text).unwrap();
+        let built = setup.run(&["plugin", "build", folder.to_str().unwrap(), "--json"]);
+        assert!(built.status.success(), "{}", said(&built));
+        let component = json_of(&built)["component"].as_str().unwrap().to_owned();
+        let call = |state: &Value| {
+            let input = json!({
+                "now": "2026-01-01T00:00:00Z",
+                "state": state,
+                "series": [
+                    {"labels": {"host": "a", "zone": "é"}, "values": [1, 5, 30, 70, 71, 90, 120, 130, 151, 200, 190, 230]},
+                    {"labels": {"host": "b"}, "values": [9, 8, 7, 6, 5]},
+                    {"labels": {"host": "c"}, "values": []},
+                ],
+            });
+            let called = setup.run(&["plugin", "run", &component, "evaluate", "--input", &input.to_string()]);
+            assert!(called.status.success(), "{language}: {}", said(&called));
+            json_of(&called)["output"].clone()
+        };
+        let first = call(&Value::Null);
+        let second = call(&first["state"]);
+        assert_eq!(first["signals"].as_array().unwrap().len(), 1, "{language}: {first:#}");
+        assert_eq!(second["signals"][0]["reason"], "rises by 1.361, strays by 89.7, seen 1 times", "{language}");
+        told.push([first, second]);
+    }
+    assert_eq!(told[0], told[1]);
+}
+
 /// The check has nothing to say against it but that an interpreter is large.
 fn bears_all(checked: &Output) {
     assert!(checked.status.success(), "{}", said(checked));
