@@ -469,7 +469,7 @@ async fn a_detector_says_and_remembers_the_same_in_python_and_in_javascript() {
     let mut told = Vec::new();
     for (above, language, source, text) in [
         (setup.folder.path(), "python", "src/plugin.py", include_str!("languages/learns.py")),
-        (&desk, "javascript", "src/plugin.js", include_str!("languages/learns.js")),
+        (desk.as_path(), "javascript", "src/plugin.js", include_str!("languages/learns.js")),
     ] {
         let folder = new_below(&setup, above, "learns", "detector", language);
         std::fs::write(folder.join(source), text).unwrap();
