@@ -270,7 +270,7 @@ async fn an_object_is_no_list_of_its_values_for_any_operation() {
             }
         }
     }
-    assert!(asked > 15, "{asked}");
+    assert!(asked > 12, "{asked}");
     let pushed = deck.post("/api/v1/metrics", &json!([["m1", {}, 5]])).await;
     assert_eq!((pushed.status.as_u16(), &pushed.json()["errors"][0]["path"]), (422, &json!("[0]")));
     let pushed = deck.post("/api/v1/metrics", &json!({"source": "a", "metrics": [["m1", {}, 5]]})).await;

@@ -26,7 +26,7 @@ async fn below_the_floor_of_free_space_writes_are_refused_and_reads_go_on() {
 #[tokio::test]
 async fn what_others_write_beside_the_store_has_to_leave_the_floor_as_well() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path());
+    let store = Database::open(Options { free_space_floor_bytes: 1 << 20, ..options(folder.path()) }).unwrap();
     store.check_room(1 << 20).unwrap();
     assert!(matches!(store.check_room(u64::MAX / 2), Err(StoreError::DiskFull { .. })));
     // It was asked about, and is not on its way.
