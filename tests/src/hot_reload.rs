@@ -322,3 +322,23 @@ async fn a_call_in_flight_ends_on_the_version_that_it_began_with() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_folder_that_is_moved_away_is_told_of_once_until_it_is_back() {
+    let daemon = Setup::new().start().await;
+    let folder = daemon.setup.plugins_dir();
+    let away = folder.with_file_name("plugins-away");
+    let times = |what: &str| daemon.log().matches(what).count();
+    for round in 1..3 {
+        std::fs::rename(&folder, &away).unwrap();
+        for _ in 0..3 {
+            daemon.post("/api/v1/plugins/reload", &json!({})).await;
+        }
+        assert_eq!(times("the plugins folder can't be read"), round, "{}", daemon.log());
+        std::fs::rename(&away, &folder).unwrap();
+        for _ in 0..3 {
+            daemon.post("/api/v1/plugins/reload", &json!({})).await;
+        }
+        assert_eq!(times("the plugins folder can be read again"), round, "{}", daemon.log());
+    }
+}

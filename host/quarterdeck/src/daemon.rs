@@ -14,7 +14,7 @@ mod vitals;
 mod watch;
 
 use crate::arguments::{Arguments, Global};
-use crate::output::print_line;
+use crate::output::{Output, print_line};
 use anyhow::{Context, Result, anyhow};
 use configuration::Configuration;
 pub(crate) use elsewhere::{same as same_folder, unread};
@@ -60,13 +60,19 @@ pub(crate) fn install_crypto() {
 }
 
 pub(crate) fn main(arguments: &Arguments) -> ExitCode {
+    let output = Output { json: arguments.global.json };
     // The files have to be right by themselves: what the API has said about objects is known when the store is open.
     let read = load::read(&arguments.global, load::config_dir(&arguments.global))
         .and_then(|base| load::lay(&base, &[]).map(|loaded| (base, loaded)));
     let (base, loaded) = match read {
         Ok(read) => read,
         Err(problems) => {
-            problems.0.iter().for_each(|problem| eprintln!("error: {problem}"));
+            if output.json {
+                let said: Vec<String> = problems.0.iter().map(ToString::to_string).collect();
+                output.error(&anyhow!(said.join("\n")));
+            } else {
+                problems.0.iter().for_each(|problem| eprintln!("error: {problem}"));
+            }
             return ExitCode::from(2);
         }
     };
@@ -87,7 +93,7 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            output.error(&error);
             ExitCode::from(1)
         }
     }

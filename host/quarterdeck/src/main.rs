@@ -34,11 +34,26 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse(&error),
+    };
     match &arguments.command {
         // A child of the daemon: no runtime, no logs, nothing but the compiler.
         Some(Command::CompileComponent) => quarterdeck_runtime::compile_in_child(),
         None | Some(Command::Run(_)) => daemon::main(&arguments),
         Some(command) => commands::main(&arguments.global, command),
     }
+}
+
+/// What clap has to say: help and the version are no mistakes, and whoever wants JSON gets it for mistakes as well.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let wants_json = std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");
+    if !error.use_stderr() || !wants_json {
+        error.exit();
+    }
+    let said = error.render().to_string();
+    let said = anyhow::Error::msg(said.trim().trim_start_matches("error: ").to_owned());
+    output::Output { json: true }.error(&said);
+    ExitCode::from(2)
 }

@@ -79,7 +79,11 @@ impl Configuration {
     /// say something else, a deletion where there was none.
     pub(super) async fn restore_version(&self, id: &str) -> Result<Restored, Refused> {
         let _one = self.changing.lock().await;
-        let unknown = || Refused::Unknown(format!("there is no version `{id}`"));
+        let unknown = || {
+            Refused::Unknown(format!(
+                "there is no version `{id}`; hint: list `configuration/versions` to see those that are kept"
+            ))
+        };
         let version = Version::find(&*self.store, id).map_err(Refused::Store)?.ok_or_else(unknown)?;
         let current = self.current();
         let below = load::lay(&current.base, &[]).map_err(|problems| super::Invalid::from(problems).0)?.value();
