@@ -189,6 +189,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
     };
     let registry: Arc<dyn Registry> = runtime.clone();
     let files = plugins::Recorded::new(runtime.clone(), &folders.data);
+    let moves = plugins::Recorded::changes(&bus);
     let stream_buffer = Arc::new(AtomicUsize::new(stream_buffer(&settings)));
     let configuration = Arc::new(Configuration {
         global: global.clone(),
@@ -243,7 +244,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
         bus,
         registry,
         decisions: files.clone(),
-        files,
+        files: files.clone(),
         processes: supervisor,
         engines: engines.clone(),
         scheduler: scheduler.clone(),
@@ -264,6 +265,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
     let server = tokio::spawn(quarterdeck_api::serve(listener, quarterdeck_api::router(api), accepting.clone()));
     let watcher = tokio::spawn(watch::run(configuration.clone(), accepting.clone()));
     let trimmer = tokio::spawn(memory::run(runtime.clone(), accepting.clone()));
+    let follower = tokio::spawn(files.follow(moves, accepting.clone()));
     folders.announce(&host_url)?;
     drop(starts);
     info!(%host_url, ready_after = ?begin.elapsed(), "ready");
@@ -276,7 +278,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
     accepting.cancel();
     scheduling.cancel();
     let in_flight = async {
-        let _ = tokio::join!(server, watcher, trimmer, scheduler.drained(), engines.stop());
+        let _ = tokio::join!(server, watcher, trimmer, follower, scheduler.drained(), engines.stop());
     };
     if tokio::time::timeout(IN_FLIGHT, in_flight).await.is_err() {
         warn!(within = ?IN_FLIGHT, "not everything ended in time; what was in flight is cut off, and goes on at the next start");
