@@ -34,7 +34,14 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| {
+        // Clap names the flag, which nobody has written.
+        if let Some(name) = arguments::empty_variable(&error) {
+            eprintln!("error: the variable {name} is empty\nhint: give it a value, or take it away: unset {name}");
+            std::process::exit(2);
+        }
+        error.exit()
+    });
     match &arguments.command {
         // A child of the daemon: no runtime, no logs, nothing but the compiler.
         Some(Command::CompileComponent) => quarterdeck_runtime::compile_in_child(),
