@@ -5,7 +5,9 @@ use serde_json::json;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+mod disk;
 mod objects;
+mod places;
 mod reload;
 mod versions;
 

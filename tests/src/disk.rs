@@ -4,8 +4,9 @@ use crate::harness::{Daemon, Setup, counterpart, eventually};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -33,6 +34,17 @@ impl Mount {
 
     fn fill(&self, megabytes: usize) {
         std::fs::write(self.0.join("filler"), vec![7_u8; megabytes << 20]).unwrap();
+    }
+
+    /// Leaves not a byte.
+    fn fill_up(&self) {
+        let mut file = std::fs::File::create(self.0.join("filler")).unwrap();
+        let mut part = vec![7_u8; 1 << 20];
+        while !part.is_empty() {
+            if file.write_all(&part).is_err() {
+                part.truncate(part.len() / 2);
+            }
+        }
     }
 
     fn empty(&self) {
@@ -175,6 +187,41 @@ async fn under_load_the_floor_of_free_space_holds_and_what_was_acknowledged_stay
         }
     };
     assert!(found().await.is_superset(&acknowledged), "all that was acknowledged is there after the refusals");
+    drop(daemon);
+    drop(mount);
+}
+
+#[tokio::test]
+async fn killed_and_started_on_a_full_disk_it_says_so_and_starts_as_soon_as_there_is_room() {
+    let test = "killed_and_started_on_a_full_disk_it_says_so_and_starts_as_soon_as_there_is_room";
+    let setup = Setup::new().config("built-ins = false\n[storage]\nfree-space-floor-bytes = 1048576\n");
+    let Some(mount) = Mount::new(&setup.data_dir(), 96, test) else { return };
+    let daemon = setup.start().await;
+    let mut acknowledged = BTreeSet::new();
+    for _ in 0..200 {
+        let (status, event) = publish(&daemon).await;
+        assert!(status.is_success(), "{event}");
+        acknowledged.insert(event["id"].as_str().unwrap().to_owned());
+    }
+    mount.fill_up();
+    let setup = daemon.kill();
+    for attempt in 1..=2 {
+        mount.fill_up();
+        let mut command = setup.command(&["run", "--listen", "127.0.0.1:0"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let ended = eventually("it ends", SOON, async || child.try_wait().unwrap()).await;
+        let said = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();
+        assert_eq!(ended.code(), Some(1), "attempt {attempt}: {said}");
+        let folder = setup.data_dir().display().to_string();
+        assert!(said.contains(&format!("hint: free space on the disk of {folder}")), "attempt {attempt}: {said}");
+    }
+    mount.empty();
+    let daemon = setup.start().await;
+    let page = daemon.get("/api/v1/events?type=custom.test&limit=500&after=0").await;
+    let found: BTreeSet<String> =
+        page["items"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
+    assert!(found.is_superset(&acknowledged), "{} of {}", found.len(), acknowledged.len());
+    assert!(publish(&daemon).await.0.is_success());
     drop(daemon);
     drop(mount);
 }

@@ -22,6 +22,9 @@ pub trait Configuration: Send + Sync + 'static {
 
     fn standing(&self) -> Standing;
 
+    /// [`Standing::refused`] alone: the rest takes longer to find.
+    fn refused(&self) -> Vec<Mistake>;
+
     /// Reads the files again and puts them in force. Returns what changed.
     ///
     /// # Errors
@@ -64,6 +67,8 @@ pub struct Standing {
     /// What is wrong and had to be lived with at the start: objects of the API that were left out, configuration that its
     /// plugin does not take.
     pub problems: Vec<Mistake>,
+    /// Why the files as they stand are not in force: what they said before goes on to hold. Empty: they are in force.
+    pub refused: Vec<Mistake>,
     /// What is in force, and can't work as things stand: plugins that are not there, grants that are missing, secrets that can't be
     /// read, events that there are not.
     pub warnings: Vec<Mistake>,

@@ -1,12 +1,17 @@
 //! Which files there are, and what is laid over what.
 
+mod look;
 mod objects;
+mod strays;
+
+pub use look::Look;
 
 use crate::place::{Place, push};
 use crate::problem::{Problem, Problems, nearest};
 use crate::settings::Settings;
 use crate::tree::{Kind, Node, Places};
 use crate::{alertmanager_file, doubts, meaning, read, rule_file, schema, shape, variables};
+use quarterdeck_model::brief;
 use quarterdeck_model::domain::rule_group::RuleGroup;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -24,6 +29,8 @@ pub struct Source {
     pub file: Option<PathBuf>,
     /// Name of the overlay: `environments/<name>.toml`. Must exist.
     pub environment: Option<String>,
+    /// Where it was named: a variable or a flag.
+    pub environment_from: Option<Place>,
     /// The environment. Whatever does not start with `QUARTERDECK_` is passed over.
     pub variables: Vec<(String, String)>,
     pub flags: Vec<Flag>,
@@ -110,6 +117,8 @@ pub struct Base {
     receivers: Vec<alertmanager_file::Receiver>,
     /// What can't be read.
     unreadable: Vec<Problem>,
+    /// Files that look as if they were meant, and are not read.
+    strays: Vec<Problem>,
 }
 
 impl Base {
@@ -135,19 +144,26 @@ impl Base {
             files.push(path);
         }
         let receivers = alertmanager_file::read(&mut written, &mut files, &mut problems);
-        Base { source, written, files, main, receivers, unreadable: problems }
+        let strays = source.dir.as_ref().map(|dir| strays::find(dir, &files)).unwrap_or_default();
+        Base { source, written, files, main, receivers, unreadable: problems, strays }
     }
 
     /// A configuration that holds what it is given, and stands in no file.
     pub(crate) fn of(written: Node) -> Self {
         let (files, receivers) = (Vec::new(), Vec::new());
-        Base { source: Source::default(), written, files, main: None, receivers, unreadable: Vec::new() }
+        let (unreadable, strays) = (Vec::new(), Vec::new());
+        Base { source: Source::default(), written, files, main: None, receivers, unreadable, strays }
     }
 
     /// Whether the files were the same when this was read, down to the places of what they say.
     pub fn same_files(&self, other: &Base) -> bool {
-        (&self.written, &self.files, &self.main, &self.receivers, &self.unreadable)
-            == (&other.written, &other.files, &other.main, &other.receivers, &other.unreadable)
+        (&self.written, &self.files, &self.main, &self.receivers, &self.unreadable, &self.strays)
+            == (&other.written, &other.files, &other.main, &other.receivers, &other.unreadable, &other.strays)
+    }
+
+    /// Every file that was read, or could not be.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// The main file, where there was one.
@@ -168,9 +184,9 @@ impl Base {
         let mut root = if built_in { built_ins(&mut problems) } else { Node::table(Place::Default) };
         root.merge(self.written.clone());
         objects::lay(&mut root, words, source.dir.as_deref());
-        let mut warnings = Vec::new();
+        let mut warnings = self.strays.clone();
         for (name, value) in &source.variables {
-            warnings.extend(variables::variable(&mut root, &strict, name, value));
+            warnings.extend(variables::variable(&mut root, &strict, name, value, &mut problems));
         }
         for flag in &source.flags {
             variables::flag(&mut root, &strict, &flag.path, &flag.value, &flag.name);
@@ -188,7 +204,8 @@ impl Base {
         }
         let other =
             |message: String| Problems(vec![Problem { place: None, pointer: String::new(), message, hint: None }]);
-        let settings: Settings = serde_json::from_value(root.to_value()).map_err(|error| other(error.to_string()))?;
+        let settings: Settings =
+            serde_json::from_value(root.to_value()).map_err(|error| other(brief(&error.to_string())))?;
         let value = serde_json::to_value(&settings).map_err(|error| other(error.to_string()))?;
         let hash = Sha256::digest(value.to_string().as_bytes());
         let digest = hash.iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"));
@@ -222,14 +239,21 @@ fn same_file(one: &Problem, other: &Problem) -> bool {
 }
 
 fn main_file(source: &Source) -> Option<PathBuf> {
-    let beside = || source.dir.as_ref().map(|dir| dir.join("quarterdeck.toml")).filter(|path| path.exists());
+    let beside = || source.dir.as_ref().map(|dir| dir.join("quarterdeck.toml")).filter(|path| is_there(path));
     source.file.clone().or_else(beside)
+}
+
+/// Whether something of this name is there, be it a link that leads nowhere: that one is not the same as no file.
+fn is_there(path: &Path) -> bool {
+    let missing = |kind| matches!(kind, std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory);
+    std::fs::symlink_metadata(path).map_or_else(|error| !missing(error.kind()), |_| true)
 }
 
 fn overlay(source: &Source, problems: &mut Vec<Problem>) -> Option<PathBuf> {
     let name = source.environment.as_deref().filter(|name| !name.is_empty())?;
     let mut complain = |message: String, hint: String| {
-        problems.push(Problem { place: None, pointer: String::new(), message, hint: Some(hint) });
+        let place = source.environment_from.clone();
+        problems.push(Problem { place, pointer: String::new(), message, hint: Some(hint) });
         None
     };
     let Some(dir) = &source.dir else {
@@ -238,10 +262,15 @@ fn overlay(source: &Source, problems: &mut Vec<Problem>) -> Option<PathBuf> {
             "name one with --config-dir".to_owned(),
         );
     };
+    if name.contains(['/', '\\']) || name.starts_with('.') {
+        return complain(
+            format!("`{name}` is no name of an environment"),
+            "an environment is called as its file in `environments`, without `.toml`".to_owned(),
+        );
+    }
     let folder = dir.join("environments");
     let path = folder.join(format!("{name}.toml"));
-    let plain = !name.contains(['/', '\\']) && !name.starts_with('.');
-    if plain && path.is_file() {
+    if is_there(&path) {
         return Some(path);
     }
     let mut known: Vec<String> = std::fs::read_dir(&folder)
@@ -250,10 +279,15 @@ fn overlay(source: &Source, problems: &mut Vec<Problem>) -> Option<PathBuf> {
         .filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.strip_suffix(".toml")?.to_owned()))
         .collect();
     known.sort();
-    let hint = match nearest(name, known.iter().map(String::as_str)) {
-        Some(meant) => format!("did you mean `{meant}`?"),
-        None if known.is_empty() => format!("write {}", path.display()),
-        None => format!("there are {}", known.join(", ")),
+    let foreign = ["yaml", "yml"].map(|extension| folder.join(format!("{name}.{extension}")));
+    let hint = if let Some(foreign) = foreign.iter().find(|foreign| is_there(foreign)) {
+        format!("an overlay is written in TOML: make {} of {}", path.display(), foreign.display())
+    } else {
+        match nearest(name, known.iter().map(String::as_str)) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None if known.is_empty() => format!("write {}", path.display()),
+            None => format!("there are {}", known.join(", ")),
+        }
     };
     complain(format!("there is no environment `{name}`"), hint)
 }

@@ -58,7 +58,7 @@ mod variables;
 
 pub use compare::{Change, Difference, compare};
 pub use export::{File, export};
-pub use layers::{Base, Flag, Loaded, Source, Word, load};
+pub use layers::{Base, Flag, Loaded, Look, Source, Word, load};
 pub use place::{Place, key_path, push};
 pub use problem::{Problem, Problems};
 pub use quarterdeck_model::nearest;

@@ -9,6 +9,7 @@ use crate::place::{Place, push};
 use crate::problem::{Problem, Problems};
 use crate::read;
 use crate::tree::{Kind, Node, Places};
+use quarterdeck_model::brief;
 use quarterdeck_model::domain::rule_group::RuleGroup;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -133,5 +134,5 @@ fn without_nulls(node: &mut Node) {
 /// Groups by name, decoded.
 pub(crate) fn decode(root: &Node) -> Result<BTreeMap<String, RuleGroup>, String> {
     let section = root.get(SECTION).map(Node::to_value).unwrap_or_else(|| Value::Object(serde_json::Map::new()));
-    serde_json::from_value(section).map_err(|error| error.to_string())
+    serde_json::from_value(section).map_err(|error| brief(&error.to_string()))
 }

@@ -5,37 +5,49 @@
 //! commas, or written as in TOML. What a container is told about services of a like name is passed over.
 
 use crate::place::{Place, push, steps};
-use crate::problem::Problem;
+use crate::problem::{Problem, nearest};
 use crate::schema;
 use crate::tree::{Kind, Node};
 use serde_json::Value;
 
 const PREFIX: &str = "QUARTERDECK_";
 
-/// Read by the command line, the build, or the tests.
-const NOT_SETTINGS: [&str; 11] = [
-    "CACHE_DIR",
-    "CONFIG",
-    "CONFIG_DIR",
-    "ENVIRONMENT",
-    "NO_RUSTUP",
-    "PLUGIN_VERSION",
-    "PROCESS",
-    "SKIP_PLUGINS",
-    "TOKEN",
-    "TOKEN_FILE",
-    "URL",
-];
+/// Read by the command line.
+const COMMAND_LINE: [&str; 5] = ["CACHE_DIR", "CONFIG_DIR", "ENVIRONMENT", "TOKEN_FILE", "URL"];
+/// Read by the build, by plugins' processes, or by the tests.
+const OTHERS: [&str; 4] = ["NO_RUSTUP", "PLUGIN_VERSION", "PROCESS", "SKIP_PLUGINS"];
+/// No setting is nested deeper than a plugin's own configuration may sensibly be.
+const MOST_LEVELS: usize = 32;
 
 /// Lays the variable on the tree. Names that are not settings of ours are passed over; unknown settings become unknown keys.
 /// Returns a warning about one that looks like a setting and isn't.
-pub(crate) fn variable(root: &mut Node, strict: &Value, name: &str, value: &str) -> Option<Problem> {
+pub(crate) fn variable(
+    root: &mut Node,
+    strict: &Value,
+    name: &str,
+    value: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<Problem> {
     let path = name.strip_prefix(PREFIX)?;
-    if NOT_SETTINGS.contains(&path) || path.starts_with("TESTS_") {
+    if COMMAND_LINE.contains(&path) || OTHERS.contains(&path) || path.starts_with("TESTS_") {
         return None;
     }
-    let is_setting = |known: &&str| same(known, path);
-    if is_service_link(path, value) && !schema::known_keys(strict, strict).iter().any(is_setting) {
+    let settings = schema::known_keys(strict, strict);
+    let is_setting = settings.iter().any(|known| same(known, path));
+    let levels = path.split("__").count();
+    if levels > MOST_LEVELS {
+        let start: String = name.chars().take(40).collect();
+        let message = format!("it has {levels} levels, and a setting has {MOST_LEVELS} at most");
+        let place = Place::Variable(format!("{start}...").into());
+        problems.push(Problem::at(&place, "", message).hint("two underscores separate levels"));
+        return None;
+    }
+    if let Some(meant) = other_variable(path).filter(|_| !is_setting && nearest(path, settings).is_none()) {
+        let problem = Problem::at(&Place::Variable(name.into()), "", "there is no such setting, and no such variable");
+        problems.push(problem.hint(format!("did you mean `{PREFIX}{meant}`?")));
+        return None;
+    }
+    if is_service_link(path, value) && !is_setting {
         let message = "passed over: it looks like a service link of Kubernetes or Docker, not like a setting";
         let hint = "`enableServiceLinks: false` in the pod's specification keeps such variables away";
         return Some(Problem::at(&Place::Variable(name.into()), "", message).hint(hint));
@@ -50,6 +62,12 @@ pub(crate) fn variable(root: &mut Node, strict: &Value, name: &str, value: &str)
     }
     set(root, strict, &pointer, value, &Place::Variable(name.into()));
     None
+}
+
+/// The variable of the command line that was probably meant: `CONFIG` is short for `CONFIG_DIR`.
+fn other_variable(path: &str) -> Option<&'static str> {
+    let longer = |known: &&&str| known.strip_prefix(path).is_some_and(|rest| rest.starts_with('_'));
+    COMMAND_LINE.iter().find(longer).copied().or_else(|| nearest(path, COMMAND_LINE))
 }
 
 /// Whether it is one of the variables by which Kubernetes (and Docker's links) tell containers of a service named `quarterdeck`

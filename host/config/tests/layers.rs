@@ -354,3 +354,64 @@ fn an_input_that_must_be_given_is_written_alike_in_toml_and_yaml() {
         );
     }
 }
+
+#[test]
+fn a_link_that_leads_nowhere_is_a_mistake_with_its_place_and_not_the_same_as_no_file() {
+    let link = |dir: &TempDir, name: &str, to: &str| {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(to, path).unwrap();
+    };
+    for (name, to) in [
+        ("quarterdeck.toml", "nowhere.toml"),
+        ("quarterdeck.toml", "quarterdeck.toml"),
+        ("rules/a.toml", "nowhere.toml"),
+        ("rules/a.yaml", "a.yaml"),
+        ("rules/deep", "nowhere"),
+        ("rules", "nowhere"),
+        ("environments/e.toml", "nowhere.toml"),
+    ] {
+        let dir = folder(&[]);
+        link(&dir, name, to);
+        let problems = load(Source { environment: Some("e".to_owned()), ..from(&dir) }).unwrap_err().to_string();
+        let place = format!("{}:1:1: ", dir.path().join(name).display());
+        assert!(problems.contains(&place), "{name}: {problems}");
+    }
+    // What it leads to is read.
+    let dir = folder(&[("..data/q.toml", "listen = '127.0.0.1:9'\n")]);
+    link(&dir, "quarterdeck.toml", "..data/q.toml");
+    assert_eq!(good(from(&dir)).settings.listen.port(), 9);
+}
+
+#[test]
+fn what_names_an_environment_that_is_not_there_is_said() {
+    let dir = folder(&[]);
+    let place = quarterdeck_config::Place::Variable("QUARTERDECK_ENVIRONMENT".into());
+    let source = Source { environment: Some("prod".to_owned()), environment_from: Some(place), ..from(&dir) };
+    let said = load(source).unwrap_err().to_string();
+    assert!(said.starts_with("QUARTERDECK_ENVIRONMENT: there is no environment `prod`; hint: write "), "{said}");
+}
+
+#[test]
+fn files_that_look_meant_and_are_not_read_are_warnings() {
+    let dir = folder(&[("rulez/a.toml", ""), ("rules/a.json", "{}")]);
+    let warnings = good(from(&dir)).warnings;
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+}
+
+#[test]
+fn however_deep_a_value_is_nested_it_is_read_or_refused() {
+    let deep = 20_000;
+    for text in [
+        format!("x = {}{}\n", "[".repeat(deep), "]".repeat(deep)),
+        format!("{}a = 1\n", "a.".repeat(deep)),
+        format!("[{}a]\n", "a.".repeat(deep)),
+        format!("x = {}1{}\n", "{a = ".repeat(deep), "}".repeat(deep)),
+    ] {
+        let dir = folder(&[("quarterdeck.toml", &text)]);
+        assert!(load(from(&dir)).is_err(), "{}", &text[..20]);
+        let value = text.strip_prefix("x = ").unwrap_or("").trim();
+        let source = Source { variables: variables(&[("QUARTERDECK_STORAGE", value)]), ..Source::default() };
+        assert!(load(source).is_err());
+    }
+}

@@ -19,6 +19,7 @@ fn message(folder: &Path) -> String {
         dir: Some(folder.to_owned()),
         file: None,
         environment: lines(&folder.join("environment")).into_iter().next(),
+        environment_from: None,
         variables: variables
             .iter()
             .filter_map(|line| line.split_once('='))

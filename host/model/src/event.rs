@@ -99,7 +99,7 @@ pub struct StoredEvent {
 }
 
 /// Types of the events that the host itself publishes. Plugins and the API add others: those of `custom.`, and what grants name.
-pub const TYPES: [&str; 69] = [
+pub const TYPES: [&str; 70] = [
     "alert.acknowledged",
     "alert.firing",
     "alert.resolved",
@@ -118,6 +118,7 @@ pub const TYPES: [&str; 69] = [
     "check.given-up",
     "check.recovered",
     "configuration.applied",
+    "configuration.refused",
     "dead-letter.added",
     "dead-letter.retried",
     "deployment.finished",

@@ -4,7 +4,7 @@
 //! Not here: I/O of any kind, wasmtime, sled, HTTP. Nothing in this crate reads a clock.
 //!
 //! Layout
-//! - `id`, `time`, `severity`, `label`: values; `nearest`: what a slip was meant to be
+//! - `id`, `time`, `severity`, `label`: values; `nearest`: what a slip was meant to be; `brief`: messages without what a file holds
 //! - `event`: the envelope; `transition`: the one record of a change; `effect`: what the outbox carries out
 //! - `store`, `series`, `journal`, `clock`, `fetch`, `process`, `secret`: ports of the kernel
 //! - `plugin`: plugins, instances, grants, limits, why a call failed; `decisions`: what plugins decided, and would have
@@ -30,6 +30,7 @@
     )
 )]
 
+mod brief;
 pub mod clock;
 pub mod decisions;
 pub mod domain;
@@ -51,6 +52,7 @@ pub mod store;
 pub mod time;
 pub mod transition;
 
+pub use brief::brief;
 pub use label::Labels;
 pub use nearest::nearest;
 pub use severity::Severity;

@@ -4,11 +4,13 @@ mod decisions;
 mod plugins;
 mod query;
 mod rules;
+mod variables;
 
 pub(crate) use decisions::{Replay, Shadow};
 pub(crate) use plugins::{Configure, Install, Key, Logs, Remove, Rollback, Sign};
 pub(crate) use query::Query;
 pub(crate) use rules::Rules;
+pub(crate) use variables::empty_variable;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};

@@ -34,11 +34,12 @@ use quarterdeck_storage::Database;
 use quarterdeck_supervisor::Supervisor;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -77,6 +78,7 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
         }
     };
     let log = log::start(&loaded.settings.log);
+    let data = loaded.settings.data_dir.clone();
     install_crypto();
     let ended = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -93,21 +95,21 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            output.error(&error);
+            let hint = more_space(&error, &data);
+            output.error(&if hint.is_empty() { error } else { anyhow!("{error:#}{hint}") });
             ExitCode::from(1)
         }
     }
 }
 
-fn check_address(listen: SocketAddr) -> Result<()> {
-    if listen.ip().is_loopback() {
-        return Ok(());
+/// What to do where no part has said it: an error of the system that tells of a full disk, wherever it came up.
+fn more_space(error: &anyhow::Error, data: &Path) -> String {
+    let is_full = |cause: &std::io::Error| matches!(cause.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+    let is_said = format!("{error:#}").contains("hint: ");
+    if is_said || !error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(is_full) {
+        return String::new();
     }
-    Err(anyhow!(
-        "{listen} is not a loopback address, and TLS with tokens for everything is not there yet\n\
-         hint: listen on 127.0.0.1, put a proxy that terminates TLS in front, and set its name in [api] `allowed-hosts`, with which \
-         reading needs the token (or `reads-need-token`); the proxy has to pass the name on: in nginx, `proxy_set_header Host $host;`"
-    ))
+    format!("; hint: free space on the disk of {}", data.display())
 }
 
 async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> Result<()> {
@@ -115,7 +117,6 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
     // Before anything that takes long: a stop that comes early is a stop in order all the same.
     let mut signals = Signals::install()?;
     let settings = loaded.settings.without_objects();
-    check_address(settings.listen)?;
     let folders = Folders::prepare(&settings.data_dir)?;
     let token = folders.token()?;
     let listener = TcpListener::bind(settings.listen).await.with_context(|| {
@@ -210,6 +211,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
         started: settings.clone(),
         current: RwLock::new(Arc::new(configuration::InForce::files(base, loaded))),
         changing: tokio::sync::Mutex::new(()),
+        on_disk: Mutex::default(),
     });
     configuration.start().await;
     let engines = Arc::new(

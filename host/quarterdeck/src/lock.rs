@@ -2,7 +2,8 @@
 //! one is installed, dropped in, removed, gone back on or granted something; `quarterdeck plugin install --locked` brings another host, or the same one
 //! later, to what it says.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use quarterdeck_model::brief;
 use quarterdeck_model::plugin::publisher::PublisherKey;
 use quarterdeck_model::plugin::{Digest, Grants, InstanceName};
 use serde::{Deserialize, Serialize};
@@ -56,7 +57,9 @@ impl Lock {
 
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;
-        let lock: Lock = toml::from_str(&text).with_context(|| format!("{} is no lock file", path.display()))?;
+        // As a whole, the error would show the lines of the file.
+        let wrong = |error: toml::de::Error| anyhow!("{} is no lock file: {}", path.display(), brief(error.message()));
+        let lock: Lock = toml::from_str(&text).map_err(wrong)?;
         if lock.version != VERSION {
             bail!("{} has the format {}, and this program reads {VERSION}", path.display(), lock.version);
         }

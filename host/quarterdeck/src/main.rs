@@ -49,11 +49,13 @@ fn main() -> ExitCode {
 /// What clap has to say: help and the version are no mistakes, and whoever wants JSON gets it for mistakes as well.
 fn refuse(error: &clap::Error) -> ExitCode {
     let wants_json = std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");
-    if !error.use_stderr() || !wants_json {
+    // Clap names the flag, which nobody has written.
+    let empty = arguments::empty_variable(error)
+        .map(|name| format!("the variable {name} is empty\nhint: give it a value, or take it away: unset {name}"));
+    if empty.is_none() && (!error.use_stderr() || !wants_json) {
         error.exit();
     }
-    let said = error.render().to_string();
-    let said = anyhow::Error::msg(said.trim().trim_start_matches("error: ").to_owned());
-    output::Output { json: true }.error(&said);
+    let said = empty.unwrap_or_else(|| error.render().to_string().trim().trim_start_matches("error: ").to_owned());
+    output::Output { json: wants_json }.error(&anyhow::Error::msg(said));
     ExitCode::from(2)
 }

@@ -1,13 +1,17 @@
 //! The folder on disk: lock, sled, schema version, and the sync that an acknowledgement waits for.
 
+mod snapshots;
+
 use crate::faults::Faults;
 use crate::keys;
 use crate::options::Options;
 use quarterdeck_model::store::StoreError;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use tracing::warn;
 
 /// Raised whenever an older program could misread what this one writes.
 ///
@@ -35,7 +39,24 @@ impl Disk {
         let lock = lock(dir)?;
         let inside = dir.join("store");
         let config = sled::Config::new().path(&inside).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-        let tree = patiently(|| config.open(), is_locked).map_err(failure)?;
+        snapshots::remove_unfinished(&inside).map_err(|e| at(&inside, &e))?;
+        let open = || patiently(|| config.open(), is_locked);
+        let tree = match open() {
+            Err(error @ sled::Error::Corruption { .. }) => {
+                // The log may be as good as ever.
+                let broken = snapshots::remove_broken(&inside).map_err(|e| at(&inside, &e))?;
+                if broken == 0 {
+                    return Err(failure(error));
+                }
+                warn!(folder = %inside.display(), "a snapshot of the store can't be read; it is made anew from the log");
+                open()
+            }
+            opened => opened,
+        }
+        .map_err(|error| match error {
+            sled::Error::Io(error) => at(&inside, &error),
+            other => failure(other),
+        })?;
         // sled writes this file and never fsyncs it.
         let db = inside.join("db");
         let file = File::open(&db).map_err(|e| at(&db, &e))?;
@@ -111,7 +132,7 @@ fn sync_ancestors(dir: &Path) -> Result<(), StoreError> {
             // Further up are folders that this user may not open, or that can't be synced: nor were they made just now.
             Err(_) if height > 0 => break,
             // A parent that may not be read: the daemon's user can't have made anything in it either.
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => break,
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => break,
             synced => synced.map_err(|e| at(ancestor, &e))?,
         }
     }
@@ -148,13 +169,23 @@ fn patiently<T, E>(attempt: impl Fn() -> Result<T, E>, is_held: impl Fn(&E) -> b
     }
 }
 
-fn at(path: &Path, error: &std::io::Error) -> StoreError {
-    StoreError::Io(format!("{}: {error}", path.display()))
+/// What went wrong with a file or a folder, and what to do where that is known.
+pub(crate) fn at(path: &Path, error: &std::io::Error) -> StoreError {
+    let path = path.display();
+    let hint = if is_full(error) { format!("; hint: free space on the disk of {path}") } else { String::new() };
+    StoreError::Io(format!("{path}: {error}{hint}"))
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 pub(crate) fn failure(error: sled::Error) -> StoreError {
     match error {
         sled::Error::Corruption { .. } => StoreError::Corrupt(error.to_string()),
+        sled::Error::Io(full) if is_full(&full) => {
+            StoreError::Io(format!("{full}; hint: free space on the disk of the data folder"))
+        }
         other => StoreError::Io(other.to_string()),
     }
 }

@@ -7,14 +7,14 @@
 
 mod ring;
 
-use crate::disk::{Disk, failure};
+use crate::disk::{Disk, at, failure};
 use crate::keys;
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::journal::{Batch, Bounds, Extent, Stretch};
 use quarterdeck_model::store::StoreError;
 use ring::Ring;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const NAME: &str = "name";
@@ -116,10 +116,6 @@ pub(crate) fn remove_those_in_sled(disk: &Disk) -> Result<(), StoreError> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn at(path: &Path, error: &std::io::Error) -> StoreError {
-    StoreError::Io(format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]

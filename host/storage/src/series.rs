@@ -39,7 +39,7 @@ mod times;
 pub(crate) mod upkeep;
 mod values;
 
-use crate::disk::Disk;
+use crate::disk::{Disk, at};
 use crate::options::{Options, Thinning};
 use crate::space::Space;
 use blocks::Blocks;
@@ -109,7 +109,7 @@ impl Store {
         for folder in [&log, &packed, &folder, &options.dir] {
             std::fs::create_dir_all(folder)
                 .and_then(|()| std::fs::File::open(folder)?.sync_all())
-                .map_err(|e| StoreError::Io(format!("{}: {e}", folder.display())))?;
+                .map_err(|e| at(folder, &e))?;
         }
         let blocks = Blocks::open(&packed)?;
         let limits = Limits { keep: options.retention.samples, thinning: options.retention.thinning };

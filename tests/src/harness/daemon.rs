@@ -256,6 +256,12 @@ impl Daemon {
         self.into_setup()
     }
 
+    /// Asks it to read its files again.
+    pub(crate) fn hang_up(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    }
+
     /// Asks it to end, and gives how long that took and whether it ended well.
     pub(crate) fn stop(mut self) -> (Setup, Duration, bool) {
         let begin = Instant::now();

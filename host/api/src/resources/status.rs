@@ -38,6 +38,7 @@ struct Status {
     uptime: Span,
     ready: bool,
     checks: Vec<Check>,
+    configuration: ConfigurationStatus,
     store: StoreStatus,
     log: LogStatus,
     /// How many plugins are in which state.
@@ -47,6 +48,14 @@ struct Status {
     jobs: JobsStatus,
     /// Among the newest 1000 of each.
     open: Open,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct ConfigurationStatus {
+    /// Mistakes for which the files as they stand are refused; what they said before is in force.
+    refused: u64,
+    /// The first of them.
+    reason: Option<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -98,6 +107,11 @@ async fn get_status(State(api): State<Arc<Api>>) -> Result<Json<Status>, Problem
     })
     .await?;
     let Readiness { ready, checks } = Readiness::of(&api);
+    let refused = api.options.configuration.refused();
+    let configuration = ConfigurationStatus {
+        refused: wide(refused.len()),
+        reason: refused.into_iter().next().map(|mistake| mistake.detail),
+    };
     let (now, depth) = (api.now(), api.options.scheduler.depth());
     Ok(Json(Status {
         version: api.options.version.to_owned(),
@@ -106,6 +120,7 @@ async fn get_status(State(api): State<Arc<Api>>) -> Result<Json<Status>, Problem
         uptime: now.since(api.options.started_at),
         ready,
         checks,
+        configuration,
         store: StoreStatus {
             writable: health.writable,
             reason: health.reason,

@@ -30,6 +30,12 @@ impl Configuration for Fixed {
         Standing { version: "cfg_now".to_owned(), pending_restart: vec!["storage".to_owned()], ..Standing::default() }
     }
 
+    fn refused(&self) -> Vec<Mistake> {
+        let refused =
+            || Mistake { path: "/listen".to_owned(), detail: "quarterdeck.toml:3:10: expected an address".to_owned() };
+        if self.sound { Vec::new() } else { vec![refused()] }
+    }
+
     async fn reload(&self) -> Result<Value, Refused> {
         if self.sound {
             return Ok(json!({"changed": false}));

@@ -97,8 +97,13 @@ pub(super) fn lay(root: &mut Node, words: &[Word], dir: Option<&Path>) {
     }
 }
 
-fn object_files(folder: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+/// Files that hold objects, in the folder and in those in it.
+pub(super) fn object_files(folder: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
     let mut found = Vec::new();
+    if let Some(problem) = broken_link(folder) {
+        problems.push(problem);
+        return found;
+    }
     let mut folders = vec![(folder.to_owned(), 0)];
     while let Some((folder, depth)) = folders.pop() {
         let entries = match std::fs::read_dir(&folder) {
@@ -124,11 +129,21 @@ fn object_files(folder: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
                 folders.push((path, depth + 1));
             } else if wanted && path.is_file() {
                 found.push(path);
+            } else if wanted || (depth == 0 && path.extension().is_none()) {
+                problems.extend(broken_link(&path));
             }
         }
     }
     found.sort();
     found
+}
+
+/// A link that leads nowhere is not the same as no file.
+fn broken_link(path: &Path) -> Option<Problem> {
+    let is_link = std::fs::symlink_metadata(path).is_ok_and(|data| data.is_symlink());
+    let error = std::fs::metadata(path).err().filter(|_| is_link)?;
+    let place = Place::File { path: path.into(), line: 1, column: 1 };
+    Some(Problem::at(&place, "", format!("the link leads nowhere: {error}")).hint("mend it, or take it away"))
 }
 
 /// The objects of one file, by name.

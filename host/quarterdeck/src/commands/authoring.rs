@@ -8,6 +8,7 @@ use crate::workbench::language::{self, Language};
 use crate::workbench::scaffold;
 use anyhow::{Context, Result, anyhow};
 use quarterdeck_config::Settings;
+use quarterdeck_model::brief;
 use quarterdeck_model::plugin::{Grants, Kind, Limits};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -137,7 +138,9 @@ pub(super) fn parsed<T: DeserializeOwned>(flag: &str, text: &str) -> Result<T> {
         }
         None => text.to_owned(),
     };
-    serde_json::from_str(&text).map_err(|error| anyhow!("{flag}: {error}; hint: JSON is expected, or @FILE"))
+    let wrong =
+        |error: serde_json::Error| anyhow!("{flag}: {}; hint: JSON is expected, or @FILE", brief(&error.to_string()));
+    serde_json::from_str(&text).map_err(wrong)
 }
 
 impl From<PluginLanguage> for Language {

@@ -1,11 +1,13 @@
 //! The configuration in force: loaded, checked against the plugins, applied in one step, kept.
 //!
+//! - `files`: reading them again, and why that was refused
 //! - `objects`: what the API says about single objects, over what the files say
 //! - `versions`: the newest versions, and the way back to one; `kept`: how they stand in the store
 //! - `fit`: whether plugins take what is configured for them; `doubts`: what is taken, and can't work as things stand
 //! - `running`: whether a change would end what runs for a service
 
 mod doubts;
+mod files;
 mod fit;
 mod kept;
 mod objects;
@@ -31,11 +33,11 @@ use quarterdeck_model::plugin::Registry;
 use quarterdeck_model::store::Store;
 use quarterdeck_model::transition::Transition;
 use quarterdeck_supervisor::{Allowed, Supervisor};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use tracing::{error, info, warn};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use tracing::{error, warn};
 
 pub(super) struct Configuration {
     pub(super) global: Global,
@@ -59,6 +61,7 @@ pub(super) struct Configuration {
     pub(super) current: RwLock<Arc<InForce>>,
     /// One change at a time.
     pub(super) changing: tokio::sync::Mutex<()>,
+    pub(super) on_disk: Mutex<files::OnDisk>,
 }
 
 /// What is in force, and what it was made of.
@@ -171,65 +174,6 @@ impl Configuration {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
     }
 
-    /// Whether the files say something else than when they were last put in force, or can't be read.
-    pub(super) async fn files_differ(&self) -> bool {
-        let (global, dir, before) = (self.global.clone(), self.config_dir.clone(), self.current());
-        let same = move || load::read(&global, Some(dir)).is_ok_and(|base| base.same_files(&before.base));
-        !tokio::task::spawn_blocking(same).await.unwrap_or(false)
-    }
-
-    /// Reads the files again. A bad one changes nothing, and neither does a main file that is gone.
-    ///
-    /// # Errors
-    /// Everything that is wrong.
-    pub(super) async fn reload_files(&self, principal: &str) -> Result<Value, Vec<Problem>> {
-        let _one = self.changing.lock().await;
-        let before = self.current();
-        let (global, dir) = (self.global.clone(), self.config_dir.clone());
-        let read = tokio::task::spawn_blocking(move || load::read(&global, Some(dir)));
-        let base = match read.await {
-            Ok(read) => read.map_err(|problems| problems.0)?,
-            Err(error) => return Err(vec![problem(error.to_string(), None)]),
-        };
-        if let Some(main) = before.base.main_file().filter(|_| base.main_file().is_none()) {
-            let message = format!("{} is gone; what it said stays in force", main.display());
-            return Err(vec![problem(message, Some("an empty file says that all defaults hold"))]);
-        }
-        // Without the API's words too: else the next start would not come as far as to know them.
-        load::lay(&base, &[]).map_err(|problems| problems.0)?;
-        let all: Vec<Word> = before.words.iter().chain(before.left_out.iter().map(|(word, _)| word)).cloned().collect();
-        let (loaded, words, left_out) = match load::lay(&base, &all) {
-            Ok(loaded) => (loaded, all, Vec::new()),
-            Err(_) => {
-                let loaded = load::lay(&base, &before.words).map_err(|problems| problems.0)?;
-                (loaded, before.words.clone(), before.left_out.clone())
-            }
-        };
-        let unfit = unfit(&*self.registry, &loaded, &self.resolved(&loaded.settings)).await;
-        if !unfit.is_empty() {
-            return Err(unfit);
-        }
-        let bereft = self.bereft(&before, &loaded);
-        if !bereft.is_empty() {
-            return Err(bereft);
-        }
-        let changed = before.loaded.digest != loaded.digest;
-        let digest = loaded.digest.clone();
-        let base = Arc::new(base);
-        let mut next = InForce { base, words, left_out, loaded, unfit: Vec::new(), version: String::new() };
-        let told = self.grants_changed(&next, principal);
-        next.version = self.keep_if_possible(&next, principal, told).await;
-        self.put_in_force(next).await;
-        if changed {
-            info!(digest, "configuration applied");
-            for setting in self.pending_restart() {
-                warn!(setting, "changed in the files; takes effect at the next start");
-            }
-            self.warn();
-        }
-        Ok(json!({"changed": changed, "digest": digest}))
-    }
-
     /// Services whose processes would end if this were put in force, and that would stay.
     fn bereft(&self, before: &InForce, next: &Loaded) -> Vec<Problem> {
         let ending = self.supervisor.would_stop(&processes(&self.resolved(&next.settings)));
@@ -299,8 +243,13 @@ impl quarterdeck_api::Configuration for Configuration {
             digest: current.loaded.digest.clone(),
             pending_restart: self.pending_restart(),
             problems,
+            refused: mistakes(self.why_refused()),
             warnings: mistakes(self.doubts()),
         }
+    }
+
+    fn refused(&self) -> Vec<Mistake> {
+        mistakes(self.why_refused())
     }
 
     async fn reload(&self) -> Result<Value, Refused> {

@@ -36,7 +36,7 @@ pub(crate) fn same(one: &Path, other: &Path) -> bool {
 }
 
 fn holds_configuration(folder: &Path) -> bool {
-    folder.join("quarterdeck.toml").is_file()
+    folder.join("quarterdeck.toml").symlink_metadata().is_ok()
         || quarterdeck_config::sections()
             .any(|section| std::fs::read_dir(folder.join(section)).is_ok_and(|mut entries| entries.next().is_some()))
 }

@@ -1,8 +1,9 @@
 //! Reads the configuration as an invocation names it.
 
 use crate::arguments::Global;
-use quarterdeck_config::{Base, Flag, Loaded, Problem, Problems, Source, Word};
+use quarterdeck_config::{Base, Flag, Loaded, Place, Problem, Problems, Source, Word};
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Variables that the command line, the build and the tests read themselves.
@@ -20,7 +21,10 @@ const OWN_VARIABLES: [&str; 9] = [
 
 /// `--config-dir`, else the first of the usual places that holds a `quarterdeck.toml`, else `config` in the data folder.
 pub(crate) fn config_dir(global: &Global) -> Option<PathBuf> {
-    let usual = || usual_places().find(|place| place.join("quarterdeck.toml").is_file());
+    // A link that leads nowhere counts: it is a mistake in this folder, and no reason to look into the next one.
+    let holds_one =
+        |place: &PathBuf| place.join("quarterdeck.toml").symlink_metadata().is_ok_and(|data| !data.is_dir());
+    let usual = || usual_places().find(holds_one);
     let last = || crate::client::default_data_dir(global).ok().map(|data| data.join("config"));
     global.config_dir.clone().or_else(usual).or_else(last)
 }
@@ -45,24 +49,35 @@ pub(crate) fn load_configuration(global: &Global) -> Result<Loaded, Problems> {
 
 /// The files of the folder, with variables and flags.
 pub(super) fn read(global: &Global, dir: Option<PathBuf>) -> Result<Base, Problems> {
-    let variables = variables(std::env::vars_os())?;
+    let mut variables: Vec<(String, String)> = variables(std::env::vars_os())?;
     let mut flags = Vec::new();
-    if let Some(listen) = &global.listen {
-        flags.push(Flag { path: "listen".to_owned(), value: listen.clone(), name: "--listen".to_owned() });
-    }
-    if let Some(data_dir) = &global.data_dir {
-        let value = data_dir.display().to_string();
-        flags.push(Flag { path: "data-dir".to_owned(), value, name: "--data-dir".to_owned() });
+    let data_dir = global.data_dir.as_ref().map(|folder| folder.display().to_string());
+    for (path, given) in [("listen", global.listen.clone()), ("data-dir", data_dir)] {
+        let Some(value) = given else { continue };
+        match origin(&format!("--{path}"), &value) {
+            Place::Variable(name) => variables.push((name.to_string(), value)),
+            other => flags.push(Flag { path: path.to_owned(), value, name: other.to_string() }),
+        }
     }
     if let Some(named) = global.config_dir.as_ref().filter(|named| !named.is_dir()) {
+        let shown = named.display().to_string();
         return Err(Problems(vec![Problem {
-            place: None,
+            place: Some(origin("--config-dir", &shown)),
             pointer: String::new(),
-            message: format!("there is no folder {}", named.display()),
-            hint: Some(format!("make one: quarterdeck init {}", named.display())),
+            message: format!("there is no folder {shown}"),
+            hint: Some(format!("make one: quarterdeck init {shown}")),
         }]));
     }
-    Ok(Base::read(Source { dir, file: None, environment: global.environment.clone(), variables, flags }))
+    let environment = global.environment.clone();
+    let environment_from = environment.as_ref().map(|name| origin("--environment", name));
+    Ok(Base::read(Source { dir, file: None, environment, environment_from, variables, flags }))
+}
+
+/// Whether it was the flag or its variable that gave the value: `--config-dir` stands for `QUARTERDECK_CONFIG_DIR`, too.
+fn origin(flag: &str, value: &str) -> Place {
+    let variable = format!("QUARTERDECK_{}", flag.trim_start_matches('-').replace('-', "_").to_uppercase());
+    let is_set = std::env::var_os(&variable).is_some_and(|set| set.to_string_lossy() == value);
+    if is_set { Place::Variable(variable.into()) } else { Place::Flag(flag.into()) }
 }
 
 /// Those that set something. Others may hold what they like; of these, one that can't be read is no variable to pass over.
@@ -92,10 +107,21 @@ fn variables<C: FromIterator<(String, String)>>(
 /// Lays the API's words over the files.
 pub(super) fn lay(base: &Base, words: &[Word]) -> Result<Loaded, Problems> {
     let loaded = base.with(words)?;
-    match super::log::filter(&loaded.settings.log) {
-        Ok(_) => Ok(loaded),
-        Err(message) => Err(Problems(vec![loaded.problem("/log/filter", message)])),
-    }
+    let mut problems = Vec::new();
+    problems.extend(
+        unsafe_address(loaded.settings.listen)
+            .map(|(message, hint)| Problem { hint: Some(hint.to_owned()), ..loaded.problem("/listen", message) }),
+    );
+    problems.extend(super::log::filter(&loaded.settings.log).err().map(|wrong| loaded.problem("/log/filter", wrong)));
+    if problems.is_empty() { Ok(loaded) } else { Err(Problems(problems)) }
+}
+
+/// Why the daemon does not listen there, and what to do.
+fn unsafe_address(listen: SocketAddr) -> Option<(String, &'static str)> {
+    let message = format!("{listen} is not a loopback address, and TLS with tokens for everything is not there yet");
+    let hint = "listen on 127.0.0.1, put a proxy that terminates TLS in front, and set its name in [api] `allowed-hosts`, with which \
+                reading needs the token (or `reads-need-token`); the proxy has to pass the name on: in nginx, `proxy_set_header Host $host;`";
+    (!listen.ip().is_loopback()).then_some((message, hint))
 }
 
 #[cfg(test)]

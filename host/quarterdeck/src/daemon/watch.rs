@@ -1,48 +1,100 @@
-//! Watches the configuration folder, and reads it again when a file has changed.
+//! Reads the configuration again when a file of it has changed. The system's events say it at once; they say nothing of what a link leads
+//! to, and nothing any more once the folder itself was replaced. So the files are looked at from time to time, too.
 
 use super::configuration::Configuration;
 use notify::event::{EventKind, ModifyKind};
-use notify::{RecursiveMode, Watcher};
-use std::path::Path;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 /// Editors write a file in several steps.
 const SETTLE: Duration = Duration::from_millis(200);
+/// As often as the plugins folder is looked at, about.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(configuration: Arc<Configuration>, shutdown: CancellationToken) {
     let (changed, mut changes) = mpsc::channel::<()>(1);
-    let folder = configuration.config_dir.clone();
-    let below = folder.clone();
-    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| event.paths.iter().any(|path| matters(&below, event.kind, path))) {
-            // A full channel already says it.
-            let _ = changed.try_send(());
-        }
-    })
-    .and_then(|mut watcher| watcher.watch(&folder, RecursiveMode::Recursive).map(|()| watcher));
-    let _watcher = match watcher {
-        Ok(watcher) => watcher,
-        Err(error) => {
-            warn!(folder = %folder.display(), %error, "the configuration folder can't be watched; hint: use `quarterdeck config reload`");
-            return;
-        }
-    };
+    let mut watched = Watched::new(configuration.config_dir.clone(), changed);
+    let mut seen = configuration.look().await;
     // The files were read before anything else was made: what was changed since then gave no event.
     if configuration.files_differ().await {
         reload(&configuration).await;
     }
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
+        let is_told = tokio::select! {
             () = shutdown.cancelled() => return,
-            change = changes.recv() => if change.is_none() { return },
+            Some(()) = changes.recv() => true,
+            _ = looks.tick() => false,
+        };
+        watched.follow();
+        if !is_told && configuration.look().await == seen {
+            continue;
         }
         tokio::time::sleep(SETTLE).await;
         while changes.try_recv().is_ok() {}
+        // Before they are read: what changes meanwhile is seen the next time.
+        seen = configuration.look().await;
         reload(&configuration).await;
+    }
+}
+
+/// The system's watch over the folder, whichever one stands at its place.
+struct Watched {
+    folder: PathBuf,
+    changed: mpsc::Sender<()>,
+    /// Which one it is that is watched.
+    identity: Option<Identity>,
+    watcher: Option<RecommendedWatcher>,
+}
+
+/// Numbers of files are used again: the time of its making tells one from another.
+type Identity = (u64, u64, Option<SystemTime>);
+
+impl Watched {
+    fn new(folder: PathBuf, changed: mpsc::Sender<()>) -> Self {
+        let mut watched = Watched { folder, changed, identity: None, watcher: None };
+        watched.follow();
+        watched
+    }
+
+    /// Watches what stands there now, if that is another folder than before.
+    fn follow(&mut self) {
+        let data = std::fs::metadata(&self.folder).ok();
+        let identity = data.map(|data| (data.dev(), data.ino(), data.created().ok()));
+        if identity == self.identity {
+            return;
+        }
+        self.identity = identity;
+        self.watcher = None;
+        if identity.is_some() {
+            match self.watch() {
+                Ok(watcher) => self.watcher = Some(watcher),
+                Err(error) => {
+                    let folder = self.folder.display();
+                    warn!(%folder, %error, within = ?LOOK_EVERY, "the configuration folder can't be watched; it is looked at instead");
+                }
+            }
+        }
+    }
+
+    fn watch(&self) -> notify::Result<RecommendedWatcher> {
+        let (below, changed) = (self.folder.clone(), self.changed.clone());
+        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| event.paths.iter().any(|path| matters(&below, event.kind, path))) {
+                // A full channel already says it.
+                let _ = changed.try_send(());
+            }
+        })?;
+        watcher.watch(&self.folder, RecursiveMode::Recursive)?;
+        Ok(watcher)
     }
 }
 

@@ -19,7 +19,7 @@ use quarterdeck_model::kind::scanner_rule::Subject;
 use quarterdeck_model::kind::sla_calculator::SlaWindow;
 use quarterdeck_model::plugin::{CallError, CallFailed, Called, Grants, InstanceSpec, Kind, Limits};
 use quarterdeck_model::series::SeriesData;
-use quarterdeck_model::{Labels, Severity, Span, Timestamp};
+use quarterdeck_model::{Labels, Severity, Span, Timestamp, brief};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
@@ -242,7 +242,7 @@ fn parsed<T: DeserializeOwned>(input: Value) -> Result<T> {
     let shown = input.to_string();
     serde_json::from_value(input).map_err(|error| {
         let shown: String = shown.chars().take(200).collect();
-        anyhow!("the input does not fit the function: {error}; hint: it was {shown}")
+        anyhow!("the input does not fit the function: {}; hint: it was {shown}", brief(&error.to_string()))
     })
 }
 

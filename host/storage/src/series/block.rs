@@ -13,6 +13,7 @@ pub(crate) mod writer;
 
 use super::active::Rows;
 use crate::codec::{Input, put_int, put_uint};
+use crate::disk::at;
 use index::{Column, Index};
 use quarterdeck_model::Labels;
 use quarterdeck_model::series::query::NAME;
@@ -177,10 +178,6 @@ fn read_tail(file: &File, bytes: u64) -> std::io::Result<Option<Tail>> {
     let mut tail = vec![0; length as usize];
     file.read_exact_at(&mut tail, start)?;
     Ok((crc32fast::hash(&tail) == checksum).then(|| Tail::decode(&tail)).flatten())
-}
-
-fn at(path: &Path, error: &std::io::Error) -> StoreError {
-    StoreError::Io(format!("{}: {error}", path.display()))
 }
 
 /// Reads chunks of a block. Columns of times are unpacked once.

@@ -6,6 +6,7 @@ use super::block::index::Index;
 use super::block::packed::Effort;
 use super::block::writer::Writer;
 use super::block::{Block, Tail, Texts};
+use crate::disk::at;
 use quarterdeck_model::store::StoreError;
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::fs::File;
@@ -190,8 +191,4 @@ impl Drop for Draft {
             let _ = std::fs::remove_file(&self.path);
         }
     }
-}
-
-fn at(path: &Path, error: &std::io::Error) -> StoreError {
-    StoreError::Io(format!("{}: {error}", path.display()))
 }

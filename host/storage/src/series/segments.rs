@@ -5,6 +5,7 @@
 
 use super::pending::{Batch, Point, SERIES, TEXT};
 use crate::codec::{Input, put_int, put_uint};
+use crate::disk::at;
 use crate::faults::Faults;
 use quarterdeck_model::store::StoreError;
 use std::collections::{BTreeMap, HashMap};
@@ -139,10 +140,6 @@ impl Segments {
         }
         Ok(())
     }
-}
-
-fn at(path: &Path, error: &std::io::Error) -> StoreError {
-    StoreError::Io(format!("{}: {error}", path.display()))
 }
 
 fn path(folder: &Path, segment: u32) -> PathBuf {

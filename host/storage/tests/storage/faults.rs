@@ -2,9 +2,10 @@ use super::*;
 use futures::FutureExt;
 use quarterdeck_model::Labels;
 use quarterdeck_model::series::{Sample, Selector, Series};
-use quarterdeck_model::store::StoreError;
+use quarterdeck_model::store::{Document, Page, StoreError};
 use quarterdeck_model::transition::{Expected, Transition};
 use serde_json::json;
+use std::path::{Path, PathBuf};
 
 #[tokio::test]
 async fn below_the_floor_of_free_space_writes_are_refused_and_reads_go_on() {
@@ -16,8 +17,9 @@ async fn below_the_floor_of_free_space_writes_are_refused_and_reads_go_on() {
     let error = store.commit(Transition::new().event(event("a.b", "x", 1))).await.unwrap_err();
     assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
     assert_eq!(store.get("c", "x").unwrap().unwrap().value, json!(1));
-    let health = store.health();
-    assert!(!health.writable && health.reason.unwrap().contains("hint: "), "{:?}", store.health());
+    let reason = store.health().reason.unwrap();
+    assert!(!store.health().writable && reason.contains("hint: "), "{reason}");
+    assert!(reason.contains("`free-space-floor-bytes` in [storage] and start the daemon anew"), "{reason}");
     assert!(store.failed().borrow().is_none());
     drop(store);
     assert!(open(folder.path()).health().writable);
@@ -210,4 +212,68 @@ async fn a_series_whose_samples_found_no_room_keeps_its_name() {
         all.into_iter().flat_map(|data| data.values).collect::<Vec<_>>()
     };
     assert_eq!((range("early"), range("late")), (vec![2.0], vec![3.0]));
+}
+
+/// Where sled keeps what is its own.
+fn snapshots(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder.join("store")).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("snap.")).collect()
+}
+
+fn whole(store: &Database) -> (Vec<Document>, Vec<StoredEvent>) {
+    (store.list("c", &Page::all()).unwrap(), replay(store, Offset(0), &EventFilter::default()))
+}
+
+#[tokio::test]
+async fn a_snapshot_that_was_never_finished_does_not_keep_the_store_from_opening() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.commit(Transition::new().put("c", "x", Expected::Any, json!(1)).event(event("a.b", "x", 1))).await.unwrap();
+    let before = whole(&store);
+    drop(store);
+    // As a start leaves it that found no space, and one that was cut off.
+    for bytes in [&b""[..], b"half of a table, and no checksum behind it"] {
+        let unfinished = folder.path().join("store/snap.00000000FFFFFFFF.generating");
+        std::fs::write(&unfinished, bytes).unwrap();
+        let store = open(folder.path());
+        assert_eq!(whole(&store), before);
+        assert!(!unfinished.exists());
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_that_can_not_be_read_is_made_anew_from_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    // Segments of the log are written again and again, pages move and go.
+    for start in 0..4 {
+        let store = open(folder.path());
+        for round in 0..15 {
+            let number = start * 100 + round;
+            let text = format!("{number} ").repeat(2_000);
+            let mut transition = Transition::new().event(event("a.b", "x", number));
+            for id in 0..20 {
+                let gone = id % 5 == round % 5;
+                let id = id.to_string();
+                transition = if gone {
+                    transition.delete("c", &id, Expected::Any)
+                } else {
+                    transition.put("c", &id, Expected::Any, json!({"n": number, "text": text}))
+                };
+            }
+            store.commit(transition).await.unwrap();
+        }
+    }
+    let before = whole(&open(folder.path()));
+    assert!(before.0.len() >= 16 && before.1.len() == 60);
+    for damage in [&b""[..], b"no table at all, and what stands here is no checksum"] {
+        let files = snapshots(folder.path());
+        assert!(!files.is_empty(), "there is a snapshot to lose");
+        files.iter().for_each(|file| std::fs::write(file, damage).unwrap());
+        let store = open(folder.path());
+        assert_eq!(whole(&store), before);
+        store.commit(Transition::new().put("d", "x", Expected::Any, json!(1))).await.unwrap();
+    }
+    let store = open(folder.path());
+    assert_eq!(whole(&store), before);
+    assert_eq!(store.get("d", "x").unwrap().unwrap().revision, 2);
 }

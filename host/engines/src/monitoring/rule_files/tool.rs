@@ -140,6 +140,21 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_was_named_by_mistake_is_not_printed() {
+        let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", "MIIEvQsecret".repeat(40));
+        let within = format!("tests:\n- interval: 1m\n  input_series: \"{}\"\n", "MIIEvQsecret".repeat(40));
+        for text in [key.as_str(), "hunter2\n", &within] {
+            let (_folder, path) = written("key.pem", text);
+            let said = [test(&path, &RulePolicies::default()).problems, check(&path).problems].concat().join("\n");
+            assert!(!said.is_empty() && said.len() < 600, "{said}");
+            assert!(!said.contains("MIIEvQsecretMIIEvQsecretMIIEvQsecret"), "{said}");
+        }
+        let (_folder, path) = written("password", "hunter2\n");
+        let said = test(&path, &RulePolicies::default()).problems.join("\n");
+        assert!(said.ends_with("it holds no unit tests; hint: there are `rule_files` and `tests` in one"), "{said}");
+    }
+
+    #[test]
     fn a_test_of_the_policies_finds_what_they_keep() {
         let test_file = "rule_files: [rules.yml]\ntests:\n- interval: 1m\n  input_series: [{series: x, values: 1 stale}]\n  \
             alert_rule_test:\n  - {eval_time: 0m, alertname: A, exp_alerts: [{}]}\n  - {eval_time: 1m, alertname: A}\n";

@@ -1,6 +1,7 @@
 //! Files of targets: which there are, and what they hold.
 
 use super::target::{ADDRESS, Discovered};
+use quarterdeck_model::brief;
 use quarterdeck_model::domain::scrape::TargetGroup;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -76,7 +77,7 @@ fn targets(path: &Path, bytes: u64) -> Result<Vec<Discovered>, String> {
         Vec::new()
     } else {
         let value = quarterdeck_config::parse_texts(path, &text).map_err(|problems| problems.to_string())?;
-        serde_json::from_value(value).map_err(|error| error.to_string())?
+        serde_json::from_value(value).map_err(|error| brief(&error.to_string()))?
     };
     let mut found = Vec::new();
     for group in groups {

@@ -30,6 +30,11 @@ pub(super) fn needed(status: &Value, lists: &Lists) -> Vec<String> {
             found.push(format!("check {} fails{}", text(check, "/name"), because(check, "/reason")));
         }
     }
+    if let Some(count) = status.pointer("/configuration/refused").and_then(Value::as_u64).filter(|count| *count > 0) {
+        let more = if count == 1 { String::new() } else { format!(" ({count} mistakes)") };
+        let first = because(status, "/configuration/reason");
+        found.push(format!("the configuration on the disk is refused, the one before it is in force{more}{first}"));
+    }
     for incident in &lists.incidents {
         let (id, severity, state) = (text(incident, "/id"), text(incident, "/severity"), text(incident, "/state"));
         found.push(format!("incident {id} ({severity}, {state}){}", because(incident, "/title")));
@@ -90,7 +95,10 @@ mod tests {
             ..Lists::default()
         };
         assert_eq!(needed(&well, &lists), Vec::<String>::new());
-        let ill = json!({"checks": [{"name": "store", "ok": false, "reason": "the disk is full"}]});
+        let ill = json!({
+            "checks": [{"name": "store", "ok": false, "reason": "the disk is full"}],
+            "configuration": {"refused": 2, "reason": "quarterdeck.toml:1:1: no"},
+        });
         lists.incidents.push(json!({"id": "inc_1", "severity": "high", "state": "open", "title": "shop is down"}));
         lists.alerts.push(json!({"rule": "probe", "severity": "high", "summary": "", "reason": "0 < 1"}));
         lists.slos.push(json!({"name": "uptime"}));
@@ -105,6 +113,7 @@ mod tests {
         lists.notifications.push(json!({"instance": "webhook/ops", "error": "no secret", "attempts": 9}));
         let expected = [
             "check store fails: the disk is full",
+            "the configuration on the disk is refused, the one before it is in force (2 mistakes): quarterdeck.toml:1:1: no",
             "incident inc_1 (high, open): shop is down",
             "alert probe fires (high): 0 < 1",
             "objective uptime is breached",

@@ -1,8 +1,8 @@
 //! The file of a unit test.
 
 use globset::GlobBuilder;
-use quarterdeck_model::Span;
 use quarterdeck_model::label::Labels;
+use quarterdeck_model::{Span, brief};
 use quarterdeck_promql::notation::parse_number;
 use quarterdeck_promql::parse_duration;
 use serde::Deserialize;
@@ -79,7 +79,14 @@ pub(super) struct QueryCase {
 /// What is wrong with it, with the place where that is known.
 pub fn read(path: &Path, text: &str) -> Result<TestFile, String> {
     let value = quarterdeck_config::parse_texts(path, text).map_err(|problems| problems.to_string())?;
-    let mut file: TestFile = serde_json::from_value(value).map_err(|error| format!("{}: {error}", path.display()))?;
+    if !value.is_object() {
+        return Err(format!(
+            "{}: it holds no unit tests; hint: there are `rule_files` and `tests` in one",
+            path.display()
+        ));
+    }
+    let wrong = |error: serde_json::Error| format!("{}: {}", path.display(), brief(&error.to_string()));
+    let mut file: TestFile = serde_json::from_value(value).map_err(wrong)?;
     if file.evaluation_interval == Span::ZERO {
         file.evaluation_interval = minute();
     }
