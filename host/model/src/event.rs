@@ -99,11 +99,12 @@ pub struct StoredEvent {
 }
 
 /// Types of the events that the host itself publishes. Plugins and the API add others: those of `custom.`, and what grants name.
-pub const TYPES: [&str; 69] = [
+pub const TYPES: [&str; 70] = [
     "alert.acknowledged",
     "alert.firing",
     "alert.resolved",
     "alert.updated",
+    "audit.append",
     "audit.events",
     "audit.exec",
     "audit.http",

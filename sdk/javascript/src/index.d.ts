@@ -49,7 +49,7 @@ export type Severity = "critical" | "high" | "medium" | "low" | "info";
 
 /** A capability that instances of a plugin ask for. */
 export interface Capability {
-  name: "kv" | "metrics" | "events" | "system" | "exec" | "tcp" | "process" | "secret" | "reveal" | "files" | "http";
+  name: "kv" | "metrics" | "events" | "system" | "exec" | "tcp" | "process" | "secret" | "reveal" | "files" | "append" | "http";
   /** What it is needed for, in words for the operator who grants it. */
   reason: string;
   /** The plugin works without it, with less to offer. */
@@ -667,6 +667,17 @@ export namespace files {
   function read(path: string, offset: number, max: number): Part | undefined;
 }
 
+/** Appends lines to granted files. Each grant names a file, or a folder by a `/` at its end. */
+export namespace append {
+  /** Of one line at most. */
+  const LINE_BYTES: number;
+  /**
+   * Appends `bytes`, at most `LINE_BYTES` without a line end in them, and a line end. A file that is not there is made. When it returns, the
+   * line is on the disk; where it fails, the line may be there.
+   */
+  function line(path: string, bytes: Uint8Array): void;
+}
+
 /** Facts about the machine that the host runs on. */
 export namespace system {
   interface Snapshot {
@@ -717,6 +728,28 @@ export namespace system {
   }
   /** Everything at once, so that figures belong together. `top` bounds the processes, by CPU. */
   function take(top: number): Snapshot;
+  /** What a file system holds. */
+  interface Space {
+    totalBytes: number;
+    /** All free blocks. */
+    freeBytes: number;
+    /** Those of them that are not kept for root. */
+    availableBytes: number;
+    /** Zero where their number is not fixed. */
+    inodesTotal: number;
+    inodesFree: number;
+  }
+  /** One that is mounted. */
+  interface FileSystem {
+    device: string;
+    mount: string;
+    filesystem: string;
+    readOnly: boolean;
+    /** Absent: it does not answer, as a network file system whose server is gone. It is not waited for. */
+    space?: Space;
+  }
+  /** Those that are mounted and hold something, network ones too, by mount. */
+  function fileSystems(): FileSystem[];
 }
 
 /** A stream to a granted host and port, or Unix socket. */
@@ -810,6 +843,7 @@ export class FakeHost {
     /** Names and newest samples of series. */
     metrics?: [string, metrics.Point][];
     system?: system.Snapshot;
+    fileSystems?: system.FileSystem[];
     exec?(command: exec.Command): exec.Finished;
     http?(request: Required<http.Request>): http.Response;
     tcp?(address: tcp.Address): { read(max: number): Uint8Array; write(bytes: Uint8Array): void };
@@ -828,6 +862,8 @@ export class FakeHost {
   events: [string, string, Record<string, unknown>][];
   /** Hosts that connections went on with in TLS. What is written stays as it is. */
   tls: string[];
+  /** Paths and lines that were appended. */
+  lines: [string, Uint8Array][];
   /** Processes that were started, and how they are. */
   processes: Map<string, { spec: process.Spec; status: process.Status }>;
   /** Runs `body` inside this host, to its end where it is asynchronous, and gives what it gives. */
