@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// Figures of the machine, of the host and of the probe.
-const FIGURES: [&str; 21] = [
+const FIGURES: [&str; 23] = [
     "cpu_usage_percent",
     "cpu_core_usage_percent",
     "memory_used_percent",
@@ -17,6 +17,8 @@ const FIGURES: [&str; 21] = [
     "load15",
     "disk_used_percent",
     "disk_total_bytes",
+    "disk_free_bytes",
+    "disk_unreachable",
     "network_received_bytes_total",
     "network_transmitted_bytes_total",
     "process_count",
@@ -42,6 +44,13 @@ fn sensors() -> usize {
         name.starts_with("temp") && name.ends_with("_input") && readable(&input.path())
     });
     named.count()
+}
+
+/// What `df` says of the root: how full it is, in percent, rounded up.
+fn df() -> f64 {
+    let output = std::process::Command::new("df").args(["--output=pcent", "/"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().last().unwrap().trim().trim_end_matches('%').parse().unwrap()
 }
 
 /// The machine on which this runs may be busy with anything: the time is told, and judged by who reads it.
@@ -92,7 +101,11 @@ async fn after_a_start_with_an_empty_cache_real_figures_are_there_with_no_set_up
             assert!((0.0..=100.0).contains(&sample["value"].as_f64().unwrap()), "{sample}");
         }
     }
-    assert!(series("disk_used_percent").await.iter().all(|sample| sample["labels"]["mount"].is_string()));
+    let disks = series("disk_used_percent").await;
+    assert!(disks.iter().all(|sample| sample["labels"]["mount"].is_string()));
+    let root = disks.iter().find(|sample| sample["labels"]["mount"] == "/").unwrap()["value"].as_f64().unwrap();
+    // Something may be written in between.
+    assert!((root.ceil() - df()).abs() <= 2.0, "the root is {root} % full, but {} % by `df`", df());
     assert!(
         series("network_received_bytes_total").await.iter().all(|sample| sample["labels"]["interface"].is_string())
     );
@@ -181,6 +194,29 @@ async fn the_health_check_passes_and_fails_at_the_named_step_when_the_probed_tar
     assert!(error.contains("probe_success{"), "names what was measured: {error}");
     assert!(error.contains("} is 0, expected >= 1"), "and the value: {error}");
     assert_eq!(step(&run, "Memory")["state"], "succeeded", "the other steps were still made: {run:#}");
+}
+
+#[tokio::test]
+async fn the_health_check_names_a_target_that_was_killed_a_moment_ago() {
+    let target = crate::harness::receiver::Receiver::start().await;
+    let setup = Setup::new().config(&format!(
+        "[instances.\"http-probe/self\"]\nevery = \"3s\"\nconfig = {{ url = \"{0}/healthz\" }}\ngrants = {{ http = [\"{0}\"] }}\n",
+        target.url()
+    ));
+    let daemon = setup.start().await;
+    eventually("the probe succeeds", Duration::from_secs(30), async || {
+        daemon.latest("metric=probe_success").await.filter(|value| *value == 1.0)
+    })
+    .await;
+    drop(target);
+    let output = daemon.command_line(&["runbook", "run", "system-health-check", "--json"]);
+    let run: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let failed = step(&run, "Probed target");
+    assert_eq!(failed["state"], "failed", "{run:#}");
+    let error = failed["error"].as_str().unwrap();
+    assert!(error.contains("http-probe/self") && error.contains("} is 0, expected >= 1"), "{error}");
+    let quick = daemon.latest("metric=probe_success_duration_seconds").await;
+    assert_eq!(quick, None, "a refusal is no answer that was quick");
 }
 
 #[tokio::test]

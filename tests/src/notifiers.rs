@@ -1,6 +1,7 @@
 //! What recipients get: again when they say so, signed by the host, and given up on where they refuse.
 
 mod channels;
+mod lines;
 mod mail;
 mod policy;
 

@@ -6,7 +6,7 @@ mod configuration;
 mod dead_letters;
 mod decisions;
 mod deployments;
-mod events;
+pub(crate) mod events;
 mod exposition;
 mod findings;
 mod health;

@@ -1,13 +1,21 @@
 //! Connections: how many, how slow they may be, and how they end.
 
 use axum::Router;
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -21,8 +29,9 @@ use tracing::{debug, warn};
 const CONNECTIONS: usize = 1024;
 /// For the head of a request; also how long an idle connection is kept.
 const HEADER: Duration = Duration::from_secs(30);
-/// A client that takes nothing for so long is cut off.
-const WRITE_STALL: Duration = Duration::from_secs(10);
+/// A client that takes nothing for so long is cut off. Longer than what gives up by itself ([`crate::STALL`]), and can say more.
+const WRITE_STALL: Duration = Duration::from_secs(15);
+const _: () = assert!(WRITE_STALL.as_secs() > crate::STALL.as_millis() / 1000);
 /// What is in flight at the end has so long to finish.
 const DRAIN: Duration = Duration::from_secs(3);
 /// What comes behind the last answer is read, and thrown away, for so long and up to so many bytes.
@@ -31,8 +40,39 @@ const LEFT_OVER: usize = 8 << 20;
 /// After an accept that failed, most often for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Who is at the other end. A request that came over no connection has none.
+#[derive(Clone, Default)]
+pub(crate) struct Peer {
+    pub(crate) address: Option<IpAddr>,
+    /// It was cut off, since it took nothing.
+    stalled: Arc<AtomicBool>,
+}
+
+impl Peer {
+    pub(crate) fn has_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn stall(&self) {
+        self.stalled.store(true, Ordering::Relaxed);
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Peer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Peer>().cloned().unwrap_or_default())
+    }
+}
+
 /// Serves until `shutdown`, then takes no more connections, lets requests in flight finish for a few seconds, and returns.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+    serve_within(listener, router, shutdown, WRITE_STALL).await;
+}
+
+async fn serve_within(listener: TcpListener, router: Router, shutdown: CancellationToken, patience: Duration) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -49,7 +89,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
             Ok((stream, _)) => {
                 let (router, shutdown) = (router.clone(), shutdown.clone());
                 connections.spawn(async move {
-                    connection(stream, router, shutdown).await;
+                    connection(stream, router, shutdown, patience).await;
                     drop(slot);
                 });
             }
@@ -67,15 +107,22 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, shutdown: CancellationToken) {
+async fn connection(stream: TcpStream, router: Router, shutdown: CancellationToken, patience: Duration) {
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "a connection goes on with delays");
     }
-    let stream = Guarded { stream, stalled: None };
+    let address = stream.peer_addr().ok().map(|peer| peer.ip());
+    let peer = Peer { address, ..Peer::default() };
+    let stream = Guarded { stream, patience, waits: None, stalled: peer.stalled.clone() };
+    let router = TowerToHyperService::new(router);
+    let named = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        router.call(request)
+    });
     let mut served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), named);
     let ended = tokio::select! {
         ended = poll_fn(|context| served.poll_without_shutdown(context)) => ended,
         () = shutdown.cancelled() => {
@@ -113,21 +160,27 @@ async fn close(mut stream: TcpStream) {
     let _ = timeout(LINGER, thrown_away).await;
 }
 
-/// A connection whose writes fail when the other side takes nothing for [`WRITE_STALL`].
+/// A connection whose writes fail when the other side takes nothing for too long.
 struct Guarded {
     stream: TcpStream,
-    stalled: Option<Pin<Box<Sleep>>>,
+    patience: Duration,
+    waits: Option<Pin<Box<Sleep>>>,
+    stalled: Arc<AtomicBool>,
 }
 
 impl Guarded {
     fn watch<T>(&mut self, context: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_ready() {
-            self.stalled = None;
+            self.waits = None;
             return polled;
         }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(WRITE_STALL)));
-        match stalled.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing"))),
+        let patience = self.patience;
+        let waits = self.waits.get_or_insert_with(|| Box::pin(sleep(patience)));
+        match waits.as_mut().poll(context) {
+            Poll::Ready(()) => {
+                self.stalled.store(true, Ordering::Relaxed);
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
+            }
             Poll::Pending => Poll::Pending,
         }
     }
@@ -168,5 +221,40 @@ impl AsyncWrite for Guarded {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::{Body, Bytes};
+    use axum::routing::get;
+    use std::sync::Mutex;
+    use tokio::io::AsyncWriteExt;
+
+    #[tokio::test]
+    async fn who_is_cut_off_for_taking_nothing_is_known_by_what_was_being_sent() {
+        let seen: Arc<Mutex<Option<Peer>>> = Arc::default();
+        let keep = seen.clone();
+        let endless = move |peer: Peer| {
+            *keep.lock().unwrap() = Some(peer);
+            let page = Bytes::from_static(&[b'x'; 64 << 10]);
+            async move { Body::from_stream(futures::stream::repeat(Ok::<_, Infallible>(page))) }
+        };
+        let router = Router::new().route("/", get(endless));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        tokio::spawn(serve_within(listener, router, shutdown.clone(), Duration::from_millis(100)));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let stalled = async {
+            while !seen.lock().unwrap().as_ref().is_some_and(Peer::has_stalled) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(Duration::from_secs(20), stalled).await.unwrap();
+        assert_eq!(seen.lock().unwrap().as_ref().unwrap().address, Some(address.ip()));
+        shutdown.cancel();
     }
 }

@@ -1,9 +1,9 @@
 //! Collectors make samples, rules make alerts of them.
 //!
 //! - `alerts`: what an evaluation makes of a rule's alerts; pure
-//! - `collect`: a job per instance of a collector; `checks`: when its target counts as failed, and who is asked to mend it
+//! - `collect`: a job per instance of a collector; `lives`: which of its series have ended; `checks`: when its target counts as failed, and who is asked to mend it
 //! - `scrape`: Prometheus's scrape, a job per target; `intake`: samples that are sent
-//! - `rules`: a job per rule; `expected`: what its detector is to miss where it is not there
+//! - `rules`: a job per rule; `ended`: which series are over; `expected`: what its detector is to miss where it is not there
 //! - `rule_files`: rules in Prometheus's format, a job per group
 //!
 //! All sets of jobs follow the catalog and the registry while the host runs.
@@ -13,8 +13,10 @@ mod cardinality;
 mod checks;
 mod collect;
 mod derived;
+mod ended;
 mod expected;
 mod intake;
+mod lives;
 pub mod rule_files;
 mod rules;
 pub mod scrape;

@@ -104,6 +104,7 @@ pub const TYPES: [&str; 70] = [
     "alert.firing",
     "alert.resolved",
     "alert.updated",
+    "audit.append",
     "audit.events",
     "audit.exec",
     "audit.http",

@@ -170,6 +170,9 @@ pub struct Grants {
     /// Files that may be read: `/var/log/app.log`, or all below a folder, `/var/log/app/`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
+    /// Files that lines may be appended to: `/var/log/alerts.jsonl`, or all below a folder, `/var/log/alerts/`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub append: Vec<String>,
 }
 
 impl Grants {
@@ -192,6 +195,7 @@ impl Grants {
             "secret" => !self.secret.is_empty(),
             "reveal" => !self.reveal.is_empty(),
             "files" => !self.files.is_empty(),
+            "append" => !self.append.is_empty(),
             _ => false,
         }
     }
@@ -657,6 +661,13 @@ pub enum Outcome {
     },
 }
 
+/// Calls of plugins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Calls {
+    pub made: u64,
+    pub failed: u64,
+}
+
 /// The registry, as engines, API and configuration see it.
 #[async_trait]
 pub trait Registry: Send + Sync + 'static {
@@ -676,6 +687,15 @@ pub trait Registry: Send + Sync + 'static {
     }
 
     fn instance(&self, name: &InstanceName) -> Option<InstanceStatus>;
+
+    /// Since the start, those of instances that are not there any more included: it only ever grows.
+    fn calls(&self) -> Calls {
+        let instances = self.instances();
+        Calls {
+            made: instances.iter().map(|instance| instance.usage.calls).sum(),
+            failed: instances.iter().flat_map(|instance| instance.usage.failures.values()).sum(),
+        }
+    }
 
     /// The newest lines that the instance has logged, oldest first.
     fn log(&self, _: &InstanceName) -> Vec<log::LogLine> {

@@ -1,13 +1,15 @@
 //! The doors: everything that a plugin may ask of the host, behind its grants. A file per capability; all of them ask
 //! [`policy`] through [`Sandbox::ask`] and are metered there.
 //!
-//! Effects (HTTP, programs, connections, processes, secrets) leave a record in the log, `audit.<capability>`, whether
+//! Effects (HTTP, programs, connections, processes, secrets, lines in files) leave a record in the log, `audit.<capability>`, whether
 //! the call then succeeds or not: see [`audit`].
 
+mod append;
 mod audit;
 mod events;
 mod exec;
 mod fetch;
+mod file_systems;
 mod files;
 pub(crate) mod http;
 mod kv;
@@ -106,6 +108,8 @@ pub struct Doors {
     pub(crate) lines: Lines,
     audit: Audit,
     machine: Arc<system::Machine>,
+    file_systems: Arc<file_systems::FileSystems>,
+    lanes: Arc<append::Lanes>,
     client: http::Client,
     tls: Arc<tls::Tls>,
     placeholders: secret::Placeholders,
@@ -136,6 +140,8 @@ impl Doors {
             lines: Lines::default(),
             audit,
             machine: Arc::default(),
+            file_systems: Arc::default(),
+            lanes: Arc::default(),
             client: http::Client::new(tls.clone()),
             tls,
             placeholders: secret::Placeholders::new(),
@@ -234,6 +240,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()
     host::secret::add_to_linker::<_, HasSelf<Sandbox>>(linker, |sandbox| sandbox)?;
     host::reveal::add_to_linker::<_, HasSelf<Sandbox>>(linker, |sandbox| sandbox)?;
     host::files::add_to_linker::<_, HasSelf<Sandbox>>(linker, |sandbox| sandbox)?;
+    host::append::add_to_linker::<_, HasSelf<Sandbox>>(linker, |sandbox| sandbox)?;
     http::add_to_linker(linker)
 }
 

@@ -52,7 +52,7 @@ use quarterdeck_model::plugin::InstanceName;
 use quarterdeck_model::store::Store;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -101,6 +101,8 @@ pub struct Runtime {
     /// Where decisions are kept, if anywhere.
     journal: Option<Arc<Journal>>,
     shadows: shadow::Shadows,
+    calls_made: AtomicU64,
+    calls_failed: AtomicU64,
     /// One replay at a time.
     replaying: Semaphore,
     orders: mpsc::UnboundedSender<Order>,
@@ -166,6 +168,8 @@ impl Runtime {
                 journal
             }),
             shadows: shadow::Shadows::default(),
+            calls_made: AtomicU64::new(0),
+            calls_failed: AtomicU64::new(0),
             replaying: Semaphore::new(1),
             orders,
             later: bundled::Later::default(),

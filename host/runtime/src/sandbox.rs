@@ -44,10 +44,11 @@ pub(crate) enum Capability {
     Secret,
     Http,
     Files,
+    Append,
 }
 
 impl Capability {
-    pub(crate) const ALL: [Capability; 11] = [
+    pub(crate) const ALL: [Capability; 12] = [
         Capability::Log,
         Capability::Kv,
         Capability::Metrics,
@@ -59,6 +60,7 @@ impl Capability {
         Capability::Secret,
         Capability::Http,
         Capability::Files,
+        Capability::Append,
     ];
 
     pub(crate) const fn as_str(self) -> &'static str {
@@ -74,6 +76,7 @@ impl Capability {
             Capability::Secret => "secret",
             Capability::Http => "http",
             Capability::Files => "files",
+            Capability::Append => "append",
         }
     }
 }

@@ -14,6 +14,7 @@ export class FakeHost {
       processes: new Map(),
       secrets: new Map(),
       files: new Map(),
+      lines: [],
       ...scripted,
     });
   }

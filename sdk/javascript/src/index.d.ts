@@ -61,7 +61,7 @@ export namespace severity {
 
 /** A capability that instances of a plugin ask for. */
 export interface Capability {
-  name: "kv" | "metrics" | "events" | "system" | "exec" | "tcp" | "process" | "secret" | "reveal" | "files" | "http";
+  name: "kv" | "metrics" | "events" | "system" | "exec" | "tcp" | "process" | "secret" | "reveal" | "files" | "append" | "http";
   /** What it is needed for, in words for the operator who grants it. */
   reason: string;
   /** The plugin works without it, with less to offer. */
@@ -945,6 +945,17 @@ export namespace files {
   function read(path: string, offset: number, max: number): Part | undefined;
 }
 
+/** Appends lines to granted files. Each grant names a file, or a folder by a `/` at its end. */
+export namespace append {
+  /** Of one line at most. */
+  const LINE_BYTES: number;
+  /**
+   * Appends `bytes`, at most `LINE_BYTES` without a line end in them, and a line end. A file that is not there is made. When it returns, the
+   * line is on the disk; where it fails, the line may be there.
+   */
+  function line(path: string, bytes: Uint8Array): void;
+}
+
 /** Facts about the machine that the host runs on. */
 export namespace system {
   /** Everything at once, so that figures belong together. */
@@ -1052,6 +1063,28 @@ export namespace system {
   }
   /** Everything at once, so that figures belong together. `top` bounds the processes, by CPU. */
   function take(top: number): Snapshot;
+  /** What a file system holds. */
+  interface Space {
+    totalBytes: number;
+    /** All free blocks. */
+    freeBytes: number;
+    /** Those of them that are not kept for root. */
+    availableBytes: number;
+    /** Zero where their number is not fixed. */
+    inodesTotal: number;
+    inodesFree: number;
+  }
+  /** One that is mounted. */
+  interface FileSystem {
+    device: string;
+    mount: string;
+    filesystem: string;
+    readOnly: boolean;
+    /** Absent: it does not answer, as a network file system whose server is gone. It is not waited for. */
+    space?: Space;
+  }
+  /** Those that are mounted and hold something, network ones too, by mount. */
+  function fileSystems(): FileSystem[];
 }
 
 /** A stream to a granted host and port, or Unix socket. */
@@ -1176,6 +1209,8 @@ export class FakeHost {
   events: [string, string, Record<string, unknown>][];
   /** The machine. */
   system?: system.Snapshot;
+  /** Its file systems. */
+  fileSystems?: system.FileSystem[];
   /** Runs programs. */
   exec?: Exec;
   /** Answers requests. */
@@ -1186,6 +1221,8 @@ export class FakeHost {
   tls: string[];
   /** By `host:port`. */
   certificates: Map<string, tcp.Certificate>;
+  /** Paths and lines that were appended. */
+  lines: [string, Uint8Array][];
   /** Processes that were started, and how they are. */
   processes: Map<string, { spec: process.Spec; status: process.Status }>;
   /** Makes MACs. */

@@ -2,7 +2,7 @@
 
 import { KINDS } from "./kinds.js";
 
-export const CAPABILITIES = ["kv", "metrics", "events", "system", "exec", "tcp", "process", "secret", "reveal", "files", "http"];
+export const CAPABILITIES = ["kv", "metrics", "events", "system", "exec", "tcp", "process", "secret", "reveal", "files", "append", "http"];
 
 export const capability = {
   required: (name, reason) => ({ name, reason, optional: false }),

@@ -6,7 +6,7 @@ import { install } from "../src/host.js";
 import { CAPABILITIES } from "../src/plugin.js";
 import * as sdk from "../src/index.js";
 
-const { FakeHost, events, exec, files, http, kv, log, metrics, process, reveal, secret, system, tcp } = sdk;
+const { FakeHost, append, events, exec, files, http, kv, log, metrics, process, reveal, secret, system, tcp } = sdk;
 
 test("keys, lines and events are kept", () => {
   const host = new FakeHost();
@@ -93,6 +93,23 @@ test("files are read in parts, and one that is not there is not", () => {
     assert.equal(files.read("/other", 0, 3), undefined);
   });
   assert.throws(() => files.read("/log", 0, 1), sdk.Failed);
+});
+
+test("lines are appended, and what is none is refused", () => {
+  const host = new FakeHost();
+  const text = (words) => new TextEncoder().encode(words);
+  host.run(() => {
+    append.line("/log", text("one"));
+    assert.throws(() => append.line("/log", text("one\ntwo")), sdk.Failed);
+    assert.throws(() => append.line("/log", new Uint8Array(append.LINE_BYTES + 1)), sdk.Failed);
+  });
+  assert.deepEqual(host.lines, [["/log", text("one")]]);
+});
+
+test("file systems are those that are scripted", () => {
+  const mounted = [{ device: "/dev/a", mount: "/", filesystem: "ext4", readOnly: false }];
+  assert.deepEqual(new FakeHost({ fileSystems: mounted }).run(() => system.fileSystems()), mounted);
+  assert.throws(() => new FakeHost().run(() => system.fileSystems()), sdk.Failed);
 });
 
 test("a secret is revealed where that is scripted, and denied where it is not", () => {

@@ -22,7 +22,7 @@ SDK = Path(__file__).resolve().parents[1]
 WIT = SDK.parents[1] / "wit"
 VERSION = "0.1.0"
 
-CAPABILITIES = ("kv", "metrics", "events", "system", "exec", "tcp", "process", "secret", "reveal", "files")
+CAPABILITIES = ("kv", "metrics", "events", "system", "exec", "tcp", "process", "secret", "reveal", "files", "append")
 
 WORLD = """package quarterdeck:built;
 

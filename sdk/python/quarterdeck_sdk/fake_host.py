@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from quarterdeck_sdk.host.log import Level
     from quarterdeck_sdk.host.metrics import Point
     from quarterdeck_sdk.host.process import Spec, Status
-    from quarterdeck_sdk.host.system import Snapshot
+    from quarterdeck_sdk.host.system import FileSystem, Snapshot
     from quarterdeck_sdk.host.tcp import Address, Certificate
     from quarterdeck_sdk.http import Request, Response
 
@@ -59,6 +59,8 @@ class FakeHost:
     events: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     #: The machine.
     system: Snapshot | None = None
+    #: What is mounted.
+    file_systems: list[FileSystem] | None = None
     #: Runs programs.
     exec: Exec | None = None
     #: Answers requests.
@@ -77,6 +79,8 @@ class FakeHost:
     secrets: dict[str, bytes] = field(default_factory=dict)
     #: Identities and contents of files, by path.
     files: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    #: Paths and lines that were appended.
+    lines: list[tuple[str, bytes]] = field(default_factory=list)
 
     def __enter__(self) -> FakeHost:
         _running.append(self)
@@ -96,6 +100,12 @@ class FakeHost:
         if self.system is None:
             raise _failed()
         return self.system
+
+    def mounted(self) -> list[FileSystem]:
+        """The file systems, if there are any."""
+        if self.file_systems is None:
+            raise _failed()
+        return self.file_systems
 
 
 def current() -> FakeHost:

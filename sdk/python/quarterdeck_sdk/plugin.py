@@ -15,7 +15,7 @@ C = TypeVar("C")
 class Capability:
     """A capability that instances of a plugin ask for."""
 
-    #: `http`, `kv`, `metrics`, `events`, `system`, `exec`, `tcp`, `process`, `secret`, `reveal`, `files`.
+    #: `http`, `kv`, `metrics`, `events`, `system`, `exec`, `tcp`, `process`, `secret`, `reveal`, `files`, `append`.
     name: str
     #: What it is needed for, in words for the operator who grants it.
     reason: str

@@ -5,7 +5,7 @@ import re
 import unittest
 
 from quarterdeck_sdk import Rejected, Retry, build, host, http
-from quarterdeck_sdk.host import events, exec, files, kv, log, metrics, process, reveal, secret, system, tcp
+from quarterdeck_sdk.host import append, events, exec, files, kv, log, metrics, process, reveal, secret, system, tcp
 from quarterdeck_sdk.testing import FakeHost
 
 
@@ -83,6 +83,20 @@ class TestFakeHost(unittest.TestCase):
             self.assertEqual(part and len(part.bytes), files.READ_BYTES)
             self.assertIsNone(files.read("/other", 0, 3))
         self.assertRaises(host.Failed, files.read, "/log", 0, 1)
+
+    def test_lines_are_appended_and_what_is_none_is_refused(self) -> None:
+        with FakeHost() as fake:
+            append.line("/log", b"one")
+            self.assertRaises(host.Failed, append.line, "/log", b"one\ntwo")
+            self.assertRaises(host.Failed, append.line, "/log", bytes(append.LINE_BYTES + 1))
+        self.assertEqual(fake.lines, [("/log", b"one")])
+
+    def test_file_systems_are_those_that_are_scripted(self) -> None:
+        mounted = system.FileSystem("/dev/a", "/", "ext4", space=system.Space(total_bytes=100))
+        with FakeHost(file_systems=[mounted]):
+            self.assertEqual(system.file_systems(), [mounted])
+        with FakeHost():
+            self.assertRaises(host.Failed, system.file_systems)
 
     def test_a_secret_is_revealed_where_that_is_scripted_and_denied_where_it_is_not(self) -> None:
         with FakeHost(secrets={"db": b"hunter2"}):

@@ -4,6 +4,7 @@
 //! Outside a host, that is in a native test, every function fails, unless the test runs inside a
 //! [`FakeHost`](crate::testing::FakeHost).
 
+pub mod append;
 pub mod events;
 pub mod exec;
 pub mod files;

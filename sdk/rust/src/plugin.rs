@@ -33,7 +33,7 @@ pub trait Plugin: 'static {
 /// A capability that instances of a plugin ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capability {
-    /// `http`, `kv`, `metrics`, `events`, `system`, `exec`, `tcp`, `process`, `secret`, `reveal`, `files`.
+    /// `http`, `kv`, `metrics`, `events`, `system`, `exec`, `tcp`, `process`, `secret`, `reveal`, `files`, `append`.
     pub name: &'static str,
     /// What it is needed for, in words for the operator who grants it.
     pub reason: &'static str,

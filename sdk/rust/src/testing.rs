@@ -23,7 +23,7 @@ use crate::host::exec::{Command, Finished};
 use crate::host::log::Level;
 use crate::host::metrics::Point;
 use crate::host::process::{Spec, Status};
-use crate::host::system::Snapshot;
+use crate::host::system::{FileSystem, Snapshot};
 use crate::host::tcp::{Address, Certificate};
 use crate::http;
 use std::cell::RefCell;
@@ -57,6 +57,8 @@ pub struct FakeHost {
     pub events: Vec<(String, String, String)>,
     /// The machine.
     pub system: Option<Snapshot>,
+    /// What is mounted.
+    pub file_systems: Option<Vec<FileSystem>>,
     /// Runs programs.
     pub exec: Option<Exec>,
     /// Answers requests.
@@ -75,6 +77,8 @@ pub struct FakeHost {
     pub secrets: BTreeMap<String, Vec<u8>>,
     /// Identities and contents of files, by path.
     pub files: BTreeMap<String, (u64, Vec<u8>)>,
+    /// Paths and lines that were appended.
+    pub lines: Vec<(String, Vec<u8>)>,
 }
 
 thread_local! {

@@ -1,11 +1,13 @@
 //! Events: everything that happened, in the order in which it did.
 
+use super::metrics::SOURCE_BYTES;
 use super::{PRINCIPAL, Routes};
 use crate::Api;
 use crate::extract::{Body, Params};
 use crate::paging::{blocking, limit};
 use crate::problem::Problem;
 use crate::schema::{of, taken};
+use crate::server::Peer;
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
@@ -15,7 +17,8 @@ use quarterdeck_model::store::Store;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use utoipa_axum::routes;
 
 /// Types that clients may publish: what the host says of itself can't be forged.
@@ -24,6 +27,32 @@ const OPEN: &str = "custom.";
 const STRETCHES: usize = 64;
 /// Events of a stretch that is read backwards.
 const STRETCH: u64 = 1000;
+
+/// Producers that are told apart: their names are chosen by who sends.
+const PRODUCERS: usize = 1_000;
+/// The producer of those beyond.
+const OTHERS: &str = "others";
+
+/// Who has published here. One that floods the log is refused, and no other.
+#[derive(Default)]
+pub(crate) struct Producers(Mutex<HashSet<String>>);
+
+impl Producers {
+    /// By what it names itself, else by its address.
+    fn of(&self, source: Option<&str>, peer: &Peer) -> String {
+        let name = match (source, peer.address) {
+            (Some(source), _) => format!("source {source}"),
+            (None, Some(address)) => format!("address {address}"),
+            (None, None) => PRINCIPAL.to_owned(),
+        };
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= PRODUCERS && !known.contains(&name) {
+            return OTHERS.to_owned();
+        }
+        known.insert(name.clone());
+        name
+    }
+}
 
 pub(crate) fn routes() -> Routes {
     Routes::new().routes(routes!(list_events, publish_event))
@@ -88,6 +117,10 @@ struct NewEvent {
     subject: String,
     #[serde(default)]
     data: serde_json::Map<String, Value>,
+    /// Who sends it, as in pushes to `/metrics`: `[events] producer-rate` holds for each source. Unless given, the address that the request comes
+    /// from. The event does not show it.
+    #[serde(default)]
+    source: Option<String>,
 }
 
 pub(super) fn filter(params: &Params) -> Result<EventFilter, Problem> {
@@ -179,18 +212,46 @@ fn backwards(
 #[utoipa::path(post, path = "/events", tag = "events",
     request_body(content = ref(taken::<NewEvent>()), content_type = "application/json"),
     responses((status = 201, description = "The event with its place in the log.", body = ref(of::<StoredEvent>())),
-        (status = 429, description = "This client publishes too fast.")))]
+        (status = 429, description = "This source, or without one this address, publishes too fast; `Retry-After` says when to go on.")))]
 async fn publish_event(
     State(api): State<Arc<Api>>,
+    peer: Peer,
     Body(new): Body<NewEvent>,
 ) -> Result<(StatusCode, Json<StoredEvent>), Problem> {
     if !new.event_type.starts_with(OPEN) {
         let why = format!("`{}` does not begin with `{OPEN}`; hint: other types are the host's own", new.event_type);
         return Err(Problem::invalid(why.clone()).mistake("type", why));
     }
+    let source = new.source.as_deref();
+    if source
+        .is_some_and(|source| source.is_empty() || source.len() > SOURCE_BYTES || source.chars().any(char::is_control))
+    {
+        let why = format!("hint: 1 to {SOURCE_BYTES} bytes, no control characters");
+        return Err(Problem::invalid("the source has no name").mistake("source", why));
+    }
+    let producer = api.producers.of(source, &peer);
     let event = Event::new(&api.options.ids, api.now(), new.event_type, new.subject)
         .principal(PRINCIPAL)
         .data(Value::Object(new.data));
-    let offset = api.options.bus.publish(PRINCIPAL, vec![event.clone()]).await?;
+    let offset = api.options.bus.publish(&producer, vec![event.clone()]).await?;
     Ok((StatusCode::CREATED, Json(StoredEvent { offset, event })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn producers_are_told_apart_by_source_or_address_and_not_without_end() {
+        let producers = Producers::default();
+        let peer = Peer { address: Some([127, 0, 0, 1].into()), ..Peer::default() };
+        assert_eq!(producers.of(None, &peer), "address 127.0.0.1");
+        assert_eq!(producers.of(Some("127.0.0.1"), &peer), "source 127.0.0.1");
+        assert_eq!(producers.of(None, &Peer::default()), PRINCIPAL);
+        for number in 0..PRODUCERS {
+            producers.of(Some(&number.to_string()), &peer);
+        }
+        assert_eq!(producers.of(Some("late"), &peer), OTHERS);
+        assert_eq!(producers.of(Some("7"), &peer), "source 7", "those that are known stay so");
+    }
 }

@@ -29,7 +29,7 @@ const POINTS: usize = 500_000;
 /// Samples of one push.
 const PUSHED: usize = 10_000;
 /// Bytes of a source's name.
-const SOURCE_BYTES: usize = 100;
+pub(super) const SOURCE_BYTES: usize = 100;
 /// How far a pushed sample may be ahead of this host's clock.
 const AHEAD: Span = Span::from_secs(600);
 const RANGE: Span = Span::from_secs(3600);

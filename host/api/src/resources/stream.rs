@@ -9,6 +9,7 @@ use crate::Api;
 use crate::extract::{Params, bad};
 use crate::problem::Problem;
 use crate::resources::PRINCIPAL;
+use crate::server::Peer;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
@@ -58,7 +59,12 @@ pub(crate) fn routes() -> Routes {
         ("Last-Event-ID" = Option<String>, Header, description = "The offset that was seen last; goes before `after`.")),
     responses((status = 200, description = "The stream.", body = String, content_type = "text/event-stream"),
         (status = 429, description = "There are too many streams.")))]
-async fn stream_events(State(api): State<Arc<Api>>, params: Params, headers: HeaderMap) -> Result<Response, Problem> {
+async fn stream_events(
+    State(api): State<Arc<Api>>,
+    params: Params,
+    headers: HeaderMap,
+    peer: Peer,
+) -> Result<Response, Problem> {
     let filter = filter(&params)?;
     let last = match headers.get("last-event-id") {
         None => params.number("after")?,
@@ -79,7 +85,7 @@ async fn stream_events(State(api): State<Arc<Api>>, params: Params, headers: Hea
     let end = End { over: api.options.shutdown.child_token(), cut_off: Arc::clone(&api.cut_off) };
     let body = taken(receiver, stall.as_duration() * LAG, end.clone());
     let room = Room { own: Arc::new(Semaphore::new(STREAM_BYTES)), all: Arc::clone(&api.stream_bytes) };
-    let feed = Feed { subscription: api.options.bus.subscribe(after, filter), sender, room, stall, end };
+    let feed = Feed { subscription: api.options.bus.subscribe(after, filter), sender, room, stall, end, peer };
     let opening = if after == wanted { comment("quarterdeck") } else { gap(wanted, after) };
     api.tasks.spawn(async move {
         feed.run(opening).await;
@@ -147,10 +153,19 @@ struct Feed {
     room: Room,
     stall: Span,
     end: End,
+    peer: Peer,
 }
 
 impl Feed {
     async fn run(mut self, opening: Bytes) {
+        self.go_on(opening).await;
+        // The connection may have lost its patience first. A client that hung up is nobody's trouble.
+        if self.peer.has_stalled() {
+            self.end.cut_off("its connection took nothing");
+        }
+    }
+
+    async fn go_on(&mut self, opening: Bytes) {
         if !self.send(opening).await {
             return;
         }
@@ -283,6 +298,7 @@ mod tests {
             room: Room { own: Arc::new(Semaphore::new(STREAM_BYTES)), all: Arc::new(Semaphore::new(ALL_BYTES)) },
             stall: Span::from_secs(20),
             end: End { over: shutdown.clone(), cut_off: Arc::default() },
+            peer: Peer::default(),
         };
         let feed = tokio::spawn(feed.run(comment("quarterdeck")));
         let mut next = async || String::from_utf8(receiver.recv().await.unwrap().frame.to_vec()).unwrap();
@@ -293,6 +309,36 @@ mod tests {
         assert!(next().await.starts_with(&format!("id: {}\nevent: custom.a\n", tail.0 + 1)));
         shutdown.cancel();
         feed.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_stream_whose_connection_was_cut_off_counts_as_slow_and_one_that_hung_up_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_790_000_000_000)));
+        let mut options = quarterdeck_storage::Options::new(folder.path(), clock.clone());
+        options.free_space_floor_bytes = 0;
+        let bus =
+            quarterdeck_bus::Bus::new(Database::open(options).unwrap(), clock, quarterdeck_bus::Options::default());
+        let cut_off = Arc::new(AtomicU64::new(0));
+        for (has_stalled, expected) in [(false, 0), (true, 1)] {
+            let (sender, receiver) = channel(16);
+            let peer = Peer::default();
+            let feed = Feed {
+                subscription: bus.subscribe(Offset(0), EventFilter::default()),
+                sender,
+                room: Room { own: Arc::new(Semaphore::new(STREAM_BYTES)), all: Arc::new(Semaphore::new(ALL_BYTES)) },
+                stall: Span::from_secs(20),
+                end: End { over: CancellationToken::new(), cut_off: cut_off.clone() },
+                peer: peer.clone(),
+            };
+            let feed = tokio::spawn(feed.run(comment("quarterdeck")));
+            if has_stalled {
+                peer.stall();
+            }
+            drop(receiver);
+            timeout(Duration::from_secs(20), feed).await.unwrap().unwrap();
+            assert_eq!(cut_off.load(Ordering::Relaxed), expected);
+        }
     }
 
     #[test]

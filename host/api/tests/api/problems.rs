@@ -229,6 +229,26 @@ async fn a_producer_that_is_too_fast_is_told_when_to_go_on() {
 }
 
 #[tokio::test]
+async fn a_client_that_floods_the_log_keeps_no_other_one_out() {
+    let deck = deck().await;
+    let from = |source: Value| json!({"type": "custom.a", "subject": "s", "source": source});
+    for _ in 0..2_000 {
+        assert_eq!(deck.post("/api/v1/events", &from(json!("flood"))).await.status, 201);
+    }
+    let refused = deck.post("/api/v1/events", &from(json!("flood"))).await;
+    is(&refused, 429, "too-many-requests");
+    assert!((1..=60).contains(&refused.header("retry-after").parse::<u64>().unwrap()));
+    for other in [from(json!("calm")), custom()] {
+        let taken = deck.post("/api/v1/events", &other).await;
+        assert_eq!(taken.status, 201);
+        assert!(taken.json().get("source").is_none() && taken.json().pointer("/data/source").is_none());
+    }
+    for wrong in ["", "a\nb", &"x".repeat(101)] {
+        is(&deck.post("/api/v1/events", &from(json!(wrong))).await, 422, "invalid");
+    }
+}
+
+#[tokio::test]
 async fn a_closed_store_is_unavailable() {
     let deck = deck().await;
     deck.store.close().await;

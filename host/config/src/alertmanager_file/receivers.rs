@@ -9,8 +9,8 @@ use crate::tree::{Kind, Node, Table};
 use serde_json::{Value, json};
 
 /// Plugins that tell somebody something.
-const NOTIFIERS: [&str; 9] =
-    ["alertmanager-webhook", "http-template", "log", "ntfy", "pagerduty", "slack", "smtp", "teams", "webhook"];
+const NOTIFIERS: [&str; 10] =
+    ["alertmanager-webhook", "file", "http-template", "log", "ntfy", "pagerduty", "slack", "smtp", "teams", "webhook"];
 
 /// What Alertmanager does not tell of the end of alerts unless it is told to.
 const WITHOUT_ENDS: [&str; 4] = ["email_configs", "rocketchat_configs", "slack_configs", "wechat_configs"];

@@ -2,6 +2,7 @@
 
 use super::cardinality::Seen;
 use super::checks::Checks;
+use super::lives::Lives;
 use super::{DEFAULT_INTERVAL, Described, HEALTH, TargetHealth, unknown_health};
 use crate::{Context, Error, belongings, to_value};
 use async_trait::async_trait;
@@ -30,6 +31,7 @@ struct State {
     jobs: BTreeMap<InstanceName, Span>,
     health: BTreeMap<InstanceName, TargetHealth>,
     seen: BTreeMap<InstanceName, Seen>,
+    lives: BTreeMap<InstanceName, Lives>,
     /// Of the metrics in each one's newest answer.
     described: BTreeMap<InstanceName, BTreeMap<String, Described>>,
 }
@@ -81,11 +83,15 @@ impl Collectors {
         let current = self.with(|state| state.jobs.clone());
         for name in current.keys().filter(|name| !wanted.contains_key(*name)) {
             self.context.scheduler.remove(&job_name(name));
-            self.with(|state| {
+            let lives = self.with(|state| {
                 state.seen.remove(name);
                 state.described.remove(name);
-                state.jobs.remove(name)
+                state.jobs.remove(name);
+                state.lives.remove(name)
             });
+            if let Some(Err(error)) = lives.map(|lives| lives.end_all(self.context.now(), &*self.context.ingest)) {
+                warn!(instance = %name, %error, "the series of a collector that left could not be ended");
+            }
         }
         for (name, every) in wanted.into_iter().filter(|(name, every)| current.get(name) != Some(every)) {
             let job = Collect { collectors: self.clone(), instance: name.clone() };
@@ -125,6 +131,7 @@ impl Collectors {
         let sample = |name: &str, value| Sample { name: name.to_owned(), labels: own.clone(), at: now, value };
         let up = if called.is_ok() { 1.0 } else { 0.0 };
         let mut batch = vec![sample("collector_up", up), sample("collect_duration_seconds", took)];
+        let is_good = called.is_ok();
         let (health, plugin, rest, outcome) = match called {
             Ok(mut called) => {
                 let rest = belongings(&mut called);
@@ -137,13 +144,33 @@ impl Collectors {
             }
             Err(error) => (unknown_health(error.to_string()), None, Transition::new(), Err(error.into())),
         };
+        let lives = is_good.then(|| Lives::of(&batch, now, &*self.context.ingest));
         let appended = match self.context.series.append(batch).await {
             // Some samples are missing then, and the rest of the answer is as good as ever.
             Err(refused @ (StoreError::TooManySeries { .. } | StoreError::Busy { .. })) => Err(refused.into()),
             appended => Ok(appended?),
         };
+        if let Some(Err(error)) = lives.map(|lives| self.end_others(instance, lives?)) {
+            warn!(%instance, %error, "series that a collector has no more could not be ended");
+        }
         self.note(instance, health, plugin, rest, now).await?;
         outcome.and(appended)
+    }
+
+    /// Ends what the last good answer had and this one has not. Of an answer that failed nobody knows what there would have been.
+    fn end_others(&self, instance: &InstanceName, lives: Lives) -> Result<(), StoreError> {
+        let ingest = &*self.context.ingest;
+        let before = self.with(|state| state.lives.remove(instance)).unwrap_or_default();
+        before.end_but(&lives, ingest)?;
+        let left = self.with(|state| {
+            if state.jobs.contains_key(instance) {
+                state.lives.insert(instance.clone(), lives);
+                return None;
+            }
+            Some(lives)
+        });
+        // It left while it was asked.
+        left.map_or(Ok(()), |lives| lives.end_all(self.context.now(), ingest))
     }
 
     /// Mostly it is what it was, and nothing is copied.

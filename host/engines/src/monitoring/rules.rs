@@ -5,7 +5,7 @@
 //! evaluation is made again on what they wrote.
 
 use super::alerts::{self, Alerts, Change, Evaluated, Seen};
-use super::{derived, expected};
+use super::{derived, ended, expected};
 use crate::{Asked, Context, Error, belongings, to_value};
 use async_trait::async_trait;
 use base64::Engine;
@@ -230,6 +230,7 @@ impl Rules {
         let mut rule = self.rule(name)?;
         let now = self.context.now();
         let mut series = self.read_window(&rule.spec, now).await?;
+        ended::leave_out(&self.context, &rule.spec, &mut series, now);
         let expected::Expected { absent, met } = expected::among(&rule.spec, &series);
         series.extend(absent);
         let from = now.minus(rule.spec.window);

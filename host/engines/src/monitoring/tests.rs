@@ -1,3 +1,5 @@
+mod ended;
+
 use super::*;
 use crate::testing::{Bench, Fake, START, until};
 use quarterdeck_model::Severity;

@@ -217,6 +217,7 @@ impl Capability {
             "secret" => "have the secrets that you name used for it by the host",
             "reveal" => "see the secrets that you name, as they are",
             "files" => "read the files that you name",
+            "append" => "add lines to the files that you name",
             _ => "something that this host does not know",
         };
         let need = if self.optional { "may" } else { "must" };

@@ -6,7 +6,7 @@ impl Grants {
     /// A line for each capability that is given. Empty: nothing is.
     pub fn words(&self) -> Vec<String> {
         // By name, so that a capability that comes later is not left out here.
-        let Grants { http, kv, metrics, events, system, exec, tcp, process, secret, reveal, files } = self;
+        let Grants { http, kv, metrics, events, system, exec, tcp, process, secret, reveal, files, append } = self;
         let mut words = Vec::new();
         let mut say = |given: bool, line: String| {
             if given {
@@ -24,10 +24,8 @@ impl Grants {
         say(!process.is_empty(), format!("process: start and stop long-running processes of {}", programs(process)));
         say(!secret.is_empty(), format!("secret: have the host use these secrets for it: {}", secret.join(", ")));
         say(!reveal.is_empty(), format!("reveal: see these secrets as they are: {}", reveal.join(", ")));
-        say(
-            !files.is_empty(),
-            format!("files: read {}", files.iter().map(|file| self::file(file)).collect::<Vec<_>>().join(", ")),
-        );
+        say(!files.is_empty(), format!("files: read {}", self::files(files)));
+        say(!append.is_empty(), format!("append: add lines to {}", self::files(append)));
         words
     }
 }
@@ -36,8 +34,9 @@ fn origin(origin: &str) -> String {
     if origin == "*" { "any public address".to_owned() } else { origin.to_owned() }
 }
 
-fn file(file: &str) -> String {
-    if file.ends_with('/') { format!("all below {file}") } else { file.to_owned() }
+fn files(files: &[String]) -> String {
+    let one = |file: &String| if file.ends_with('/') { format!("all below {file}") } else { file.clone() };
+    files.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn programs(programs: &[ProgramGrant]) -> String {
@@ -64,6 +63,7 @@ mod tests {
             "exec": [{"program": "/bin/true"}, {"program": "/bin/df", "arguments": ["-h", "..."]}],
             "process": [{"program": "/usr/bin/shop", "arguments": ["..."]}],
             "reveal": ["password"], "files": ["/var/log/app.log", "/var/log/app/"],
+            "append": ["/var/log/alerts.jsonl", "/var/log/told/"],
         }))
         .unwrap();
         let expected = [
@@ -78,6 +78,7 @@ mod tests {
             "secret: have the host use these secrets for it: token",
             "reveal: see these secrets as they are: password",
             "files: read /var/log/app.log, all below /var/log/app/",
+            "append: add lines to /var/log/alerts.jsonl, all below /var/log/told/",
         ];
         assert_eq!(grants.words(), expected);
         assert_eq!(Grants::default().words(), Vec::<String>::new());

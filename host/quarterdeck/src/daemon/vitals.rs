@@ -5,7 +5,7 @@ use quarterdeck_model::plugin::Registry;
 use quarterdeck_model::store::Store;
 use quarterdeck_runtime::imports::Vitals;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(super) struct Signs {
     begin: Instant,
@@ -13,39 +13,59 @@ pub(super) struct Signs {
     /// Set when they stand; figures are zero until then.
     pub(super) registry: OnceLock<Arc<dyn Registry>>,
     pub(super) engines: OnceLock<Arc<Engines>>,
-    /// When the CPU time was last read, and what it was.
-    last: Mutex<(Instant, f64)>,
+    usage: Mutex<Usage>,
+}
+
+/// CPU time, as last read. Whoever asks sooner gets the same figure: else those who ask would cut each other's windows.
+struct Usage {
+    at: Instant,
+    seconds: f64,
+    percent: Option<f64>,
+}
+
+const FRESH_FOR: Duration = Duration::from_secs(1);
+
+impl Usage {
+    /// Since it was last read, in percent of one core.
+    fn percent(&mut self, now: Instant, seconds: f64) -> f64 {
+        let elapsed = now.saturating_duration_since(self.at);
+        if let Some(percent) = self.percent.filter(|_| elapsed < FRESH_FOR) {
+            return percent;
+        }
+        let elapsed = elapsed.as_secs_f64();
+        let percent = if elapsed > 0.0 { (seconds - self.seconds).max(0.0) / elapsed * 100.0 } else { 0.0 };
+        *self = Usage { at: now, seconds, percent: Some(percent) };
+        percent
+    }
 }
 
 impl Signs {
     pub(super) fn new(store: Arc<dyn Store>) -> Arc<Self> {
         let now = Instant::now();
         let (registry, engines) = (OnceLock::new(), OnceLock::new());
-        Arc::new(Signs { begin: now, store, registry, engines, last: Mutex::new((now, cpu_seconds())) })
+        let usage = Mutex::new(Usage { at: now, seconds: cpu_seconds(), percent: None });
+        Arc::new(Signs { begin: now, store, registry, engines, usage })
     }
 
     pub(super) fn take(&self) -> Vitals {
-        let instances = self.registry.get().map(|registry| registry.instances()).unwrap_or_default();
+        let registry = self.registry.get();
+        let calls = registry.map(|registry| registry.calls()).unwrap_or_default();
         Vitals {
             cpu_percent: self.cpu_percent(),
             memory_bytes: resident_bytes(),
             uptime_seconds: self.begin.elapsed().as_secs(),
-            instances: u32::try_from(instances.len()).unwrap_or(u32::MAX),
-            calls: instances.iter().map(|instance| instance.usage.calls).sum(),
-            call_failures: instances.iter().flat_map(|instance| instance.usage.failures.values()).sum(),
+            instances: registry.map_or(0, |registry| u32::try_from(registry.states().len()).unwrap_or(u32::MAX)),
+            calls: calls.made,
+            call_failures: calls.failed,
             log_offset: self.store.head().0,
             outbox_depth: self.engines.get().map_or(0, |engines| u64::try_from(engines.outbox.depth()).unwrap_or(0)),
         }
     }
 
-    /// Since the last call, in percent of one core.
     fn cpu_percent(&self) -> f64 {
-        let (now, used) = (Instant::now(), cpu_seconds());
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let elapsed = now.duration_since(last.0).as_secs_f64();
-        let percent = if elapsed > 0.0 { (used - last.1) / elapsed * 100.0 } else { 0.0 };
-        *last = (now, used);
-        percent
+        let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock: else a later reading could come first.
+        usage.percent(Instant::now(), cpu_seconds())
     }
 }
 
@@ -62,4 +82,22 @@ fn resident_bytes() -> u64 {
         .and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok())
         .unwrap_or(0);
     pages * u64::try_from(rustix::param::page_size()).unwrap_or(4096)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_asks_within_a_second_gets_the_same_figure_and_cuts_nobodys_window() {
+        let begin = Instant::now();
+        let at = |millis| begin + Duration::from_millis(millis);
+        let mut usage = Usage { at: begin, seconds: 0.0, percent: None };
+        assert_eq!(usage.percent(at(2_000), 1.0), 50.0);
+        // A burst between two askers.
+        assert_eq!(usage.percent(at(2_001), 1.5), 50.0);
+        assert_eq!(usage.percent(at(2_999), 1.5), 50.0);
+        assert_eq!(usage.percent(at(4_000), 1.5), 25.0);
+        assert_eq!(usage.percent(at(3_000), 1.5), 25.0, "one that is late");
+    }
 }

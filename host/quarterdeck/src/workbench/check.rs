@@ -126,8 +126,8 @@ fn says_of_itself(plugin: &PluginStatus, report: &mut Report) {
         report.add("summary", Verdict::Warning, "it does not say what it is for");
     }
     schema(&plugin.config_schema, report);
-    const KNOWN: [&str; 11] =
-        ["http", "kv", "metrics", "events", "system", "exec", "tcp", "process", "secret", "reveal", "files"];
+    const KNOWN: [&str; 12] =
+        ["http", "kv", "metrics", "events", "system", "exec", "tcp", "process", "secret", "reveal", "files", "append"];
     for capability in &plugin.capabilities {
         if !KNOWN.contains(&capability.name.as_str()) {
             report.add("capabilities", Verdict::Failed, format!("this host has no capability `{}`", capability.name));

@@ -133,6 +133,7 @@ pub(super) fn grants_for_nothing() -> Grants {
         secret: vec!["quarterdeck-check".to_owned()],
         reveal: vec!["quarterdeck-check".to_owned()],
         files: vec!["/quarterdeck/no/such/file".to_owned()],
+        append: vec!["/quarterdeck/no/such/folder/".to_owned()],
     }
 }
 

@@ -45,7 +45,12 @@ pub(super) struct Entry {
 pub(super) const fn is_effect(capability: Capability) -> bool {
     matches!(
         capability,
-        Capability::Http | Capability::Exec | Capability::Tcp | Capability::Process | Capability::Secret
+        Capability::Http
+            | Capability::Exec
+            | Capability::Tcp
+            | Capability::Process
+            | Capability::Secret
+            | Capability::Append
     )
 }
 

@@ -19,9 +19,11 @@ impl Host for Sandbox {
 }
 
 async fn read(sandbox: &mut Sandbox, path: String, offset: u64, max: u32) -> Result<Option<Part>, Error> {
-    let allowed = |grants: &quarterdeck_model::plugin::Grants| policy::file_grant(&grants.files, &path).map(|_| ());
+    let allowed = |grants: &quarterdeck_model::plugin::Grants| {
+        policy::file_grant(&grants.files, &path, Capability::Files).map(|_| ())
+    };
     sandbox.ask(Capability::Files, || path.clone(), allowed)?;
-    let grant = policy::file_grant(&sandbox.grants.files, &path).map_err(Error::Denied)?.to_owned();
+    let grant = policy::file_grant(&sandbox.grants.files, &path, Capability::Files).map_err(Error::Denied)?.to_owned();
     let reading = sandbox.doors.runtime.spawn_blocking(move || part(&grant, &path, offset, max));
     let read = tokio::time::timeout_at(sandbox.patience.into(), reading).await;
     let read = read.map_err(|_| Error::Failed("not read within the time of the call".to_owned()))?;

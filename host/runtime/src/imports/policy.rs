@@ -185,13 +185,17 @@ pub(crate) fn reveal_allowed(names: &[String], name: &str) -> Verdict {
     Err(format!("the secret `{}` is not to be revealed; hint: grants.reveal = [\"...\"]", name.escape_debug()))
 }
 
-/// The grant that allows to read `path`: its own, or one of a folder that it lies in, which ends with `/`.
-pub(crate) fn file_grant<'a>(grants: &'a [String], path: &str) -> Result<&'a str, String> {
+/// The grant that allows to read `path`, or with `append` to add lines to it: its own, or one of a folder that it lies in, which ends
+/// with `/`.
+pub(crate) fn file_grant<'a>(grants: &'a [String], path: &str, capability: Capability) -> Result<&'a str, String> {
     let is_plain = path.starts_with('/') && !path.contains('\0') && !path.split('/').any(|part| part == "..");
     let allows = |grant: &&String| grant.as_str() == path || (grant.ends_with('/') && path.starts_with(grant.as_str()));
     match grants.iter().find(allows) {
         Some(grant) if is_plain => Ok(grant),
-        _ => Err(format!("the file `{0}` is not granted; hint: grants.files = [\"{0}\"]", path.escape_debug())),
+        _ => {
+            let (path, name) = (path.escape_debug(), capability.as_str());
+            Err(format!("the file `{path}` is not granted; hint: grants.{name} = [\"{path}\"]"))
+        }
     }
 }
 

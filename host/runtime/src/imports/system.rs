@@ -2,22 +2,18 @@
 
 use crate::bindings::host::errors::Error;
 use crate::bindings::host::system as wit;
+use crate::imports::file_systems::{Mount, Reading, Traffic};
 use crate::imports::{Vitals, policy};
 use crate::sandbox::{Capability, Sandbox};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use sysinfo::{
-    Components, CpuRefreshKind, Disks, MemoryRefreshKind, Networks, ProcessRefreshKind, ProcessesToUpdate, System,
-};
+use sysinfo::{Components, CpuRefreshKind, MemoryRefreshKind, Networks, ProcessRefreshKind, ProcessesToUpdate, System};
 
 const FRESH_FOR: Duration = Duration::from_secs(1);
 /// Processes that a reading keeps, by CPU.
 const TOP: usize = 2048;
-const MOST_DISKS: usize = 256;
-/// Reads of `/proc` and `/sys` that take longer than this are an exception; the list of disks changes rarely.
-const DISKS_FRESH_FOR: Duration = Duration::from_secs(5);
 
-/// The machine, as last read.
+/// The machine, as last read. Its file systems are read beside it (`file_systems`): they may hang.
 #[derive(Default)]
 pub(super) struct Machine(Mutex<State>);
 
@@ -29,8 +25,6 @@ struct State {
 
 struct Tools {
     system: System,
-    disks: Disks,
-    disks_read: Instant,
     networks: Networks,
     components: Components,
 }
@@ -41,7 +35,6 @@ struct Facts {
     cpu_usage_percent: f64,
     memory: wit::Memory,
     load: wit::Load,
-    disks: Vec<wit::Disk>,
     networks: Vec<wit::Network>,
     temperatures: Vec<wit::Temperature>,
     process_count: u32,
@@ -71,8 +64,6 @@ impl Tools {
         sysinfo::set_open_files_limit(0);
         let mut tools = Tools {
             system: System::new(),
-            disks: Disks::new_with_refreshed_list(),
-            disks_read: Instant::now(),
             networks: Networks::new_with_refreshed_list(),
             components: Components::new_with_refreshed_list(),
         };
@@ -90,10 +81,6 @@ impl Tools {
     fn read(&mut self) -> Facts {
         self.refresh_usage();
         self.system.refresh_memory_specifics(MemoryRefreshKind::everything());
-        if self.disks_read.elapsed() >= DISKS_FRESH_FOR {
-            self.disks.refresh(true);
-            self.disks_read = Instant::now();
-        }
         self.networks.refresh(true);
         self.components.refresh(true);
         let load = System::load_average();
@@ -117,7 +104,6 @@ impl Tools {
                 swap_used_bytes: self.system.used_swap(),
             },
             load: wit::Load { one: load.one, five: load.five, fifteen: load.fifteen },
-            disks: self.disks(),
             networks: self.networks(),
             temperatures: self
                 .components
@@ -134,31 +120,6 @@ impl Tools {
             top: self.top(),
             boot_time_s: System::boot_time(),
         }
-    }
-
-    /// One entry per mount: a disk that is mounted twice is listed twice, under either path.
-    fn disks(&self) -> Vec<wit::Disk> {
-        let mut disks: Vec<wit::Disk> = self
-            .disks
-            .iter()
-            .map(|disk| {
-                let usage = disk.usage();
-                wit::Disk {
-                    name: disk.name().to_string_lossy().into_owned(),
-                    mount: disk.mount_point().to_string_lossy().into_owned(),
-                    filesystem: disk.file_system().to_string_lossy().into_owned(),
-                    total_bytes: disk.total_space(),
-                    available_bytes: disk.available_space(),
-                    read_bytes: usage.total_read_bytes,
-                    written_bytes: usage.total_written_bytes,
-                }
-            })
-            .filter(|disk| disk.total_bytes > 0)
-            .collect();
-        disks.sort_by(|a, b| a.mount.cmp(&b.mount));
-        disks.dedup_by(|a, b| a.mount == b.mount);
-        disks.truncate(MOST_DISKS);
-        disks
     }
 
     fn networks(&self) -> Vec<wit::Network> {
@@ -198,13 +159,42 @@ fn finite(value: f32) -> f64 {
     if value.is_finite() { f64::from(value) } else { 0.0 }
 }
 
-fn snapshot(facts: &Facts, top: u32, vitals: Vitals) -> wit::Snapshot {
+/// A disk that is mounted twice is listed twice, under either path. One that does not answer is left out.
+fn disks(reading: &Reading) -> Vec<wit::Disk> {
+    let traffic = Traffic::read();
+    let disk = |(mount, space): &(Mount, Option<wit::Space>)| {
+        let space = (*space)?;
+        let (read_bytes, written_bytes) = traffic.on(mount);
+        Some(wit::Disk {
+            name: mount.device.clone(),
+            mount: mount.path.clone(),
+            filesystem: mount.filesystem.clone(),
+            total_bytes: space.total_bytes,
+            available_bytes: space.available_bytes,
+            read_bytes,
+            written_bytes,
+        })
+    };
+    reading.iter().filter_map(disk).collect()
+}
+
+fn file_system((mount, space): &(Mount, Option<wit::Space>)) -> wit::FileSystem {
+    wit::FileSystem {
+        device: mount.device.clone(),
+        mount: mount.path.clone(),
+        filesystem: mount.filesystem.clone(),
+        read_only: mount.read_only,
+        space: *space,
+    }
+}
+
+fn snapshot(facts: &Facts, disks: Vec<wit::Disk>, top: u32, vitals: Vitals) -> wit::Snapshot {
     wit::Snapshot {
         cpus: facts.cpus.clone(),
         cpu_usage_percent: facts.cpu_usage_percent,
         memory: facts.memory,
         load: facts.load,
-        disks: facts.disks.clone(),
+        disks,
         networks: facts.networks.clone(),
         temperatures: facts.temperatures.clone(),
         process_count: facts.process_count,
@@ -225,14 +215,30 @@ fn snapshot(facts: &Facts, top: u32, vitals: Vitals) -> wit::Snapshot {
 
 impl wit::Host for Sandbox {
     async fn take(&mut self, top: u32) -> wasmtime::Result<Result<wit::Snapshot, Error>> {
-        let asked = self.ask(Capability::System, String::new, |grants| policy::flag(grants.system, Capability::System));
-        if let Err(refusal) = asked {
-            return Ok(Err(refusal));
-        }
         let (machine, vitals) = (self.doors.machine.clone(), self.doors.vitals.clone());
-        let read = self.doors.runtime.spawn_blocking(move || snapshot(&machine.read(), top, vitals()));
-        Ok(read.await.map_err(|error| Error::Failed(error.to_string())))
+        let file_systems = self.doors.file_systems.clone();
+        Ok(read_within(self, move || {
+            let disks = disks(&file_systems.read()?);
+            Ok(snapshot(&machine.read(), disks, top, vitals()))
+        })
+        .await)
     }
+
+    async fn file_systems(&mut self) -> wasmtime::Result<Result<Vec<wit::FileSystem>, Error>> {
+        let file_systems = self.doors.file_systems.clone();
+        Ok(read_within(self, move || Ok(file_systems.read()?.iter().map(file_system).collect())).await)
+    }
+}
+
+async fn read_within<T: Send + 'static>(
+    sandbox: &mut Sandbox,
+    read: impl FnOnce() -> Result<T, std::io::Error> + Send + 'static,
+) -> Result<T, Error> {
+    sandbox.ask(Capability::System, String::new, |grants| policy::flag(grants.system, Capability::System))?;
+    let reading = sandbox.doors.runtime.spawn_blocking(read);
+    let read = tokio::time::timeout_at(sandbox.patience.into(), reading).await;
+    let read = read.map_err(|_| Error::Failed("not read within the time of the call".to_owned()))?;
+    read.map_err(|error| Error::Failed(error.to_string()))?.map_err(|error| Error::Failed(error.to_string()))
 }
 
 #[cfg(test)]
@@ -251,12 +257,16 @@ mod tests {
         assert!(snapshot.memory.total_bytes > 0);
         assert!(snapshot.top_processes.len() <= 3 && !snapshot.top_processes.is_empty());
         assert!(snapshot.process_count > 0);
-        assert!(snapshot.disks.iter().any(|disk| disk.mount == "/"));
+        let root = snapshot.disks.iter().find(|disk| disk.mount == "/").unwrap();
+        let mounted = sandbox.file_systems().await.unwrap().unwrap();
+        let mounted = mounted.into_iter().find(|mounted| mounted.mount == "/").unwrap();
+        assert_eq!((&mounted.device, mounted.space.unwrap().total_bytes), (&root.name, root.total_bytes));
         assert_eq!(snapshot.host.instances, 7);
         let began = Instant::now();
         sandbox.take(1).await.unwrap().unwrap();
         assert!(began.elapsed() < Duration::from_millis(200), "the second one comes from memory");
         let mut other = fixture.sandbox(grants(|_| ()));
         assert!(matches!(other.take(1).await.unwrap(), Err(Error::Denied(_))));
+        assert!(matches!(other.file_systems().await.unwrap(), Err(Error::Denied(_))));
     }
 }

@@ -16,6 +16,7 @@ use quarterdeck_model::plugin::{
 use quarterdeck_model::{Span, Timestamp};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
@@ -145,6 +146,7 @@ impl Runtime {
         };
         if let Err(failed) = &result {
             instance.meter.count_failure(&failed.error);
+            self.calls_failed.fetch_add(1, Ordering::Relaxed);
         }
         result
     }
@@ -224,6 +226,7 @@ impl Runtime {
         };
         let per = binding.limits.budget.as_ref().map_or(Budget::PER, |budget| budget.per);
         instance.meter.count(busy, started.elapsed(), &output.report, self.clock.now(), per);
+        self.calls_made.fetch_add(1, Ordering::Relaxed);
         attempt.finish(&version, output.result.as_ref().err(), &request);
         let Output { result, writes, events, .. } = output;
         if let Some(note) = note.filter(|_| self.is_watched(binding)) {

@@ -6,9 +6,12 @@ use crate::instance::Instance;
 use async_trait::async_trait;
 use quarterdeck_model::Shared;
 use quarterdeck_model::plugin::log::LogLine;
-use quarterdeck_model::plugin::{InstanceName, InstanceSpec, InstanceState, InstanceStatus, PluginStatus, Registry};
+use quarterdeck_model::plugin::{
+    Calls, InstanceName, InstanceSpec, InstanceState, InstanceStatus, PluginStatus, Registry,
+};
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 #[async_trait]
@@ -32,6 +35,11 @@ impl Registry for Runtime {
 
     fn states(&self) -> Vec<InstanceState> {
         self.all_instances().values().map(|instance| instance.state(&instance.binding()).0).collect()
+    }
+
+    fn calls(&self) -> Calls {
+        let (made, failed) = (&self.calls_made, &self.calls_failed);
+        Calls { made: made.load(Ordering::Relaxed), failed: failed.load(Ordering::Relaxed) }
     }
 
     fn instance(&self, name: &InstanceName) -> Option<InstanceStatus> {

@@ -175,3 +175,17 @@ async fn a_component_is_compiled_once_and_loaded_from_the_cache_afterwards() {
     assert_eq!(bench.status("guest").unwrap().state, PluginState::Active);
     assert_eq!((artefact(), fs::metadata(&before[0]).unwrap().ino()), (before.clone(), written));
 }
+
+#[tokio::test]
+async fn calls_of_an_instance_that_was_removed_still_count() {
+    let bench = Bench::with(vec![collector("guest", "1.0.0", Does::Well), collector("bad", "1.0.0", Does::Trap)]).await;
+    let (good, bad) = (InstanceName::from("guest/one"), InstanceName::from("bad/one"));
+    bench.use_plugin(&[good.as_str()], "guest").await;
+    bench.collect(&good, NOW).await.unwrap();
+    bench.collect(&good, NOW).await.unwrap();
+    bench.use_plugin(&[bad.as_str()], "bad").await;
+    assert!(bench.instance(&good).is_none());
+    bench.collect(&bad, NOW).await.unwrap_err();
+    let calls = bench.runtime.calls();
+    assert_eq!((calls.made, calls.failed), (3, 1));
+}

@@ -155,6 +155,11 @@ fn judge(config: &Config, answer: &Result<Answer, String>, seconds: f64) -> Coll
         Family::gauge("probe_duration_seconds", "Of connection and answer").value(seconds),
         Family::gauge("dns_answers", "Records of the type that was asked for").value(records.len() as f64),
     ];
+    if wrong.is_none() {
+        let of_success =
+            Family::gauge("probe_success_duration_seconds", "Of connection and answer, where it succeeded");
+        families.push(of_success.value(seconds));
+    }
     if let Ok(answer) = answer {
         families.push(
             Family::gauge("dns_response_code", "0: no error, 2: server failure, 3: no such name, 5: refused")

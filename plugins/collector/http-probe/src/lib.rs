@@ -162,6 +162,11 @@ pub fn judge(config: &Config, measurement: &Measurement, now_ms: i64) -> Collect
         Family::gauge("probe_duration_seconds", "Of the whole exchange").value(measurement.seconds),
         Family::gauge("probe_http_status_code", "0 without an answer").value(f64::from(status)),
     ];
+    if success {
+        // A refusal is quick: it would count as a good answer where answers are to be quick.
+        let of_success = Family::gauge("probe_success_duration_seconds", "Of the whole exchange, where it succeeded");
+        families.push(of_success.value(measurement.seconds));
+    }
     if config.body_contains.is_some() {
         families.push(Family::gauge("probe_body_matches", "1 if the body holds the text").value(flag(body_fits)));
     }

@@ -62,6 +62,8 @@ fn a_refused_connection_is_a_measurement_and_a_denied_one_is_a_failure() {
     let collected = collected.unwrap();
     assert_eq!(value(&collected, "probe_success"), Some(0.0));
     assert_eq!(value(&collected, "probe_http_status_code"), Some(0.0));
+    assert!(value(&collected, "probe_duration_seconds").is_some());
+    assert_eq!(value(&collected, "probe_success_duration_seconds"), None, "a refusal is quick, and no answer");
     assert_eq!(collected.health, Health::failed("connection refused"));
     let (denied, _) = host(http::Error::Denied("no".into())).run(|| HttpProbe::collect(&config, 0));
     assert_eq!(denied, Err(Failure::rejected("no")));

@@ -7,7 +7,7 @@
 )]
 
 use quarterdeck_sdk::collector::{Collection, Collector, Family, Health};
-use quarterdeck_sdk::host::system::{self, Snapshot};
+use quarterdeck_sdk::host::system::{self, FileSystem, Snapshot, Space};
 use quarterdeck_sdk::{Capability, Failure, Labels, Plugin, Problem};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -72,21 +72,22 @@ impl Plugin for System {
 
 impl Collector for System {
     fn collect(config: &Config, now_ms: i64) -> Result<Collection, Failure> {
-        Ok(describe(config, &system::take(ALL_PROCESSES)?, now_ms))
+        Ok(describe(config, &system::take(ALL_PROCESSES)?, &system::file_systems()?, now_ms))
     }
 }
 
-/// The snapshot as families.
-pub fn describe(config: &Config, snapshot: &Snapshot, now_ms: i64) -> Collection {
+/// The snapshot, and what is mounted, as families.
+pub fn describe(config: &Config, snapshot: &Snapshot, mounted: &[FileSystem], now_ms: i64) -> Collection {
     let mut families = Vec::new();
     processors(snapshot, &mut families);
     memory(snapshot, &mut families);
-    let fullest = disks(config, snapshot, &mut families);
+    let disks = disks(config, mounted, &mut families);
+    traffic(config, snapshot, &mut families);
     networks(snapshot, &mut families);
     processes(config, snapshot, &mut families);
     vitals(snapshot, now_ms, &mut families);
     families.retain(|family| !family.values.is_empty());
-    Collection { families, health: health(config, snapshot, fullest) }
+    Collection { families, health: health(config, snapshot, &disks) }
 }
 
 fn processors(snapshot: &Snapshot, families: &mut Vec<Family>) {
@@ -147,42 +148,75 @@ fn memory_percent(snapshot: &Snapshot) -> f64 {
     percent(memory.total_bytes.saturating_sub(memory.available_bytes), memory.total_bytes)
 }
 
-/// The mount that is fullest, and how full it is, in percent.
-fn disks(config: &Config, snapshot: &Snapshot, families: &mut Vec<Family>) -> Option<(String, f64)> {
+/// What the machine's health rests on.
+#[derive(Default)]
+struct Disks {
+    /// The mount that is fullest, and how full it is, in percent.
+    fullest: Option<(String, f64)>,
+    unreachable: Vec<String>,
+}
+
+fn disks(config: &Config, mounted: &[FileSystem], families: &mut Vec<Family>) -> Disks {
     let mut total = Family::gauge("disk_total_bytes", "Size of the file system");
+    let mut free = Family::gauge("disk_free_bytes", "What is free, with what is kept for root");
     let mut available = Family::gauge("disk_available_bytes", "What a user could still have");
-    let mut used = Family::gauge("disk_used_percent", "Of the file system");
+    let mut used = Family::gauge("disk_used_percent", "Of what a user can have, as `df` counts");
+    let mut inodes = Family::gauge("disk_inodes_total", "Files that the file system has room for");
+    let mut inodes_free = Family::gauge("disk_inodes_free", "Files that could still be made");
+    let mut inodes_used = Family::gauge("disk_inodes_used_percent", "Of the files that there is room for");
+    let mut read_only = Family::gauge("disk_read_only", "1: nothing can be written to it");
+    let mut unreachable = Family::gauge("disk_unreachable", "1: the file system does not answer");
+    let mut disks = Disks::default();
+    for mounted in mounted.iter().filter(|mounted| !config.ignore_filesystems.contains(&mounted.filesystem)) {
+        let labels = Labels::new()
+            .with("mount", &*mounted.mount)
+            .with("filesystem", &*mounted.filesystem)
+            .with("device", &*mounted.device);
+        unreachable.push(labels.clone(), if mounted.space.is_none() { 1.0 } else { 0.0 });
+        let Some(space) = &mounted.space else {
+            disks.unreachable.push(mounted.mount.clone());
+            continue;
+        };
+        let full = used_percent(space);
+        read_only.push(labels.clone(), if mounted.read_only { 1.0 } else { 0.0 });
+        total.push(labels.clone(), float(space.total_bytes));
+        free.push(labels.clone(), float(space.free_bytes));
+        available.push(labels.clone(), float(space.available_bytes));
+        used.push(labels.clone(), full);
+        // Some have no fixed number of them.
+        if space.inodes_total > 0 {
+            inodes.push(labels.clone(), float(space.inodes_total));
+            inodes_free.push(labels.clone(), float(space.inodes_free));
+            let used = space.inodes_total.saturating_sub(space.inodes_free);
+            inodes_used.push(labels, percent(used, space.inodes_total));
+        }
+        if disks.fullest.as_ref().is_none_or(|(_, other)| full > *other) {
+            disks.fullest = Some((mounted.mount.clone(), full));
+        }
+    }
+    families.extend([total, free, available, used, inodes, inodes_free, inodes_used, read_only, unreachable]);
+    disks
+}
+
+/// As `df` has it: what is kept for root is neither used nor there for anybody.
+fn used_percent(space: &Space) -> f64 {
+    let used = space.total_bytes.saturating_sub(space.free_bytes);
+    percent(used, used.saturating_add(space.available_bytes))
+}
+
+/// A device has one pair of counters, however often it is mounted.
+fn traffic(config: &Config, snapshot: &Snapshot, families: &mut Vec<Family>) {
     let mut read = Family::counter("disk_read_bytes_total", "Read from the device");
     let mut written = Family::counter("disk_written_bytes_total", "Written to the device");
-    let mut fullest: Option<(String, f64)> = None;
-    let mut mounts = BTreeSet::new();
     let mut devices = BTreeSet::new();
-    for disk in &snapshot.disks {
-        if disk.total_bytes == 0 || config.ignore_filesystems.contains(&disk.filesystem) {
-            continue;
-        }
-        // One mounted over another of the same place hides it.
-        if !mounts.insert(disk.mount.as_str()) {
-            continue;
-        }
-        let labels =
-            Labels::new().with("mount", &*disk.mount).with("filesystem", &*disk.filesystem).with("device", &*disk.name);
-        let full = percent(disk.total_bytes.saturating_sub(disk.available_bytes), disk.total_bytes);
-        total.push(labels.clone(), float(disk.total_bytes));
-        available.push(labels.clone(), float(disk.available_bytes));
-        used.push(labels, full);
-        if fullest.as_ref().is_none_or(|(_, other)| full > *other) {
-            fullest = Some((disk.mount.clone(), full));
-        }
-        // A device has one pair of counters, however often it is mounted.
+    for disk in snapshot.disks.iter().filter(|disk| !config.ignore_filesystems.contains(&disk.filesystem)) {
         if devices.insert(disk.name.as_str()) {
             let labels = Labels::new().with("device", &*disk.name);
             read.push(labels.clone(), float(disk.read_bytes));
             written.push(labels, float(disk.written_bytes));
         }
     }
-    families.extend([total, available, used, read, written]);
-    fullest
+    families.extend([read, written]);
 }
 
 /// Name, help, and which figure it is.
@@ -263,14 +297,18 @@ fn vitals(snapshot: &Snapshot, now_ms: i64, families: &mut Vec<Family>) {
     counter("quarterdeck_events_total", "Events in the log", host.log_offset);
 }
 
-fn health(config: &Config, snapshot: &Snapshot, fullest: Option<(String, f64)>) -> Health {
+fn health(config: &Config, snapshot: &Snapshot, disks: &Disks) -> Health {
     let mut troubles = Vec::new();
     let memory = memory_percent(snapshot);
     if memory > config.memory_percent {
         troubles.push(format!("memory is {memory:.1} % used"));
     }
-    if let Some((mount, full)) = fullest.filter(|(_, full)| *full > config.disk_percent) {
+    if let Some((mount, full)) = disks.fullest.as_ref().filter(|(_, full)| *full > config.disk_percent) {
         troubles.push(format!("{mount} is {full:.1} % full"));
+    }
+    if !disks.unreachable.is_empty() {
+        let verb = if disks.unreachable.len() == 1 { "does" } else { "do" };
+        troubles.push(format!("{} {verb} not answer", disks.unreachable.join(", ")));
     }
     if !troubles.is_empty() {
         return Health::degraded(troubles.join(", "));

@@ -152,6 +152,8 @@ fn judge(config: &Config, found: &Measurement) -> Collection {
     let mut optional = |name: &str, help: &str, value: Option<f64>| {
         families.extend(value.map(|value| Family::gauge(name, help).value(value)));
     };
+    let of_success = found.error.is_none().then_some(found.seconds);
+    optional("probe_success_duration_seconds", "Of connection and answer, where it succeeded", of_success);
     optional("probe_connect_seconds", "Until the connection was there", found.connect_seconds);
     optional("probe_expect_matches", "1 if the peer said what it should", found.matches.map(flag));
     optional("probe_tls_days_left", "Until the certificate ends", found.days_left);

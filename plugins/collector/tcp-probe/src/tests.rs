@@ -52,6 +52,7 @@ fn a_port_that_takes_connections_is_success() {
         value(&collected, "probe_connect_seconds").unwrap() <= value(&collected, "probe_duration_seconds").unwrap()
     );
     assert_eq!(value(&collected, "probe_expect_matches"), None);
+    assert_eq!(value(&collected, "probe_success_duration_seconds"), value(&collected, "probe_duration_seconds"));
     assert_eq!(collected.health.state, State::Ok);
 }
 
@@ -65,6 +66,7 @@ fn what_is_expected_is_looked_for_in_all_that_is_said() {
     assert_eq!((value(&missing, "probe_success"), value(&missing, "probe_expect_matches")), (Some(0.0), Some(0.0)));
     let message = r"said `220 ready\r\nPING\r\n`, expected `PONG` in it";
     assert_eq!(missing.health, Health::failed(message));
+    assert_eq!(value(&missing, "probe_success_duration_seconds"), None);
 }
 
 #[test]

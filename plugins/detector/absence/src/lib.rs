@@ -26,6 +26,7 @@ quarterdeck_sdk::config! {
     pub struct Config {
         /// A series without a sample for longer than this is missed.
         #[serde(default = "five_minutes")]
+        #[schema("x-sees-ended" = true)]
         pub grace_seconds: f64,
         /// A series is only missed if it had samples over at least this time before. What comes and goes within it is not.
         #[serde(default = "one_minute")]

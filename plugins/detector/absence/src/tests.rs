@@ -124,3 +124,10 @@ fn a_window_that_is_no_longer_than_the_grace_is_refused_with_a_hint() {
 fn no_window_however_odd_is_too_much() {
     quarterdeck_sdk::testing::bears_odd_windows::<Absence>(r#"{}"#);
 }
+
+#[test]
+fn it_asks_to_be_shown_series_that_have_ended() {
+    let schema: quarterdeck_sdk::serde_json::Value =
+        quarterdeck_sdk::serde_json::from_str(&quarterdeck_sdk::config_schema::<Absence>()).unwrap();
+    assert_eq!(schema["properties"]["grace-seconds"]["x-sees-ended"], true);
+}

@@ -13,3 +13,11 @@ export function take(top) {
     },
   );
 }
+
+export function fileSystems() {
+  return call(
+    "system",
+    (wit) => withNumbers(wit.fileSystems()),
+    (host) => host.answer("fileSystems"),
+  );
+}

@@ -114,6 +114,34 @@ class Snapshot:
     host: Vitals = field(default_factory=Vitals)
 
 
+@dataclass
+class Space:
+    """What a file system holds."""
+
+    total_bytes: int = 0
+    #: All free blocks.
+    free_bytes: int = 0
+    #: Those of them that are not kept for root.
+    available_bytes: int = 0
+    #: Zero where their number is not fixed.
+    inodes_total: int = 0
+    inodes_free: int = 0
+
+
+@dataclass
+class FileSystem:
+    """One that is mounted."""
+
+    #: `/dev/sda1`, `server:/export`.
+    device: str
+    mount: str
+    #: `ext4`, `nfs4`.
+    filesystem: str = ""
+    read_only: bool = False
+    #: `None`: it does not answer, as a network file system whose server is gone. It is not waited for.
+    space: Space | None = None
+
+
 _snapshot = _DOOR.inward("take", Snapshot)
 
 
@@ -122,4 +150,15 @@ def take(top: int) -> Snapshot:
     return _DOOR(
         lambda wit: _snapshot(wit.take(top)),
         lambda host: replace(host.machine(), top_processes=host.machine().top_processes[:top]),
+    )
+
+
+_file_systems = _DOOR.inward("file_systems", list[FileSystem])
+
+
+def file_systems() -> list[FileSystem]:
+    """Those that are mounted and hold something, network ones too, by mount."""
+    return _DOOR(
+        lambda wit: _file_systems(wit.file_systems()),
+        lambda host: list(host.mounted()),
     )

@@ -149,6 +149,47 @@ pub struct Vitals {
     pub outbox_depth: u64,
 }
 
+/// A mounted file system.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileSystem {
+    /// `/dev/sda1`, `server:/export`.
+    pub device: String,
+    /// Where it is mounted.
+    pub mount: String,
+    /// `ext4`, `nfs4`.
+    pub filesystem: String,
+    /// Nothing can be written to it.
+    pub read_only: bool,
+    /// `None`: it does not answer, as a network file system whose server is gone. It is not waited for.
+    pub space: Option<Space>,
+}
+
+/// What a file system holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Space {
+    /// Size.
+    pub total_bytes: u64,
+    /// All free blocks.
+    pub free_bytes: u64,
+    /// Those of them that are not kept for root.
+    pub available_bytes: u64,
+    /// Zero where their number is not fixed.
+    pub inodes_total: u64,
+    /// Of those.
+    pub inodes_free: u64,
+}
+
+/// Those that are mounted and hold something, network ones too, by mount.
+pub fn file_systems() -> Result<Vec<FileSystem>, Error> {
+    #[cfg(target_family = "wasm")]
+    {
+        use crate::mirror::Mirror;
+        wit::file_systems().map(Mirror::mirror).map_err(Mirror::mirror)
+    }
+    #[cfg(not(target_family = "wasm"))]
+    crate::testing::with(|host| host.file_systems.clone().ok_or_else(Error::no_host))
+}
+
 /// Everything at once. `top` bounds the processes, by CPU.
 pub fn take(top: u32) -> Result<Snapshot, Error> {
     #[cfg(target_family = "wasm")]
@@ -177,6 +218,8 @@ crate::mirror::mirror! {
         name, received_bytes, transmitted_bytes, received_packets, transmitted_packets, receive_errors, transmit_errors,
     }
     struct wit::Temperature => Temperature { name, celsius, critical_celsius }
+    struct wit::Space => Space { total_bytes, free_bytes, available_bytes, inodes_total, inodes_free }
+    struct wit::FileSystem => FileSystem { device, mount, filesystem, read_only, space }
     struct wit::Process => Process { pid, name, cpu_percent, memory_bytes }
     struct wit::Vitals => Vitals {
         cpu_percent, memory_bytes, uptime_seconds, instances, calls, call_failures, log_offset, outbox_depth,
