@@ -200,18 +200,12 @@ impl Base {
     }
 }
 
-/// Rule groups that stand alone, with what was wrong with them before.
-pub(crate) fn groups_only(
-    root: &Node,
-    mut problems: Vec<Problem>,
-) -> Result<std::collections::BTreeMap<String, RuleGroup>, Problems> {
+/// What is wrong with rule groups that stand alone.
+pub(crate) fn check_groups_only(root: &Node) -> Vec<Problem> {
+    let mut problems = Vec::new();
     shape::check(root, &schema::strict(), &mut problems);
     meaning::check_groups(root, &mut problems);
-    if !problems.is_empty() {
-        return Err(Problems::sorted(problems));
-    }
-    let other = |message: String| Problems(vec![Problem { place: None, pointer: String::new(), message, hint: None }]);
-    rule_file::decode(root).map_err(other)
+    problems
 }
 
 fn same_file(one: &Problem, other: &Problem) -> bool {

@@ -125,7 +125,9 @@ pub(super) fn steps(explanation: &Explanation) -> Vec<String> {
         ));
     }
     if explanation.is_silenced {
-        steps.push("`[routes]` tell nothing of it while a silence matches it, nor afterwards what was held back".to_owned());
+        steps.push(
+            "`[routes]` tell nothing of it while a silence matches it, nor afterwards what was held back".to_owned(),
+        );
     }
     steps
 }
