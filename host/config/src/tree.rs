@@ -109,7 +109,7 @@ impl Node {
         let mut node = self;
         for step in before {
             let inner = match &mut node.kind {
-                Kind::Table(entries) => entries.get_mut(&**step),
+                Kind::Table(entries) => entries.get_mut(step.as_str()),
                 Kind::List(items) => step.parse::<usize>().ok().and_then(|index| items.get_mut(index)),
                 Kind::Scalar(_) => None,
             };
@@ -119,7 +119,7 @@ impl Node {
             }
         }
         if let Kind::Table(entries) = &mut node.kind {
-            entries.remove(&**last);
+            entries.remove(last.as_str());
         }
     }
 

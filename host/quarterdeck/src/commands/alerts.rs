@@ -111,7 +111,7 @@ pub(super) async fn slo(session: &Session, command: &Slo) -> Result<ExitCode> {
     }
     let mut items = session.client.list("/api/v1/slos", &[], usize::MAX).await?;
     if !session.output.json {
-        items.iter_mut().for_each(|objective| figures::in_words(objective));
+        items.iter_mut().for_each(figures::in_words);
     }
     let columns = [
         ("OBJECTIVE", "/name"),

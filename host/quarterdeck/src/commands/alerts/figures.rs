@@ -41,7 +41,7 @@ fn share(value: f64, other: Option<f64>) -> String {
     let same = |digits: &usize| other.is_some_and(|other| written(other, *digits) == written(value, *digits));
     let rounded_up = |digits: &usize| value < 1.0 && written(value, *digits) == written(1.0, *digits);
     let is_other = other.is_some_and(|other| (other - value).abs() < 1e-12);
-    let digits = (2..MOST_DIGITS).find(|digits| !(same(digits) && !is_other) && !rounded_up(digits));
+    let digits = (2..MOST_DIGITS).find(|digits| (is_other || !same(digits)) && !rounded_up(digits));
     written(value, digits.unwrap_or(MOST_DIGITS))
 }
 
@@ -54,7 +54,7 @@ fn in_short(percent: &str) -> String {
 
 /// A value in the unit that its metric is named after.
 fn measured(value: f64, metric: &str) -> String {
-    let metric = ["_bucket", "_sum", "_total"].iter().fold(metric, |metric, end| metric.trim_end_matches(end));
+    let metric = ["_bucket", "_sum", "_total"].into_iter().fold(metric, |metric, end| metric.trim_end_matches(end));
     let unit = metric.rsplit('_').next().unwrap_or_default();
     let short = |value: f64| {
         let text = if value.abs() >= 100.0 { format!("{value:.0}") } else { cell(&json!(value)) };

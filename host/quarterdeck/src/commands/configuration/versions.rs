@@ -117,8 +117,8 @@ fn flat(path: &str, value: &Value, keys: &mut Vec<(String, String)>) {
                     Value::Object(fields) => fields.is_empty(),
                     _ => false,
                 };
-                let quoted = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
-                let name = if quoted { name.clone() } else { format!("\"{name}\"") };
+                let is_bare = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+                let name = if is_bare { name.clone() } else { format!("\"{name}\"") };
                 if !is_empty {
                     flat(&format!("{path}.{name}"), value, keys);
                 }
