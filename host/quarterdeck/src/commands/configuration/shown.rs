@@ -12,7 +12,7 @@ pub(super) async fn show(session: &Session, section: Option<&str>, name: Option<
         session.output.one(&answer);
         return Ok(());
     }
-    let effective = answer.get("effective").or_else(|| answer.get("configuration")).unwrap_or(&answer);
+    let effective = answer.get("value").unwrap_or(&answer);
     let part = part(effective, section, name)?;
     if session.output.json {
         session.output.one(&part);
