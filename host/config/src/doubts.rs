@@ -76,15 +76,32 @@ fn alerting(loaded: &Loaded) -> Vec<Problem> {
     }
     if settings.alerting.route.is_some() {
         // Both tell of alerts then, each in its own way.
-        let twice = settings.routes.iter().filter(|(_, route)| route.enabled);
-        for (name, route) in twice.filter(|(name, _)| !loaded.places.is_built_in(&push("/routes", name))) {
+        for (name, route) in settings.routes.iter().filter(|(_, route)| route.enabled) {
             let told =
                 route.events.iter().position(|pattern| EventFilter::types([pattern]).lets_through(Alert::FIRING, ""));
             if let Some(index) = told {
                 let at = format!("{}/events/{index}", push("/routes", name));
-                let problem = loaded
-                    .problem(&at, "alerts are told by this route one by one, and by `[alerting.route]` in groups");
-                found.push(problem.hint("leave `alert` out here, unless both are wanted"));
+                let is_built_in = loaded.places.is_built_in(&push("/routes", name));
+                // What is built in has no place of its own to be shown.
+                let (at, which) = if is_built_in {
+                    ("/alerting/route".to_owned(), format!("the built-in route `{name}`"))
+                } else {
+                    (at, "this route".to_owned())
+                };
+                let problem = loaded.problem(
+                    &at,
+                    format!("alerts are told by {which} one by one, and by `[alerting.route]` in groups"),
+                );
+                let others = route
+                    .events
+                    .iter()
+                    .filter(|pattern| !EventFilter::types([pattern.as_str()]).lets_through(Alert::FIRING, ""));
+                let others: Vec<String> = others.map(|pattern| format!("\"{pattern}\"")).collect();
+                found.push(problem.hint(if is_built_in {
+                    format!("`[routes.{name}]` with `events = [{}]`, unless both are wanted", others.join(", "))
+                } else {
+                    "leave `alert` out here, unless both are wanted".to_owned()
+                }));
             }
         }
     }

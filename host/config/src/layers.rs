@@ -10,9 +10,8 @@ use crate::place::{Place, push};
 use crate::problem::{Problem, Problems, nearest};
 use crate::settings::Settings;
 use crate::tree::{Kind, Node, Places};
-use crate::{alertmanager_file, doubts, meaning, read, rule_file, schema, shape, variables};
+use crate::{alertmanager_file, doubts, meaning, read, schema, shape, variables};
 use quarterdeck_model::brief;
-use quarterdeck_model::domain::rule_group::RuleGroup;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -217,18 +216,12 @@ impl Base {
     }
 }
 
-/// Rule groups that stand alone, with what was wrong with them before.
-pub(crate) fn groups_only(
-    root: &Node,
-    mut problems: Vec<Problem>,
-) -> Result<std::collections::BTreeMap<String, RuleGroup>, Problems> {
+/// What is wrong with rule groups that stand alone.
+pub(crate) fn check_groups_only(root: &Node) -> Vec<Problem> {
+    let mut problems = Vec::new();
     shape::check(root, &schema::strict(), &mut problems);
     meaning::check_groups(root, &mut problems);
-    if !problems.is_empty() {
-        return Err(Problems::sorted(problems));
-    }
-    let other = |message: String| Problems(vec![Problem { place: None, pointer: String::new(), message, hint: None }]);
-    rule_file::decode(root).map_err(other)
+    problems
 }
 
 fn same_file(one: &Problem, other: &Problem) -> bool {

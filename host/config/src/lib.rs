@@ -62,7 +62,7 @@ pub use layers::{Base, Flag, Loaded, Look, Source, Word, load};
 pub use place::{Place, key_path, push};
 pub use problem::{Problem, Problems};
 pub use quarterdeck_model::nearest;
-pub use rule_file::{RuleFile, rule_file};
+pub use rule_file::{RuleFile, rule_file, rule_file_in_part};
 pub use schema::json_schema;
 pub use settings::{
     ApiSettings, EventSettings, LogFormat, LogSettings, RuntimeSettings, SecretSource, Settings, StorageSettings,

@@ -4,7 +4,7 @@
 //! text that it is written as, and only `limit` is made a number. Whether queries, templates and durations can be read is known
 //! where rules are evaluated.
 
-use crate::layers::groups_only;
+use crate::layers::check_groups_only;
 use crate::place::{Place, push};
 use crate::problem::{Problem, Problems};
 use crate::read;
@@ -38,25 +38,46 @@ impl RuleFile {
 /// # Errors
 /// Everything that is wrong with it, at once.
 pub fn rule_file(path: &Path, text: &str) -> Result<RuleFile, Problems> {
+    let (file, problems) = rule_file_in_part(path, text);
+    match file {
+        Some(file) if problems.0.is_empty() => Ok(file),
+        _ => Err(problems),
+    }
+}
+
+/// The same, with what can be read beside the mistakes: a wrong key must not hide a wrong query.
+pub fn rule_file_in_part(path: &Path, text: &str) -> (Option<RuleFile>, Problems) {
     let mut problems = Vec::new();
     let shared = path.into();
     let root = read::texts(&shared, text, &mut problems);
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let start = Place::File { path: shared, line: 1, column: 1 };
-    let Some(root) = root else { return Err(Problems::sorted(problems)) };
+    let Some(root) = root else { return (None, Problems::sorted(problems)) };
     if !is_one(&root) {
         let problem = Problem::at(&start, "", "expected `groups`");
         problems.push(problem.hint("a rule file holds `groups:`, a list of groups with `name` and `rules`"));
-        return Err(Problems::sorted(problems));
+        return (None, Problems::sorted(problems));
     }
     let found = groups(&stem, root, &mut problems);
     let order: Vec<String> = found.iter().map(|(name, _)| name.clone()).collect();
     let mut root = Node::table(start.clone());
     let section = Node { key: start.clone(), place: start, kind: Kind::Table(found.into_iter().collect()) };
     root.kind = Kind::of(SECTION.to_owned(), section);
-    let mut by_name = groups_only(&root, problems)?;
-    let groups = order.into_iter().filter_map(|name| by_name.remove_entry(&name)).collect();
-    Ok(RuleFile { groups, places: Places(root) })
+    let mut wrong = check_groups_only(&root);
+    // What is in the way of reading the rest is left out.
+    wrong.iter().filter(|problem| problem.message.starts_with("unknown key")).for_each(|problem| {
+        root.forget(&problem.pointer);
+    });
+    let decoded = decode(&root);
+    if let (Err(message), true) = (&decoded, wrong.is_empty()) {
+        wrong.push(Problem { place: None, pointer: String::new(), message: message.clone(), hint: None });
+    }
+    problems.extend(wrong);
+    let file = decoded.ok().map(|mut by_name| {
+        let groups = order.into_iter().filter_map(|name| by_name.remove_entry(&name)).collect();
+        RuleFile { groups, places: Places(root) }
+    });
+    (file, Problems::sorted(problems))
 }
 
 /// Whether a file of the folder `rules` is Prometheus's.

@@ -102,6 +102,27 @@ impl Node {
         steps(pointer).try_fold(self, |node, step| node.get(&step))
     }
 
+    /// Takes away what stands at the pointer, in a table.
+    pub(crate) fn forget(&mut self, pointer: &str) {
+        let steps: Vec<_> = steps(pointer).collect();
+        let Some((last, before)) = steps.split_last() else { return };
+        let mut node = self;
+        for step in before {
+            let inner = match &mut node.kind {
+                Kind::Table(entries) => entries.get_mut(step.as_str()),
+                Kind::List(items) => step.parse::<usize>().ok().and_then(|index| items.get_mut(index)),
+                Kind::Scalar(_) => None,
+            };
+            match inner {
+                Some(inner) => node = inner,
+                None => return,
+            }
+        }
+        if let Kind::Table(entries) = &mut node.kind {
+            entries.remove(last.as_str());
+        }
+    }
+
     /// The node at the pointer, or the innermost one around it.
     pub(crate) fn around(&self, pointer: &str) -> &Node {
         let mut node = self;

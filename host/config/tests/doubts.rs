@@ -65,3 +65,15 @@ fn a_runbook_that_no_event_can_start_and_a_rule_whose_runbook_is_switched_off_ar
         "{told:?}"
     );
 }
+
+#[test]
+fn a_route_that_tells_of_alerts_beside_alerting_is_warned_of_also_where_it_is_built_in() {
+    let alerting = "[alerting.route]\nreceiver = \"ops\"\n[alerting.receivers.ops]\nnotify = [\"log/default\"]\n";
+    let told = warnings(alerting);
+    assert!(
+        told.iter().any(|said| said.contains("the built-in route `log`") && said.contains("events = [\"incident\"")),
+        "{told:?}"
+    );
+    let changed = warnings(&format!("{alerting}[routes.log]\nevents = [\"incident\"]\n"));
+    assert_eq!(changed, [] as [String; 0]);
+}

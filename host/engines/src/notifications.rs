@@ -18,11 +18,13 @@ pub mod policy;
 pub mod render;
 pub mod route;
 
+use crate::alerting::silence::Silences;
 use crate::place::Place;
 use crate::{Context, Error, Tasks, to_value};
 use delivery::{Delivery, PURPOSE};
 use quarterdeck_bus::Consumer;
 use quarterdeck_model::domain::notification::{DeliveryState, Notification, RouteSpec};
+use quarterdeck_model::domain::silence::Silence;
 use quarterdeck_model::effect::{EffectResult, OUTBOX, Pending};
 use quarterdeck_model::event::{Event, EventFilter, StoredEvent};
 use quarterdeck_model::id::EffectId;
@@ -206,9 +208,16 @@ async fn one_by_one(
 fn handle(context: &Context, events: &[StoredEvent]) -> Result<Transition, StoreError> {
     let catalog = context.catalog();
     let mut transition = Transition::new();
+    // Read for the batch, and only where it is about alerts.
+    let silences = match events.iter().any(|stored| route::is_of_an_alert(&stored.event)) {
+        true => Silences::new(context.read_all::<Silence>(Silence::COLLECTION, &Page::all())?),
+        false => Silences::default(),
+    };
+    let now = context.now();
     for StoredEvent { event, .. } in events {
         let part = match event.event_type.as_str() {
             "effect.done" | "effect.failed" | "effect.unknown" => ended(context, event)?,
+            _ if route::is_silenced(event, &silences, now) => continue,
             _ => told(context, &catalog.routes, event)?,
         };
         transition.absorb(part);

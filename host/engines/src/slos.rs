@@ -33,6 +33,8 @@ const EVERY: Span = Span::from_secs(5);
 const EVERY_AT_FIRST: Span = Span::from_secs(1);
 /// What has no data after that is not waiting for its first sample.
 const AT_FIRST: Span = Span::from_secs(15);
+/// The first figures change by much with each sample: for so long, each calculation is written.
+const YOUNG: Span = Span::from_secs(120);
 /// A status whose state stays the same is written this often; its figures in memory are those of the last calculation.
 const WRITE_EVERY: Span = Span::from_secs(60);
 
@@ -227,7 +229,8 @@ impl Objectives {
         };
         let mut transition = Transition::new();
         let broke = status.error.is_some() != before.as_ref().is_some_and(|before| before.error.is_some());
-        let due = written.is_none_or(|at| now.since(at) >= WRITE_EVERY);
+        let young = status.observed_since.is_some_and(|since| now.since(since) < YOUNG);
+        let due = young || written.is_none_or(|at| now.since(at) >= WRITE_EVERY);
         let write = due || broke || told.is_some() || state_before != Some(state);
         if write {
             let value = to_value(&status)?;

@@ -583,6 +583,9 @@ pub(crate) enum Incident {
         /// For the time line
         #[arg(long, default_value = "")]
         note: String,
+        /// Also while alerts of it fire still
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -718,8 +721,15 @@ pub(crate) enum DeadLetter {
 pub(crate) enum Config {
     /// Read the files, ask the plugins, and say what is wrong, without a daemon
     Check,
-    /// What the daemon works with
-    Show,
+    /// What the daemon works with: as TOML, or as JSON with --json
+    ///
+    /// quarterdeck config show rules cpu-high
+    Show {
+        /// Only this section: `rules`
+        section: Option<String>,
+        /// Only this object of it: `cpu-high`
+        name: Option<String>,
+    },
     /// Have the daemon read its files again
     Reload,
     /// Objects that are in force, and where they come from

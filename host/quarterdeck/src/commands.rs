@@ -18,10 +18,11 @@ mod scans;
 mod signing;
 mod silences;
 mod status;
+mod views;
 
 use crate::arguments::{Arguments, Command, Global};
 use crate::client::Client;
-use crate::output::Output;
+use crate::output::{Output, print_line};
 use anyhow::Result;
 use clap::CommandFactory;
 use serde_json::Value;
@@ -109,6 +110,15 @@ async fn dispatch(session: &Session, command: &Command) -> Result<ExitCode> {
         Command::Run(_) | Command::Init { .. } | Command::Completions { .. } | Command::CompileComponent => {
             Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+/// One thing: what matters to a person, or all of it as JSON.
+pub(crate) fn show(session: &Session, value: &Value, view: impl Fn(&Value) -> Vec<String>) {
+    if session.output.json {
+        session.output.one(value);
+    } else {
+        view(value).iter().for_each(|line| print_line(line));
     }
 }
 

@@ -1,4 +1,6 @@
-//! Tables for people, JSON for tools.
+//! Tables for people, JSON for tools. `fit` has what makes a table fit a terminal.
+
+mod fit;
 
 use crate::client::{COUNTED, Listed, Refused};
 use comfy_table::{Table, presets};
@@ -21,7 +23,7 @@ impl Output {
         } else if items.is_empty() {
             print_line(empty);
         } else {
-            print_line(&table(columns, items));
+            print_line(&table(columns, items, fit::terminal()));
         }
     }
 
@@ -43,10 +45,10 @@ impl Output {
         }
         let mut rows = Vec::new();
         flatten("", value, &mut rows);
+        let mut rows: Vec<Vec<String>> = rows.into_iter().map(|(name, value)| vec![name, value]).collect();
+        fit::to(fit::terminal(), &mut rows);
         let mut table = plain_table();
-        for (name, value) in rows {
-            table.add_row([name, value]);
-        }
+        table.add_rows(rows);
         print_line(&table.to_string());
     }
 
@@ -118,12 +120,16 @@ fn plain_table() -> Table {
     table
 }
 
-fn table(columns: &[Column], items: &[Value]) -> String {
+/// Columns that are empty in all rows are left out. `width`: of the terminal; what is read by a program stays whole.
+fn table(columns: &[Column], items: &[Value], width: Option<usize>) -> String {
+    let said = |item: &Value, pointer: &str| item.pointer(pointer).map(cell).unwrap_or_default();
+    let is_said = |pointer: &str| items.iter().any(|item| !said(item, pointer).is_empty());
+    let columns: Vec<&Column> = columns.iter().filter(|(_, pointer)| is_said(pointer)).collect();
+    let mut rows = vec![columns.iter().map(|(title, _)| (*title).to_owned()).collect::<Vec<_>>()];
+    rows.extend(items.iter().map(|item| columns.iter().map(|(_, pointer)| said(item, pointer)).collect()));
+    fit::to(width, &mut rows);
     let mut table = plain_table();
-    table.set_header(columns.iter().map(|(title, _)| *title));
-    for item in items {
-        table.add_row(columns.iter().map(|(_, pointer)| item.pointer(pointer).map(cell).unwrap_or_default()));
-    }
+    table.add_rows(rows);
     table.to_string()
 }
 
@@ -167,6 +173,12 @@ fn figure(number: &Number) -> String {
         return format!("{value:.0}");
     }
     let magnitude = value.abs();
+    if (0.995..1.0).contains(&magnitude) {
+        // A share that is almost all is told from all: the distance keeps its first two digits.
+        let digits = (3..9).find(|digits| (1.0 - magnitude) * 10f64.powi(*digits) >= 9.99).unwrap_or(9);
+        let text = format!("{value:.*}", usize::try_from(digits).unwrap_or(9));
+        return text.trim_end_matches('0').trim_end_matches('.').to_owned();
+    }
     if magnitude >= 0.01 {
         return format!("{value:.2}");
     }
@@ -186,9 +198,21 @@ mod tests {
         let text = table(
             &[("NAME", "/name"), ("STATE", "/state")],
             &[json!({"name": "a", "state": "ok"}), json!({"name": "b"})],
+            None,
         );
         assert_eq!(text.lines().count(), 3);
         assert!(text.lines().nth(1).is_some_and(|line| line.contains('a') && line.contains("ok")));
+    }
+
+    #[test]
+    fn a_table_has_no_column_that_nothing_stands_in_and_is_as_wide_as_the_terminal() {
+        let columns = [("NAME", "/name"), ("ERROR", "/error"), ("SUMMARY", "/summary")];
+        let long = "the disk of the database is almost full, and so is that of its replica";
+        let items = [json!({"name": "a", "error": null, "summary": long}), json!({"name": "b", "error": ""})];
+        let text = table(&columns, &items, Some(40));
+        assert!(!text.contains("ERROR") && text.contains('…'), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 40), "{text}");
+        assert!(table(&columns, &items, None).contains(long), "what a program reads is whole");
     }
 
     #[test]
@@ -221,6 +245,10 @@ mod tests {
             (json!(0.004_219), "0.0042"),
             (json!(0.000_123_4), "0.00012"),
             (json!(1.5e-12), "1.5e-12"),
+            (json!(0.999), "0.999"),
+            (json!(0.999_67), "0.99967"),
+            (json!(0.9999), "0.9999"),
+            (json!(0.98), "0.98"),
         ] {
             assert_eq!(cell(&value), expected);
         }

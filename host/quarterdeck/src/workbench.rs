@@ -52,7 +52,7 @@ impl Workbench {
             let statuses = Registry::reload(&*host.runtime).await;
             let Some(plugin) = statuses.into_iter().find(|status| status.source == FILE) else {
                 host.stop().await;
-                bail!("the host does not see {}", file.display());
+                bail!("{} is no component\nhint: `quarterdeck plugin build` makes one, a `.wasm` file", file.display());
             };
             if plugin.state != PluginState::Loading || Instant::now() >= patience {
                 break plugin;

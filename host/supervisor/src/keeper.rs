@@ -56,8 +56,8 @@ impl Tools {
 
     /// Starts the program and writes its pid into the record, in memory.
     pub(crate) async fn spawn(&self, record: &mut Record) -> Result<(), String> {
-        let (copy, log_dir) = (record.clone(), self.log_dir.clone());
-        let identity = tokio::task::spawn_blocking(move || spawn::spawn(&copy, &log_dir))
+        let (copy, log_dir, now) = (record.clone(), self.log_dir.clone(), self.clock.now());
+        let identity = tokio::task::spawn_blocking(move || spawn::spawn(&copy, &log_dir, now))
             .await
             .map_err(|_| "the spawning thread ended early".to_owned())??;
         record.identity = Some(identity);
@@ -136,7 +136,8 @@ impl Keeper {
         let path = output::path(&self.tools.log_dir, &self.record.owner, &self.record.spec.name);
         let read = move || output::tail(&path, LAST_WORDS_LINES, LAST_WORDS_BYTES);
         let read = tokio::task::spawn_blocking(read).await.ok()?;
-        read.ok().flatten().map(|(words, _)| words).filter(|words| !words.is_empty())
+        let words = read.ok().flatten().map(|(words, _)| output::since_start(&words).to_owned());
+        words.filter(|words| !words.is_empty())
     }
 
     async fn start_again(&mut self) {

@@ -24,6 +24,30 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
+/// Begins the line between what one occupant of a name printed, and the next one.
+const STARTED: &str = "-- ";
+const STARTED_END: &str = " started --";
+
+/// Said in front of what a process prints: a name may have had others before it.
+pub(crate) fn started(who: &str, at: &str) -> String {
+    let who: String = who.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    format!("{STARTED}{at} {who}{STARTED_END}\n")
+}
+
+/// What was printed by the one that was started last.
+pub(crate) fn since_start(text: &str) -> &str {
+    let is_start = |line: &str| line.starts_with(STARTED) && line.ends_with(STARTED_END);
+    let mut rest = text;
+    let mut since = text;
+    while let Some((line, after)) = rest.split_once('\n') {
+        rest = after;
+        if is_start(line) {
+            since = after;
+        }
+    }
+    if is_start(rest) { "" } else { since }
+}
+
 /// Looks at the file from time to time, until it is dropped.
 pub(crate) async fn keep_bounded(path: PathBuf) {
     loop {
@@ -111,6 +135,16 @@ mod tests {
         assert_eq!(std::fs::read(file.with_extension("log.1")).unwrap(), b"6789");
         std::fs::remove_dir_all(&folder).unwrap();
     }
+    #[test]
+    fn the_words_of_those_before_are_not_those_of_the_one_that_was_started_last() {
+        let line = started("web-crash-1 /bin/web v1.4.2", "2026-01-01T00:00:00.000Z");
+        assert_eq!(line, "-- 2026-01-01T00:00:00.000Z web-crash-1 /bin/web v1.4.2 started --\n");
+        assert_eq!(since_start(&format!("old\n{line}new\nwords")), "new\nwords");
+        assert_eq!(since_start("all\nof it"), "all\nof it");
+        assert_eq!(since_start(&format!("old\n{}", line.trim_end())), "");
+        assert_eq!(started("a\nb", "t").lines().count(), 1);
+    }
+
     #[test]
     fn the_last_lines_are_read_over_a_rotation_and_it_is_said_whether_there_are_more() {
         let folder = std::env::temp_dir().join(format!("qd-tail-{}", std::process::id()));

@@ -86,7 +86,7 @@ impl Host {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
         loop {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
-            if let Some(found) = wanted(&text) {
+            if let Some(found) = wanted(crate::output::since_start(&text)) {
                 return found;
             }
             assert!(tokio::time::Instant::now() < deadline, "printed so far: {text:?}");
@@ -164,7 +164,9 @@ async fn a_process_that_ends_by_itself_is_started_again() {
     let exited = host.until("web", |status| status.phase == ProcessPhase::Exited).await;
     assert_eq!(exited.exit_code, Some(3));
     let said = host.supervisor.list().first().and_then(|process| process.last_words.clone());
-    assert!(said.is_some_and(|said| said.ends_with("starting\nno configuration")));
+    assert_eq!(said.as_deref(), Some("starting\nno configuration"), "and not that of those before");
+    let whole = host.supervisor.log(&owner(), "web", 100).unwrap().map(|log| log.text).unwrap_or_default();
+    assert!(whole.starts_with("-- ") && whole.contains(" started --\n"), "{whole}");
     let log = |name: &str| host.supervisor.log(&owner(), name, 1).unwrap();
     assert_eq!(log("web").map(|log| (log.text, log.cut)), Some(("no configuration".to_owned(), true)));
     assert_eq!((log("other"), log("../web"), log("..")), (None, None, None));

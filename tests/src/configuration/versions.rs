@@ -26,7 +26,11 @@ async fn the_command_line_sets_compares_and_goes_back_to_a_version() {
     said(&daemon, &["config", "unset", "routes", "log"]);
     let diff = said(&daemon, &["config", "diff", &first_id]);
     assert!(diff.contains("~ scans.own.paths[0]: \"/a\" -> \"/b\""), "{diff}");
-    assert!(diff.contains("+ instances.\"log/second\": {") && diff.contains("- routes.log: {"), "{diff}");
+    assert!(
+        diff.contains("+ instances.\"log/second\".plugin: \"log\"") && diff.contains("- routes.log.notify: ["),
+        "{diff}"
+    );
+    assert!(diff.contains("in force since 2") && diff.contains(", by operator"), "{diff}");
     let newest = said(&daemon, &["config", "diff"]);
     assert!(newest.contains("- routes.log") && !newest.contains("scans.own"), "the newest change alone: {newest}");
     let versions = json_of(&daemon, &["config", "versions", "--json"]);

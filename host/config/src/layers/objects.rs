@@ -158,7 +158,11 @@ fn objects(section: &str, folder: &Path, path: &Path, node: Node, problems: &mut
         let inner = entries.remove(section);
         for (other, node) in entries {
             let problem = Problem::at(&node.key, &push("", &other), "unknown key");
-            problems.push(problem.hint(format!("a file in `{section}` holds `{section}` only")));
+            problems.push(
+                problem.hint(format!(
+                    "a file in `{section}` holds `{section}` only; `{other}` goes into quarterdeck.toml"
+                )),
+            );
         }
         return match inner {
             Some(Node { kind: Kind::Table(objects), .. }) => objects,

@@ -30,6 +30,9 @@ pub struct Explanation {
     pub summary: String,
     /// What keeps it from being told now, in words.
     pub muted: Vec<String>,
+    /// Whether a silence matches it now: `[routes]` heed those, and nothing else of `[alerting]`.
+    #[serde(skip)]
+    is_silenced: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acknowledged_by: Option<String>,
     /// It may be told again from then on; absent: not before it ends.
@@ -129,6 +132,7 @@ pub(crate) fn explain(machine: &Machine, past: &Past, id: &str, now: Timestamp) 
     });
     Some(Explanation {
         muted: muted.iter().map(|muted| in_words(machine, muted)).collect(),
+        is_silenced: !machine.silences.silencing(labels, now).is_empty(),
         acknowledged_by: member.alert.acknowledged_by.clone(),
         acknowledged_until: member.acknowledged_until.filter(|_| member.alert.acknowledged_by.is_some()),
         routes: routes(machine, labels),
@@ -143,6 +147,7 @@ pub(crate) fn explain_alert(machine: &Machine, past: &Past, alert: &Alert, now: 
     let muted = machine.muted(&alert.labels, now).filter(|_| alert.state != AlertState::Resolved);
     Explanation {
         muted: muted.iter().map(|muted| in_words(machine, muted)).collect(),
+        is_silenced: !machine.silences.silencing(&alert.labels, now).is_empty(),
         routes: routes(machine, &alert.labels),
         past: ends(past, &alert.fingerprint),
         ..bare(alert)
@@ -159,6 +164,7 @@ pub(crate) fn explain_past(past: &Past, id: &str) -> Option<Explanation> {
         since: over.since,
         summary: String::new(),
         muted: Vec::new(),
+        is_silenced: false,
         acknowledged_by: None,
         acknowledged_until: None,
         routes: Vec::new(),
@@ -199,6 +205,7 @@ fn bare(alert: &Alert) -> Explanation {
         since: if alert.state == AlertState::Pending { alert.active_at } else { starts_at(alert) },
         summary: String::new(),
         muted: Vec::new(),
+        is_silenced: false,
         acknowledged_by: alert.acknowledged_by.clone(),
         acknowledged_until: None,
         routes: Vec::new(),

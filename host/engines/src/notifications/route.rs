@@ -1,10 +1,11 @@
 //! Which routes an event takes. All that match; an instance that several of them name is told once.
 
-use quarterdeck_model::Severity;
+use crate::alerting::silence::Silences;
 use quarterdeck_model::domain::notification::{Notification, RouteSpec};
 use quarterdeck_model::event::{Event, EventFilter};
 use quarterdeck_model::label::Labels;
 use quarterdeck_model::plugin::InstanceName;
+use quarterdeck_model::{Severity, Timestamp};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +16,16 @@ pub fn is_silent(event: &Event) -> bool {
         return event.data.get("event_type").and_then(Value::as_str) == Some(Notification::FAILED);
     }
     !RouteSpec::may_tell(&event.event_type)
+}
+
+/// Whether an event is about one alert: those are what silences are for.
+pub fn is_of_an_alert(event: &Event) -> bool {
+    event.event_type.starts_with("alert.")
+}
+
+/// Whether somebody does not want to hear of it now. What is held back is not told later.
+pub fn is_silenced(event: &Event, silences: &Silences, now: Timestamp) -> bool {
+    is_of_an_alert(event) && !silences.silencing(&labels(event), now).is_empty()
 }
 
 /// Who can't be told of it: whoever did not take the message.
@@ -97,6 +108,27 @@ mod tests {
         check(json!({"events": ["alert"], "notify": ["log/x"], "labels": {"team": "a"}}), &firing, true);
         check(json!({"events": ["alert"], "notify": ["log/x"], "labels": {"team": "b"}}), &firing, false);
         check(json!({"events": ["alert"], "notify": ["log/x"], "labels": {"zone": ""}}), &firing, true);
+    }
+
+    #[test]
+    fn what_a_silence_matches_is_not_told_of_an_alert_while_it_is_active_and_other_events_are() {
+        let silence = serde_json::from_value(json!({
+            "id": "s", "matchers": ["alertname=\"cpu-high\""], "created_by": "a", "comment": "",
+            "starts_at": "2026-01-01T00:00:00Z", "ends_at": "2026-01-01T01:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
+        }));
+        let silences = Silences::new([silence.unwrap()]);
+        let at = |text: &str| Timestamp::parse(text).unwrap();
+        let of = |event_type: &str, name: &str| event(event_type, json!({"labels": {"alertname": name}}));
+        for (event_type, name, now, expected) in [
+            ("alert.firing", "cpu-high", "2026-01-01T00:30:00Z", true),
+            ("alert.resolved", "cpu-high", "2026-01-01T00:30:00Z", true),
+            ("alert.firing", "memory-high", "2026-01-01T00:30:00Z", false),
+            ("alert.firing", "cpu-high", "2026-01-01T01:30:00Z", false),
+            ("incident.opened", "cpu-high", "2026-01-01T00:30:00Z", false),
+        ] {
+            let silenced = is_silenced(&of(event_type, name), &silences, at(now));
+            assert_eq!(silenced, expected, "{event_type} {name} {now}");
+        }
     }
 
     #[test]

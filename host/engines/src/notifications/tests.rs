@@ -199,3 +199,23 @@ async fn a_message_that_nobody_took_is_told_to_another_and_a_deaf_pair_does_not_
     until("what comes behind them", || bench.events(&[Notification::DELIVERED]).len() == 2).await;
     assert_eq!(bench.fake.calls().len(), before + 3);
 }
+
+#[tokio::test]
+async fn a_silence_holds_for_routes_too_and_only_for_the_alerts_that_it_matches() {
+    let folder = tempfile::tempdir().unwrap();
+    let routes = json!({"all": {"events": ["alert", "incident"], "notify": ["webhook/a"]}});
+    let (bench, _tasks, handle) = bench(folder.path(), &fake(), routes).await;
+    let silence = json!({
+        "id": "s", "matchers": ["alertname=\"cpu-high\""], "created_by": "ann", "comment": "",
+        "starts_at": START, "ends_at": START.plus(Span::from_secs(3600)), "updated_at": START,
+    });
+    bench.context.commit(Transition::new().put(Silence::COLLECTION, "s", Expected::Any, silence)).await.unwrap();
+    for (event_type, name) in
+        [("alert.firing", "cpu-high"), ("incident.opened", "cpu-high"), ("alert.firing", "memory-high")]
+    {
+        publish(&bench, event_type, json!({"title": name, "severity": "high", "labels": {"alertname": name}})).await;
+    }
+    until("two deliveries", || bench.events(&[Notification::DELIVERED]).len() == 2).await;
+    let told: Vec<_> = handle.list(10).unwrap().into_iter().map(|told| told.event_type).collect();
+    assert_eq!(told.iter().filter(|told| *told == "alert.firing").count(), 1, "{told:?}");
+}

@@ -1,5 +1,7 @@
 //! Alerts and objectives.
 
+mod figures;
+
 use super::{Session, text};
 use crate::arguments::{Alert, Slo};
 use crate::client::escape;
@@ -12,7 +14,10 @@ pub(super) async fn alert(session: &Session, command: &Alert) -> Result<ExitCode
     match command {
         Alert::List { all, limit } => {
             let states = if *all { [].as_slice() } else { &["pending", "firing"] };
-            let listed = session.client.first("/api/v1/alerts", &super::states(states), limit.limit).await?;
+            let mut listed = session.client.first("/api/v1/alerts", &super::states(states), limit.limit).await?;
+            if !session.output.json {
+                listed.items.iter_mut().for_each(in_words);
+            }
             let columns = [
                 ("FINGERPRINT", "/fingerprint"),
                 ("SEVERITY", "/severity"),
@@ -20,6 +25,8 @@ pub(super) async fn alert(session: &Session, command: &Alert) -> Result<ExitCode
                 ("RULE", "/rule"),
                 ("VALUE", "/value"),
                 ("SINCE", "/active_at"),
+                ("ACKNOWLEDGED BY", "/acknowledged_by"),
+                ("DATA", "/data"),
                 ("SUMMARY", "/summary"),
             ];
             session.output.listed(&columns, &listed, "no alerts");
@@ -36,7 +43,8 @@ pub(super) async fn alert(session: &Session, command: &Alert) -> Result<ExitCode
         Alert::Ack { fingerprint, span } => {
             let body = span.as_ref().map_or_else(|| json!({}), |span| json!({"for": span}));
             let path = format!("/api/v1/alerts/{}/acknowledge", escape(fingerprint));
-            session.output.say("acknowledged", &session.client.post(&path, &body).await?);
+            let answer = session.client.post(&path, &body).await?;
+            session.output.say(&format!("{} is acknowledged", named(&answer, fingerprint)), &answer);
         }
         Alert::Why { fingerprint } => {
             let path = format!("/api/v1/alerts/{}/explanation", escape(fingerprint));
@@ -45,10 +53,28 @@ pub(super) async fn alert(session: &Session, command: &Alert) -> Result<ExitCode
         Alert::Resolve { fingerprint } => {
             let answer =
                 session.client.post(&format!("/api/v1/alerts/{}/resolve", escape(fingerprint)), &json!({})).await?;
-            session.output.say("resolved", &answer);
+            session.output.say(&format!("{} is resolved", named(&answer, fingerprint)), &answer);
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// For people: a value that nothing has come after is told from one that is fresh.
+fn in_words(alert: &mut Value) {
+    if alert.get("no_data").and_then(Value::as_bool) == Some(true)
+        && let Some(alert) = alert.as_object_mut()
+    {
+        alert.insert("data".to_owned(), Value::from("none any more"));
+    }
+}
+
+/// What it is called, where the answer says so.
+fn named(alert: &Value, fingerprint: &str) -> String {
+    match (text(alert, "/rule"), text(alert, "/labels/instance")) {
+        ("", _) => format!("the alert {fingerprint}"),
+        (rule, "") => format!("{rule} ({fingerprint})"),
+        (rule, instance) => format!("{rule} of {instance} ({fingerprint})"),
+    }
 }
 
 /// The answer first, then how it came about.
@@ -74,17 +100,24 @@ async fn health(session: &Session, alert: &Value) -> Option<Value> {
 
 pub(super) async fn slo(session: &Session, command: &Slo) -> Result<ExitCode> {
     if let Slo::Show { name } = command {
-        session.output.one(&session.client.get(&format!("/api/v1/slos/{}", escape(name)), &[]).await?);
+        let mut objective = session.client.get(&format!("/api/v1/slos/{}", escape(name)), &[]).await?;
+        if session.output.json {
+            session.output.one(&objective);
+        } else {
+            figures::in_words(&mut objective);
+            figures::lines(&objective).iter().for_each(|line| print_line(line));
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let mut items = session.client.list("/api/v1/slos", &[], usize::MAX).await?;
     if !session.output.json {
-        items.iter_mut().for_each(in_percent);
+        items.iter_mut().for_each(figures::in_words);
     }
     let columns = [
         ("OBJECTIVE", "/name"),
         ("STATE", "/state"),
         ("ATTAINED", "/attainment/adjusted/attained"),
+        ("TARGET", "/target"),
         ("GOOD", "/attainment/adjusted/good"),
         ("TOTAL", "/attainment/adjusted/total"),
         ("BUDGET LEFT", "/attainment/budget_left"),
@@ -95,27 +128,20 @@ pub(super) async fn slo(session: &Session, command: &Slo) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// For people: what is left of the budget.
-fn in_percent(objective: &mut Value) {
-    if let Some(left) = objective.pointer_mut("/attainment/budget_left")
-        && let Some(share) = left.as_f64()
-    {
-        *left = Value::String(format!("{:.2} %", share * 100.0));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_of_a_budget_is_told_in_percent() {
-        for (left, expected) in
-            [(json!(0.99666), json!("99.67 %")), (json!(-1.5), json!("-150.00 %")), (Value::Null, Value::Null)]
-        {
-            let mut objective = json!({"attainment": {"budget_left": left}});
-            in_percent(&mut objective);
-            assert_eq!(objective["attainment"]["budget_left"], expected);
-        }
+    fn an_alert_without_data_says_so_and_one_that_is_changed_is_named() {
+        let mut alert = json!({"rule": "cpu-high", "no_data": true, "labels": {"instance": "system/local"}});
+        in_words(&mut alert);
+        assert_eq!(alert["data"], "none any more");
+        assert_eq!(named(&alert, "ab"), "cpu-high of system/local (ab)");
+        assert_eq!(named(&json!({"rule": "x"}), "ab"), "x (ab)");
+        assert_eq!(named(&json!({}), "ab"), "the alert ab");
+        let mut fresh = json!({"no_data": false});
+        in_words(&mut fresh);
+        assert_eq!(fresh, json!({"no_data": false}));
     }
 }

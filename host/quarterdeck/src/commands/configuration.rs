@@ -1,6 +1,7 @@
 //! The configuration: writing one, checking it, what the daemon works with.
 
 mod objects;
+mod shown;
 mod versions;
 
 use super::Session;
@@ -81,7 +82,8 @@ pub(super) fn check(global: &Global) -> Result<ExitCode> {
         eprintln!("warning: {unasked}");
     }
     warn(output, &doubts);
-    let sentence = format!("the configuration is valid ({} files)", loaded.files.len());
+    let files = if loaded.files.len() == 1 { "1 file".to_owned() } else { format!("{} files", loaded.files.len()) };
+    let sentence = format!("the configuration is valid ({files})");
     let mut warnings: Vec<_> = doubts.iter().map(describe).collect();
     warnings.extend(unasked.map(|message| json!({"place": null, "pointer": "", "message": message, "hint": null})));
     let answer = json!({"valid": true, "files": loaded.files.len(), "problems": [], "warnings": warnings});
@@ -127,10 +129,7 @@ pub(super) fn schema() -> Result<ExitCode> {
 pub(super) async fn remote(session: &Session, command: &Config) -> Result<ExitCode> {
     let client = &session.client;
     match command {
-        Config::Show => {
-            let effective = client.get("/api/v1/configuration", &[]).await?;
-            Output { json: true }.one(&effective);
-        }
+        Config::Show { section, name } => shown::show(session, section.as_deref(), name.as_deref()).await?,
         Config::Reload => {
             let answer = client.post("/api/v1/configuration/reload", &json!({})).await?;
             session.output.say("the configuration is in force", &answer);

@@ -221,7 +221,8 @@ pub(super) async fn service(session: &Session, command: &Service) -> Result<Exit
             session.output.list(&columns, &items, "no services");
         }
         Service::Show { name } => {
-            session.output.one(&session.client.get(&format!("/api/v1/services/{}", escape(name)), &[]).await?);
+            let service = session.client.get(&format!("/api/v1/services/{}", escape(name)), &[]).await?;
+            super::show(session, &service, super::views::service);
         }
     }
     Ok(ExitCode::SUCCESS)

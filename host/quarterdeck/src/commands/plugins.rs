@@ -5,7 +5,7 @@ mod instances;
 mod locked;
 mod logs;
 
-use super::{Session, authoring, decisions, text};
+use super::{Session, authoring, decisions, text, views};
 use crate::arguments::{Instance, Plugin, Process};
 use crate::client::escape;
 use crate::output::{Column, print_line, printable, remark};
@@ -88,7 +88,7 @@ async fn show(session: &Session, name: &str) -> Result<()> {
         session.output.one(&plugin);
         return Ok(());
     }
-    session.output.one(&plugin);
+    super::show(session, &plugin, views::plugin);
     if !versions.is_empty() {
         print_line("");
         session.output.list(&VERSIONS, &versions, "no versions");
@@ -146,12 +146,31 @@ async fn grant(session: &Session, instance: &str, digest: Option<&str>, grants: 
     if !session.output.json {
         gives.iter().for_each(|given| print_line(&printable(&format!("  gives {given}"))));
         if gives.is_empty() {
-            remark(&format!(
-                "warning: they are none; hint: quarterdeck plugin grant {instance} --grants '{{\"kv\": true}}', with what it asks for"
-            ));
+            remark(&format!("warning: they are none{}", to_give(instance, &capabilities)));
         }
     }
     Ok(())
+}
+
+/// The command that gives what is asked for, with what only the operator can know left to fill in.
+fn to_give(instance: &str, capabilities: &[Capability]) -> String {
+    let asked = capabilities.iter().map(|capability| {
+        let given = match capability.name.as_str() {
+            "kv" | "metrics" | "system" => json!(true),
+            "http" => json!(["https://..."]),
+            "tcp" => json!(["host:port"]),
+            "exec" | "process" => json!([{"program": "/...", "arguments": ["..."]}]),
+            "events" => json!(["custom."]),
+            "files" => json!(["/..."]),
+            _ => json!(["..."]),
+        };
+        (capability.name.clone(), given)
+    });
+    let grants: Map<String, Value> = asked.collect();
+    if grants.is_empty() {
+        return ", and it asks for nothing".to_owned();
+    }
+    format!("; hint: quarterdeck plugin grant {instance} --grants '{}'", Value::Object(grants))
 }
 
 async fn revoke(session: &Session, instance: &str, digest: Option<&str>) -> Result<()> {
@@ -219,10 +238,19 @@ pub(super) async fn instance(session: &Session, command: &Instance) -> Result<Ex
         }
         Instance::Show { name } => {
             check_name(session, name).await?;
-            session.output.one(&session.client.get(&format!("/api/v1/instances/{}", segments(name)), &[]).await?);
+            let instance = session.client.get(&format!("/api/v1/instances/{}", segments(name)), &[]).await?;
+            super::show(session, &instance, views::instance);
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Of its last words, the last ones: `process logs` has the others.
+fn last_line(process: &mut Value) {
+    if let Some(words) = process.get_mut("last_words") {
+        let last = words.as_str().and_then(|words| words.trim_end().lines().last()).unwrap_or_default();
+        *words = Value::from(last);
+    }
 }
 
 pub(super) async fn process(session: &Session, command: &Process) -> Result<ExitCode> {
@@ -238,7 +266,10 @@ pub(super) async fn process(session: &Session, command: &Process) -> Result<Exit
                 ("SINCE", "/since"),
                 ("LAST WORDS", "/last_words"),
             ];
-            let processes = session.client.list("/api/v1/processes", &[], usize::MAX).await?;
+            let mut processes = session.client.list("/api/v1/processes", &[], usize::MAX).await?;
+            if !session.output.json {
+                processes.iter_mut().for_each(last_line);
+            }
             session.output.list(&columns, &processes, "no processes");
         }
         Process::Logs { instance, name, lines } => {
@@ -256,4 +287,26 @@ pub(super) async fn process(session: &Session, command: &Process) -> Result<Exit
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_listed_with_the_last_line_that_it_printed() {
+        let mut process = json!({"name": "s1", "last_words": "one\ntwo\n"});
+        last_line(&mut process);
+        assert_eq!(process["last_words"], "two");
+    }
+
+    #[test]
+    fn what_is_to_be_given_is_what_the_plugin_asks_for() {
+        let asks = |name: &str| Capability { name: name.to_owned(), reason: String::new(), optional: false };
+        assert_eq!(
+            to_give("webhook/team", &[asks("http"), asks("kv")]),
+            "; hint: quarterdeck plugin grant webhook/team --grants '{\"http\":[\"https://...\"],\"kv\":true}'"
+        );
+        assert_eq!(to_give("log/a", &[]), ", and it asks for nothing");
+    }
 }

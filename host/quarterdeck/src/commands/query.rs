@@ -75,7 +75,13 @@ fn of_all(result: &Value, points: impl Fn(&Value) -> Vec<Value>) -> Vec<Value> {
 /// Of `[seconds, "value"]`.
 fn row(series: &str, point: &Value) -> Value {
     let at = point[0].as_f64().map(|seconds| Timestamp::from_millis((seconds * 1000.0).round() as i64));
-    json!({"series": series, "at": at.map(|at| at.to_string()), "value": point[1]})
+    json!({"series": series, "at": at.map(|at| at.to_string()), "value": number(&point[1])})
+}
+
+/// Values come as texts: as a number, one is shown with the digits that people need.
+fn number(value: &Value) -> Value {
+    let number = value.as_str().and_then(|text| text.parse::<f64>().ok()).and_then(serde_json::Number::from_f64);
+    number.map_or_else(|| value.clone(), Value::Number)
 }
 
 /// As PromQL writes it: `up{job="api"}`.
@@ -100,6 +106,14 @@ mod tests {
             (json!({}), "{}"),
         ] {
             assert_eq!(series(&metric), written);
+        }
+    }
+
+    #[test]
+    fn a_value_is_shown_with_the_digits_that_people_need() {
+        let shown = |text: &str| crate::output::cell(&row("", &json!([0, text]))["value"]);
+        for (text, expected) in [("99.90029907226563", "99.90"), ("9", "9"), ("NaN", "NaN"), ("+Inf", "+Inf")] {
+            assert_eq!(shown(text), expected);
         }
     }
 

@@ -15,7 +15,8 @@ pub(super) async fn runbook(session: &Session, command: &Runbook) -> Result<Exit
             session.output.list(&[("RUNBOOK", "/slug"), ("TITLE", "/spec/title")], &items, "no runbooks");
         }
         Runbook::Show { slug } => {
-            session.output.one(&session.client.get(&format!("/api/v1/runbooks/{}", escape(slug)), &[]).await?)
+            let runbook = session.client.get(&format!("/api/v1/runbooks/{}", escape(slug)), &[]).await?;
+            super::show(session, &runbook, super::views::runbook);
         }
         Runbook::Run { slug, inputs, dry_run, detach } => return run(session, slug, inputs, *dry_run, *detach).await,
         Runbook::Runs(Limit { limit }) => {

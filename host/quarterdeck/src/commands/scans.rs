@@ -20,9 +20,11 @@ const FINDINGS: [Column; 7] = [
 ];
 
 fn severity(text: Option<&str>, flag: &str) -> Result<Option<Severity>> {
-    text.map(|text| serde_json::from_value(Value::String(text.to_owned())))
-        .transpose()
-        .with_context(|| format!("{flag} takes critical, high, medium, low or info"))
+    let read = |text: &str| {
+        let severity = serde_json::from_value(Value::String(text.to_owned())).ok();
+        severity.with_context(|| format!("{flag} takes critical, high, medium, low or info, and not `{text}`"))
+    };
+    text.map(read).transpose()
 }
 
 fn severity_of(finding: &Value) -> Option<Severity> {
@@ -74,9 +76,15 @@ pub(super) async fn scan(session: &Session, name: &str, fail_on: Option<&str>) -
         session.output.list(&FINDINGS, &findings, "no open findings");
         let (files, urls, new) = (number("/files"), number("/urls"), number("/new_findings"));
         let (state, fixed) = (text(&scan, "/state"), number("/fixed_findings"));
-        session
-            .output
-            .say(&format!("{state}: {files} files and {urls} pages, {new} new findings, {fixed} fixed"), &scan);
+        session.output.say(
+            &format!(
+                "{state}: {} and {}, {}, {fixed} fixed",
+                counted(files, "file"),
+                counted(urls, "page"),
+                counted(new, "new finding")
+            ),
+            &scan,
+        );
         for page in scan.pointer("/pages").and_then(Value::as_array).into_iter().flatten() {
             let score = page.pointer("/score").and_then(Value::as_u64).unwrap_or(0);
             let sentence = format!("{}: {} ({score} of 100)", text(page, "/url"), text(page, "/grade"));
@@ -94,6 +102,20 @@ pub(super) async fn scan(session: &Session, name: &str, fail_on: Option<&str>) -
     Ok(exit_code(text(&scan, "/state") == "succeeded" && !findings.iter().any(too_bad)))
 }
 
+fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+/// By severity where there are some, and `0` where there are none.
+fn count_findings(scan: &mut Value) {
+    let findings = scan.get("findings").cloned().unwrap_or_default();
+    let is_none = findings.as_object().is_none_or(|found| found.values().all(|count| count.as_u64() == Some(0)));
+    let found = if is_none && !findings.is_number() { Value::from(0) } else { findings };
+    if let Some(scan) = scan.as_object_mut() {
+        scan.insert("found".to_owned(), found);
+    }
+}
+
 /// Scans that were made.
 pub(super) async fn past(session: &Session, command: &Scan) -> Result<ExitCode> {
     match command {
@@ -105,11 +127,14 @@ pub(super) async fn past(session: &Session, command: &Scan) -> Result<ExitCode> 
                 ("STARTED", "/started_at"),
                 ("FILES", "/files"),
                 ("PAGES", "/urls"),
-                ("FINDINGS", "/findings"),
+                ("FINDINGS", "/found"),
                 ("NEW", "/new_findings"),
                 ("FIXED", "/fixed_findings"),
             ];
-            let listed = session.client.first("/api/v1/scans", &[], *limit).await?;
+            let mut listed = session.client.first("/api/v1/scans", &[], *limit).await?;
+            if !session.output.json {
+                listed.items.iter_mut().for_each(count_findings);
+            }
             session.output.listed(&columns, &listed, "no scans");
         }
         Scan::Show { id } => {
@@ -142,6 +167,23 @@ async fn open_findings(session: &Session, scan: &str) -> Result<Vec<Value>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_severity_that_is_none_is_told_once_and_a_scan_without_findings_has_none() {
+        let error = format!("{:#}", severity(Some("bogus"), "--severity").unwrap_err());
+        assert_eq!(error, "--severity takes critical, high, medium, low or info, and not `bogus`");
+        for (findings, expected) in [
+            (json!({}), json!(0)),
+            (json!({"high": 0}), json!(0)),
+            (json!({"high": 2}), json!({"high": 2})),
+            (json!(3), json!(3)),
+        ] {
+            let mut scan = json!({"findings": findings});
+            count_findings(&mut scan);
+            assert_eq!(scan["found"], expected);
+        }
+        assert_eq!((counted(1, "file"), counted(0, "file")), ("1 file".to_owned(), "0 files".to_owned()));
+    }
 
     #[test]
     fn the_worst_finding_comes_first_then_the_order_is_by_subject_and_line() {

@@ -37,7 +37,8 @@ pub(super) async fn silence(session: &Session, command: &Silence) -> Result<Exit
                 body.insert("created_by".to_owned(), json!(author));
             }
             let silence = session.client.post("/api/v1/silences", &body).await?;
-            session.output.say(text(&silence, "/id"), &silence);
+            let matched = preview.get("matched").and_then(Value::as_u64).unwrap_or(0);
+            session.output.say(&added(&silence, matched), &silence);
         }
         Silence::Preview { matchers } => {
             let preview = preview(session, matchers).await?;
@@ -47,7 +48,14 @@ pub(super) async fn silence(session: &Session, command: &Silence) -> Result<Exit
             }
             let none = Vec::new();
             let alerts = preview.pointer("/alerts").and_then(Value::as_array).unwrap_or(&none);
-            let columns = [("FINGERPRINT", "/fingerprint"), ("SINCE", "/since"), ("SUMMARY", "/summary")];
+            let columns = [
+                ("FINGERPRINT", "/fingerprint"),
+                ("SEVERITY", "/severity"),
+                ("RULE", "/rule"),
+                ("INSTANCE", "/labels/instance"),
+                ("SINCE", "/since"),
+                ("SUMMARY", "/summary"),
+            ];
             session.output.list(&columns, alerts, "it matches no alert that fires now");
             warnings(&preview).iter().for_each(|warning| remark(&format!("warning: {warning}")));
         }
@@ -73,6 +81,13 @@ pub(super) async fn silence(session: &Session, command: &Silence) -> Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
+/// What was made, and what it is about.
+fn added(silence: &Value, matched: u64) -> String {
+    let now =
+        if matched == 1 { "1 alert that fires now".to_owned() } else { format!("{matched} alerts that fire now") };
+    format!("silence {} until {}: it matches {now}", text(silence, "/id"), text(silence, "/ends_at"))
+}
+
 async fn preview(session: &Session, matchers: &[String]) -> Result<Value> {
     session.client.post("/api/v1/silences/preview", &json!({"matchers": matchers})).await
 }
@@ -93,6 +108,13 @@ fn in_one_line(silence: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_silence_that_is_made_says_until_when_and_what_it_matches() {
+        let silence = json!({"id": "5e", "ends_at": "2026-01-01T00:00:00.000Z"});
+        assert_eq!(added(&silence, 1), "silence 5e until 2026-01-01T00:00:00.000Z: it matches 1 alert that fires now");
+        assert!(added(&silence, 0).ends_with("it matches 0 alerts that fire now"));
+    }
 
     #[test]
     fn matchers_are_shown_in_one_line() {

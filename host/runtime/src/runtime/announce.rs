@@ -95,7 +95,12 @@ impl Announcer {
 
     /// What came about by itself.
     pub(super) fn say(&self, event_type: &str, subject: &str, plugin: Option<PluginRef>, data: Value) {
-        tracing::info!(event = event_type, subject, %data);
+        // What comes along with the host is told in one line, all of it.
+        if event_type == PLUGIN_LOADED && data.get("source").and_then(Value::as_str) == Some("bundled") {
+            tracing::debug!(event = event_type, subject, %data);
+        } else {
+            tracing::info!(event = event_type, subject, %data);
+        }
         self.send(Event::new(&self.ids, self.clock.now(), event_type, subject).plugin(plugin).data(data));
     }
 

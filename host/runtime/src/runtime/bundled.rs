@@ -54,6 +54,9 @@ impl Runtime {
         for (plugin, loaded) in futures::future::join_all(loads).await {
             names.extend(self.enter_bundled(plugin, loaded, at));
         }
+        if !names.is_empty() {
+            tracing::info!(plugins = names.len(), "the bundled plugins are loaded");
+        }
         for name in names {
             self.settle(&name, None).await;
         }

@@ -31,13 +31,18 @@ impl Plugin for Log {
 impl Notifier for Log {
     fn notify(config: &Config, message: &Message, key: &str) -> Result<Outcome, Failure> {
         let line = line(config, message);
-        log::write(level(message.severity), &line);
+        log::write(level(message), &line);
         Ok(Outcome::done().with("line", line).with("key", key))
     }
 }
 
-fn level(severity: Severity) -> Level {
-    match severity {
+/// Good news is no error, however severe what is over was.
+fn level(message: &Message) -> Level {
+    let good = [".resolved", ".acknowledged", ".closed", ".recovered"];
+    if good.iter().any(|end| message.event_type.ends_with(end)) {
+        return Level::Info;
+    }
+    match message.severity {
         Severity::Critical | Severity::High => Level::Error,
         Severity::Medium => Level::Warn,
         Severity::Low | Severity::Info => Level::Info,
@@ -89,5 +94,20 @@ mod tests {
             outcome,
             Ok(Outcome::done().with("line", "ops: high alert.firing cpu high load").with("key", "eff_1"))
         );
+    }
+
+    #[test]
+    fn good_news_is_no_error_however_severe_what_is_over_was() {
+        for (event_type, expected) in [
+            ("alert.firing", Level::Error),
+            ("alert.resolved", Level::Info),
+            ("incident.acknowledged", Level::Info),
+            ("slo.recovered", Level::Info),
+        ] {
+            let message = Message { event_type: event_type.into(), ..message("load") };
+            let config = Config { prefix: String::new() };
+            let (_, host) = FakeHost::default().run(|| Log::notify(&config, &message, "eff_1"));
+            assert_eq!(host.log[0].0, expected, "{event_type}");
+        }
     }
 }

@@ -10,7 +10,12 @@ pub(super) fn summary(explanation: &Explanation) -> String {
     let is_told = |group: &&GroupStep| group.told_firing && group.notifications.iter().any(went);
     let told = explanation.groups.iter().filter(is_told);
     let receivers: Vec<&str> = told.map(|group| group.receiver.as_str()).collect();
-    let routed: Vec<&str> = explanation.by_routes.iter().map(|told| told.instance.as_str()).collect();
+    let mut routed: Vec<&str> = Vec::new();
+    for told in explanation.by_routes.iter().rev() {
+        if !routed.contains(&told.instance.as_str()) {
+            routed.push(told.instance.as_str());
+        }
+    }
     match (explanation.state, receivers.is_empty()) {
         (_, false) => format!("told to {}", receivers.join(", ")),
         (AlertState::Pending, true) => {
@@ -27,7 +32,18 @@ pub(super) fn summary(explanation: &Explanation) -> String {
         (AlertState::Resolved, true) if explanation.groups.is_empty() && routed.is_empty() => {
             "it is over, and nothing about it waits to be told".to_owned()
         }
-        (_, true) if !explanation.muted.is_empty() => format!("not told: {}", explanation.muted.join("; ")),
+        (_, true) if !explanation.muted.is_empty() => {
+            let muted = explanation.muted.join("; ");
+            match (routed.is_empty(), explanation.is_silenced, explanation.routes.is_empty()) {
+                (true, _, _) => format!("not told: {muted}"),
+                (false, true, _) => format!("told by `[routes]` to {}; not told any more: {muted}", routed.join(", ")),
+                // Inhibition and planned work are of `[alerting]` alone.
+                (false, false, true) => format!("told by `[routes]` to {}", routed.join(", ")),
+                (false, false, false) => {
+                    format!("told by `[routes]` to {}; not told by `[alerting]`: {muted}", routed.join(", "))
+                }
+            }
+        }
         (_, true) => match explanation.groups.iter().min_by_key(|group| group.next) {
             Some(GroupStep { put_aside: Some(reason), .. }) => {
                 format!("not told: its message could not be kept ({reason}); it lies among the dead letters")
@@ -103,7 +119,15 @@ pub(super) fn steps(explanation: &Explanation) -> Vec<String> {
         steps.push(format!("acknowledged by {by}{until}: not told again"));
     }
     for told in &explanation.by_routes {
-        steps.push(format!("`[routes]` {}: {} to {}", told.route, told.event_type, told.instance));
+        steps.push(format!(
+            "`[routes]` {}: {} to {} at {}",
+            told.route, told.event_type, told.instance, told.created_at
+        ));
+    }
+    if explanation.is_silenced {
+        steps.push(
+            "`[routes]` tell nothing of it while a silence matches it, nor afterwards what was held back".to_owned(),
+        );
     }
     steps
 }

@@ -5,10 +5,10 @@ use crate::alerting::groups::{Member, starts_at};
 use crate::alerting::inhibit::Inhibited;
 use crate::alerting::key::fingerprint;
 use crate::alerting::silence::warnings;
-use quarterdeck_model::Timestamp;
 use quarterdeck_model::domain::alert::Alert;
 use quarterdeck_model::domain::alerting::{MaintenanceSpec, Matcher, all_match};
 use quarterdeck_model::label::Labels;
+use quarterdeck_model::{Severity, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::sync::Arc;
@@ -121,6 +121,8 @@ pub struct Preview {
 #[schemars(rename = "MatchedAlert")]
 pub struct Matched {
     pub fingerprint: String,
+    pub rule: String,
+    pub severity: Severity,
     pub labels: Labels,
     pub summary: String,
     pub since: Timestamp,
@@ -130,6 +132,8 @@ impl Matched {
     fn of(alert: &Alert) -> Self {
         Matched {
             fingerprint: alert.fingerprint.clone(),
+            rule: alert.rule.clone(),
+            severity: alert.severity,
             labels: alert.labels.clone(),
             summary: alert.summary.clone(),
             since: starts_at(alert),

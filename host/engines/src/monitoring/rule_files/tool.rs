@@ -2,7 +2,7 @@
 
 use super::group::Group;
 use super::unit;
-use quarterdeck_config::{RuleFile, rule_file};
+use quarterdeck_config::{RuleFile, rule_file_in_part};
 use quarterdeck_model::domain::rule_group::{RuleGroup, RulePolicies};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -38,9 +38,9 @@ pub fn check(path: &Path) -> Report {
 /// Everything that is wrong with it, a line each.
 pub fn read(path: &Path) -> Result<RuleFile, Vec<String>> {
     let text = text(path)?;
-    let file =
-        rule_file(path, &text).map_err(|problems| problems.0.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    let mut wrong = Vec::new();
+    let (file, problems) = rule_file_in_part(path, &text);
+    let mut wrong: Vec<String> = problems.0.iter().map(ToString::to_string).collect();
+    let Some(file) = file else { return Err(wrong) };
     for (key, group) in &file.groups {
         let mistakes = Group::read(key, group).err().unwrap_or_default();
         wrong.extend(
@@ -131,6 +131,12 @@ mod tests {
         let said = check(&path).problems.join("\n").replace(&format!("{}/", folder.path().display()), "");
         assert!(said.starts_with("bad.yml:5:11: rule-groups.\"bad/g\".rules[0].expr: invalid query: "), "{said}");
         assert!(said.contains("bad.yml:8:10: rule-groups.\"bad/g\".rules[1].for: expected a duration"), "{said}");
+        let misspelt = "groups:\n- name: g\n  rules:\n  - {alert: A, expr: sum(, sumary: x}\n";
+        let (_folder, path) = written("both.yml", misspelt);
+        let problems = check(&path).problems;
+        assert!(problems.len() == 2, "a wrong key hides no wrong query: {problems:?}");
+        let said = problems.join("\n");
+        assert!(said.contains("invalid query") && said.contains("unknown key"), "{said}");
         let twice = "groups:\n- name: g\n  rules:\n  - {alert: A, expr: up}\n  - {alert: A, expr: down}\n";
         let (_folder, path) = written("twice.yml", twice);
         let report = check(&path);

@@ -2,7 +2,7 @@
 
 use super::super::text;
 use super::Session;
-use crate::output::print_line;
+use crate::output::{print_line, printable};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -39,8 +39,16 @@ async fn change(session: &Session, version: Option<&Value>, before: Option<&Valu
 }
 
 fn in_short(items: &[Value]) -> String {
-    let first = items.first().map(|item| quarterdeck_config::key_path(text(item, "/pointer")));
-    match (items.len(), first) {
+    let what = |item: &Value| {
+        let path = quarterdeck_config::key_path(text(item, "/pointer"));
+        match text(item, "/change") {
+            "added" => format!("{path} set"),
+            "removed" => format!("{path} taken away"),
+            "changed" => format!("{path} changed"),
+            _ => path,
+        }
+    };
+    match (items.len(), items.first().map(what)) {
         (1, Some(first)) => first,
         (count, Some(first)) => format!("{first} and {} more", count.saturating_sub(1)),
         (_, None) => "none".to_owned(),
@@ -64,22 +72,71 @@ pub(super) async fn diff(session: &Session, from: Option<&str>, to: Option<&str>
         session.output.one(&answer);
         return Ok(());
     }
-    print_line(&format!("from {} to {}", text(&answer, "/from"), text(&answer, "/to")));
+    print_line(&format!("from {}", named(session, text(&answer, "/from")).await));
+    print_line(&format!("  to {}", named(session, text(&answer, "/to")).await));
     let items = answer.get("items").and_then(Value::as_array);
     print_differences(items.map(Vec::as_slice).unwrap_or_default(), "no difference");
     Ok(())
 }
 
-fn print_differences(items: &[Value], none: &str) {
-    for item in items {
-        let path = quarterdeck_config::key_path(text(item, "/pointer"));
-        let shown = |name: &str| item.get(name).map(Value::to_string).unwrap_or_default();
-        print_line(&match text(item, "/change") {
-            "added" => format!("+ {path}: {}", shown("after")),
-            "removed" => format!("- {path}: {}", shown("before")),
-            _ => format!("~ {path}: {} -> {}", shown("before"), shown("after")),
-        });
+/// A version, with when it came into force and by whom.
+async fn named(session: &Session, id: &str) -> String {
+    let version = session.client.get(&format!("{PATH}/{}", crate::client::escape(id)), &[]).await.unwrap_or_default();
+    match (text(&version, "/applied_at"), text(&version, "/principal")) {
+        ("", _) => id.to_owned(),
+        (at, by) => format!("{id}  in force since {at}, by {by}"),
     }
+}
+
+/// A line for each key, however deep it stands.
+fn difference(item: &Value) -> Vec<String> {
+    let path = quarterdeck_config::key_path(text(item, "/pointer"));
+    let each = |sign: &str, name: &str| {
+        let mut keys = Vec::new();
+        flat(&path, item.get(name).unwrap_or(&Value::Null), &mut keys);
+        keys.into_iter().map(|(key, value)| format!("{sign} {key}: {value}")).collect::<Vec<_>>()
+    };
+    let shown = |name: &str| item.get(name).map(cell_of).unwrap_or_default();
+    match text(item, "/change") {
+        "added" => each("+", "after"),
+        "removed" => each("-", "before"),
+        _ => vec![format!("~ {path}: {} -> {}", shown("before"), shown("after"))],
+    }
+}
+
+/// What is empty, false or off is mostly a default that nobody wrote.
+fn flat(path: &str, value: &Value, keys: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(fields) => {
+            let before = keys.len();
+            for (name, value) in fields {
+                let is_empty = match value {
+                    Value::Null | Value::Bool(false) => true,
+                    Value::String(text) => text.is_empty(),
+                    Value::Array(items) => items.is_empty(),
+                    Value::Object(fields) => fields.is_empty(),
+                    _ => false,
+                };
+                let is_bare = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+                let name = if is_bare { name.clone() } else { format!("\"{name}\"") };
+                if !is_empty {
+                    flat(&format!("{path}.{name}"), value, keys);
+                }
+            }
+            if keys.len() == before {
+                keys.push((path.to_owned(), "{}".to_owned()));
+            }
+        }
+        value => keys.push((path.to_owned(), cell_of(value))),
+    }
+}
+
+fn cell_of(value: &Value) -> String {
+    printable(&value.to_string())
+}
+
+fn print_differences(items: &[Value], none: &str) {
+    items.iter().flat_map(difference).for_each(|line| print_line(&line));
     if items.is_empty() {
         print_line(none);
     }
@@ -133,9 +190,27 @@ mod tests {
 
     #[test]
     fn what_a_version_changed_is_told_by_the_first_change_and_the_number_of_the_others() {
-        let item = |pointer: &str| json!({"pointer": pointer, "change": "added"});
+        let item = |pointer: &str, change: &str| json!({"pointer": pointer, "change": change});
         assert_eq!(in_short(&[]), "none");
-        assert_eq!(in_short(&[item("/rules/cpu-high/window")]), "rules.cpu-high.window");
-        assert_eq!(in_short(&[item("/log"), item("/rules"), item("/routes")]), "log and 2 more");
+        assert_eq!(in_short(&[item("/rules/cpu-high/window", "added")]), "rules.cpu-high.window set");
+        assert_eq!(in_short(&[item("/rules/cpu-high", "removed")]), "rules.cpu-high taken away");
+        let three = [item("/log", "changed"), item("/rules", "added"), item("/routes", "added")];
+        assert_eq!(in_short(&three), "log changed and 2 more");
+    }
+
+    #[test]
+    fn a_difference_is_told_key_by_key_without_what_is_empty() {
+        let added = json!({"pointer": "/routes/team", "change": "added",
+            "after": {"events": ["alert"], "labels": {}, "digest": null, "enabled": true, "notify": ["webhook/a"]}});
+        let expected = [
+            "+ routes.team.enabled: true",
+            "+ routes.team.events: [\"alert\"]",
+            "+ routes.team.notify: [\"webhook/a\"]",
+        ];
+        assert_eq!(difference(&added), expected);
+        let changed = json!({"pointer": "/rules/a/for", "change": "changed", "before": "2m", "after": "3m"});
+        assert_eq!(difference(&changed), ["~ rules.a.for: \"2m\" -> \"3m\""]);
+        let removed = json!({"pointer": "/log/filter", "change": "removed", "before": "info"});
+        assert_eq!(difference(&removed), ["- log.filter: \"info\""]);
     }
 }

@@ -21,6 +21,9 @@ pub(super) async fn install(session: &Session, install: &Install) -> Result<Exit
         Some(name) if name.ends_with(".wasm") => name.clone(),
         Some(name) => format!("{name}.wasm"),
         None if component.file.ends_with(".wasm") => component.file.clone(),
+        None if !component.bytes.starts_with(b"\0asm") => {
+            bail!("{source} is no component\nhint: a component is a `.wasm` file; `quarterdeck plugin build` makes one")
+        }
         None => bail!("{source} does not say what the file is to be called\nhint: --name"),
     };
     let answer = put(session, &file, install.digest.as_deref(), component, install.replace).await?;

@@ -42,7 +42,12 @@ pub(super) fn needed(status: &Value, lists: &Lists) -> Vec<String> {
     for alert in &lists.alerts {
         let (rule, severity) = (text(alert, "/rule"), text(alert, "/severity"));
         let summary = if text(alert, "/summary").is_empty() { "/reason" } else { "/summary" };
-        found.push(format!("alert {rule} fires ({severity}){}", because(alert, summary)));
+        let by = match text(alert, "/acknowledged_by") {
+            "" => String::new(),
+            by => format!(", acknowledged by {by}"),
+        };
+        let data = if alert.get("no_data").and_then(Value::as_bool) == Some(true) { ", no data any more" } else { "" };
+        found.push(format!("alert {rule} fires ({severity}{by}{data}){}", because(alert, summary)));
     }
     for slo in &lists.slos {
         found.push(format!("objective {} is breached{}", text(slo, "/name"), because(slo, "/error")));
@@ -101,6 +106,7 @@ mod tests {
         });
         lists.incidents.push(json!({"id": "inc_1", "severity": "high", "state": "open", "title": "shop is down"}));
         lists.alerts.push(json!({"rule": "probe", "severity": "high", "summary": "", "reason": "0 < 1"}));
+        lists.alerts.push(json!({"rule": "disk", "severity": "high", "acknowledged_by": "ann", "no_data": true}));
         lists.slos.push(json!({"name": "uptime"}));
         lists.instances.push(json!({"name": "a/b", "state": "misconfigured", "reason": "no url"}));
         let probed = json!({"state": "failed", "message": "connection refused"});
@@ -116,6 +122,7 @@ mod tests {
             "the configuration on the disk is refused, the one before it is in force (2 mistakes): quarterdeck.toml:1:1: no",
             "incident inc_1 (high, open): shop is down",
             "alert probe fires (high): 0 < 1",
+            "alert disk fires (high, acknowledged by ann, no data any more)",
             "objective uptime is breached",
             "instance a/b is misconfigured: no url",
             "the target of http-probe/shop is failed: connection refused",
