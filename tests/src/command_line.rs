@@ -440,11 +440,42 @@ fn init_without_a_folder_writes_where_the_daemon_looks_and_the_overlays_that_the
     assert!(text(&output.stdout).contains("run --config-dir"), "{}", text(&output.stdout));
 }
 
+#[test]
+fn whoever_wants_json_gets_it_for_mistakes_and_for_a_new_configuration_too() {
+    let setup = Setup::new();
+    let error = |arguments: &[&str], code: i32| {
+        let output = setup.run(arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        let error: Value = serde_json::from_slice(&output.stderr)
+            .unwrap_or_else(|_| panic!("{arguments:?}: {}", text(&output.stderr)));
+        assert!(error["problem"].is_null(), "{error}");
+        error["error"].as_str().unwrap().to_owned()
+    };
+    assert!(error(&["--json", "alert", "list", "--limit", "0"], 2).contains("expected a whole number of 1 or more"));
+    assert!(error(&["nope", "--json"], 2).starts_with("unrecognized subcommand 'nope'"));
+    let help = setup.run(&["alert", "--help", "--json"]);
+    assert!(help.status.success() && text(&help.stdout).contains("Usage:"));
+
+    let folder = setup.folder.path().join("made");
+    let made = setup.run(&["init", folder.to_str().unwrap(), "--json"]);
+    let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+    assert_eq!(made["folder"], folder.to_str().unwrap());
+    assert!(made["written"].as_array().unwrap().len() > 1 && made["warnings"].is_array(), "{made}");
+    assert!(made["start"].as_str().unwrap().starts_with("quarterdeck run --config-dir"), "{made}");
+
+    std::fs::write(folder.join("quarterdeck.toml"), "nope = 1\n").unwrap();
+    let said = error(&["run", "--json", "--config-dir", folder.to_str().unwrap()], 2);
+    assert!(said.contains("nope") && said.contains("quarterdeck.toml:1:1"), "{said}");
+}
+
 #[tokio::test]
 async fn what_is_not_there_is_said_to_be_not_there() {
     let daemon = Setup::new().start().await;
     for (arguments, expected) in [
-        (&["instance", "show", "nope"][..], "error: there is no instance `nope`; hint: names are `plugin/name`"),
+        (&["process", "logs", "nope", "x"][..], "error: there is no instance `nope`; hint: names are `plugin/name`"),
+        (&["deploy", "nope", "r2"], "error: there is no service `nope`; hint: `quarterdeck service list`"),
+        (&["silence", "expire", "nope"], "error: there is no `nope` in `silences`; hint: "),
+        (&["instance", "show", "nope"], "error: there is no instance `nope`; hint: names are `plugin/name`"),
         (&["config", "objects", "rule"], "there is no section `rule`; hint: did you mean `rules`?"),
     ] {
         let output = daemon.command_line(arguments);

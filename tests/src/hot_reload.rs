@@ -58,6 +58,31 @@ async fn a_file_replaces_the_bundled_version_and_its_removal_brings_that_back() 
 }
 
 #[tokio::test]
+async fn the_lock_file_names_what_is_dropped_into_the_folder_as_long_as_it_lies_there() {
+    let daemon = Setup::new().start().await;
+    let lock = daemon.setup.data_dir().join("plugins.lock");
+    assert!(!lock.exists(), "there is nothing to name");
+    let wave = variant(&bundled("threshold"), 9);
+    install(&daemon.setup.plugins_dir(), "wave.wasm", &wave);
+    let named = async |wanted: bool, names: &str| {
+        eventually("the lock file", SOON, async || {
+            let text = std::fs::read_to_string(&lock).unwrap_or_default();
+            (text.contains(names) == wanted && text.contains("version = 1")).then_some(())
+        })
+        .await;
+    };
+    named(true, &sha256(&wave)).await;
+    // While no host runs, too.
+    let (setup, _, _) = daemon.stop();
+    let tide = variant(&bundled("availability"), 9);
+    install(&setup.plugins_dir(), "tide.wasm", &tide);
+    let daemon = setup.start().await;
+    named(true, &sha256(&tide)).await;
+    std::fs::remove_file(daemon.setup.plugins_dir().join("wave.wasm")).unwrap();
+    named(false, "wave.wasm").await;
+}
+
+#[tokio::test]
 async fn a_broken_file_leaves_the_old_version_running_and_says_why() {
     let daemon = Setup::new().start().await;
     let folder = daemon.setup.plugins_dir();
@@ -321,4 +346,24 @@ async fn a_call_in_flight_ends_on_the_version_that_it_began_with() {
         retired.iter().any(|event| event["data"]["digest"] == sha256(&old.1)).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_folder_that_is_moved_away_is_told_of_once_until_it_is_back() {
+    let daemon = Setup::new().start().await;
+    let folder = daemon.setup.plugins_dir();
+    let away = folder.with_file_name("plugins-away");
+    let times = |what: &str| daemon.log().matches(what).count();
+    for round in 1..3 {
+        std::fs::rename(&folder, &away).unwrap();
+        for _ in 0..3 {
+            daemon.post("/api/v1/plugins/reload", &json!({})).await;
+        }
+        assert_eq!(times("the plugins folder can't be read"), round, "{}", daemon.log());
+        std::fs::rename(&away, &folder).unwrap();
+        for _ in 0..3 {
+            daemon.post("/api/v1/plugins/reload", &json!({})).await;
+        }
+        assert_eq!(times("the plugins folder can be read again"), round, "{}", daemon.log());
+    }
 }

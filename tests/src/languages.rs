@@ -122,20 +122,18 @@ async fn first_plugin(guide: &str, mark_file: &str) {
     let told = follow(&setup, guide, "first plugin", &folder, &[]);
     assert!(told.contains("collector calls") && told.contains("wave_height"), "{told}");
     assert!(folder.join("wave").join(mark_file).is_file());
-    let text = std::fs::read_to_string(root().join(guide)).unwrap();
-    assert!(text.contains("cp wave/build/wave.wasm <data>/plugins/"), "{guide} says how to put it to use");
     // Not before: a connection that is idle for as long as a build takes is closed by the daemon.
     let daemon = setup.start().await;
-    std::fs::copy(folder.join("wave/build/wave.wasm"), daemon.setup.plugins_dir().join("wave.wasm")).unwrap();
-    is_loaded(&daemon, "wave").await;
-    let config = json!({"plugin": "wave", "every": "1s", "config": {"amplitude": 2}}).to_string();
-    let set = daemon.command_line(&["config", "set", "instances", "wave/first", &config]);
-    assert!(set.status.success(), "{}", said(&set));
+    let told = follow(&daemon.setup, guide, "put to use", &folder, &[]);
+    assert!(told.contains("wave 0.1.0 is in use"), "{told}");
     eventually("its figure", COMPILED, async || daemon.latest("metric=wave_height").await).await;
     say(&format!(
         "MEASURED: {guide}: from nothing to a first figure in {:.1?} (bound: 90 s on two free cores)",
         begin.elapsed()
     ));
+    let often = json!({"plugin": "wave", "every": "1s", "config": {"amplitude": 2}}).to_string();
+    let set = daemon.command_line(&["config", "set", "instances", "wave/first", &often]);
+    assert!(set.status.success(), "{}", said(&set));
 
     let (setup, _, _) = daemon.stop();
     let begin = Instant::now();
@@ -276,6 +274,11 @@ async fn a_plugin_in_typescript_is_built_and_one_that_cannot_be_says_why() {
         ("name: \"wave\",", "", "the plugin has no `name`; hint: name: \"...\""),
         ("collector: {", "colector: {", "the plugin has a key `colector`"),
         ("export default definePlugin", "export const wave = definePlugin", "exports no plugin"),
+        (
+            "export default",
+            "export * from \"quarterdeck-sdk/testing\";\nexport default",
+            "quarterdeck-sdk/testing is for tests: it needs Node.js",
+        ),
     ] {
         assert!(source.contains(from));
         std::fs::write(folder.join("src/plugin.js"), source.replace(from, to)).unwrap();
@@ -452,6 +455,46 @@ async fn a_javascript_plugin_reads_the_files_and_secrets_that_are_granted_and_no
     let built = setup.run(&["plugin", "build", folder.to_str().unwrap(), "--json"]);
     assert!(built.status.success(), "{}", said(&built));
     reads_files_and_a_secret(setup, json_of(&built)["component"].as_str().unwrap()).await;
+}
+
+/// Statistics, words and memory are the same to the digit and to the byte, also where an interpreter in a sandbox does them.
+#[tokio::test]
+async fn a_detector_says_and_remembers_the_same_in_python_and_in_javascript() {
+    let test = "a_detector_says_and_remembers_the_same_in_python_and_in_javascript";
+    let (Some(environment), Some(tools)) = (python(test), javascript(test)) else { return };
+    let setup = author().variable("VIRTUAL_ENV", environment.to_str().unwrap());
+    let desk = desk(&setup, &tools);
+    let mut told = Vec::new();
+    for (above, language, source, text) in [
+        (setup.folder.path(), "python", "src/plugin.py", include_str!("languages/learns.py")),
+        (desk.as_path(), "javascript", "src/plugin.js", include_str!("languages/learns.js")),
+    ] {
+        let folder = new_below(&setup, above, "learns", "detector", language);
+        std::fs::write(folder.join(source), text).unwrap();
+        let built = setup.run(&["plugin", "build", folder.to_str().unwrap(), "--json"]);
+        assert!(built.status.success(), "{}", said(&built));
+        let component = json_of(&built)["component"].as_str().unwrap().to_owned();
+        let call = |state: &Value| {
+            let input = json!({
+                "now": "2026-01-01T00:00:00Z",
+                "state": state,
+                "series": [
+                    {"labels": {"host": "a", "zone": "é"}, "values": [1, 5, 30, 70, 71, 90, 120, 130, 151, 200, 190, 230]},
+                    {"labels": {"host": "b"}, "values": [9, 8, 7, 6, 5]},
+                    {"labels": {"host": "c"}, "values": []},
+                ],
+            });
+            let called = setup.run(&["plugin", "run", &component, "evaluate", "--input", &input.to_string()]);
+            assert!(called.status.success(), "{language}: {}", said(&called));
+            json_of(&called)["output"].clone()
+        };
+        let first = call(&Value::Null);
+        let second = call(&first["state"]);
+        assert_eq!(first["signals"].as_array().unwrap().len(), 1, "{language}: {first:#}");
+        assert_eq!(second["signals"][0]["reason"], "rises by 1.361, strays by 89.7, seen 1 times", "{language}");
+        told.push([first, second]);
+    }
+    assert_eq!(told[0], told[1]);
 }
 
 /// The check has nothing to say against it but that an interpreter is large.

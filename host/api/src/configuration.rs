@@ -4,6 +4,7 @@ use crate::problem::{Mistake, Problem};
 use async_trait::async_trait;
 use quarterdeck_config::{Difference, File, parts};
 use quarterdeck_model::Timestamp;
+use quarterdeck_model::plugin::files::Seen;
 use quarterdeck_model::store::{Document, Store, StoreError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -118,18 +119,25 @@ pub enum Order {
     Reset,
 }
 
-/// The tags of which an object must have one before it is changed. `None`: any will do.
+/// What an object must be before it is changed.
 #[derive(Clone, Debug, Default)]
-pub struct IfMatch(pub Option<Vec<String>>);
+pub struct IfMatch(pub(crate) Seen);
 
 impl IfMatch {
     /// # Errors
-    /// [`Refused::Stale`] if the object is another one by now.
+    /// [`Refused::Stale`] if the object is another one by now, [`Refused::Exists`] if there must be none.
     pub fn admit(&self, object: Option<&Object>) -> Result<(), Refused> {
-        let Some(tags) = &self.0 else { return Ok(()) };
-        let found = object.map(Object::tag);
-        let fits = found.is_some_and(|found| tags.iter().any(|tag| *tag == found || tag == "*"));
-        if fits { Ok(()) } else { Err(Refused::Stale) }
+        match &self.0 {
+            Seen::Any => Ok(()),
+            Seen::Tags(tags) => {
+                let found = object.map(Object::tag);
+                let fits = found.is_some_and(|found| tags.iter().any(|tag| *tag == found || tag == "*"));
+                if fits { Ok(()) } else { Err(Refused::Stale) }
+            }
+            // What was deleted, or is left out as wrong, is shown and not in force.
+            Seen::Nothing if object.is_some_and(|object| object.value.is_some()) => Err(Refused::Exists),
+            Seen::Nothing => Ok(()),
+        }
     }
 }
 
@@ -230,6 +238,8 @@ pub enum Refused {
     Invalid(Vec<Mistake>),
     /// The object is not what the caller saw.
     Stale,
+    /// There is an object where the caller wants a new one.
+    Exists,
     /// There is no such thing, in words.
     Unknown(String),
     Store(StoreError),
@@ -239,13 +249,21 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Invalid(mistakes) => {
-                let mut problem = Problem::invalid("the configuration has mistakes; the one in force stays");
+                let detail = match mistakes.as_slice() {
+                    // Of the request itself, not of something in the configuration.
+                    [only] if only.path.is_empty() => only.detail.clone(),
+                    _ => "the configuration has mistakes; the one in force stays".to_owned(),
+                };
+                let mut problem = Problem::invalid(detail);
                 problem.errors = mistakes;
                 problem
             }
             Refused::Stale => {
                 Problem::precondition_failed("the object has changed; hint: read it again and decide again")
             }
+            Refused::Exists => Problem::precondition_failed(
+                "there is an object of that name; hint: look at it, and name the one that is to be replaced (`If-Match`)",
+            ),
             Refused::Unknown(detail) => Problem::not_found(detail),
             Refused::Store(error) => error.into(),
         }

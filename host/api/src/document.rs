@@ -42,7 +42,8 @@ pub(crate) fn head() -> OpenApi {
         .description(Some(
             "Reading is free at this machine, by a loopback name; what changes anything needs the token, and so does reading from elsewhere, \
              or what programs printed. Every error is a problem document \
-             (RFC 9457), but for those under `/prometheus`, `/alertmanager` and `/otlp`, where answers and errors are those of what they are named after. Lists are asked for with `limit` and `cursor`. Names with slashes in a path are percent-encoded.",
+             (RFC 9457), but for those under `/prometheus`, `/alertmanager` and `/otlp`, where answers and errors are those of what they are named after. What is no HTTP that can be read (400), or has too long a line (414) or head (431), never gets as far, and is \
+             answered with an empty body. Lists are asked for with `limit` and `cursor`. Names with slashes in a path are percent-encoded.",
         ))
         .license(Some(utoipa::openapi::License::new("Apache-2.0")))
         .build();
@@ -126,7 +127,7 @@ fn query_parameters(operation: &Map<String, Value>) -> BTreeSet<String> {
 /// statuses that go with ETags.
 fn complete(method: &Method, operation: &mut Map<String, Value>, schemas: &Map<String, Value>) {
     let given = |name: &str| header_parameter(operation, name).is_some();
-    let shown = given("If-None-Match");
+    let shown = method.is_safe() && given("If-None-Match");
     let (changed, must) = (given("If-Match"), header_parameter(operation, "If-Match") == Some(true));
     if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {
         let refuse = |responses: &mut Map<String, Value>, status: &str, why: &str| {
@@ -142,7 +143,7 @@ fn complete(method: &Method, operation: &mut Map<String, Value>, schemas: &Map<S
             );
         }
         if changed {
-            refuse(responses, "412", "The document has changed since it was seen.");
+            refuse(responses, "412", "It has changed since it was seen, or there is one where none is to be.");
         }
         if must {
             refuse(responses, "428", "It must be said which revision was seen.");

@@ -1,5 +1,7 @@
 //! What handlers take: path, query and body, each with a problem document for what does not fit.
 
+mod strict;
+
 use crate::Api;
 use crate::intake::COMPONENT_LIMIT;
 use crate::problem::Problem;
@@ -75,7 +77,7 @@ impl<T: DeserializeOwned + Default> FromRequest<Arc<Api>> for Optional<T> {
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let value = serde_path_to_error::deserialize(strict::Strict(&mut json)).map_err(|error| {
         let path = match error.path().to_string() {
             whole if whole == "." => String::new(),
             path => path,
@@ -202,6 +204,45 @@ mod tests {
         assert_eq!(problem.errors[0].path, "steps[1].attempts");
         assert_eq!(read::<Runbook>(b"{").unwrap_err().status, 400);
         assert_eq!(read::<Runbook>(br#"{"steps": []} x"#).unwrap_err().status, 400);
+    }
+
+    #[test]
+    fn an_object_is_an_object_all_the_way_down() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Step {
+            #[serde(rename = "attempts")]
+            _attempts: u32,
+        }
+        #[derive(Debug, serde::Deserialize)]
+        enum Choice {
+            #[serde(rename = "some")]
+            Some {
+                #[serde(rename = "of")]
+                _of: u32,
+            },
+        }
+        #[derive(Debug, serde::Deserialize)]
+        struct Runbook {
+            #[serde(rename = "steps")]
+            _steps: Vec<Step>,
+            #[serde(rename = "last")]
+            _last: Option<Step>,
+            #[serde(rename = "choice")]
+            _choice: Option<Choice>,
+        }
+        let good = br#"{"steps": [{"attempts": 1}], "last": {"attempts": 2}, "choice": {"some": {"of": 3}}}"#;
+        read::<Runbook>(good).unwrap();
+        for (body, path) in [
+            (r#"[[], null, null]"#, ""),
+            (r#"{"steps": [[1]]}"#, "steps[0]"),
+            (r#"{"steps": [], "last": [1]}"#, "last"),
+            (r#"{"steps": [], "choice": {"some": [3]}}"#, "choice.some"),
+            (r#""text""#, ""),
+        ] {
+            let problem = read::<Runbook>(body.as_bytes()).unwrap_err();
+            assert_eq!((problem.status, problem.errors[0].path.as_str()), (422, path), "{body}: {}", problem.detail);
+            assert!(problem.detail.contains("expected an object"), "{}", problem.detail);
+        }
     }
 
     #[test]

@@ -183,7 +183,8 @@ async fn put(api: &Api, id: &str, expected: Expected, record: &Record) -> Result
 fn replay(record: Record, hash: &str) -> Result<Response, Problem> {
     if record.hash != hash {
         return Err(Problem::key_reused(
-            "hint: use a new idempotency key for each request; send the same request with the same key",
+            "the idempotency key stands for another request, with another method, path, query or body; hint: use a new key for each request, and the same \
+             key only to send one again",
         ));
     }
     let Some(answer) = record.answer else {

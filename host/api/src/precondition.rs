@@ -10,6 +10,7 @@ use http::StatusCode;
 use http::header::{CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use http::request::Parts;
 use quarterdeck_engines::Asked;
+use quarterdeck_model::plugin::files::Seen;
 use quarterdeck_model::store::{Document, StoreError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -44,21 +45,9 @@ impl IfMatch {
         Asked { principal: PRINCIPAL, seen: self.seen.as_deref() }
     }
 
-    /// Tags are compared strongly here: a weak one is never the document's.
     fn read(headers: &HeaderMap) -> Self {
-        let mut values = headers.get_all(IF_MATCH).iter().peekable();
-        if values.peek().is_none() {
-            return IfMatch { seen: None };
-        }
-        let mut seen = Vec::new();
-        for given in values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim) {
-            if given == "*" {
-                return IfMatch { seen: None };
-            }
-            let revision = given.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-            seen.extend(revision.and_then(|revision| revision.parse::<u64>().ok()));
-        }
-        IfMatch { seen: Some(seen) }
+        let tags = strong_tags(headers).filter(|tags| !tags.contains(&"*"));
+        IfMatch { seen: tags.map(|tags| tags.into_iter().filter_map(|tag| tag.parse().ok()).collect()) }
     }
 }
 
@@ -79,16 +68,45 @@ fn has(headers: &HeaderMap, revision: u64) -> bool {
         .any(|given| given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag)
 }
 
-/// The tags that a client wants one of to hold still.
-pub(crate) fn if_match(headers: &HeaderMap) -> crate::configuration::IfMatch {
-    use crate::configuration::IfMatch;
+/// The tags of `If-Match` without their quotes, and `*`; `None` without the header. Tags are compared strongly here: a weak one, or what
+/// is none, is never that of anything.
+fn strong_tags(headers: &HeaderMap) -> Option<Vec<&str>> {
     let mut values = headers.get_all(IF_MATCH).iter().peekable();
-    if values.peek().is_none() {
-        return IfMatch(None);
+    values.peek()?;
+    let given = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim);
+    Some(given.filter_map(strong).collect())
+}
+
+fn strong(tag: &str) -> Option<&str> {
+    if tag == "*" { Some(tag) } else { tag.strip_prefix('"')?.strip_suffix('"') }
+}
+
+/// What a client saw of something that has no document, if it says so.
+pub(crate) fn seen(headers: &HeaderMap) -> Seen {
+    match strong_tags(headers) {
+        None => Seen::Any,
+        Some(tags) => Seen::Tags(tags.into_iter().map(str::to_owned).collect()),
     }
-    let tags = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    let plain = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"').to_owned();
-    IfMatch(Some(tags.map(str::trim).map(plain).collect()))
+}
+
+/// The same for what may make something new, which a client can ask for as well.
+pub(crate) fn put_over(headers: &HeaderMap) -> Result<Seen, Problem> {
+    let given: Vec<&HeaderValue> = headers.get_all(IF_NONE_MATCH).iter().collect();
+    match given.as_slice() {
+        [] => Ok(seen(headers)),
+        [only] if only.as_bytes().trim_ascii() != b"*" => Err(only_a_star()),
+        [_] if headers.contains_key(IF_MATCH) => Err(Problem::malformed(
+            "`If-Match` and `If-None-Match` can't both hold; hint: send `If-None-Match: *` for what is to be new, `If-Match` for what is to be replaced",
+        )),
+        [_] => Ok(Seen::Nothing),
+        _ => Err(only_a_star()),
+    }
+}
+
+fn only_a_star() -> Problem {
+    Problem::malformed(
+        "`If-None-Match` takes nothing but `*` here: only if there is nothing of that name; hint: send `If-Match` with the ETag of what is to be replaced",
+    )
 }
 
 /// Something with a tag of its own as an answer; 304 if the client has it already.
@@ -180,5 +198,22 @@ mod tests {
         for nothing in ["W/\"3\"", "3", "\"x\"", ""] {
             assert_eq!(read(nothing), Some(Vec::new()), "{nothing}");
         }
+    }
+
+    #[test]
+    fn tags_of_what_is_no_document_are_compared_as_strongly() {
+        let read = |name, value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.append(name, HeaderValue::from_static(value));
+            put_over(&headers).map_err(|problem| problem.status)
+        };
+        let tags = |tags: &[&str]| Ok(Seen::Tags(tags.iter().map(|tag| (*tag).to_owned()).collect()));
+        assert_eq!(put_over(&HeaderMap::new()).ok(), Some(Seen::Any));
+        assert_eq!(read(IF_MATCH, "\"3\", *"), tags(&["3", "*"]));
+        for nothing in ["W/\"3\"", "3", ""] {
+            assert_eq!(read(IF_MATCH, nothing), tags(&[]), "{nothing}");
+        }
+        assert_eq!(read(IF_NONE_MATCH, "*"), Ok(Seen::Nothing));
+        assert_eq!(read(IF_NONE_MATCH, "\"3\""), Err(400));
     }
 }

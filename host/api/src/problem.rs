@@ -61,7 +61,7 @@ kinds! {
     method_not_allowed "method-not-allowed" METHOD_NOT_ALLOWED "The method is not allowed here";
     timed_out "request-timeout" REQUEST_TIMEOUT "The request took too long to arrive";
     conflict "conflict" CONFLICT "The request does not fit the present state";
-    precondition_failed "precondition-failed" PRECONDITION_FAILED "The document has changed";
+    precondition_failed "precondition-failed" PRECONDITION_FAILED "The document is not as the request says";
     too_large "too-large" PAYLOAD_TOO_LARGE "The body is too large";
     unsupported "unsupported-media-type" UNSUPPORTED_MEDIA_TYPE "The content type is not supported";
     invalid "invalid" UNPROCESSABLE_ENTITY "The request is not valid";

@@ -4,13 +4,13 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -25,6 +25,9 @@ const HEADER: Duration = Duration::from_secs(30);
 const WRITE_STALL: Duration = Duration::from_secs(10);
 /// What is in flight at the end has so long to finish.
 const DRAIN: Duration = Duration::from_secs(3);
+/// What comes behind the last answer is read, and thrown away, for so long and up to so many bytes.
+const LINGER: Duration = Duration::from_secs(2);
+const LEFT_OVER: usize = 8 << 20;
 /// After an accept that failed, most often for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -69,23 +72,45 @@ async fn connection(stream: TcpStream, router: Router, shutdown: CancellationTok
         debug!(%error, "a connection goes on with delays");
     }
     let stream = Guarded { stream, stalled: None };
-    let mut served = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-    );
+    let mut served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let ended = tokio::select! {
-        ended = served.as_mut() => ended,
+        ended = poll_fn(|context| served.poll_without_shutdown(context)) => ended,
         () = shutdown.cancelled() => {
-            served.as_mut().graceful_shutdown();
-            served.await
+            Pin::new(&mut served).graceful_shutdown();
+            poll_fn(|context| served.poll_without_shutdown(context)).await
         }
     };
     if let Err(error) = ended {
         // Clients that hang up are not our trouble.
         debug!(%error, "a connection ended early");
     }
+    let Guarded { stream, .. } = served.into_parts().io.into_inner();
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = close(stream) => {}
+    }
+}
+
+/// Closes so that the last answer arrives. A connection that is closed with something unread is reset, and what the other side has not
+/// taken by then is lost to it: the refusal of a body that is still being sent, for one.
+async fn close(mut stream: TcpStream) {
+    let thrown_away = async {
+        stream.shutdown().await?;
+        let mut waste = vec![0; 16 << 10];
+        let mut left = LEFT_OVER;
+        while left > 0 {
+            match stream.read(&mut waste).await? {
+                0 => break,
+                read => left = left.saturating_sub(read),
+            }
+        }
+        io::Result::Ok(())
+    };
+    // However that ends: there is nobody left to be told.
+    let _ = timeout(LINGER, thrown_away).await;
 }
 
 /// A connection whose writes fail when the other side takes nothing for [`WRITE_STALL`].

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-use quarterdeck_config::{Flag, Loaded, SecretSource, Settings, Source, default_text, json_schema, load};
+use quarterdeck_config::{Flag, Loaded, SecretSource, Settings, Source, default_text, json_schema, load, sections};
 use quarterdeck_model::Span;
 use quarterdeck_model::plugin::InstanceName;
 use serde_json::{Value, json};
@@ -251,9 +251,9 @@ fn every_commented_line_of_the_annotated_file_is_the_default_and_no_setting_is_l
     assert!(load(from(&dir)).is_ok());
 }
 
-/// The objects of the annotated file's examples, uncommented: they are valid too.
+/// The objects of the annotated file's examples, uncommented.
 #[test]
-fn the_examples_of_the_annotated_file_are_valid() {
+fn the_examples_of_the_annotated_file_are_valid_and_no_section_is_without_one() {
     let example = |line: &str| {
         line.strip_prefix("#   ").filter(|rest| rest.starts_with('[') || rest.contains(" = ")).map(str::to_owned)
     };
@@ -261,6 +261,9 @@ fn the_examples_of_the_annotated_file_are_valid() {
     let text: String = examples.lines().filter_map(example).map(|line| line + "\n").collect();
     let loaded = good(from(&folder(&[("quarterdeck.toml", &text)])));
     assert!(loaded.settings.routes.contains_key("team") && loaded.settings.secrets.contains_key("token"));
+    for section in sections() {
+        assert!(text.contains(&format!("[{section}.")) || text.contains(&format!("[{section}]")), "{section} has none");
+    }
 }
 
 #[test]

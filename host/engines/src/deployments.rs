@@ -65,7 +65,10 @@ impl Handle {
     pub async fn start(&self, service: &str, request: StartDeployment) -> Result<Deployment, Error> {
         let context = &self.0.context;
         let catalog = context.catalog();
-        let spec = catalog.services.get(service).ok_or_else(|| Error::not_found(format!("service `{service}`")))?;
+        let spec = catalog
+            .services
+            .get(service)
+            .ok_or_else(|| Error::unknown("service", service, catalog.services.keys().map(String::as_str)))?;
         let mut conflicts = 0;
         loop {
             let document = context.store.get(ServiceRecord::COLLECTION, service)?;

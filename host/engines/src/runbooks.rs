@@ -56,7 +56,10 @@ impl Handle {
         let shell = &self.0;
         let context = &shell.context;
         let catalog = context.catalog();
-        let spec = catalog.runbooks.get(slug).ok_or_else(|| Error::not_found(format!("runbook `{slug}`")))?;
+        let spec = catalog
+            .runbooks
+            .get(slug)
+            .ok_or_else(|| Error::unknown("runbook", slug, catalog.runbooks.keys().map(String::as_str)))?;
         let now = context.now();
         let run = machine::prepare(RunId::new(&context.ids, now), slug, spec, request, now)?;
         let change = match run.dry_run {

@@ -195,7 +195,10 @@ impl Runner {
 
     async fn open(&self, name: &str, principal: &str) -> Result<(Scan, ScanSpec), Error> {
         let catalog = self.context.catalog();
-        let spec = catalog.scans.get(name).ok_or_else(|| Error::not_found(format!("scan `{name}`")))?;
+        let spec = catalog
+            .scans
+            .get(name)
+            .ok_or_else(|| Error::unknown("scan", name, catalog.scans.keys().map(String::as_str)))?;
         if let Some(running) = self.running.values().find(|running| running.scan.name == name) {
             return Err(Error::conflict(format!("scan `{}` of `{name}` is running already", running.scan.id)));
         }

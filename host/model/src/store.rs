@@ -137,6 +137,11 @@ pub trait Store: Send + Sync + 'static {
         None
     }
 
+    /// Whether so many bytes may be written beside the store, on its disk: refused is what would go below the floor of free space.
+    fn check_room(&self, _bytes: u64) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn get(&self, collection: &str, id: &str) -> Result<Option<Document>, StoreError>;
 
     fn list(&self, collection: &str, page: &Page) -> Result<Vec<Document>, StoreError>;

@@ -169,16 +169,31 @@ pub(crate) struct RunDaemon {}
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Limit {
     /// At most so many; how many are left is said
-    #[arg(long, default_value_t = 100, value_name = "NUMBER")]
+    #[arg(long, default_value_t = 100, value_parser = count, value_name = "NUMBER")]
     pub(crate) limit: usize,
 }
 
+fn section() -> String {
+    format!("Section of the object: {}", quarterdeck_config::sections().collect::<Vec<_>>().join(", "))
+}
+
+/// Nothing that is asked for is as old, and longer spans lead out of the calendar.
+const LONGEST: std::time::Duration = std::time::Duration::from_secs(50 * 365 * 86_400);
+
 fn duration(text: &str) -> Result<std::time::Duration, String> {
-    humantime::parse_duration(text).map_err(|_| "expected a duration such as `90s`, `15m` or `1h 30m`".to_owned())
+    let expected = "expected a duration such as `90s`, `15m` or `1h 30m`";
+    let duration = humantime::parse_duration(text).map_err(|_| expected.to_owned())?;
+    if duration > LONGEST { Err(format!("{expected}, of 50 years at most")) } else { Ok(duration) }
+}
+
+/// How many of something: to see none of it nobody has to ask.
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "expected a whole number of 1 or more".to_owned())
 }
 
 fn number(text: &str) -> Result<f64, String> {
-    text.parse().map_err(|_| "expected a number such as `4.5`".to_owned())
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+    number.ok_or_else(|| "expected a number such as `4.5`; neither infinity nor what is no number".to_owned())
 }
 
 /// Which findings.
@@ -364,7 +379,7 @@ pub(crate) enum Process {
         /// Its name, as `process list` has it
         name: String,
         /// Lines at most
-        #[arg(long, default_value_t = 100, value_name = "NUMBER")]
+        #[arg(long, default_value_t = 100, value_parser = count, value_name = "NUMBER")]
         lines: usize,
     },
 }
@@ -435,7 +450,7 @@ pub(crate) enum Events {
         #[arg(long)]
         all: bool,
         /// At most so many
-        #[arg(long, default_value_t = 50, value_name = "NUMBER")]
+        #[arg(long, default_value_t = 50, value_parser = count, value_name = "NUMBER")]
         limit: usize,
     },
     /// Print events as they happen
@@ -719,7 +734,7 @@ pub(crate) enum Config {
     ///
     /// quarterdeck config set instances log/second 'plugin = "log"'
     Set {
-        /// Section of the object: instances, rules, routes, scans, runbooks, services, slos or secrets
+        #[arg(help = section())]
         section: String,
         /// Name of the object: `log/second`
         name: String,
@@ -732,14 +747,14 @@ pub(crate) enum Config {
     },
     /// Take an object away, also where files declare it
     Unset {
-        /// Section of the object: instances, rules, routes, scans, runbooks, services, slos or secrets
+        #[arg(help = section())]
         section: String,
         /// Name of the object: `log/second`
         name: String,
     },
     /// Take back what was set or unset: what the files say holds again
     Reset {
-        /// Section of the object: instances, rules, routes, scans, runbooks, services, slos or secrets
+        #[arg(help = section())]
         section: String,
         /// Name of the object: `log/second`
         name: String,
@@ -747,7 +762,7 @@ pub(crate) enum Config {
     /// Every configuration that was in force, the newest first
     Versions {
         /// At most so many
-        #[arg(long, default_value_t = 50, value_name = "NUMBER")]
+        #[arg(long, default_value_t = 50, value_parser = count, value_name = "NUMBER")]
         limit: usize,
     },
     /// What is different between two versions
@@ -810,10 +825,30 @@ mod tests {
     }
 
     #[test]
+    fn every_section_of_the_configuration_is_named_where_one_is_asked_for() {
+        let mut command = Arguments::command();
+        let config = command.find_subcommand_mut("config").unwrap();
+        for name in ["set", "unset", "reset"] {
+            let help = config.find_subcommand_mut(name).unwrap().render_long_help().to_string();
+            for section in quarterdeck_config::sections() {
+                assert!(help.contains(section), "{name}: {section}");
+            }
+        }
+    }
+
+    #[test]
     fn a_value_that_is_none_is_answered_with_what_was_expected() {
         for (words, expected) in [
             (["metric", "range", "up", "--since=banana"], "expected a duration such as `90s`"),
+            (["metric", "range", "up", "--since=99999999999years"], "of 50 years at most"),
             (["metric", "push", "up", "abc"], "expected a number such as `4.5`"),
+            (["metric", "push", "up", "nan"], "expected a number such as `4.5`"),
+            (["metric", "push", "up", "-inf"], "expected a number such as `4.5`"),
+            (["alert", "list", "--limit", "0"], "expected a whole number of 1 or more"),
+            (["events", "list", "--limit", "0"], "expected a whole number of 1 or more"),
+            (["config", "versions", "--limit", "0"], "expected a whole number of 1 or more"),
+            (["plugin", "logs", "--limit", "0"], "expected a whole number of 1 or more"),
+            (["plugin", "replay", "threshold", "--limit=0"], "expected a whole number of 1 or more"),
         ] {
             let error = Arguments::try_parse_from([&["quarterdeck"][..], &words].concat()).unwrap_err();
             assert!(error.to_string().contains(expected), "{error}");

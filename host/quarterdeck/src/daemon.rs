@@ -14,7 +14,7 @@ mod vitals;
 mod watch;
 
 use crate::arguments::{Arguments, Global};
-use crate::output::print_line;
+use crate::output::{Output, print_line};
 use anyhow::{Context, Result, anyhow};
 use configuration::Configuration;
 pub(crate) use elsewhere::{same as same_folder, unread};
@@ -61,13 +61,19 @@ pub(crate) fn install_crypto() {
 }
 
 pub(crate) fn main(arguments: &Arguments) -> ExitCode {
+    let output = Output { json: arguments.global.json };
     // The files have to be right by themselves: what the API has said about objects is known when the store is open.
     let read = load::read(&arguments.global, load::config_dir(&arguments.global))
         .and_then(|base| load::lay(&base, &[]).map(|loaded| (base, loaded)));
     let (base, loaded) = match read {
         Ok(read) => read,
         Err(problems) => {
-            problems.0.iter().for_each(|problem| eprintln!("error: {problem}"));
+            if output.json {
+                let said: Vec<String> = problems.0.iter().map(ToString::to_string).collect();
+                output.error(&anyhow!(said.join("\n")));
+            } else {
+                problems.0.iter().for_each(|problem| eprintln!("error: {problem}"));
+            }
             return ExitCode::from(2);
         }
     };
@@ -89,7 +95,8 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}{}", more_space(&error, &data));
+            let hint = more_space(&error, &data);
+            output.error(&if hint.is_empty() { error } else { anyhow!("{error:#}{hint}") });
             ExitCode::from(1)
         }
     }
@@ -183,6 +190,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
     };
     let registry: Arc<dyn Registry> = runtime.clone();
     let files = plugins::Recorded::new(runtime.clone(), &folders.data);
+    let moves = plugins::Recorded::changes(&bus);
     let stream_buffer = Arc::new(AtomicUsize::new(stream_buffer(&settings)));
     let configuration = Arc::new(Configuration {
         global: global.clone(),
@@ -238,7 +246,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
         bus,
         registry,
         decisions: files.clone(),
-        files,
+        files: files.clone(),
         processes: supervisor,
         engines: engines.clone(),
         scheduler: scheduler.clone(),
@@ -259,6 +267,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
     let server = tokio::spawn(quarterdeck_api::serve(listener, quarterdeck_api::router(api), accepting.clone()));
     let watcher = tokio::spawn(watch::run(configuration.clone(), accepting.clone()));
     let trimmer = tokio::spawn(memory::run(runtime.clone(), accepting.clone()));
+    let follower = tokio::spawn(files.follow(moves, accepting.clone()));
     folders.announce(&host_url)?;
     drop(starts);
     info!(%host_url, ready_after = ?begin.elapsed(), "ready");
@@ -271,7 +280,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
     accepting.cancel();
     scheduling.cancel();
     let in_flight = async {
-        let _ = tokio::join!(server, watcher, trimmer, scheduler.drained(), engines.stop());
+        let _ = tokio::join!(server, watcher, trimmer, follower, scheduler.drained(), engines.stop());
     };
     if tokio::time::timeout(IN_FLIGHT, in_flight).await.is_err() {
         warn!(within = ?IN_FLIGHT, "not everything ended in time; what was in flight is cut off, and goes on at the next start");

@@ -1,5 +1,5 @@
 //! The lock file: which plugins a host has, exactly, and what they may touch. The daemon writes `plugins.lock` into its data folder whenever
-//! one is installed, removed, gone back on or granted something; `quarterdeck plugin install --locked` brings another host, or the same one
+//! one is installed, dropped in, removed, gone back on or granted something; `quarterdeck plugin install --locked` brings another host, or the same one
 //! later, to what it says.
 
 use anyhow::{Context, Result, anyhow, bail};

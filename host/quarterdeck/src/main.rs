@@ -34,18 +34,28 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::try_parse().unwrap_or_else(|error| {
-        // Clap names the flag, which nobody has written.
-        if let Some(name) = arguments::empty_variable(&error) {
-            eprintln!("error: the variable {name} is empty\nhint: give it a value, or take it away: unset {name}");
-            std::process::exit(2);
-        }
-        error.exit()
-    });
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse(&error),
+    };
     match &arguments.command {
         // A child of the daemon: no runtime, no logs, nothing but the compiler.
         Some(Command::CompileComponent) => quarterdeck_runtime::compile_in_child(),
         None | Some(Command::Run(_)) => daemon::main(&arguments),
         Some(command) => commands::main(&arguments.global, command),
     }
+}
+
+/// What clap has to say: help and the version are no mistakes, and whoever wants JSON gets it for mistakes as well.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let wants_json = std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");
+    // Clap names the flag, which nobody has written.
+    let empty = arguments::empty_variable(error)
+        .map(|name| format!("the variable {name} is empty\nhint: give it a value, or take it away: unset {name}"));
+    if empty.is_none() && (!error.use_stderr() || !wants_json) {
+        error.exit();
+    }
+    let said = empty.unwrap_or_else(|| error.render().to_string().trim().trim_start_matches("error: ").to_owned());
+    output::Output { json: wants_json }.error(&anyhow::Error::msg(said));
+    ExitCode::from(2)
 }

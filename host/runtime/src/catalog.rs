@@ -124,10 +124,10 @@ impl Catalog {
     }
 
     /// The files that have been missing for as long as `grace`, of those that are not `present`.
-    pub(crate) fn missing(&mut self, present: impl Fn(&str) -> bool, grace: Duration) -> Vec<String> {
+    pub(crate) fn missing(&mut self, present: impl Fn(&str, &Found) -> bool, grace: Duration) -> Vec<String> {
         let mut gone = Vec::new();
         for (file, found) in &mut self.files {
-            if present(file) {
+            if present(file, found) {
                 found.missing_since = None;
             } else if found.missing_since.get_or_insert_with(Instant::now).elapsed() >= grace {
                 gone.push(file.clone());
@@ -284,6 +284,22 @@ impl Catalog {
         loading.chain(refused.map(|(file, found)| refused_status(file, found)))
     }
 
+    /// Why what the file holds is not used although nothing is wrong with it: another file of its plugin goes before it.
+    pub(crate) fn passed_over(&self, file: &str) -> Option<String> {
+        let found = self.files.get(file).filter(|found| found.refused.is_none())?;
+        let version = found.version.as_ref()?;
+        let current = self.current(&version.reference.name).filter(|current| !current.is(version))?;
+        if self.names.get(&version.reference.name)?.banned.contains_key(&version.reference.digest) {
+            return None;
+        }
+        let used = self.source(&current);
+        let newer = self.files.get(&used)?.stamp.modified_nanos > found.stamp.modified_nanos;
+        let why = if newer { "is newer" } else { "is as new, and later by name" };
+        Some(format!(
+            "`{file}` is not used: `{used}` {why}; hint: `touch` the one that is to be used, or take the other away"
+        ))
+    }
+
     /// What went wrong with newer files of the name, while the version in use goes on.
     fn trouble(&self, name: &str, named: &Named) -> Option<String> {
         let is_of_name = |file: &str, found: &Found| match &found.version {
@@ -296,6 +312,8 @@ impl Catalog {
                 troubles.push(format!("`{file}` was refused: {reason}"));
             } else if let Some(reason) = found.digest.as_ref().and_then(|digest| named.banned.get(digest)) {
                 troubles.push(format!("`{file}` was rolled back: {reason}"));
+            } else if let Some(reason) = self.passed_over(file) {
+                troubles.push(reason);
             }
         }
         (!troubles.is_empty()).then(|| troubles.join("; "))
@@ -305,9 +323,18 @@ impl Catalog {
 /// Marks bundled plugins that are not loaded (yet), among the files.
 pub(crate) const BUNDLED_FILE: &str = "bundled/";
 
+/// How the name of a plugin's file ends.
+pub(crate) const ENDING: &str = ".wasm";
+
+/// What stands before the ending, in whatever case that is.
+pub(crate) fn named(file: &str) -> Option<&str> {
+    let (name, ending) = file.split_at_checked(file.len().checked_sub(ENDING.len())?)?;
+    ending.eq_ignore_ascii_case(ENDING).then_some(name)
+}
+
 /// What a file is taken to be named while it does not say so itself.
 pub(crate) fn stem(file: &str) -> &str {
-    file.strip_prefix(BUNDLED_FILE).unwrap_or_else(|| file.strip_suffix(".wasm").unwrap_or(file))
+    file.strip_prefix(BUNDLED_FILE).unwrap_or_else(|| named(file).unwrap_or(file))
 }
 
 fn refused_status(file: &str, found: &Found) -> PluginStatus {

@@ -25,6 +25,8 @@ mod shadow;
 mod usage;
 mod watch;
 
+#[cfg(test)]
+pub(crate) use files::blocking;
 pub(crate) use usage::Totals;
 
 pub(crate) use calls::Request;
@@ -50,6 +52,7 @@ use quarterdeck_model::plugin::InstanceName;
 use quarterdeck_model::store::Store;
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -88,6 +91,8 @@ pub struct Runtime {
     /// Each end of a load is told here.
     load_ended: Arc<Notify>,
     plugins_dir: Option<PathBuf>,
+    /// The last look at the plugins folder saw nothing of it.
+    unreadable: AtomicBool,
     store: Arc<dyn Store>,
     probation_calls: u32,
     quarantine_after: u32,
@@ -147,6 +152,7 @@ impl Runtime {
             loading_room: Semaphore::new(usize::try_from(loading::LOADING_MEBIBYTES).unwrap_or(usize::MAX)),
             load_ended: Arc::default(),
             plugins_dir: options.plugins_dir,
+            unreadable: AtomicBool::new(false),
             store: options.store,
             probation_calls: options.probation_calls,
             quarantine_after: options.quarantine_after,

@@ -2,6 +2,7 @@
 
 mod decisions;
 mod files;
+mod folder;
 mod grants;
 mod isolation;
 mod lifecycle;

@@ -196,6 +196,14 @@ impl Store for Database {
         self.shared.failure()
     }
 
+    fn check_room(&self, bytes: u64) -> Result<(), StoreError> {
+        self.check_open()?;
+        self.shared.space.check(bytes)?;
+        // Others write it, and may have done so by the next look.
+        self.shared.space.settled(bytes);
+        Ok(())
+    }
+
     fn get(&self, collection: &str, id: &str) -> Result<Option<Document>, StoreError> {
         documents::get(&self.shared.disk, collection, id)
     }

@@ -90,8 +90,12 @@ async function bundle({ rolldown }, input, file) {
     external: [/^(quarterdeck|wasi):/],
     logLevel: "warn",
   });
-  await made.write({ file, format: "esm" });
+  const { output } = await made.write({ file, format: "esm" });
   await made.close();
+  const forTests = join(HERE, "testing");
+  if (output.some(({ moduleIds = [] }) => moduleIds.some((id) => id.startsWith(forTests)))) {
+    throw new Unfit("quarterdeck-sdk/testing is for tests: it needs Node.js, which a component has not");
+  }
 }
 
 /** The component's module: what the host gives goes to the SDK, what the plugin is goes out. */

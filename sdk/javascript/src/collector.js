@@ -5,6 +5,14 @@ export class Family {
     Object.assign(this, { name, metricType, help, labels: [], values: [], atMs: [] });
   }
 
+  static gauge(name, help) {
+    return new Family(name, "gauge", help);
+  }
+
+  static counter(name, help) {
+    return new Family(name, "counter", help);
+  }
+
   value(value) {
     return this.sample({}, value);
   }
@@ -17,11 +25,11 @@ export class Family {
 }
 
 export function gauge(name, help) {
-  return new Family(name, "gauge", help);
+  return Family.gauge(name, help);
 }
 
 export function counter(name, help) {
-  return new Family(name, "counter", help);
+  return Family.counter(name, help);
 }
 
 export const health = {

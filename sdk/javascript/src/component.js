@@ -3,6 +3,7 @@
 import { Failure, Other, Rejected, Retry } from "./failure.js";
 import { HostError } from "./host.js";
 import { HttpError } from "./http.js";
+import { configSchema } from "./plugin.js";
 import { fromLabels, toLabels, withNumbers } from "./shapes.js";
 
 export { install } from "./host.js";
@@ -14,7 +15,7 @@ export function pluginOf(definition) {
     name: definition.name,
     version: definition.version,
     summary: definition.summary,
-    configSchema: JSON.stringify({ $schema: "https://json-schema.org/draft/2020-12/schema", ...definition.config.json }),
+    configSchema: configSchema(definition),
     capabilities: definition.capabilities,
   };
   return {

@@ -71,3 +71,14 @@ export function splitUrl(url) {
   if (!scheme) throw new HttpError("invalid", `\`${url}\` is not an http or https URL`);
   return { scheme, authority, path: path.startsWith("/") ? path : `/${path}` };
 }
+
+/** Host and port of a URL, without user information; the port is the scheme's unless given. */
+export function hostAndPort(url) {
+  const { scheme, authority } = splitUrl(url);
+  const [whole, inBrackets, plain, given] = /^(?:\[(.*)\]|([^:]*))(?::([0-9]{1,5}))?$/.exec(authority.replace(/^.*@/, "")) ?? [];
+  const port = Number(given ?? (scheme === "https" ? 443 : 80));
+  if (whole === undefined || port > 65_535) {
+    throw new HttpError("invalid", `\`${url}\` has no port from 0 to 65535 where one should be`);
+  }
+  return { host: inBrackets ?? plain, port };
+}

@@ -26,11 +26,17 @@ export type Infer<S> = S extends Schema<infer T> ? T : never;
 
 /** The description is what an operator reads. */
 export function string(description?: string): Schema<string>;
+/** `true` or `false`. */
 export function boolean(description?: string): Schema<boolean>;
+/** Any number. */
 export function number(description?: string): Schema<number>;
+/** A whole number. */
 export function integer(description?: string): Schema<number>;
+/** One of these texts. */
 export function oneOf<const T extends readonly string[]>(choices: T, description?: string): Schema<T[number]>;
+/** A list of what an item is. */
 export function list<T>(item: Schema<T>, description?: string): Schema<T[]>;
+/** An object with keys of any name. */
 export function record<T>(item: Schema<T>, description?: string): Schema<Record<string, T>>;
 /** Keys are in camel case here, and in kebab-case in JSON; unknown ones are an error. */
 export function object<F extends Record<string, Schema<any>>>(
@@ -47,6 +53,12 @@ export type Labels = Record<string, string>;
 /** Worst first. */
 export type Severity = "critical" | "high" | "medium" | "low" | "info";
 
+/** One severity scale everywhere. */
+export namespace severity {
+  /** The worse of the two. */
+  function worse(one: Severity, other: Severity): Severity;
+}
+
 /** A capability that instances of a plugin ask for. */
 export interface Capability {
   name: "kv" | "metrics" | "events" | "system" | "exec" | "tcp" | "process" | "secret" | "reveal" | "files" | "http";
@@ -56,6 +68,7 @@ export interface Capability {
   optional: boolean;
 }
 
+/** What instances of a plugin ask for: `capability.required("http", "asks the page")`. */
 export const capability: {
   /** The plugin can't work without it. */
   required(name: Capability["name"], reason: string): Capability;
@@ -106,6 +119,8 @@ export interface Definition<C, I = unknown> {
  * there.
  */
 export function definePlugin<C, I = unknown>(definition: Definition<C, I>): Required<Definition<C, I>>;
+/** The JSON Schema (2020-12) of a plugin's configuration. */
+export function configSchema(definition: { config: Schema<any> }): string;
 
 /**
  * Why a call failed, and with it what the host does next: throw one of its three kinds. Anything else that is thrown is a mistake in the
@@ -133,6 +148,7 @@ export function pending(token: string, afterMs: number): Outcome;
 
 // collector: what is true of this target now?
 
+/** Finds something out, on the instance's schedule. */
 export interface Collector<C> {
   /**
    * Finds something out, on the instance's schedule. A target that is down is a collection whose health says so, not a failure: failure
@@ -141,6 +157,7 @@ export interface Collector<C> {
   collect(config: C, nowMs: number): Answer<Collection>;
 }
 
+/** What was found out. */
 export interface Collection {
   health: Health;
   /** A family per metric. */
@@ -149,10 +166,15 @@ export interface Collection {
 
 /** How a target is, for a person. */
 export interface Health {
-  state: "ok" | "degraded" | "failed";
+  state: State;
+  /** One line. */
   message: string;
 }
 
+/** `ok`: all is well. `degraded`: it works, but not as it should. `failed`: it does not work. */
+export type State = "ok" | "degraded" | "failed";
+
+/** How a target is: `health.ok("it answers")`. */
 export const health: {
   /** All is well. */
   ok(message: string): Health;
@@ -162,12 +184,19 @@ export const health: {
   failed(message: string): Health;
 };
 
+/** What the figures of a family are. */
+export type MetricType = "gauge" | "counter" | "histogram" | "summary" | "unknown";
+
 /** Samples of one metric, as columns. */
 export class Family {
-  constructor(name: string, metricType: "gauge" | "counter" | "histogram" | "summary" | "unknown", help: string);
+  constructor(name: string, metricType: MetricType, help: string);
+  /** A value that goes up and down. */
+  static gauge(name: string, help: string): Family;
+  /** A value that only grows, by custom `..._total`. */
+  static counter(name: string, help: string): Family;
   /** `[a-zA-Z_:][a-zA-Z0-9_:]*`, with the unit as its end (`_bytes`, `_seconds`, `_ratio`). */
   name: string;
-  metricType: "gauge" | "counter" | "histogram" | "summary" | "unknown";
+  metricType: MetricType;
   /** One line. */
   help: string;
   /** As many as there are values. */
@@ -181,9 +210,9 @@ export class Family {
   sample(labels: Labels, value: number): this;
 }
 
-/** A value that goes up and down. */
+/** `Family.gauge`. */
 export function gauge(name: string, help: string): Family;
-/** A value that only grows, by custom `..._total`. */
+/** `Family.counter`. */
 export function counter(name: string, help: string): Family;
 /** The value of a series, for tests of a collector. */
 export function valueOf(collection: Collection, name: string, labels?: Labels): number | undefined;
@@ -199,19 +228,25 @@ export interface Detector<C> {
   evaluate(config: C, window: DetectorWindow, state?: Uint8Array): Answer<Verdict>;
 }
 
+/** What there is to judge. */
 export interface DetectorWindow {
+  /** The time of the evaluation. */
   nowMs: number;
+  /** Where the window begins. */
   fromMs: number;
+  /** Every series that the rule selects. */
   series: Series[];
 }
 
 /** The samples of one series inside the window, oldest first, as two columns of equal length. */
 export interface Series {
+  /** Its dimensions. */
   labels: Labels;
   atMs: ArrayLike<number>;
   value: ArrayLike<number>;
 }
 
+/** Which series are abnormal, and what to remember. */
 export interface Verdict {
   /** A series without a signal is normal. */
   signals?: Signal[];
@@ -234,6 +269,7 @@ export interface Derived {
   value: number;
 }
 
+/** One judgement about one series. */
 export interface Signal {
   /** Index into the window's series. */
   series: number;
@@ -246,6 +282,175 @@ export interface Signal {
   reason: string;
 }
 
+/** What detectors remember of each series, and how they say what they found. */
+export namespace detector {
+  /** What the host keeps for a rule at most, in bytes. */
+  const STATE_BYTES: number;
+
+  /** Stands for a set of labels, whatever their order, in 64 bits (FNV-1a). */
+  function key(labels: Labels): bigint;
+
+  /**
+   * A few bytes for each series. Where they don't fit, those that were not seen for longest are left out; of those that were seen within the last
+   * hour, newcomers: what has been learned is worth more than what has not, also where its series misses a moment. The bytes are those of every
+   * SDK: a detector that is written anew in another language goes on with what it learned.
+   *
+   * ```js
+   * const memory = detector.Memory.read(state, 1, window.nowMs, 3_600_000);
+   * for (const { labels } of window.series) {
+   *   const seen = memory.get(detector.key(labels))?.[0] ?? 0;
+   *   memory.set(detector.key(labels), window.nowMs, [Math.min(seen + 1, 255)]);
+   * }
+   * return { signals, state: memory.write().state };
+   * ```
+   */
+  class Memory {
+    /** An empty one, of a version from 0 to 255; throws a `RangeError` over another. */
+    constructor(version: number);
+    /**
+     * What `write` of the same version wrote, without what was not seen for longer than `keepMs` milliseconds. What can't be read is nothing: then
+     * everything is learned anew.
+     */
+    static read(state: Uint8Array | undefined, version: number, nowMs: number, keepMs: number): Memory;
+    /** What is remembered of a series. */
+    get(key: bigint): Uint8Array | undefined;
+    /** Remembers it, at most 64 KiB less a few bytes. */
+    set(key: bigint, nowMs: number, bytes: Iterable<number>): void;
+    /** Forgets it. */
+    remove(key: bigint): void;
+    /** How many series it knows. */
+    readonly size: number;
+    /** The state to hand back (`undefined`, if nothing is remembered), and which series did not fit. */
+    write(): { state: Uint8Array | undefined; leftOut: bigint[] };
+  }
+
+  /**
+   * Takes figures off the front of bytes, lowest byte first, as a `DataView` writes them with `littleEndian`. What is not there is `undefined`, and
+   * leaves the rest as it is.
+   */
+  class Reader {
+    /** Reads from the beginning. */
+    constructor(bytes: Uint8Array);
+    /** So many bytes. */
+    bytes(count: number): Uint8Array | undefined;
+    /** One byte. */
+    u8(): number | undefined;
+    /** Two bytes. */
+    u16(): number | undefined;
+    /** Two bytes, which may be negative. */
+    i16(): number | undefined;
+    /** Four bytes. */
+    u32(): number | undefined;
+    /** Eight bytes. */
+    u64(): bigint | undefined;
+    /** Eight bytes, which may be negative. */
+    i64(): bigint | undefined;
+    /** Four bytes; what is no finite number can't have been written. */
+    f32(): number | undefined;
+    /** Eight bytes; what is no finite number can't have been written. */
+    f64(): number | undefined;
+    /** Whether everything was taken. */
+    isAtEnd(): boolean;
+  }
+
+  /** Figures and times in the words of a signal's reason. */
+  namespace words {
+    /** A figure with as many digits as a person reads: `97.12`, `0.00123`, `1200000`. */
+    function figure(value: number): string;
+    /** A length of time: `42 s`, `12 min`, `5 h`, `3.5 days`. */
+    function span(seconds: number): string;
+  }
+}
+
+/**
+ * Robust statistics that detectors need: medians and spreads that a few outliers don't move, and trends that are more than chance. Nothing here
+ * throws over what is no number: such values are left out, and what can't be said is `undefined`. The figures are those of every SDK.
+ */
+export namespace statistics {
+  /** What the median absolute deviation is multiplied with to estimate the standard deviation of normal figures: 1 / Φ⁻¹(3/4). */
+  const MAD_TO_SIGMA: number;
+  /** The value below which a share `q` (0 to 1) of the finite values lies, interpolated linearly (Hyndman & Fan 1996, type 7). */
+  function quantile(values: Iterable<number> | ArrayLike<number>, q: number): number | undefined;
+  /** The median of the finite values. */
+  function median(values: Iterable<number> | ArrayLike<number>): number | undefined;
+  /** The median and the spread around it: the median absolute deviation, scaled to the standard deviation of normal figures. */
+  function centreAndSpread(values: Iterable<number> | ArrayLike<number>): { centre: number; spread: number } | undefined;
+  /** The probability that a standard normal figure is greater than `z` (Abramowitz & Stegun 1964, 26.2.17: off by at most 7.5e-8). */
+  function normalTail(z: number): number;
+  /**
+   * How many standard deviations either side of the mean hold a share `confidence` (0 to 1) of normal figures: 1.96 for 0.95. Found by halving, so
+   * as exact as `normalTail`.
+   */
+  function normalWidth(confidence: number): number;
+
+  /**
+   * Whether figures go up or down over time by more than chance, and how fast: the test of Mann and Kendall with the variance of Hamed & Rao (1998),
+   * the slope of Theil and Sen. Figures that begin anew in between (a process that was restarted) are taken in runs. Every pair of points is looked
+   * at, so take a hundred of them (`thinned`), not ten thousand.
+   */
+  namespace trend {
+    /** A figure at a time. */
+    interface Point {
+      /** Seconds since the beginning of what is looked at. */
+      seconds: number;
+      value: number;
+    }
+    /** What the figures do over time. */
+    interface Trend {
+      /** Change per second. */
+      slope: number;
+      /** The slope is at least this, with the confidence that was asked for. */
+      lower: number;
+      /** And at most this. */
+      upper: number;
+      /** Kendall's: the share of pairs that rise less the share of those that fall, -1 to 1. How well "it only ever rises" fits. */
+      tau: number;
+      /** How probable it is that figures without a trend go as far in this direction or the other. */
+      probability: number;
+      /** Points that were compared. */
+      points: number;
+    }
+    /**
+     * At most `most` points that are spread evenly over the time from `fromMs` to `toMs`: the median of each stretch, at the mean of its times. What
+     * is no finite number, or outside, is left out; the order of the samples does not matter, nor that times occur twice.
+     */
+    function thinned(atMs: ArrayLike<number>, value: ArrayLike<number>, fromMs: number, toMs: number, most: number): Point[];
+    /**
+     * Cuts points where they begin anew: where a figure falls, from one point to the next, by more than a third of the whole range and by more than
+     * `usual` times the median of such steps. A garbage collector's drops are usual, a restart's is not.
+     */
+    function runs(points: Point[], usual: number): Point[][];
+    /**
+     * The trend of points that may begin anew in between; `confidence` is that of the slope's interval (0.95). `undefined` with fewer than four
+     * points in a run.
+     */
+    function trend(runs: Point[][], confidence: number): Trend | undefined;
+    /**
+     * Where a line of this slope (per second) stands at a time (the median of where each point would have it), and how far points stray from it:
+     * their median absolute deviation, scaled to a standard deviation.
+     */
+    function level(run: Point[], slope: number, seconds: number): { level: number; stray: number } | undefined;
+  }
+}
+
+/** How a figure is compared: `<`, `<=`, `>`, `>=`, `==` (also written `=`), `!=`. */
+export type Comparison = "less" | "less-or-equal" | "greater" | "greater-or-equal" | "equal" | "not-equal";
+
+/** A comparison with a number, as people write it: `>= 1`, `< 0.5`, `!= 0`. */
+export class Condition {
+  constructor(comparison: Comparison, number: number);
+  /** Reads what a person wrote; throws a `SyntaxError` where it is no condition. */
+  static parse(text: string): Condition;
+  /** How it is compared. */
+  comparison: Comparison;
+  /** With what. */
+  number: number;
+  /** Whether a figure fulfils it. What is not a number fulfils nothing. */
+  holds(value: number): boolean;
+  /** `>= 1` */
+  toString(): string;
+}
+
 // scanner-rule: what is wrong with this subject?
 
 /** Judges files and HTTP responses. Pure: the same input gives the same output. */
@@ -256,8 +461,10 @@ export interface ScannerRule<C> {
   scan(config: C, subjects: Subject[]): Answer<Finding[]>;
 }
 
+/** What a rule wants to see. */
 export interface Interest {
-  kinds: ("file" | "http-response")[];
+  /** Files, responses, or both. */
+  kinds: SubjectKind[];
   /** Globs over a file's path below the scanned root; absent: all. */
   include?: string[];
   /** Globs, stronger than `include`. */
@@ -266,10 +473,32 @@ export interface Interest {
   maxBytes: number;
 }
 
-export type Subject =
-  | { kind: "file"; path: string; content: Uint8Array }
-  | { kind: "http-response"; url: string; status: number; headers: [string, string][]; body: Uint8Array };
+/** See `Subject`. */
+export type SubjectKind = "file" | "http-response";
 
+/** What is looked at. */
+export type Subject = ({ kind: "file" } & File) | ({ kind: "http-response" } & HttpResponse);
+
+/** A file below the scanned root. */
+export interface File {
+  /** Below the root, with `/` between its parts. */
+  path: string;
+  /** All of it. */
+  content: Uint8Array;
+}
+
+/** The answer of a page that was fetched. */
+export interface HttpResponse {
+  /** As it was asked for. */
+  url: string;
+  status: number;
+  /** In the order of the response; a name may stand more than once, in any case. */
+  headers: [string, string][];
+  /** The first 64 KiB. */
+  body: Uint8Array;
+}
+
+/** One thing that is wrong. */
 export interface Finding {
   /** Index into the subjects of the call. */
   subject: number;
@@ -300,6 +529,7 @@ export interface Correlator<C> {
   correlate(config: C, alert: Alert, open: Incident[], nowMs: number): Answer<Placement>;
 }
 
+/** An alert that fires. */
 export interface Alert {
   fingerprint: string;
   /** The rule's name. */
@@ -311,6 +541,7 @@ export interface Alert {
   activeAtMs: number;
 }
 
+/** An incident that is open. */
 export interface Incident {
   id: string;
   /** What `open` gave when it was opened. */
@@ -321,6 +552,7 @@ export interface Incident {
   alerts: Alert[];
 }
 
+/** Where an alert goes. */
 export type Placement =
   /** Into this incident (its id), which takes that severity if it is worse than its own. */
   | { kind: "join"; incident: string; severity: Severity }
@@ -331,6 +563,7 @@ export type Placement =
 
 // notifier: tell this recipient
 
+/** Tells a recipient. */
 export interface Notifier<C> {
   /**
    * `key` is the same for every attempt of one delivery: hand it on, so that the recipient can drop a second one. `done` carries the
@@ -341,6 +574,7 @@ export interface Notifier<C> {
   poll?(config: C, token: string): Answer<Outcome>;
 }
 
+/** What to tell. */
 export interface Message {
   /** Type of the event that it is about: `alert.firing`, `incident.opened`. */
   eventType: string;
@@ -366,26 +600,14 @@ export interface DeploymentStrategy<C> {
   decide(config: C, question: Question): Answer<Decision>;
 }
 
+/** How things stand. */
 export interface Question {
-  deployment: {
-    service: string;
-    /** The revision that ran before; empty on the first deployment. */
-    stable: string;
-    candidate: string;
-    /** How many replicas a revision runs when it has all the traffic. */
-    replicas: number;
-    startedAtMs: number;
-  };
+  /** What is deployed. */
+  deployment: Deployment;
   /** What the target sees. */
   replicas: Replica[];
-  /** Counted over the candidate's (and the stable) replicas since the last move of weight. */
-  analysis: {
-    sinceMs: number;
-    responses: number;
-    failures: number;
-    stableResponses: number;
-    stableFailures: number;
-  };
+  /** What happened to the traffic. */
+  analysis: Analysis;
   /** A person promoted it since the last call. */
   promoted: boolean;
   /** What the last decision gave back. */
@@ -393,6 +615,34 @@ export interface Question {
   nowMs: number;
 }
 
+/** What is deployed. */
+export interface Deployment {
+  /** Its name. */
+  service: string;
+  /** The revision that ran before; empty on the first deployment. */
+  stable: string;
+  /** The revision that is to run. */
+  candidate: string;
+  /** How many replicas a revision runs when it has all the traffic. */
+  replicas: number;
+  startedAtMs: number;
+}
+
+/** Counted over the candidate's (and the stable) replicas since the last move of weight. */
+export interface Analysis {
+  /** Since when. */
+  sinceMs: number;
+  /** Of the candidate. */
+  responses: number;
+  /** Of the candidate: with a status of 500 or above. */
+  failures: number;
+  /** Of the stable revision. */
+  stableResponses: number;
+  /** Of the stable revision: with a status of 500 or above. */
+  stableFailures: number;
+}
+
+/** A move, and why. */
 export interface Decision {
   next: Move;
   /** Why, for the time line. */
@@ -401,6 +651,7 @@ export interface Decision {
   state?: Uint8Array;
 }
 
+/** What to do next. */
 export type Move =
   /** Start so many more replicas of the candidate. */
   | { kind: "start"; count: number }
@@ -419,6 +670,7 @@ export type Move =
 
 // deployment-target: carry out this move; what do you see?
 
+/** Carries out moves of a deployment, and says what it sees. */
 export interface DeploymentTarget<C> {
   /** Every replica of the service that there is. */
   observe(config: C, service: string): Answer<Replica[]>;
@@ -429,12 +681,16 @@ export interface DeploymentTarget<C> {
   apply(config: C, service: string, step: Step, key: string): Answer<Outcome>;
 }
 
+/** How far a replica is. `unhealthy`: failing its health check, or gone without being asked to. `draining`: finishing what is in flight. */
+export type Phase = "starting" | "healthy" | "unhealthy" | "draining" | "stopped";
+
 /** One running copy of a revision. */
 export interface Replica {
   /** Unique within the service. */
   name: string;
+  /** What it runs. */
   revision: string;
-  phase: "starting" | "healthy" | "unhealthy" | "draining" | "stopped";
+  phase: Phase;
   /** Share of traffic relative to the others, 0 to 256. */
   weight?: number;
   /** Counters since the replica came up: responses, and those with a status of 500 or above. */
@@ -443,6 +699,7 @@ export interface Replica {
   message?: string;
 }
 
+/** One step of a move. */
 export type Step =
   /** Start a replica of a revision, with no traffic. */
   | { kind: "start"; replica: string; revision: string }
@@ -455,6 +712,7 @@ export type Step =
 
 // runbook-action: do this step, or say what it would do
 
+/** Carries out one step of a runbook. */
 export interface RunbookAction<C, I> {
   /** `object({ ... })`: what the step is given (`with` in the runbook), with its placeholders filled in. */
   inputs: Schema<I>;
@@ -498,6 +756,7 @@ export interface SlaWindow {
 /** Every sample, and whether an exclusion holds it. */
 export function samples(window: SlaWindow): Iterable<{ atMs: number; value: number; isExcluded: boolean }>;
 
+/** One figure. */
 export interface Figure {
   /** Good events or samples, and all of them. */
   good: number;
@@ -506,6 +765,7 @@ export interface Figure {
   attained?: number;
 }
 
+/** What was attained. */
 export interface Attainment {
   /** With exclusions taken from numerator and denominator. */
   adjusted: Figure;
@@ -540,6 +800,7 @@ export namespace kv {
   function get(key: string): Uint8Array | undefined;
   /** The same as text. */
   function getText(key: string): string | undefined;
+  /** Sets the value of a key; a text as UTF-8. */
   function set(key: string, value: Uint8Array | string): void;
   /** Removes a key; one that is not there is removed already. */
   function remove(key: string): void;
@@ -547,11 +808,17 @@ export namespace kv {
 
 /** The instance's log. Always granted; bounded in lines per call. `console` writes there, too. */
 export namespace log {
+  /** How loud. `error`: an operator must act. `debug`: for whoever works on the plugin. */
   type Level = "error" | "warn" | "info" | "debug" | "trace";
+  /** Writes one line. */
   function write(level: Level, message: string): void;
+  /** Writes one line at `error`. */
   function error(message: string): void;
+  /** Writes one line at `warn`. */
   function warn(message: string): void;
+  /** Writes one line at `info`. */
   function info(message: string): void;
+  /** Writes one line at `debug`. */
   function debug(message: string): void;
 }
 
@@ -563,6 +830,7 @@ export namespace events {
 
 /** Reads the host's series. */
 export namespace metrics {
+  /** One sample of one series. */
   interface Point {
     labels: Labels;
     atMs: number;
@@ -574,6 +842,7 @@ export namespace metrics {
 
 /** Runs programs. Each grant names a program and, optionally, argument patterns. There is no shell in between. */
 export namespace exec {
+  /** What to run. */
   interface Command {
     /** Absolute path. */
     program: string;
@@ -585,6 +854,7 @@ export namespace exec {
     /** Then its whole process group is ended. Unless given, 10 seconds. */
     timeoutMs?: number;
   }
+  /** How it ended. */
   interface Finished {
     /** Absent when a signal ended it. */
     exitCode?: number;
@@ -601,6 +871,7 @@ export namespace exec {
 
 /** Processes that the host starts, watches and stops for the instance, across restarts of the host. */
 export namespace process {
+  /** What to run. */
   interface Spec {
     /** Unique within the instance. Starting a name that runs with the same spec does nothing. */
     name: string;
@@ -611,16 +882,23 @@ export namespace process {
     /** Answers 2xx when the process is ready. Checked every 500 ms. */
     healthUrl?: string;
   }
+  /** How a process is. `unhealthy`: runs, and fails its health check. `exited`: ended, without being asked to. `absent`: there is none. */
+  type Phase = "starting" | "healthy" | "unhealthy" | "stopping" | "exited" | "absent";
+  /** How a process is. */
   interface Status {
+    /** As in its `Spec`. */
     name: string;
-    phase: "starting" | "healthy" | "unhealthy" | "stopping" | "exited" | "absent";
+    phase: Phase;
+    /** While it runs. */
     pid?: number;
+    /** After it ended; absent when a signal ended it. */
     exitCode?: number;
     /** How often the host started it again. */
     restarts: number;
   }
   /** Starts a process; does nothing if one of that name runs with the same spec, fails if it runs with another. */
   function start(spec: Spec): Status;
+  /** How a process is; `absent` if there is none. */
   function status(name: string): Status;
   /** SIGTERM, after `graceMs` SIGKILL, to the whole group. */
   function stop(name: string, graceMs: number): Status;
@@ -669,51 +947,108 @@ export namespace files {
 
 /** Facts about the machine that the host runs on. */
 export namespace system {
+  /** Everything at once, so that figures belong together. */
   interface Snapshot {
-    cpus: { name: string; usagePercent: number; frequencyMhz: number }[];
+    /** One per core. */
+    cpus: Cpu[];
+    /** Of all cores together, 0 to 100. */
     cpuUsagePercent: number;
-    memory: {
-      totalBytes: number;
-      usedBytes: number;
-      availableBytes: number;
-      swapTotalBytes: number;
-      swapUsedBytes: number;
-    };
-    load: { one: number; five: number; fifteen: number };
-    disks: {
-      name: string;
-      mount: string;
-      filesystem: string;
-      totalBytes: number;
-      availableBytes: number;
-      readBytes: number;
-      writtenBytes: number;
-    }[];
-    /** Counters since the interface came up. */
-    networks: {
-      name: string;
-      receivedBytes: number;
-      transmittedBytes: number;
-      receivedPackets: number;
-      transmittedPackets: number;
-      receiveErrors: number;
-      transmitErrors: number;
-    }[];
-    temperatures: { name: string; celsius: number; criticalCelsius?: number }[];
+    memory: Memory;
+    load: Load;
+    /** One per mounted file system. */
+    disks: Disk[];
+    /** One per interface. */
+    networks: Network[];
+    /** One per sensor; a virtual machine has none. */
+    temperatures: Temperature[];
+    /** Processes in all. */
     processCount: number;
-    topProcesses: { pid: number; name: string; cpuPercent: number; memoryBytes: number }[];
+    /** Those that use the CPU most, first. */
+    topProcesses: Process[];
+    /** When the machine came up, seconds since 1970. */
     bootTimeS: number;
     /** The host itself. */
-    host: {
-      cpuPercent: number;
-      memoryBytes: number;
-      uptimeSeconds: number;
-      instances: number;
-      calls: number;
-      callFailures: number;
-      logOffset: number;
-      outboxDepth: number;
-    };
+    host: Vitals;
+  }
+  /** A core. */
+  interface Cpu {
+    name: string;
+    /** 0 to 100. */
+    usagePercent: number;
+    frequencyMhz: number;
+  }
+  /** Memory and swap of the whole machine. */
+  interface Memory {
+    totalBytes: number;
+    usedBytes: number;
+    /** What programs could still have. */
+    availableBytes: number;
+    swapTotalBytes: number;
+    swapUsedBytes: number;
+  }
+  /** Load averages over one, five and fifteen minutes. */
+  interface Load {
+    one: number;
+    five: number;
+    fifteen: number;
+  }
+  /** A mounted file system. What was read and written are counters. */
+  interface Disk {
+    /** The device. */
+    name: string;
+    /** Where it is mounted. */
+    mount: string;
+    filesystem: string;
+    totalBytes: number;
+    /** What a user could still have. */
+    availableBytes: number;
+    readBytes: number;
+    writtenBytes: number;
+  }
+  /** A network interface; counters since it came up. */
+  interface Network {
+    name: string;
+    receivedBytes: number;
+    transmittedBytes: number;
+    receivedPackets: number;
+    transmittedPackets: number;
+    receiveErrors: number;
+    transmitErrors: number;
+  }
+  /** A sensor. */
+  interface Temperature {
+    name: string;
+    celsius: number;
+    /** Where the machine would switch itself off. */
+    criticalCelsius?: number;
+  }
+  /** A process. */
+  interface Process {
+    pid: number;
+    name: string;
+    /** Of one core: may be above 100. */
+    cpuPercent: number;
+    /** Resident. */
+    memoryBytes: number;
+  }
+  /** The host itself. */
+  interface Vitals {
+    /** Of one core: may be above 100. */
+    cpuPercent: number;
+    /** Resident. */
+    memoryBytes: number;
+    /** Since its start. */
+    uptimeSeconds: number;
+    /** Instances of plugins. */
+    instances: number;
+    /** Calls of plugins since the start. */
+    calls: number;
+    /** Those of them that failed. */
+    callFailures: number;
+    /** Of the newest event. */
+    logOffset: number;
+    /** Effects that wait for their delivery. */
+    outboxDepth: number;
   }
   /** Everything at once, so that figures belong together. `top` bounds the processes, by CPU. */
   function take(top: number): Snapshot;
@@ -721,7 +1056,9 @@ export namespace system {
 
 /** A stream to a granted host and port, or Unix socket. */
 export namespace tcp {
+  /** Where to. With `tls` the host of the plugin does the handshake and checks the certificate. */
   type Address = { kind: "tcp" | "tls"; host: string; port: number } | { kind: "unix"; path: string };
+  /** An open stream. */
   class Connection {
     /** At most `max` bytes (and 1 MiB); empty at the end of the stream. */
     read(max: number): Uint8Array;
@@ -734,6 +1071,7 @@ export namespace tcp {
      */
     writeSecret(before: Uint8Array, name: string, base64?: boolean): void;
   }
+  /** What the peer of a TLS handshake presented, whether trusted or not. Times are seconds since 1970. */
   interface Certificate {
     subject: string;
     issuer: string;
@@ -751,6 +1089,7 @@ export namespace tcp {
 
 /** A small synchronous HTTP client. Redirects are not followed; origins have to be granted (`http`). */
 export namespace http {
+  /** What else a request may have. */
   interface Options {
     headers?: [string, string][];
     /** For the whole exchange. Unless given, 10 seconds. */
@@ -758,6 +1097,7 @@ export namespace http {
     /** How much of the response's body is kept. Unless given, 1 MiB. */
     maxBodyBytes?: number;
   }
+  /** A request. */
   interface Request extends Options {
     /** Unless given, `GET`. */
     method?: string;
@@ -791,13 +1131,33 @@ export namespace http {
     constructor(code: HttpError["code"], message: string);
     code: "invalid" | "denied" | "connect" | "tls" | "timeout" | "failed";
   }
+  /** Sends it and reads the response. Throws an `HttpError`. */
   function send(request: Request): Response;
+  /** Sends a `GET`. */
   function get(url: string, options?: Options): Response;
+  /** Sends a `POST`. */
   function post(url: string, body: Uint8Array | string, options?: Options): Response;
   /** Sends that value as JSON. */
   function postJson(url: string, value: unknown, options?: Options): Response;
-  /** Scheme, authority and the rest of a URL. */
+  /** Scheme, authority and the rest of a URL. Throws an `HttpError`, `invalid`. */
   function splitUrl(url: string): { scheme: string; authority: string; path: string };
+  /** Host and port of a URL, without user information; the port is the scheme's unless given. Throws an `HttpError`, `invalid`. */
+  function hostAndPort(url: string): { host: string; port: number };
+}
+
+/** Runs a program, in a native test. */
+export type Exec = (command: exec.Command) => exec.Finished;
+/** Answers a request, in a native test. */
+export type Fetch = (request: Required<http.Request>) => http.Response;
+/** Opens a stream, in a native test. */
+export type Connect = (address: tcp.Address) => Stream;
+/** Makes a MAC: the secret's name, the message. */
+export type Hmac = (name: string, message: Uint8Array) => Uint8Array;
+/** What a fake TCP connection reads from and writes to. */
+export interface Stream {
+  /** At most `max` bytes; empty at the end of the stream. */
+  read(max: number): Uint8Array;
+  write(bytes: Uint8Array): void;
 }
 
 /**
@@ -805,31 +1165,35 @@ export namespace http {
  * written can be read from it afterwards.
  */
 export class FakeHost {
-  constructor(scripted?: {
-    kv?: Map<string, Uint8Array>;
-    /** Names and newest samples of series. */
-    metrics?: [string, metrics.Point][];
-    system?: system.Snapshot;
-    exec?(command: exec.Command): exec.Finished;
-    http?(request: Required<http.Request>): http.Response;
-    tcp?(address: tcp.Address): { read(max: number): Uint8Array; write(bytes: Uint8Array): void };
-    /** By `host:port`. */
-    certificates?: Map<string, tcp.Certificate>;
-    hmac?(name: string, message: Uint8Array): Uint8Array;
-    /** Secrets that are revealed. */
-    secrets?: Map<string, Uint8Array>;
-    /** Identities and contents of files, by path. */
-    files?: Map<string, [bigint, Uint8Array]>;
-  });
-  kv: Map<string, Uint8Array>;
+  constructor(scripted?: Partial<Omit<FakeHost, "run">>);
   /** Lines that were written. */
   log: [log.Level, string][];
+  /** The instance's key-value space. */
+  kv: Map<string, Uint8Array>;
+  /** Names and newest samples of series. */
+  metrics: [string, metrics.Point][];
   /** Type, subject and data of what was published. */
   events: [string, string, Record<string, unknown>][];
+  /** The machine. */
+  system?: system.Snapshot;
+  /** Runs programs. */
+  exec?: Exec;
+  /** Answers requests. */
+  http?: Fetch;
+  /** Opens streams. */
+  tcp?: Connect;
   /** Hosts that connections went on with in TLS. What is written stays as it is. */
   tls: string[];
+  /** By `host:port`. */
+  certificates: Map<string, tcp.Certificate>;
   /** Processes that were started, and how they are. */
   processes: Map<string, { spec: process.Spec; status: process.Status }>;
+  /** Makes MACs. */
+  hmac?: Hmac;
+  /** Secrets that are revealed. */
+  secrets: Map<string, Uint8Array>;
+  /** Identities and contents of files, by path. */
+  files: Map<string, [bigint, Uint8Array]>;
   /** Runs `body` inside this host, to its end where it is asynchronous, and gives what it gives. */
   run<T>(body: () => T): T;
 }

@@ -1,9 +1,13 @@
 // What the author of a Quarterdeck plugin depends on, alone: a set of functions per kind, plain objects, and the host's imports as
 // functions. Not here: anything of the host, and anything that an author would have to know about WIT. `index.d.ts` documents it.
 
-export { capability, definePlugin } from "./plugin.js";
+export { capability, configSchema, definePlugin } from "./plugin.js";
 export { Failure, Other, Rejected, Retry, done, pending } from "./failure.js";
 export { Family, counter, gauge, health, valueOf } from "./collector.js";
+export { Condition } from "./condition.js";
+export * as detector from "./detector.js";
+export * as severity from "./severity.js";
+export * as statistics from "./statistics.js";
 export { samples } from "./sla-calculator.js";
 export { boolean, integer, list, number, object, oneOf, record, string } from "./schema.js";
 export { Denied, Failed, HostError, Limited } from "./host.js";
@@ -19,4 +23,4 @@ export * as reveal from "./host/reveal.js";
 export * as secret from "./host/secret.js";
 export * as system from "./host/system.js";
 export * as tcp from "./host/tcp.js";
-export { FakeHost } from "./testing.js";
+export { FakeHost } from "./fake-host.js";

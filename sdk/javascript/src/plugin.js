@@ -35,3 +35,8 @@ export function definePlugin(definition) {
   }
   return Object.freeze({ capabilities: [], validate: () => [], callsOfASandbox: 1, ...definition });
 }
+
+/** The JSON Schema (2020-12) of a plugin's configuration. */
+export function configSchema(definition) {
+  return JSON.stringify({ $schema: "https://json-schema.org/draft/2020-12/schema", ...definition.config.json });
+}

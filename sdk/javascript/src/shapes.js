@@ -11,8 +11,8 @@ export function fromLabels(labels) {
 /** The same with a number for each whole one: times and counts are far below where that would lose anything. */
 export function withNumbers(value) {
   if (typeof value === "bigint") return Number(value);
-  if (value instanceof BigInt64Array || value instanceof BigUint64Array) return Array.from(value, Number);
-  if (ArrayBuffer.isView(value)) return value;
+  // By its tag: a component's bindings have classes of their own, so what they make is an instance of none of these here.
+  if (ArrayBuffer.isView(value)) return /^Big/.test(value[Symbol.toStringTag]) ? Array.from(value, Number) : value;
   if (Array.isArray(value)) return value.map(withNumbers);
   if (typeof value === "object" && value !== null) {
     return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, withNumbers(each)]));

@@ -1,42 +1,6 @@
-// A host for native tests of a plugin's logic.
+// A host for native tests of a plugin's logic, and the built component in the real one. For tests only: it needs Node.js. `testing.d.ts`
+// documents it.
 
-import { Failed, enter, leave } from "./host.js";
-
-export class FakeHost {
-  constructor(scripted = {}) {
-    Object.assign(this, {
-      log: [],
-      kv: new Map(),
-      metrics: [],
-      events: [],
-      tls: [],
-      certificates: new Map(),
-      processes: new Map(),
-      secrets: new Map(),
-      files: new Map(),
-      ...scripted,
-    });
-  }
-
-  /** Runs `body` inside this host, to its end where it is asynchronous, and gives what it gives. */
-  run(body) {
-    enter(this);
-    let result;
-    try {
-      result = body();
-    } catch (error) {
-      leave(this);
-      throw error;
-    }
-    if (typeof result?.then === "function") return result.finally(() => leave(this));
-    leave(this);
-    return result;
-  }
-
-  /** What a scripted function says; what is not scripted fails. */
-  answer(name, ...given) {
-    const act = this[name];
-    if (act === undefined) throw new Failed("not running in a host");
-    return typeof act === "function" ? act(...given) : act;
-  }
-}
+export { FakeHost } from "./fake-host.js";
+export { Component, ComponentError } from "./testing/component.js";
+export { bearsOddWindows, oddWindows } from "./testing/windows.js";

@@ -173,6 +173,20 @@ test("a request reaches the scripted host as bytes", () => {
   assert.deepEqual([response.isSuccess, response.header("x-id"), response.json()], [true, "7", { n: 1 }]);
 });
 
+test("host and port of a URL are found without user information", () => {
+  for (const [url, host, port] of [
+    ["http://a", "a", 80],
+    ["https://[::1]/x", "::1", 443],
+    ["https://me:secret@a.example:8443/x?y", "a.example", 8443],
+    ["http://[::1]:8080", "::1", 8080],
+  ]) {
+    assert.deepEqual(http.hostAndPort(url), { host, port });
+  }
+  for (const url of ["ftp://a", "http://a:", "http://a:x", "http://a:99999", "http://a:80:90"]) {
+    assert.throws(() => http.hostAndPort(url), (error) => error.code === "invalid", url);
+  }
+});
+
 test("addresses and URLs are read as they are written", () => {
   assert.deepEqual(tcp.parse("[::1]:80"), { kind: "tcp", host: "::1", port: 80 });
   assert.deepEqual(tcp.parse("unix:/a"), { kind: "unix", path: "/a" });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { runInNewContext } from "node:vm";
 
 import { kindOf, pluginOf } from "../src/component.js";
 import * as sdk from "../src/index.js";
@@ -27,6 +28,7 @@ test("a configuration is checked by its schema and by the plugin", () => {
     definePlugin({ ...said, config: object({ url: string("Where to.") }), validate, collector }),
   );
   assert.equal(JSON.parse(describe().configSchema).properties.url.description, "Where to.");
+  assert.equal(describe().configSchema, sdk.configSchema({ config: object({ url: string("Where to.") }) }));
   const problems = (config) => {
     try {
       validateConfiguration(config);
@@ -38,6 +40,19 @@ test("a configuration is checked by its schema and by the plugin", () => {
   assert.deepEqual(problems('{"url": "http://a"}'), []);
   assert.deepEqual(problems('{"url": "a"}'), [{ pointer: "/url", message: "is no URL" }]);
   assert.match(problems('{"uri": "a"}')[0].message, /unknown key/);
+});
+
+test("the worse severity is the one that stands first", () => {
+  assert.equal(sdk.severity.worse("low", "high"), "high");
+  assert.equal(sdk.severity.worse("high", "low"), "high");
+  assert.equal(sdk.severity.worse("info", "info"), "info");
+});
+
+test("a collection finds a series by its labels", () => {
+  const family = sdk.Family.gauge("up", "Whether it is").sample({ a: "1", b: "2" }, 1).sample({ a: "2" }, 0);
+  const collection = { health: sdk.health.ok("fine"), families: [sdk.Family.counter("up", "Not this one"), family] };
+  assert.equal(sdk.valueOf(collection, "up", { b: "2", a: "1" }), 1);
+  assert.equal(sdk.valueOf(collection, "up"), undefined);
 });
 
 test("failures go over in their kind, and a mistake stays what it is", () => {
@@ -74,6 +89,24 @@ test("an answer goes over in the shapes of the bindings, at once or later", asyn
     assert.deepEqual(answer.families[0].labels, [[{ name: "a", value: "1" }]]);
     assert.deepEqual(answer.families[0].values, Float64Array.of(1));
   }
+});
+
+test("times are numbers, whoever made them", () => {
+  // As bindings do, whose classes are not those of the plugin.
+  const made = runInNewContext("({ atMs: BigInt64Array.of(5n, -6n), value: Float64Array.of(1, 2), exclusions: [[1n, 2n]] })");
+  const seen = [];
+  const definition = definePlugin({
+    ...said,
+    config: object({}),
+    detector: { evaluate: (_, window) => (seen.push(window), {}) },
+    slaCalculator: { fold: (_, window) => seen.push(window), merge() {}, finish() {} },
+  });
+  kindOf(definition, "detector").evaluate("{}", { nowMs: 7n, fromMs: 1n, series: [{ labels: [], ...made }] });
+  kindOf(definition, "slaCalculator").fold("{}", { fromMs: 1n, toMs: 9n, ...made });
+  const [{ series, ...window }, part] = seen;
+  assert.deepEqual(window, { nowMs: 7, fromMs: 1 });
+  assert.equal(JSON.stringify([series[0].atMs, part.atMs, part.exclusions]), "[[5,-6],[5,-6],[[1,2]]]");
+  assert.equal(series[0].value, made.value, "columns of figures go through as they are");
 });
 
 test("steps, moves and placements keep their kind", () => {

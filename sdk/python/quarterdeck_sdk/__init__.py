@@ -24,12 +24,14 @@ A plugin is a class that derives from one or more kinds. This is a whole one::
 - `collector` ... `sla_calculator`: a kind each, with its class and its types
 - `host`: what the host does for a plugin: key-value space, programs, sockets, ...
 - `http`: a synchronous HTTP client
-- `testing`: a fake host for native tests
+- `condition`: conditions on a figure, as people write them
+- `statistics`: robust statistics and trends, for detectors; what they remember and say is in `detector`
+- `testing`: a fake host for native tests, and the built component in the real one
 """
 
 from quarterdeck_sdk.failure import Done, Failure, Other, Outcome, Pending, Rejected, Retry
 from quarterdeck_sdk.label import Labels
-from quarterdeck_sdk.plugin import Capability, Plugin, Problem
+from quarterdeck_sdk.plugin import Capability, Plugin, Problem, config_schema
 from quarterdeck_sdk.severity import Severity
 
 __all__ = [
@@ -45,4 +47,5 @@ __all__ = [
     "Rejected",
     "Retry",
     "Severity",
+    "config_schema",
 ]

@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 from quarterdeck_sdk import failure, host, kinds, mirror, schema
 from quarterdeck_sdk import http as http
 from quarterdeck_sdk.host import log
-from quarterdeck_sdk.plugin import Plugin
+from quarterdeck_sdk.plugin import Plugin, config_schema
 
 # What the standard library imports when it is first used: a component has no files to find it in later.
 import _strptime  # noqa: F401  isort: skip
@@ -38,9 +38,7 @@ def _plugin(plugin: type[Plugin[Any]]) -> type:
     wit = host.bindings("exports.plugin")
     # Made once, while the component is built.
     capabilities = [wit.Capability(own.name, own.reason, own.optional) for own in plugin.capabilities]
-    manifest = wit.Manifest(
-        plugin.name, plugin.version, plugin.summary, json.dumps(schema.of(plugin.config_type)), capabilities
-    )
+    manifest = wit.Manifest(plugin.name, plugin.version, plugin.summary, config_schema(plugin), capabilities)
 
     def describe(self: Any) -> Any:
         return manifest

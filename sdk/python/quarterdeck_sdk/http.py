@@ -1,11 +1,12 @@
 """A small synchronous HTTP client over `wasi:http`. Redirects are not followed; origins have to be granted (`http`)."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from quarterdeck_sdk import failure, testing
+from quarterdeck_sdk import fake_host, failure
 from quarterdeck_sdk import host as hosts
 
 
@@ -100,7 +101,7 @@ class Request:
     def send(self) -> Response:
         """Sends it and reads the response."""
         if not hosts.IS_COMPONENT:
-            return testing.current().answer(testing.current().http, self)
+            return fake_host.current().answer(fake_host.current().http, self)
         if exchange is None:
             raise Denied("the plugin does not ask for `http`; hint: add it to its `capabilities`")
         return exchange.send(self)
@@ -131,6 +132,19 @@ def split_url(url: str) -> tuple[str, str, str]:
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise Invalid(f"`{url}` is not an http or https URL")
     return parts.scheme, parts.netloc, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def host_and_port(url: str) -> tuple[str, int]:
+    """Host and port of a URL, without user information; the port is the scheme's unless given. Raises `Invalid`::
+
+        assert host_and_port("https://[::1]/x") == ("::1", 443)
+    """
+    scheme, authority, _ = split_url(url)
+    parts = re.fullmatch(r"(?:\[(.*)\]|([^:]*))(?::([0-9]{1,5}))?", authority.rpartition("@")[2])
+    port = int(parts[3] or (443 if scheme == "https" else 80)) if parts else -1
+    if not parts or port > 65_535:
+        raise Invalid(f"`{url}` has no port from 0 to 65535 where one should be")
+    return parts[1] or parts[2], port
 
 
 exchange: Any = None

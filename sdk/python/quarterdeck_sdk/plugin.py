@@ -1,8 +1,11 @@
 """What a component says about itself."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, is_dataclass
 from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
+
+from quarterdeck_sdk import schema
 
 #: The dataclass of a plugin's configuration.
 C = TypeVar("C")
@@ -73,3 +76,8 @@ class Plugin(Generic[C]):
                 if not is_dataclass(given[0]):
                     raise TypeError(f"{cls.__name__}: {given[0]!r} is no dataclass; hint: {origin.__name__}[Config]")
                 cls.config_type = given[0]
+
+
+def config_schema(plugin: type[Plugin[Any]]) -> str:
+    """The JSON Schema (2020-12) of a plugin's configuration; raises `TypeError` where a field has a type that JSON has not."""
+    return json.dumps(schema.of(plugin.config_type))

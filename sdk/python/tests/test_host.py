@@ -149,3 +149,14 @@ class TestHttp(unittest.TestCase):
         self.assertEqual(http.split_url("https://a.example:8443?b=c#top"), ("https", "a.example:8443", "/?b=c"))
         for url in ("ftp://a", "http://", "a/b", "http://[::1"):
             self.assertRaises(http.Invalid, http.split_url, url)
+
+    def test_host_and_port_of_a_url_are_found_without_user_information(self) -> None:
+        for url, expected in [
+            ("http://a", ("a", 80)),
+            ("https://[::1]/x", ("::1", 443)),
+            ("https://me:secret@a.example:8443/x?y", ("a.example", 8443)),
+            ("http://[::1]:8080", ("::1", 8080)),
+        ]:
+            self.assertEqual(http.host_and_port(url), expected)
+        for url in ("ftp://a", "http://a:", "http://a:x", "http://a:99999", "http://a:80:90"):
+            self.assertRaises(http.Invalid, http.host_and_port, url)

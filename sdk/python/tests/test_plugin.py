@@ -1,8 +1,9 @@
+import json
 import unittest
 from dataclasses import dataclass
 from typing import Any
 
-from quarterdeck_sdk import Done, Plugin, Severity, build, kinds
+from quarterdeck_sdk import Done, Plugin, Severity, build, config_schema, kinds
 from quarterdeck_sdk.collector import Collection, Collector, Family, Health
 from quarterdeck_sdk.detector import Detector
 from quarterdeck_sdk.notifier import Notifier
@@ -76,6 +77,10 @@ class TestPlugin(unittest.TestCase):
                 said = str(error)
             self.assertIn(expected, said)
             self.assertEqual(bool(expected), bool(said))
+
+    def test_the_schema_of_its_configuration_is_a_text(self) -> None:
+        schema = json.loads(config_schema(Both))
+        self.assertEqual(schema["properties"], {"a": {"type": "integer", "default": 1}})
 
     def test_the_worse_severity_is_the_one_that_stands_first(self) -> None:
         self.assertIs(Severity.LOW.worse(Severity.HIGH), Severity.HIGH)

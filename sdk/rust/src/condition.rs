@@ -68,13 +68,14 @@ impl FromStr for Condition {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("`{text}` is not a condition; write it like `>= 1` or `< 0.5`");
         let trimmed = text.trim();
-        let (operator, comparison) =
-            OPERATORS.iter().find(|(operator, _)| trimmed.starts_with(operator)).ok_or_else(wrong)?;
-        let number: f64 = trimmed.trim_start_matches(operator).trim().parse().map_err(|_| wrong())?;
+        // The first operator that fits, once: `>>` is none.
+        let read = |(operator, comparison): &(&str, Comparison)| Some((trimmed.strip_prefix(operator)?, *comparison));
+        let (number, comparison) = OPERATORS.iter().find_map(read).ok_or_else(wrong)?;
+        let number: f64 = number.trim().parse().map_err(|_| wrong())?;
         if number.is_nan() {
             return Err(wrong());
         }
-        Ok(Condition { comparison: *comparison, number })
+        Ok(Condition { comparison, number })
     }
 }
 
@@ -82,5 +83,36 @@ impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let operator = OPERATORS.iter().find(|(_, own)| *own == self.comparison).map_or("", |(operator, _)| operator);
         write!(f, "{operator} {}", self.number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_write_is_read_and_written_as_it_was() {
+        for (text, comparison, number, written) in [
+            ("<= 90", Comparison::LessOrEqual, 90.0, "<= 90"),
+            ("  >=.5 ", Comparison::GreaterOrEqual, 0.5, ">= 0.5"),
+            ("=1.", Comparison::Equal, 1.0, "== 1"),
+            ("== -1e3", Comparison::Equal, -1000.0, "== -1000"),
+            ("!=0", Comparison::NotEqual, 0.0, "!= 0"),
+            ("< -inf", Comparison::Less, f64::NEG_INFINITY, "< -inf"),
+            ("> Infinity", Comparison::Greater, f64::INFINITY, "> inf"),
+        ] {
+            let condition: Condition = text.parse().unwrap();
+            assert_eq!(condition, Condition { comparison, number }, "{text}");
+            assert_eq!(condition.to_string(), written);
+            assert_eq!(written.parse(), Ok(condition));
+        }
+    }
+
+    #[test]
+    fn what_is_no_condition_is_told_with_what_would_be() {
+        for text in ["about 90", "90", ">", "> nan", "> 1_000", "> 0x10", ">> 5", "> 1 2", "=> 1", ""] {
+            let said = text.parse::<Condition>().unwrap_err();
+            assert!(said.contains("write it like `>= 1`"), "{said}");
+        }
     }
 }

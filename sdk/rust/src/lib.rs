@@ -45,8 +45,9 @@
 //! | [`collector`] ... [`sla_calculator`] | a kind: its trait and its types |
 //! | [`host`] | what the host does for a plugin: key-value space, programs, sockets, ... |
 //! | [`http`] | a synchronous HTTP client |
+//! | [`condition`] | conditions on a figure, as people write them |
 //! | [`statistics`] | robust statistics and trends, for detectors |
-//! | [`testing`] | a fake host for native tests |
+//! | [`testing`] | a fake host for native tests, and the built component in the real one |
 #![warn(missing_docs)]
 #![cfg_attr(
     test,

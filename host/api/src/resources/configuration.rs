@@ -61,7 +61,9 @@ async fn get_configuration(
     }
     let configuration = &api.options.configuration;
     match configuration.effective().pointer(&pointer) {
-        None => Err(Problem::not_found(format!("there is no `{pointer}` in the configuration"))),
+        None => Err(Problem::not_found(format!(
+            "there is no `{pointer}` in the configuration; hint: ask without `pointer` for all of it"
+        ))),
         Some(value) => {
             let origin = configuration.origin(&pointer);
             let standing = configuration.standing();

@@ -49,6 +49,32 @@ struct EventPage {
     next: Offset,
     /// Everything up to here was removed by retention.
     tail: Offset,
+    /// There is nothing to go on from where the client asked: retention has removed some of it, or the offset is beyond the end of the
+    /// log, whose data folder was put back to an earlier state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gap: Option<Missed>,
+}
+
+/// As the stream's event `gap` has it.
+#[derive(Debug, PartialEq, Serialize, JsonSchema)]
+struct Missed {
+    /// What was asked for.
+    after: Offset,
+    /// What this answer begins behind instead.
+    next: Offset,
+}
+
+impl Missed {
+    /// Where to begin for a client that was as far as `wanted`, and what it has to be told of that.
+    fn begin(wanted: Option<u64>, tail: Offset, head: Offset) -> (Offset, Option<Self>) {
+        let wanted = match wanted {
+            // All that there is.
+            None | Some(0) => return (tail, None),
+            Some(wanted) => Offset(wanted),
+        };
+        let next = if wanted > head { head } else { wanted.max(tail) };
+        (next, (next != wanted).then_some(Missed { after: wanted, next }))
+    }
 }
 
 /// An event of one's own.
@@ -71,7 +97,7 @@ pub(super) fn filter(params: &Params) -> Result<EventFilter, Problem> {
     Ok(filter)
 }
 
-/// Events, oldest first.
+/// Events, oldest first. Where what comes behind `after` can't be told, the answer says so (`gap`).
 #[utoipa::path(get, path = "/events", tag = "events",
     params(("after" = Option<u64>, Query, description = "Only those behind this offset; 0, all that retention has left, unless given."),
         ("type" = Option<Vec<String>>, Query, description = "`incident.opened`, all of `incident.`, or the topic `incident`. Repeatable."),
@@ -88,12 +114,12 @@ async fn list_events(State(api): State<Arc<Api>>, params: Params) -> Result<Json
     let (cursor, after) = (params.number("cursor")?, params.number("after")?);
     let store = Arc::clone(&api.options.store);
     if newest {
-        return blocking(move || backwards(&*store, &filter, limit, cursor, Offset(after.unwrap_or(0)))).await;
+        return blocking(move || backwards(&*store, &filter, limit, cursor, after)).await;
     }
     let after = cursor.or(after);
     blocking(move || {
         let (head, tail) = (store.head(), store.tail());
-        let mut next = Offset(after.unwrap_or(0)).max(tail);
+        let (mut next, gap) = Missed::begin(after, tail, head);
         let mut items = Vec::new();
         for _ in 0..STRETCHES {
             let batch = store.events(next, &filter, limit - items.len())?;
@@ -104,7 +130,7 @@ async fn list_events(State(api): State<Arc<Api>>, params: Params) -> Result<Json
             }
         }
         let next_cursor = (next < head).then(|| next.to_string());
-        Ok(Json(EventPage { items, next_cursor, next, tail }))
+        Ok(Json(EventPage { items, next_cursor, next, tail, gap }))
     })
     .await
 }
@@ -115,10 +141,10 @@ fn backwards(
     filter: &EventFilter,
     limit: usize,
     cursor: Option<u64>,
-    after: Offset,
+    after: Option<u64>,
 ) -> Result<Json<EventPage>, Problem> {
     let (head, tail) = (store.head(), store.tail());
-    let start = tail.max(after);
+    let (start, gap) = Missed::begin(after, tail, head);
     let mut end = cursor.map_or(head, |before| Offset(before.saturating_sub(1)).min(head));
     let mut items = Vec::new();
     for _ in 0..STRETCHES {
@@ -146,7 +172,7 @@ fn backwards(
     } else {
         items.last().map_or(end, |last| last.offset)
     };
-    Ok(Json(EventPage { items, next_cursor: more.then(|| before.to_string()), next: head, tail }))
+    Ok(Json(EventPage { items, next_cursor: more.then(|| before.to_string()), next: head, tail, gap }))
 }
 
 /// Publishes an event of one's own. Answers when it is on the disk.

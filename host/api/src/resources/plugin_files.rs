@@ -4,7 +4,7 @@ use super::{PRINCIPAL, Routes};
 use crate::Api;
 use crate::extract::{At, Component, Params, bad};
 use crate::paging::{List, Slice, Slicing, blocking, part};
-use crate::precondition::{IfNoneMatch, if_match, tagged};
+use crate::precondition::{IfNoneMatch, put_over, seen, tagged};
 use crate::problem::Problem;
 use crate::schema::of;
 use axum::Json;
@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use quarterdeck_model::plugin::Digest;
-use quarterdeck_model::plugin::files::{FileError, Install, Installed, PluginFile, Removed, Seen};
+use quarterdeck_model::plugin::files::{FileError, Install, Installed, PluginFile, Removed};
 use std::sync::Arc;
 use utoipa_axum::routes;
 
@@ -34,8 +34,9 @@ impl From<FileError> for Problem {
             FileError::NotFound(_) => Problem::not_found(detail),
             FileError::Invalid(_) | FileError::Refused(_) => Problem::invalid(detail),
             FileError::Conflict(_) => Problem::conflict(detail),
-            FileError::Changed => Problem::precondition_failed(detail),
+            FileError::Changed | FileError::Exists => Problem::precondition_failed(detail),
             FileError::Unavailable(_) => Problem::unavailable(detail),
+            FileError::Full(_) => Problem::disk_full(detail),
             FileError::Store(error) => error.into(),
         }
     }
@@ -75,6 +76,7 @@ async fn get_plugin_file(
         ("digest" = Option<String>, Query, description = "`sha256:<64 hex>`: refuse any other content."),
         ("origin" = Option<String>, Query, description = "Where it comes from: a URL, an OCI reference. It is kept and shown."),
         ("replace" = Option<bool>, Query, description = "Also where the file holds another plugin, which has no file then."),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is no file of that name. Takes nothing else."),
         ("If-Match" = Option<String>, Header, description = "ETag of the file as it was seen.")),
     responses((status = 200, description = "It took the place of another content, or was there.", body = ref(of::<Installed>())),
         (status = 201, description = "The file is new.", body = ref(of::<Installed>()))))]
@@ -92,7 +94,7 @@ async fn put_plugin_file(
     }
     let replace = params.parsed("replace", "`true` or `false`", |text| text.parse().ok())?.unwrap_or(false);
     let is_new = !all(&api).await?.iter().any(|one| one.file == file);
-    let seen = Seen(if_match(&headers).0);
+    let seen = put_over(&headers)?;
     let (bytes, principal) = (bytes.into(), PRINCIPAL.to_owned());
     let install = Install { file, bytes, digest, origin, seen, replace, principal };
     let installed = api.options.files.install(install).await?;
@@ -111,6 +113,6 @@ async fn delete_plugin_file(
     At(file): At<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let removed = api.options.files.remove(&file, &Seen(if_match(&headers).0), PRINCIPAL).await?;
+    let removed = api.options.files.remove(&file, &seen(&headers), PRINCIPAL).await?;
     Ok(tagged(&HeaderMap::new(), StatusCode::OK, &removed.digest.tag(), &removed))
 }

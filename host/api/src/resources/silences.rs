@@ -57,9 +57,10 @@ struct PreviewSilence {
     matchers: Vec<Matcher>,
 }
 
-fn refused(refusal: &Refusal) -> Problem {
+fn refused(refusal: &Refusal, id: &str) -> Problem {
     match refusal {
-        Refusal::NotFound => Problem::not_found(refusal.to_string()),
+        // Its own words are those of another API.
+        Refusal::NotFound => Problem::no_document(Silence::COLLECTION, id),
         Refusal::Times(_) | Refusal::Invalid(_) => Problem::invalid(refusal.to_string()),
     }
 }
@@ -102,7 +103,7 @@ async fn create_silence(State(api): State<Arc<Api>>, Body(sent): Body<CreateSile
         comment: sent.comment,
     };
     let silence = api.options.engines.alerting.set_silence(draft, PRINCIPAL).await?;
-    let silence = silence.map_err(|refusal| refused(&refusal))?;
+    let silence = silence.map_err(|refusal| refused(&refusal, ""))?;
     precondition::created(&api, Silence::COLLECTION, &silence.id, &silence)
 }
 
@@ -131,5 +132,5 @@ async fn get_silence(State(api): State<Arc<Api>>, At(id): At<String>, headers: H
     responses((status = 200, description = "The silence as it is now.", body = ref(of::<Silence>()))))]
 async fn expire_silence(State(api): State<Arc<Api>>, At(id): At<String>) -> Result<Json<Silence>, Problem> {
     let expired = api.options.engines.alerting.expire_silence(&id, PRINCIPAL).await?;
-    expired.map(Json).map_err(|refusal| refused(&refusal))
+    expired.map(Json).map_err(|refusal| refused(&refusal, &id))
 }

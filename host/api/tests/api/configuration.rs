@@ -124,6 +124,65 @@ async fn an_object_is_set_changed_only_as_it_was_seen_and_taken_away() {
 }
 
 #[tokio::test]
+async fn whoever_wants_a_new_thing_replaces_none() {
+    let deck = deck().await;
+    let value = json!({"plugin": "http-probe"});
+    let put = async |headers: &[(&str, &str)]| deck.ask(Method::PUT, SHOP, Some(&value), headers).await;
+    assert_eq!(put(&[("if-none-match", "*")]).await.status, StatusCode::CREATED);
+    let again = put(&[("if-none-match", "*")]).await;
+    assert_eq!(again.status, StatusCode::PRECONDITION_FAILED);
+    assert!(again.json()["detail"].as_str().unwrap().contains("there is an object of that name; hint: "));
+    for headers in [&[("if-none-match", "\"1\"")][..], &[("if-none-match", "*"), ("if-match", "*")]] {
+        let refused = put(headers).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{headers:?}");
+        assert!(refused.json()["detail"].as_str().unwrap().contains("`If-None-Match"), "{headers:?}");
+    }
+    let file = async |name: &str, header| {
+        deck.upload(&format!("/api/v1/plugin-files/{name}"), b"\0asm", &[("if-none-match", header)]).await.status
+    };
+    assert_eq!(file("new.wasm", "*").await, StatusCode::CREATED);
+    assert_eq!(file("http-probe.wasm", "*").await, StatusCode::PRECONDITION_FAILED);
+    assert_eq!(file("http-probe.wasm", "\"1\"").await, StatusCode::BAD_REQUEST);
+    for put in ["configuration~1objects~1{section}~1{name}", "plugin-files~1{file}"] {
+        let document: Value = serde_json::from_str(&quarterdeck_api::openapi()).unwrap();
+        let operation = document.pointer(&format!("/paths/~1api~1v1~1{put}/put")).unwrap();
+        let named = operation["parameters"].as_array().unwrap().iter().any(|given| given["name"] == "If-None-Match");
+        assert!(named && operation["responses"]["304"].is_null() && !operation["responses"]["412"].is_null(), "{put}");
+    }
+}
+
+#[tokio::test]
+async fn an_object_is_changed_only_by_its_strong_tag_as_it_was_given() {
+    let deck = deck().await;
+    let value = json!({"plugin": "http-probe"});
+    let put = async |tag: &str| deck.ask(Method::PUT, SHOP, Some(&value), &[("if-match", tag)]).await.status;
+    let tag = deck.ask(Method::PUT, SHOP, Some(&value), &[]).await.header("etag").to_owned();
+    for other in [format!("W/{tag}"), tag.trim_matches('"').to_owned()] {
+        assert_eq!(put(&other).await, StatusCode::PRECONDITION_FAILED, "{other}");
+    }
+    assert_eq!(put(&format!("\"0\", {tag}")).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_request_itself_is_its_detail() {
+    let refused = Refused::Invalid(vec![Mistake { path: String::new(), detail: "there is no section `x`".to_owned() }]);
+    assert_eq!(quarterdeck_api::Problem::from(refused).detail, "there is no section `x`");
+    let deck = deck().await;
+    let unknown = deck.get("/api/v1/configuration/objects/instancse/a").await.json();
+    assert_eq!(unknown["detail"], "there is no section `instancse`; hint: did you mean `instances`?");
+    let keyed = async |subject| {
+        let body = json!({"type": "custom.a", "subject": subject});
+        deck.post_with("/api/v1/events", &body, &[("Idempotency-Key", "k")]).await
+    };
+    assert_eq!(keyed("a").await.status, StatusCode::CREATED);
+    let reused = keyed("b").await.json();
+    assert!(
+        reused["detail"].as_str().unwrap().starts_with("the idempotency key stands for another request"),
+        "{reused}"
+    );
+}
+
+#[tokio::test]
 async fn mistakes_name_their_place_by_json_pointer() {
     let deck = deck().await;
     let refused = deck.ask(Method::PUT, SHOP, Some(&json!({"wrong": 1})), &[]).await;

@@ -231,6 +231,52 @@ async fn types_of_events_can_be_left_out() {
     assert_eq!(subjects("").await.len(), 5);
 }
 
+#[tokio::test]
+async fn a_poller_that_is_beyond_the_head_is_told_so_and_misses_nothing_from_then_on() {
+    let deck = deck().await;
+    deck.publish("custom.a", 0..2).await;
+    let head = quarterdeck_model::store::Store::head(&*deck.store);
+    let page = async |query: &str| deck.get(&format!("/api/v1/events?{query}")).await.json();
+    for query in ["after=999999", "cursor=999999", "newest=true&after=999999"] {
+        let lost = page(query).await;
+        assert_eq!(lost["gap"], json!({"after": 999_999, "next": head}), "{query}");
+        assert_eq!((&lost["items"], &lost["next"], &lost["next_cursor"]), (&json!([]), &json!(head), &Value::Null));
+    }
+    deck.publish("custom.a", 2..3).await;
+    let found = page(&format!("after={head}")).await;
+    assert_eq!((&found["items"][0]["subject"], found.get("gap")), (&json!("2"), None));
+    assert_eq!(page("after=0").await.get("gap"), None);
+}
+
+#[tokio::test]
+async fn an_object_is_no_list_of_its_values_for_any_operation() {
+    let deck = deck().await;
+    let mut asked = 0;
+    for (path, item) in DOCUMENT["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let schema = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];
+            let Some(reference) = schema.as_str() else { continue };
+            let schema = DOCUMENT.pointer(reference.trim_start_matches('#')).unwrap();
+            if schema["type"] != "object" {
+                continue;
+            }
+            asked += 1;
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+            for body in [json!([]), json!(["custom.a", "x", {"a": 1}, true]), json!([{}, null])] {
+                let answer = deck.ask(method.clone(), &path.replace(['{', '}'], ""), Some(&body), &[]).await;
+                let said = String::from_utf8(answer.body).unwrap();
+                assert!([400, 422].contains(&answer.status.as_u16()), "{path} {body}: {said}");
+                assert!(!said.contains("struct "), "{path}: {said}");
+            }
+        }
+    }
+    assert!(asked > 12, "{asked}");
+    let pushed = deck.post("/api/v1/metrics", &json!([["m1", {}, 5]])).await;
+    assert_eq!((pushed.status.as_u16(), &pushed.json()["errors"][0]["path"]), (422, &json!("[0]")));
+    let pushed = deck.post("/api/v1/metrics", &json!({"source": "a", "metrics": [["m1", {}, 5]]})).await;
+    assert_eq!(pushed.status, 422);
+}
+
 /// What an answer was never checked for may be anything. Whoever adds an operation adds a request here, unless it only reads.
 #[tokio::test]
 async fn every_operation_is_asked_and_answers_with_every_success_that_the_document_lists() {

@@ -297,8 +297,9 @@ impl PluginFiles for Listed {
 
     async fn install(&self, install: Install) -> Result<Installed, FileError> {
         let there = (install.file == file().file).then(|| file().digest);
-        if !install.seen.admits(there.as_ref()) {
-            return Err(FileError::Changed);
+        install.seen.check(there.as_ref())?;
+        if install.file == "full.wasm" {
+            return Err(FileError::Full("the disk is full".to_owned()));
         }
         assert_eq!(install.principal, "operator");
         if there.is_some() && install.bytes.ends_with(b"another") && !install.replace {
@@ -318,9 +319,7 @@ impl PluginFiles for Listed {
         if name != file.file {
             return Err(FileError::NotFound("there is no such file".to_owned()));
         }
-        if !seen.admits(Some(&file.digest)) {
-            return Err(FileError::Changed);
-        }
+        seen.check(Some(&file.digest))?;
         let (digest, plugin, bereft) = (file.digest, file.plugin, file.instances);
         Ok(Removed { file: file.file, digest, plugin, serving: None, bereft })
     }

@@ -111,6 +111,7 @@ async fn a_component_that_cannot_be_taken_is_refused_with_its_reason() {
     is(&deck.upload(path, b"{}", &[("content-type", "application/json")]).await, 415, "unsupported-media-type");
     is(&deck.upload(path, b"not wasm", &[]).await, 422, "invalid");
     is(&deck.upload(path, b"\0asm", &[("if-match", "\"1\"")]).await, 412, "precondition-failed");
+    is(&deck.upload("/api/v1/plugin-files/full.wasm", b"\0asm", &[]).await, 507, "disk-full");
     is(&deck.upload(&format!("{path}?origin=a%0Ab"), b"\0asm", &[]).await, 400, "malformed-request");
     is(&deck.ask(Method::DELETE, path, None, &[("if-match", "\"1\"")]).await, 412, "precondition-failed");
     is(&deck.ask(Method::DELETE, "/api/v1/plugin-files/none.wasm", None, &[]).await, 404, "not-found");

@@ -21,7 +21,7 @@ pub struct PluginFile {
     pub bytes: u64,
     /// The plugin that it holds. `null`: nothing usable, or not yet.
     pub plugin: Option<PluginRef>,
-    /// Why its content can't be used.
+    /// Why its content can't be used, or is not: another file of its plugin goes before it.
     pub reason: Option<String>,
     /// Where it was installed from: a URL, an OCI reference, a file's name. `null`: it was dropped in.
     pub origin: Option<String>,
@@ -54,16 +54,28 @@ pub struct PluginVersion {
 
 /// What of a plugin's files a caller saw. It is asked for again before anything is changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen(
-    /// Tags of contents ([`Digest::tag`]), one of which the file must have; `*`: any. `None`: whatever it has, or none.
-    pub Option<Vec<String>>,
-);
+pub enum Seen {
+    /// Whatever the file has, or none.
+    #[default]
+    Any,
+    /// Tags of contents ([`Digest::tag`]), one of which the file must have; `*`: any.
+    Tags(Vec<String>),
+    /// There must be no file.
+    Nothing,
+}
 
 impl Seen {
     /// Whether a file with that content (`None`: there is no file) is one that the caller saw.
-    pub fn admits(&self, content: Option<&Digest>) -> bool {
-        let Some(tags) = &self.0 else { return true };
-        content.is_some_and(|content| tags.iter().any(|tag| *tag == "*" || *tag == content.tag()))
+    ///
+    /// # Errors
+    /// [`FileError::Changed`] or [`FileError::Exists`] if not.
+    pub fn check(&self, content: Option<&Digest>) -> Result<(), FileError> {
+        match (self, content) {
+            (Seen::Any, _) | (Seen::Nothing, None) => Ok(()),
+            (Seen::Nothing, Some(_)) => Err(FileError::Exists),
+            (Seen::Tags(tags), Some(content)) if tags.iter().any(|tag| *tag == "*" || *tag == content.tag()) => Ok(()),
+            (Seen::Tags(_), _) => Err(FileError::Changed),
+        }
     }
 }
 
@@ -143,12 +155,17 @@ pub enum FileError {
     Conflict(String),
     #[error("the file has another content by now; hint: look at it again and decide again")]
     Changed,
+    #[error("there is a file of that name; hint: look at it, and name the content that is to be replaced (`If-Match`)")]
+    Exists,
     /// The component can't be used; nothing was replaced.
     #[error("{0}")]
     Refused(String),
     /// It may work later.
     #[error("{0}")]
     Unavailable(String),
+    /// There is no room for it on the disk.
+    #[error("{0}")]
+    Full(String),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -232,11 +249,14 @@ mod tests {
     #[test]
     fn a_content_is_what_was_seen_if_it_has_one_of_the_tags() {
         let digest = |first: char| Digest(format!("sha256:{first}{}", "0".repeat(63)));
-        let seen = |tags: &[&str]| Seen(Some(tags.iter().map(|tag| (*tag).to_owned()).collect()));
+        let seen = |tags: &[&str]| Seen::Tags(tags.iter().map(|tag| (*tag).to_owned()).collect());
+        let admits = |seen: Seen, content| seen.check(content).is_ok();
         let (one, two) = (digest('1'), digest('2'));
         assert_eq!(one.tag().parse::<u64>().unwrap(), 1 << 60);
-        assert!(Seen::default().admits(None) && Seen::default().admits(Some(&one)));
-        assert!(seen(&[&one.tag()]).admits(Some(&one)) && !seen(&[&one.tag()]).admits(Some(&two)));
-        assert!(seen(&["*"]).admits(Some(&two)) && !seen(&["*"]).admits(None), "any content, but there must be one");
+        assert!(admits(Seen::Any, None) && admits(Seen::Any, Some(&one)));
+        assert!(admits(seen(&[&one.tag()]), Some(&one)) && !admits(seen(&[&one.tag()]), Some(&two)));
+        assert!(admits(seen(&["*"]), Some(&two)) && !admits(seen(&["*"]), None), "any content, but there must be one");
+        assert!(admits(Seen::Nothing, None));
+        assert!(matches!(Seen::Nothing.check(Some(&one)), Err(FileError::Exists)));
     }
 }

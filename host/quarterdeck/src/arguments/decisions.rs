@@ -1,6 +1,6 @@
 //! What asks another version of a plugin what the one in use was asked.
 
-use super::duration;
+use super::{count, duration};
 use clap::Args;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,8 +20,8 @@ pub(crate) struct Replay {
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     pub(crate) since: Option<Duration>,
     /// At most so many decisions, from the oldest on
-    #[arg(long, value_name = "NUMBER")]
-    pub(crate) limit: Option<u64>,
+    #[arg(long, value_parser = count, value_name = "NUMBER")]
+    pub(crate) limit: Option<usize>,
     /// Differences that are shown
     #[arg(long, default_value_t = 10, value_name = "NUMBER")]
     pub(crate) samples: u64,

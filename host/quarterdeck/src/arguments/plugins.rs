@@ -71,7 +71,7 @@ pub(crate) struct Logs {
     #[arg(long, short)]
     pub(crate) follow: bool,
     /// Lines at most, the newest of each instance
-    #[arg(long, default_value_t = 100, value_name = "NUMBER")]
+    #[arg(long, default_value_t = 100, value_parser = super::count, value_name = "NUMBER")]
     pub(crate) limit: usize,
     /// Only lines at least as loud
     #[arg(long, value_parser = ["trace", "debug", "info", "warn", "error"])]

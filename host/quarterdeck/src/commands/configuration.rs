@@ -27,6 +27,8 @@ pub(super) fn init(global: &Global, folder: Option<&Path>) -> Result<ExitCode> {
     if path.exists() {
         bail!("{} is there already; hint: name another folder", path.display());
     }
+    let output = Output { json: global.json };
+    let mut written = Vec::new();
     for (name, text) in quarterdeck_config::default_files() {
         let path = folder.join(name);
         if let Some(around) = path.parent() {
@@ -34,7 +36,7 @@ pub(super) fn init(global: &Global, folder: Option<&Path>) -> Result<ExitCode> {
         }
         if !path.exists() {
             std::fs::write(&path, text).with_context(|| format!("failed to write {}", path.display()))?;
-            print_line(&format!("wrote {}", path.display()));
+            written.push(path);
         }
     }
     // A flag of this call is no flag of the next one.
@@ -42,14 +44,23 @@ pub(super) fn init(global: &Global, folder: Option<&Path>) -> Result<ExitCode> {
     let reads = crate::daemon::config_dir(&Global { config_dir: named, ..global.clone() });
     let is_read = reads.is_some_and(|reads| crate::daemon::same_folder(&reads, folder));
     let how = if is_read { String::new() } else { format!(" --config-dir {}", folder.display()) };
-    print_line(&format!("start with: quarterdeck run{how}"));
-    if let Ok(data) = crate::client::default_data_dir(global) {
-        let beside = folder.join("plugins");
-        let plugins = if beside.is_dir() { beside } else { data.join("plugins") };
-        for unread in crate::daemon::unread(global, folder, &plugins, &data) {
-            eprintln!("warning: {unread}");
-        }
+    let start = format!("quarterdeck run{how}");
+    let warnings = crate::client::default_data_dir(global).map_or_else(
+        |_| Vec::new(),
+        |data| {
+            let beside = folder.join("plugins");
+            let plugins = if beside.is_dir() { beside } else { data.join("plugins") };
+            crate::daemon::unread(global, folder, &plugins, &data)
+        },
+    );
+    if output.json {
+        let warnings: Vec<Value> = warnings.iter().map(|warning| json!({"detail": warning.to_string()})).collect();
+        output.one(&json!({"folder": folder, "written": written, "start": start, "warnings": warnings}));
+        return Ok(ExitCode::SUCCESS);
     }
+    written.iter().for_each(|path| print_line(&format!("wrote {}", path.display())));
+    print_line(&format!("start with: {start}"));
+    warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -61,14 +72,18 @@ pub(super) fn check(global: &Global) -> Result<ExitCode> {
         Err(problems) => return Ok(invalid(output, &problems.0, &[])),
     };
     let Asked { unfit, doubts } = crate::daemon::ask_offline(global, &loaded);
-    match unfit {
+    let unasked = match unfit {
         Ok(problems) if !problems.is_empty() => return Ok(invalid(output, &problems, &doubts)),
-        Ok(_) => {}
-        Err(error) => eprintln!("warning: plugins could not be asked what they think of it: {error:#}"),
+        Ok(_) => None,
+        Err(error) => Some(format!("plugins could not be asked what they think of it: {error:#}")),
+    };
+    if let Some(unasked) = unasked.as_ref().filter(|_| !output.json) {
+        eprintln!("warning: {unasked}");
     }
     warn(output, &doubts);
     let sentence = format!("the configuration is valid ({} files)", loaded.files.len());
-    let warnings: Vec<_> = doubts.iter().map(describe).collect();
+    let mut warnings: Vec<_> = doubts.iter().map(describe).collect();
+    warnings.extend(unasked.map(|message| json!({"place": null, "pointer": "", "message": message, "hint": null})));
     let answer = json!({"valid": true, "files": loaded.files.len(), "problems": [], "warnings": warnings});
     output.say(&sentence, &answer);
     Ok(ExitCode::SUCCESS)

@@ -242,6 +242,7 @@ pub(super) async fn process(session: &Session, command: &Process) -> Result<Exit
             session.output.list(&columns, &processes, "no processes");
         }
         Process::Logs { instance, name, lines } => {
+            check_name(session, instance).await?;
             let path = format!("/api/v1/processes/{}/{}/log", segments(instance), escape(name));
             let log = session.client.get(&path, &[("lines", lines.to_string())]).await?;
             if session.output.json {

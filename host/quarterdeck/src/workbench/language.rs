@@ -82,6 +82,11 @@ pub(crate) fn test(folder: &Path) -> Result<()> {
     }
 }
 
+/// What tests find the host by that they ask for: this program.
+fn host() -> Result<(&'static str, PathBuf)> {
+    Ok(("QUARTERDECK", std::env::current_exe().context("failed to find this program's own file")?))
+}
+
 /// Runs a tool to its end, its words to standard error.
 fn run(command: &mut Command, hint: &str) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();

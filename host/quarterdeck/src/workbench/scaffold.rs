@@ -63,7 +63,7 @@ fn write(path: &Path, content: &str) -> Result<()> {
 }
 
 /// What stands in a template's double braces.
-struct Words([(&'static str, String); 7]);
+struct Words([(&'static str, String); 8]);
 
 impl Words {
     fn of(name: &str, kind: Kind, templates: &[(&str, &str)]) -> Self {
@@ -94,6 +94,8 @@ impl Words {
             Kind::Notifier => r#"{"url": "https://example.com"}"#,
             _ => "{}",
         };
+        // Nobody else calls a collector.
+        let every = if kind == Kind::Collector { "\nevery = \"5s\"" } else { "" };
         let snake = name.replace('-', "_");
         Words([
             ("{{name}}", name.to_owned()),
@@ -103,6 +105,7 @@ impl Words {
             ("{{example}}", example.to_owned()),
             ("{{kind}}", kind.to_string()),
             ("{{config}}", config.to_owned()),
+            ("{{every}}", every.to_owned()),
         ])
     }
 
@@ -137,6 +140,9 @@ mod tests {
                     let text = std::fs::read_to_string(folder.join(file)).unwrap();
                     assert!(!text.contains("{{"), "{language} {kind}: {file} has a gap: {text}");
                 }
+                let guide = std::fs::read_to_string(folder.join("README.md")).unwrap();
+                assert!(guide.contains("quarterdeck plugin install "), "{language} {kind}: {guide}");
+                assert_eq!(guide.contains("every = \"5s\""), kind == Kind::Collector, "{language} {kind}: {guide}");
                 assert_eq!(Language::of(&folder).unwrap(), language);
                 assert!(folder.join("quarterdeck/wit/host/host.wit").is_file());
                 assert!(new("a-plugin", kind, language, &folder).is_err(), "nothing is overwritten");

@@ -242,6 +242,11 @@ impl Store for MemoryStore {
         Ok(Committed::default())
     }
 
+    fn check_room(&self, _: u64) -> Result<(), StoreError> {
+        let is_full = self.is_full.load(Ordering::SeqCst);
+        if is_full { Err(StoreError::DiskFull { free_bytes: 0, floor_bytes: 1 }) } else { Ok(()) }
+    }
+
     fn get(&self, collection: &str, id: &str) -> Result<Option<Document>, StoreError> {
         let key = (collection.to_owned(), id.to_owned());
         let value = self.documents.lock().unwrap().get(&key).cloned();

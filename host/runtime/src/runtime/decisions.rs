@@ -12,8 +12,13 @@ use std::sync::Arc;
 impl Runtime {
     /// Loads a component that somebody wants to try. It is in use nowhere, and has no grants.
     pub(super) async fn candidate(&self, component: Vec<u8>, source: &str) -> Result<Arc<Version>, Refused> {
-        let _room = self.room(u64::try_from(component.len()).unwrap_or(u64::MAX)).await;
+        let bytes = u64::try_from(component.len()).unwrap_or(u64::MAX);
+        let _room = self.room(bytes).await;
         let digest = digest(&component);
+        if self.loader.cache.component_bytes(&digest) == 0 {
+            // The component store takes a copy.
+            self.store.check_room(bytes)?;
+        }
         let loaded = self.version(component.into(), &digest, source).await;
         loaded.map_err(|refusal| Refused::Unusable(refusal.reason))
     }

@@ -16,6 +16,7 @@ use quarterdeck_model::plugin::files::{
 use quarterdeck_model::plugin::{Capability, Digest, InstanceName, InstanceState, PluginRef};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +40,7 @@ impl PluginFiles for Runtime {
                         bytes: found.stamp.bytes,
                         serves: usable.is_some_and(|version| catalog.serves(file, version)),
                         plugin: usable.map(|version| version.reference.clone()),
-                        reason: found.refused.clone(),
+                        reason: found.refused.clone().or_else(|| catalog.passed_over(file)),
                         origin: None,
                         publisher: usable.and_then(|version| version.publisher.clone()),
                         instances: Vec::new(),
@@ -89,8 +90,10 @@ impl PluginFiles for Runtime {
         }
         let _one = self.placing.lock().await;
         let before = self.on_the_disk(folder, &file).await?;
-        if !seen.admits(before.as_ref()) {
-            return Err(FileError::Changed);
+        seen.check(before.as_ref())?;
+        if before.as_ref() != Some(&found) {
+            // The component store takes a copy of what is verified.
+            self.store.check_room(size(&bytes))?;
         }
         let version = self.verified(bytes.clone(), &found, &file).await?;
         if let Some(before) = before.as_ref().filter(|before| !replace && **before != found) {
@@ -98,7 +101,7 @@ impl PluginFiles for Runtime {
         }
         let is_there = before.as_ref() == Some(&found) && self.catalog().serves(&file, &version);
         let replaced = before.filter(|before| *before != found).and_then(|before| self.known(&file, &before));
-        self.note_origin(&version.reference, &file, origin.clone()).await;
+        self.note_origin(&version.reference, &file, origin.clone()).await?;
         // The same again is no change; but one that stands behind another file of its name comes to the front.
         if !is_there {
             self.put(folder, &file, bytes, &version).await?;
@@ -119,17 +122,22 @@ impl PluginFiles for Runtime {
         let folder = self.folder()?;
         let _one = self.placing.lock().await;
         // What was dropped in under another kind of name can be taken away, too, if it is there.
-        let is_there = folder::is_candidate(file) && !file.contains('/') && self.catalog().files.contains_key(file);
+        let is_there = folder::is_meant(file) && !file.contains('/') && self.catalog().files.contains_key(file);
         let before = if is_there || check_name(file).is_ok() { self.on_the_disk(folder, file).await? } else { None };
         let Some(before) = before else {
+            if is_there {
+                return Err(FileError::Conflict(format!(
+                    "`{}` is gone, or {}; hint: take it out of the plugins folder by hand",
+                    file.escape_debug(),
+                    folder::DANGLING
+                )));
+            }
             return Err(FileError::NotFound(format!(
                 "there is no file `{}` in the plugins folder; hint: list `plugin-files` to see what there is",
                 file.escape_debug()
             )));
         };
-        if !seen.admits(Some(&before)) {
-            return Err(FileError::Changed);
-        }
+        seen.check(Some(&before))?;
         self.take_away(folder, file, before, principal).await
     }
 
@@ -148,8 +156,16 @@ impl Runtime {
         self.plugins_dir.as_deref().ok_or_else(none)
     }
 
-    /// Digest of what the file holds, whatever was last found in it.
+    /// Digest of what the file holds, whatever was last found in it. What is no file is nobody's to replace or take away.
     async fn on_the_disk(&self, folder: &Path, file: &str) -> Result<Option<Digest>, FileError> {
+        let (path, name) = (folder.join(file), file.escape_debug().to_string());
+        // A link that leads nowhere holds nothing, and is in nobody's way.
+        let odd = blocking(move || folder::odd(&path)).await?.filter(|odd| *odd != folder::DANGLING);
+        if let Some(odd) = odd {
+            return Err(FileError::Conflict(format!(
+                "`{name}` is {odd}, and no file: nothing was changed; hint: take it out of the plugins folder by hand"
+            )));
+        }
         let (folder, file) = (folder.to_owned(), file.to_owned());
         let read = move || place::content(&folder, &file, MAX_COMPONENT_BYTES + 1);
         blocking(move || Ok(read()?.map(|bytes| digest(&bytes)))).await
@@ -190,7 +206,7 @@ impl Runtime {
         if let Some(version) = loaded {
             return Ok(version);
         }
-        let _room = self.room(u64::try_from(bytes.len()).unwrap_or(u64::MAX)).await;
+        let _room = self.room(size(&bytes)).await;
         let loaded = self.loader.load(&self.ground, bytes.into(), digest.clone(), file.to_owned(), self.clock.now());
         loaded.await.map_err(|Refusal { reason, passing }| {
             let said = format!("`{file}` can't be used: {reason}");
@@ -206,6 +222,7 @@ impl Runtime {
         bytes: Vec<u8>,
         version: &Version,
     ) -> Result<(), FileError> {
+        self.store.check_room(size(&bytes))?;
         if let Some(named) = self.catalog().names.get_mut(&version.reference.name) {
             named.banned.remove(&version.reference.digest);
         }
@@ -302,12 +319,20 @@ impl Runtime {
     }
 }
 
+fn size(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
 /// Disks are slow. What fails there says so.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> Result<T, FileError> {
     let failed = |error: String| FileError::Unavailable(format!("the plugins folder can't be used: {error}"));
     match tokio::task::spawn_blocking(work).await {
+        // That of the store has its floor; the folder may lie on another one.
+        Ok(Err(error)) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+            Err(FileError::Full(format!("the disk of the plugins folder is full: {error}; hint: free space there")))
+        }
         Ok(done) => done.map_err(|error| failed(error.to_string())),
         Err(error) => Err(failed(error.to_string())),
     }

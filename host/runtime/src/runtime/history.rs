@@ -76,14 +76,21 @@ impl Runtime {
         let old = entries.iter().filter(|old| old.plugin.digest != entry.plugin.digest).skip(VERSIONS - 1);
         let transition =
             old.fold(Transition::new(), |all, old| all.delete(COLLECTION, &id(&old.plugin), Expected::Any));
-        self.write_entry(entry, transition).await;
+        if let Err(error) = self.write_entry(entry, transition).await {
+            tracing::warn!(%error, "the history of a plugin can't be written");
+        }
     }
 
     /// Where a content was installed from, whether it comes into use or not.
-    pub(super) async fn note_origin(&self, plugin: &PluginRef, file: &str, origin: Option<String>) {
+    pub(super) async fn note_origin(
+        &self,
+        plugin: &PluginRef,
+        file: &str,
+        origin: Option<String>,
+    ) -> Result<(), StoreError> {
         let before = self.entry(plugin);
         if before.as_ref().is_some_and(|before| before.origin == origin) {
-            return;
+            return Ok(());
         }
         let new = Entry {
             plugin: plugin.clone(),
@@ -93,20 +100,23 @@ impl Runtime {
             used_at: None,
             order: 0,
         };
-        self.write_entry(Entry { origin, ..before.unwrap_or(new) }, Transition::new()).await;
+        self.write_entry(Entry { origin, ..before.unwrap_or(new) }, Transition::new()).await
     }
 
     pub(super) fn entry(&self, plugin: &PluginRef) -> Option<Entry> {
         self.store.get(COLLECTION, &id(plugin)).ok().flatten()?.decode().ok()
     }
 
-    async fn write_entry(&self, entry: Entry, transition: Transition) {
-        let Ok(value) = serde_json::to_value(&entry) else { return };
+    /// What the store refuses is an error; one that is late is only said.
+    async fn write_entry(&self, entry: Entry, transition: Transition) -> Result<(), StoreError> {
+        let value = serde_json::to_value(&entry).map_err(|error| StoreError::Invalid(error.to_string()))?;
         let written = self.store.commit(transition.put(COLLECTION, &id(&entry.plugin), Expected::Any, value));
         match tokio::time::timeout(PATIENCE, written).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the history of a plugin can't be written"),
-            Err(_) => tracing::warn!("the history of a plugin is not written yet"),
+            Ok(written) => written.map(|_| ()),
+            Err(_) => {
+                tracing::warn!("the history of a plugin is not written yet");
+                Ok(())
+            }
         }
     }
 

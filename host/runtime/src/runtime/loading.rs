@@ -107,6 +107,10 @@ impl Runtime {
         for name in self.take_over(job, content) {
             self.settle(&name, None).await;
         }
+        let passed_over = self.catalog().passed_over(&job.file);
+        if let Some(reason) = passed_over {
+            tracing::warn!(file = job.file, reason, "a file of the plugins folder is not used");
+        }
     }
 
     /// Reads and loads what the job is about. `None`: it is still being written, or gone again.

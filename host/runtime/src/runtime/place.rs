@@ -3,6 +3,7 @@
 use super::folder::is_candidate;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Names of files that are being written begin with a dot, so that nobody takes them for plugins, and end like this.
@@ -49,7 +50,9 @@ pub(super) fn remove(folder: &Path, file: &str) -> io::Result<()> {
 
 /// The content as it is on the disk now. `None`: there is no such file.
 pub(super) fn content(folder: &Path, file: &str, at_most: u64) -> io::Result<Option<Vec<u8>>> {
-    let opened = match File::open(folder.join(file)) {
+    // Whoever opens a pipe otherwise waits for its other end.
+    let opened = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(folder.join(file));
+    let opened = match opened {
         Ok(opened) => opened,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),

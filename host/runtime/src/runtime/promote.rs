@@ -23,7 +23,10 @@ impl Runtime {
         let file = self.file_for(plugin, before.as_deref());
         // The same door as that of an install: one at a time, and what was banned after a failed probation is wanted now.
         let _one = self.placing.lock().await;
-        let refused = |error: FileError| Refused::Conflict(format!("`{file}` can't be written: {error}"));
+        let refused = |error: FileError| match error {
+            FileError::Store(error) => Refused::Store(error),
+            other => Refused::Conflict(format!("`{file}` can't be written: {other}")),
+        };
         self.put(&folder, &file, bytes, &version).await.map_err(refused)?;
         self.taken_up(&file, &version.reference.digest).await.map_err(refused)?;
         let current = self.catalog().current(plugin);

@@ -1,12 +1,11 @@
 //! One look at the plugins folder: what is new, changed or gone. Looking waits for nothing; what is found is loaded beside it.
 
 use super::Runtime;
-use super::folder::list;
+use super::folder::{Listing, list};
 use super::loading::Job;
-use crate::catalog::{Awaited, BUNDLED_FILE, Loading, Stamp};
-use std::collections::BTreeMap;
-use std::path::Path;
+use crate::catalog::{Awaited, BUNDLED_FILE, Found, Loading};
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// A file has to be missing for this long: editors and copiers move the old file away, or delete it, before the new one is there.
@@ -41,9 +40,9 @@ impl Runtime {
 
     /// The first look. Files that vanished while the host was down were removed: they leave nothing to go back to.
     pub(super) async fn first_scan(&self) {
-        if let Some(present) = self.plugins_dir.as_deref().and_then(look) {
+        if let Some(present) = self.look() {
             let _changing = self.changing.lock().await;
-            self.forget_files(|file| present.contains_key(file));
+            self.forget_files(|file| present.files.contains_key(file));
         }
         self.look_for_work(Awaited::Start);
         self.awaited_loads_over().await;
@@ -61,7 +60,7 @@ impl Runtime {
         let (jobs, any_gone) = {
             // Two looks at once could take the older one's findings for the newer.
             let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
-            let present = self.plugins_dir.as_deref().and_then(look);
+            let present = self.look();
             let mut catalog = self.catalog();
             let mut jobs: Vec<Job> = Vec::new();
             for (file, found) in &catalog.files {
@@ -75,7 +74,12 @@ impl Runtime {
             match &present {
                 Some(present) => {
                     any_gone = !catalog.missing(is_present(present), GRACE).is_empty();
-                    let wanted = present.iter().filter(|(file, stamp)| catalog.wants_loading(file, stamp));
+                    // What a link led to is told as missing where it was in use, and as refused where it never was.
+                    let holds_nothing =
+                        |file: &str| catalog.files.get(file).is_none_or(|found| found.version.is_none());
+                    let nowhere = present.dangling.iter().filter(|(file, _)| holds_nothing(file));
+                    let wanted = present.files.iter().chain(nowhere);
+                    let wanted = wanted.filter(|(file, stamp)| catalog.wants_loading(file, stamp));
                     jobs.extend(wanted.map(|(file, stamp)| Job::file(file, *stamp)));
                 }
                 None => catalog.unknown_whether_missing(),
@@ -92,11 +96,31 @@ impl Runtime {
         any_gone
     }
 
+    /// What there is in the folder. That it can't be read is said once, and that it can be again.
+    fn look(&self) -> Option<Listing> {
+        let folder = self.plugins_dir.as_deref()?;
+        let listing = list(folder);
+        let was_unreadable = self.unreadable.swap(listing.is_err(), Ordering::Relaxed);
+        match listing {
+            Err(error) if !was_unreadable => {
+                tracing::warn!(folder = %folder.display(), %error, "the plugins folder can't be read: what is in use stays in use");
+                None
+            }
+            Err(_) => None,
+            Ok(listing) => {
+                if was_unreadable {
+                    tracing::info!(folder = %folder.display(), "the plugins folder can be read again");
+                }
+                Some(listing)
+            }
+        }
+    }
+
     /// Lets go of what files held that are gone.
     async fn remove_missing(&self) {
         let _changing = self.changing.lock().await;
         // One of them may have come back while others changed something.
-        let Some(present) = self.plugins_dir.as_deref().and_then(look) else { return };
+        let Some(present) = self.look() else { return };
         let gone = self.catalog().missing(is_present(&present), GRACE);
         self.forget_files(|file| !gone.iter().any(|gone| gone == file));
         for name in self.let_go(gone) {
@@ -125,12 +149,9 @@ impl Runtime {
     }
 }
 
-fn is_present(present: &BTreeMap<String, Stamp>) -> impl Fn(&str) -> bool {
-    |file| file.starts_with(BUNDLED_FILE) || present.contains_key(file)
-}
-
-fn look(folder: &Path) -> Option<BTreeMap<String, Stamp>> {
-    list(folder)
-        .inspect_err(|error| tracing::warn!(folder = %folder.display(), %error, "the plugins folder can't be read"))
-        .ok()
+fn is_present(present: &Listing) -> impl Fn(&str, &Found) -> bool {
+    |file, found| {
+        let leads_nowhere = found.version.is_none() && present.dangling.contains_key(file);
+        file.starts_with(BUNDLED_FILE) || present.files.contains_key(file) || leads_nowhere
+    }
 }

@@ -148,7 +148,9 @@ impl Runtime {
         }
         let active = self.catalog().current(plugin);
         let Some(active) = active else {
-            return Err(Refused::Missing(format!("there is no plugin `{plugin}` that it could be compared with")));
+            return Err(Refused::Missing(format!(
+                "there is no plugin `{plugin}` that it could be compared with; hint: `quarterdeck plugin list`"
+            )));
         };
         if active.is(&version) {
             return Err(Refused::Conflict(format!("`{plugin}` runs on that very component")));

@@ -2,7 +2,7 @@
 //! target of a link that changed, a network folder, a bundled plugin that is due for another try).
 
 use super::Runtime;
-use super::folder::is_candidate;
+use super::folder::is_meant;
 use super::scan::LOOK_AGAIN;
 use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{EventKind, RecursiveMode, Watcher};
@@ -80,8 +80,7 @@ async fn quiet(noticed: &mut mpsc::Receiver<Notice>, mut at: Instant, shutdown: 
 fn watch(folder: PathBuf, notices: mpsc::Sender<Notice>) -> Option<notify::RecommendedWatcher> {
     let handler = move |event: notify::Result<notify::Event>| {
         let Ok(event) = event else { return };
-        let concerns_plugin =
-            |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(is_candidate);
+        let concerns_plugin = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(is_meant);
         if !event.paths.iter().any(concerns_plugin) {
             return;
         }

@@ -286,6 +286,10 @@ async fn what_can_t_be_compared_is_no_candidate() {
     assert!(refused("judge", Judge::default().build()).await.contains("runs on that very component"));
     assert!(refused("guest", collector("guest", "1.0.0", Does::Well)).await.contains("no kind that decides"));
     assert!(refused("judge", b"oops".to_vec()).await.contains("not a WebAssembly component"));
+    bench.store.is_full.store(true, Ordering::SeqCst);
+    let third = Judge { version: "3.0.0", ..Judge::default() };
+    assert!(refused("judge", third.build()).await.contains("less than the floor"), "its copy has to be kept");
+    bench.store.is_full.store(false, Ordering::SeqCst);
     assert!(bench.shadows().is_empty());
     // A collector may ask for a journal; it has nothing to keep.
     bench.drop_in("guest.wasm", &collector("guest", "1.0.0", Does::Well));

@@ -125,7 +125,7 @@ async fn the_same_again_is_no_change_and_brings_a_file_in_front_of_others_of_its
 async fn a_change_rests_on_the_content_that_was_seen() {
     let bench = Bench::with(Vec::new()).await;
     let (first, second) = (collector("guest", "1.0.0", Does::Well), collector("guest", "2.0.0", Does::Well));
-    let seen = |bytes: &[u8]| Seen(Some(vec![digest(bytes).tag()]));
+    let seen = |bytes: &[u8]| Seen::Tags(vec![digest(bytes).tag()]);
     let early = Install { seen: seen(&first), ..of("guest.wasm", &first) };
     assert!(matches!(bench.install(early).await, Err(FileError::Changed)), "there is no file yet");
     install(&bench, "guest.wasm", &first).await;
@@ -134,6 +134,42 @@ async fn a_change_rests_on_the_content_that_was_seen() {
     assert!(matches!(bench.remove("guest.wasm", &seen(&second), "ann").await, Err(FileError::Changed)));
     bench.install(Install { seen: seen(&first), ..of("guest.wasm", &second) }).await.unwrap();
     bench.remove("guest.wasm", &seen(&second), "ann").await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_wants_a_new_file_replaces_none() {
+    let bench = Bench::with(Vec::new()).await;
+    let (first, second) = (collector("guest", "1.0.0", Does::Well), collector("guest", "2.0.0", Does::Well));
+    let new = |bytes: &[u8]| Install { seen: Seen::Nothing, ..of("guest.wasm", bytes) };
+    bench.install(new(&first)).await.unwrap();
+    assert!(matches!(bench.install(new(&second)).await, Err(FileError::Exists)));
+    assert_eq!(held(&bench, "guest.wasm").unwrap(), first);
+}
+
+#[tokio::test]
+async fn below_the_floor_of_free_space_nothing_is_put_into_the_folder() {
+    use quarterdeck_model::store::StoreError;
+    use std::sync::atomic::Ordering;
+    let bench = Bench::with(Vec::new()).await;
+    let (first, second) = (collector("guest", "1.0.0", Does::Well), collector("guest", "2.0.0", Does::Well));
+    install(&bench, "guest.wasm", &second).await;
+    install(&bench, "guest.wasm", &first).await;
+    bench.store.is_full.store(true, Ordering::SeqCst);
+    let refused = bench.install(of("guest.wasm", &second)).await;
+    assert!(matches!(refused, Err(FileError::Store(StoreError::DiskFull { .. }))), "{refused:?}");
+    let refused = bench.roll_back("guest", Some("2.0.0"), "ann").await;
+    assert!(matches!(refused, Err(FileError::Store(StoreError::DiskFull { .. }))), "{refused:?}");
+    assert_eq!(held(&bench, "guest.wasm").unwrap(), first);
+    install(&bench, "guest.wasm", &first).await;
+    bench.store.is_full.store(false, Ordering::SeqCst);
+    install(&bench, "guest.wasm", &second).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_of_the_folder_is_told_as_that() {
+    let full = || Err::<(), _>(std::io::Error::from(std::io::ErrorKind::StorageFull));
+    let refused = crate::runtime::blocking(full).await;
+    assert!(matches!(&refused, Err(FileError::Full(reason)) if reason.contains("; hint: ")), "{refused:?}");
 }
 
 #[tokio::test]

@@ -26,6 +26,17 @@ async fn below_the_floor_of_free_space_writes_are_refused_and_reads_go_on() {
 }
 
 #[tokio::test]
+async fn what_others_write_beside_the_store_has_to_leave_the_floor_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Database::open(Options { free_space_floor_bytes: 1 << 20, ..options(folder.path()) }).unwrap();
+    store.check_room(1 << 20).unwrap();
+    assert!(matches!(store.check_room(u64::MAX / 2), Err(StoreError::DiskFull { .. })));
+    // It was asked about, and is not on its way.
+    store.check_room(1 << 20).unwrap();
+    store.commit(Transition::new().event(event("a.b", "x", 1))).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_failed_sync_stops_the_store_and_what_was_acknowledged_stays() {
     let folder = tempfile::tempdir().unwrap();
     let options = options(folder.path());

@@ -9,10 +9,10 @@ import importlib.util
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
-from quarterdeck_sdk import failure, mirror, testing
+from quarterdeck_sdk import fake_host, failure, mirror
 
 if TYPE_CHECKING:
-    from quarterdeck_sdk.testing import FakeHost
+    from quarterdeck_sdk.fake_host import FakeHost
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ class Door:
         if self.bindings is None:
             if IS_COMPONENT:
                 raise Denied(f"the plugin does not ask for `{self.name}`; hint: add it to its `capabilities`")
-            return fake(testing.current())
+            return fake(fake_host.current())
         try:
             return ask(self.bindings)
         except Exception as error:

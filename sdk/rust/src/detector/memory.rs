@@ -203,6 +203,15 @@ mod tests {
     const HOUR_MS: i64 = 3_600_000;
 
     #[test]
+    fn the_state_is_the_same_bytes_in_every_language() {
+        let mut memory = Memory::read(None, 1, 0, HOUR_MS);
+        memory.set(key(&Labels::new().with("host", "a").with("zone", "b")), 1_700_000_000_999, vec![7, 8]);
+        memory.set(3, 1_700_000_060_000, Vec::new());
+        let state: String = memory.write().0.unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(state, "0103000000000000003cf15365000090f2b48dd83c9cab00f1536502000708");
+    }
+
+    #[test]
     fn the_order_of_labels_does_not_matter() {
         let one = Labels::new().with("a", "1").with("b", "2");
         assert_eq!(key(&one), key(&Labels::new().with("b", "2").with("a", "1")));

@@ -224,6 +224,23 @@ mod tests {
     }
 
     #[test]
+    fn figures_are_those_of_every_language() {
+        let values: Vec<f64> = noise(24).iter().enumerate().map(|(index, value)| 0.05 * index as f64 + value).collect();
+        let found = trend(&[&points(&values)], 0.95).unwrap();
+        let figures = [found.slope, found.lower, found.upper, found.tau, found.probability];
+        let expected = [
+            0.055_658_672_679_038_28,
+            0.027_103_033_498_315_464,
+            0.091_193_789_153_297_36,
+            0.463_768_115_942_029,
+            0.001_631_947_981_030_292,
+        ];
+        for (own, expected) in figures.into_iter().zip(expected) {
+            assert!((own - expected).abs() < 1e-12, "{found:?}");
+        }
+    }
+
+    #[test]
     fn neighbours_that_resemble_each_other_make_a_trend_less_sure() {
         // A slow wave on a weak trend, and the same figures shuffled but for the trend.
         let wave: Vec<f64> = (0..96).map(|i| 0.01 * f64::from(i) + (f64::from(i) / 15.0).sin()).collect();

@@ -1,6 +1,8 @@
 // Is this series abnormal?
 
-import { definePlugin, number, object } from "quarterdeck-sdk";
+import { definePlugin, detector, number, object, statistics } from "quarterdeck-sdk";
+
+const { figure } = detector.words;
 
 export default definePlugin({
   name: "{{name}}",
@@ -8,7 +10,7 @@ export default definePlugin({
   summary: "Series that jump",
   // What a rule is configured with, laid over what its instance has.
   config: object({
-    factor: number("A sample that is so many times the mean of those before it is abnormal.").default(3),
+    factor: number("A sample that is so many times the median of those before it is abnormal.").default(3),
   }),
 
   detector: {
@@ -17,12 +19,12 @@ export default definePlugin({
       /** @type {import("quarterdeck-sdk").Signal[]} */
       const signals = [];
       for (const [index, series] of window.series.entries()) {
-        const before = Array.from(series.value).slice(0, -1);
         const value = series.value[series.value.length - 1];
-        const mean = before.reduce((sum, each) => sum + each, 0) / before.length;
-        if (before.length > 0 && value > mean * config.factor) {
-          const reason = `is ${value}, the mean before was ${mean}`;
-          signals.push({ series: index, severity: "high", value, expected: mean, reason });
+        // Of the finite samples: none, where there is none yet.
+        const usual = statistics.median(Array.from(series.value).slice(0, -1));
+        if (usual !== undefined && Number.isFinite(value) && value > usual * config.factor) {
+          const reason = `is ${figure(value)}, and was ${figure(usual)} before`;
+          signals.push({ series: index, severity: "high", value, expected: usual, reason });
         }
       }
       return { signals };

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
+import { bearsOddWindows } from "quarterdeck-sdk/testing";
+
 import plugin from "../src/plugin.js";
 
 test("a jump is abnormal and a steady series is not", async () => {
@@ -8,4 +10,6 @@ test("a jump is abnormal and a steady series is not", async () => {
   const window = { nowMs: 0, fromMs: 0, series: [series(1, 1, 9), series(1, 1, 1), series()] };
   const verdict = await plugin.detector.evaluate({ factor: 3 }, window);
   assert.deepEqual(verdict.signals.map((signal) => signal.series), [0]);
+  // Whatever else a series may hold is borne.
+  await bearsOddWindows(plugin, "{}");
 });

@@ -2,6 +2,7 @@ import unittest
 
 from plugin import Config, {{type}}
 from quarterdeck_sdk.detector import Series, Window
+from quarterdeck_sdk.testing import bears_odd_windows
 
 
 class Test{{type}}(unittest.TestCase):
@@ -9,3 +10,5 @@ class Test{{type}}(unittest.TestCase):
         window = Window(series=[Series(value=[1.0, 1.0, 9.0]), Series(value=[1.0, 1.0, 1.0]), Series()])
         verdict = {{type}}().evaluate(Config(), window, None)
         self.assertEqual([signal.series for signal in verdict.signals], [0])
+        # Whatever else a series may hold is borne.
+        bears_odd_windows({{type}}, "{}")

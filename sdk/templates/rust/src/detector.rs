@@ -1,12 +1,13 @@
 //! Is this series abnormal?
 
-use quarterdeck_sdk::detector::{Detector, Signal, Verdict, Window};
+use quarterdeck_sdk::detector::{Detector, Signal, Verdict, Window, words};
+use quarterdeck_sdk::statistics::median;
 use quarterdeck_sdk::{Failure, Plugin, Severity};
 
 quarterdeck_sdk::config! {
     /// What a rule is configured with, laid over what its instance has.
     pub struct Config {
-        /// A sample that is so many times the mean of those before it is abnormal. Unless given, 3.
+        /// A sample that is so many times the median of those before it is abnormal. Unless given, 3.
         #[serde(default = "three")]
         pub factor: f64,
     }
@@ -31,14 +32,15 @@ impl Detector for {{type}} {
         let mut verdict = Verdict::default();
         for (index, series) in window.series.iter().enumerate() {
             let Some((&last, before)) = series.value.split_last() else { continue };
-            let mean = before.iter().sum::<f64>() / before.len().max(1) as f64;
-            if !before.is_empty() && last > mean * config.factor {
+            // Of the finite samples: none, where there is none yet.
+            let Some(usual) = median(&mut before.to_vec()) else { continue };
+            if last.is_finite() && last > usual * config.factor {
                 verdict.signals.push(Signal {
                     series: index,
                     severity: Severity::High,
                     value: last,
-                    expected: Some(mean),
-                    reason: format!("is {last}, the mean before was {mean}"),
+                    expected: Some(usual),
+                    reason: format!("is {}, and was {} before", words::figure(last), words::figure(usual)),
                 });
             }
         }
@@ -52,6 +54,7 @@ quarterdeck_sdk::export!({{type}}: detector);
 mod tests {
     use super::*;
     use quarterdeck_sdk::detector::Series;
+    use quarterdeck_sdk::testing::bears_odd_windows;
 
     #[test]
     fn a_jump_is_abnormal_and_a_steady_series_is_not() {
@@ -59,5 +62,7 @@ mod tests {
         let window = Window { series: vec![series(&[1.0, 1.0, 9.0]), series(&[1.0, 1.0, 1.0])], ..Window::default() };
         let verdict = {{type}}::evaluate(&Config { factor: 3.0 }, &window, None).unwrap();
         assert_eq!(verdict.signals.iter().map(|signal| signal.series).collect::<Vec<_>>(), [0]);
+        // Whatever else a series may hold is borne.
+        bears_odd_windows::<{{type}}>("{}");
     }
 }

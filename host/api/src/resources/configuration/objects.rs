@@ -2,10 +2,10 @@
 
 use super::Routes;
 use crate::Api;
-use crate::configuration::{Object, Order};
+use crate::configuration::{IfMatch, Object, Order};
 use crate::extract::{At, Optional, Params, bad};
 use crate::paging::{List, Slice, Slicing, part};
-use crate::precondition::{IfNoneMatch, if_match, tagged};
+use crate::precondition::{IfNoneMatch, put_over, seen, tagged};
 use crate::problem::{Mistake, Problem};
 use crate::schema::{of, taken};
 use axum::Json;
@@ -83,6 +83,7 @@ async fn get_configuration_object(
     request_body(content = ref(taken::<NewObject>()), content_type = "application/json"),
     params(("section" = String, Path, description = "`instances`"),
         ("name" = String, Path, description = "Its slash as `%2F`: `http-probe%2Fshop`."),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is no object of that name. Takes nothing else."),
         ("If-Match" = Option<String>, Header, description = "ETag of the object as it was seen.")),
     responses((status = 200, description = "It is in force.", body = ref(of::<Changed>())),
         (status = 201, description = "It is new, and in force.", body = ref(of::<Changed>()))))]
@@ -94,7 +95,7 @@ async fn put_configuration_object(
 ) -> Result<Response, Problem> {
     let configuration = &api.options.configuration;
     let is_new = configuration.object(&section, &name).is_none_or(|object| object.value.is_none());
-    configuration.change(&section, &name, Order::Set(value), if_match(&headers)).await?;
+    configuration.change(&section, &name, Order::Set(value), IfMatch(put_over(&headers)?)).await?;
     shown(&api, &section, &name, if is_new { StatusCode::CREATED } else { StatusCode::OK })
 }
 
@@ -109,7 +110,7 @@ async fn delete_configuration_object(
     At((section, name)): At<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    api.options.configuration.change(&section, &name, Order::Delete, if_match(&headers)).await?;
+    api.options.configuration.change(&section, &name, Order::Delete, IfMatch(seen(&headers))).await?;
     shown(&api, &section, &name, StatusCode::OK)
 }
 
@@ -124,7 +125,7 @@ async fn reset_configuration_object(
     At((section, name)): At<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    api.options.configuration.change(&section, &name, Order::Reset, if_match(&headers)).await?;
+    api.options.configuration.change(&section, &name, Order::Reset, IfMatch(seen(&headers))).await?;
     shown(&api, &section, &name, StatusCode::OK)
 }
 
@@ -154,6 +155,9 @@ fn no_section(named: &str) -> String {
 }
 
 fn unknown(section: &str, name: &str) -> Problem {
+    if !sections().any(|known| known == section) {
+        return Problem::not_found(no_section(section));
+    }
     Problem::not_found(format!(
         "there is no `{name}` in the section `{section}`; hint: list `configuration/objects` to see what there is"
     ))

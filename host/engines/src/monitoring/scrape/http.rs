@@ -171,3 +171,6 @@ fn described(error: &reqwest::Error) -> String {
     }
     if parts.is_empty() { "the request failed".to_owned() } else { parts.join(": ") }
 }
+
+#[cfg(test)]
+mod tests;

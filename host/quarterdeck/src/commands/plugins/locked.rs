@@ -193,7 +193,7 @@ async fn others(session: &Session, lock: &Lock, remove: bool) -> Result<Vec<Stri
             let tag = Digest(text(&file, "/digest").to_owned()).tag();
             session.client.delete_if(&path(name), &tag).await?;
         } else {
-            remark(&format!("`{name}` is not in the lock; hint: --yes removes it"));
+            remark(&format!("error: `{name}` is not in the lock; hint: --yes removes it"));
             left.push(name.to_owned());
         }
     }

@@ -148,7 +148,9 @@ impl Configuration {
         let object = one(&current, section, name);
         if_match.admit(object.as_ref())?;
         if object.is_none() && !matches!(order, Order::Set(_)) {
-            return Err(Refused::Unknown(format!("there is no `{name}` in the section `{section}`")));
+            return Err(Refused::Unknown(format!(
+                "there is no `{name}` in the section `{section}`; hint: list `configuration/objects` to see what there is"
+            )));
         }
         let word = |value| Word { section: section.to_owned(), name: name.to_owned(), value };
         let is_it = |word: &Word| word.section == section && word.name == name;

@@ -79,15 +79,19 @@ impl Configuration {
     /// say something else, a deletion where there was none.
     pub(super) async fn restore_version(&self, id: &str) -> Result<Restored, Refused> {
         let _one = self.changing.lock().await;
-        let unknown = || Refused::Unknown(format!("there is no version `{id}`"));
+        let unknown = || {
+            Refused::Unknown(format!(
+                "there is no version `{id}`; hint: list `configuration/versions` to see those that are kept"
+            ))
+        };
         let version = Version::find(&*self.store, id).map_err(Refused::Store)?.ok_or_else(unknown)?;
         let current = self.current();
-        let below = load::lay(&current.base, &[]).map_err(|problems| super::Invalid::from(problems).0)?;
+        let below = load::lay(&current.base, &[]).map_err(|problems| super::Invalid::from(problems).0)?.value();
         let objects =
             |value: &Value, section: &str| value.get(section).and_then(Value::as_object).cloned().unwrap_or_default();
         let mut words = Vec::new();
         for section in quarterdeck_config::sections() {
-            let (wanted, there) = (objects(&version.value, section), objects(&below.value, section));
+            let (wanted, there) = (objects(&version.value, section), objects(&below, section));
             let word = |name: &String, value| Word { section: section.to_owned(), name: name.clone(), value };
             let set = wanted.iter().filter(|(name, value)| there.get(*name) != Some(*value));
             words.extend(set.map(|(name, value)| word(name, Some(value.clone()))));

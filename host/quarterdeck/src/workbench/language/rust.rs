@@ -1,5 +1,6 @@
 //! What cargo does with a plugin's folder.
 
+use super::host;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::ffi::OsStr;
@@ -38,16 +39,18 @@ pub(super) fn build(folder: &Path) -> Result<PathBuf> {
 
 /// Tests that ask for a host get this one.
 pub(super) fn test(folder: &Path) -> Result<()> {
-    let host = std::env::current_exe().context("failed to find this program's own file")?;
+    let host = host()?;
     add_target(folder)?;
-    cargo(folder, ["test"], Some(&host))
+    cargo(folder, ["test"], Some(host))
 }
 
-fn cargo(folder: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>, host: Option<&Path>) -> Result<()> {
+fn cargo(
+    folder: &Path,
+    arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    host: Option<(&str, PathBuf)>,
+) -> Result<()> {
     let mut command = Command::new("cargo");
-    if let Some(host) = host {
-        command.env("QUARTERDECK", host);
-    }
+    command.envs(host);
     let status = command.args(arguments).current_dir(folder).stdout(std::io::stderr()).status();
     match status {
         Ok(status) if status.success() => Ok(()),

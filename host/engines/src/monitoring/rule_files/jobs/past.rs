@@ -44,7 +44,8 @@ impl Groups {
             (Some(rules), _) => ("backtest".to_owned(), rules.clone()),
             (None, Some(key)) => {
                 let found = catalog.rule_groups.get(key);
-                (key.clone(), found.cloned().ok_or_else(|| Error::not_found(format!("rule group `{key}`")))?)
+                let known = || catalog.rule_groups.keys().map(String::as_str);
+                (key.clone(), found.cloned().ok_or_else(|| Error::unknown("rule group", key, known()))?)
             }
             (None, None) => {
                 let alert = Some(&request.alert);

@@ -1,9 +1,5 @@
-"""A host for native tests of a plugin's logic::
-
-    with FakeHost() as host:
-        kv.set("seen", b"yes")
-        assert kv.get("seen") == b"yes"
-    assert host.kv == {"seen": b"yes"}
+"""A host for native tests of a plugin's logic, which `testing` hands on. A module of its own, since the ways to the host need it: what
+starts programs for tests stays out of components.
 """
 
 from __future__ import annotations
@@ -11,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from quarterdeck_sdk.host.exec import Command, Finished
@@ -23,6 +19,28 @@ if TYPE_CHECKING:
     from quarterdeck_sdk.http import Request, Response
 
 T = TypeVar("T")
+
+
+class Stream(Protocol):
+    """What a fake TCP connection reads from and writes to, as `io.BytesIO` or a socket's `makefile("rwb")`."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many bytes; empty at the end of the stream."""
+        ...
+
+    def write(self, data: bytes, /) -> Any:
+        """Takes all of it."""
+        ...
+
+
+#: Runs a program.
+Exec: TypeAlias = "Callable[[Command], Finished]"
+#: Answers a request.
+Fetch: TypeAlias = "Callable[[Request], Response]"
+#: Opens a stream.
+Connect: TypeAlias = "Callable[[Address], Stream]"
+#: Makes a MAC: the secret's name, the message.
+Hmac: TypeAlias = Callable[[str, bytes], bytes]
 
 _running: list[FakeHost] = []
 
@@ -42,19 +60,19 @@ class FakeHost:
     #: The machine.
     system: Snapshot | None = None
     #: Runs programs.
-    exec: Callable[[Command], Finished] | None = None
+    exec: Exec | None = None
     #: Answers requests.
-    http: Callable[[Request], Response] | None = None
-    #: Opens streams: what has `read` and `write`, as `io.BytesIO` or a socket's `makefile("rwb")`.
-    tcp: Callable[[Address], Any] | None = None
+    http: Fetch | None = None
+    #: Opens streams.
+    tcp: Connect | None = None
     #: Hosts that connections went on with in TLS. What is written stays as it is.
     tls: list[str] = field(default_factory=list)
     #: By host and port.
     certificates: dict[tuple[str, int], Certificate] = field(default_factory=dict)
     #: Processes that were started, and how they are.
     processes: dict[str, tuple[Spec, Status]] = field(default_factory=dict)
-    #: Makes MACs: the secret's name, the message.
-    hmac: Callable[[str, bytes], bytes] | None = None
+    #: Makes MACs.
+    hmac: Hmac | None = None
     #: Secrets that are revealed.
     secrets: dict[str, bytes] = field(default_factory=dict)
     #: Identities and contents of files, by path.

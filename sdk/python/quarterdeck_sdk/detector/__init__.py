@@ -2,9 +2,25 @@
 
 from dataclasses import dataclass, field
 
+from quarterdeck_sdk.detector import words
+from quarterdeck_sdk.detector.memory import STATE_BYTES, Memory, Reader, key
 from quarterdeck_sdk.label import Labels
 from quarterdeck_sdk.plugin import C, Plugin
 from quarterdeck_sdk.severity import Severity
+
+__all__ = [
+    "STATE_BYTES",
+    "Derived",
+    "Detector",
+    "Memory",
+    "Reader",
+    "Series",
+    "Signal",
+    "Verdict",
+    "Window",
+    "key",
+    "words",
+]
 
 
 @dataclass
