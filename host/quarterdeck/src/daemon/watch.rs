@@ -52,7 +52,7 @@ struct Watched {
     changed: mpsc::Sender<()>,
     /// Which one it is that is watched.
     identity: Option<Identity>,
-    watcher: Option<RecommendedWatcher>,
+    _watcher: Option<RecommendedWatcher>,
 }
 
 /// Numbers of files are used again: the time of its making tells one from another.
@@ -60,7 +60,7 @@ type Identity = (u64, u64, Option<SystemTime>);
 
 impl Watched {
     fn new(folder: PathBuf, changed: mpsc::Sender<()>) -> Self {
-        let mut watched = Watched { folder, changed, identity: None, watcher: None };
+        let mut watched = Watched { folder, changed, identity: None, _watcher: None };
         watched.follow();
         watched
     }
@@ -73,10 +73,10 @@ impl Watched {
             return;
         }
         self.identity = identity;
-        self.watcher = None;
+        self._watcher = None;
         if identity.is_some() {
             match self.watch() {
-                Ok(watcher) => self.watcher = Some(watcher),
+                Ok(watcher) => self._watcher = Some(watcher),
                 Err(error) => {
                     let folder = self.folder.display();
                     warn!(%folder, %error, within = ?LOOK_EVERY, "the configuration folder can't be watched; it is looked at instead");
