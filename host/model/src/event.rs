@@ -99,7 +99,7 @@ pub struct StoredEvent {
 }
 
 /// Types of the events that the host itself publishes. Plugins and the API add others: those of `custom.`, and what grants name.
-pub const TYPES: [&str; 70] = [
+pub const TYPES: [&str; 71] = [
     "alert.acknowledged",
     "alert.firing",
     "alert.resolved",
