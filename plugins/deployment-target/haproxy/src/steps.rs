@@ -40,7 +40,13 @@ pub(crate) fn start(config: &Config, service: &str, replica: &str, revision: &st
             process::start(&slot::spec(config, &place.slot, place.port, replica, revision))?;
             return Ok(Outcome::pending("starting", LOOK_AGAIN_MS));
         }
-        Phase::Exited => return Err(Failure::other(format!("`{replica}` {}", ended(&status)))),
+        Phase::Exited => {
+            return Err(Failure::other(format!(
+                "`{replica}` {}; hint: `quarterdeck process logs` of `{}` has its last words",
+                ended(&status),
+                place.slot
+            )));
+        }
         // Slow or broken: how long to wait for it is said by the service's start timeout.
         Phase::Unhealthy => {
             return Err(Failure::retry(format!(
@@ -138,8 +144,11 @@ pub(crate) fn ended(status: &Status) -> String {
         Some(code) => format!("ended with exit code {code}"),
         None => "was ended by a signal".to_owned(),
     };
-    let again =
-        if status.restarts > 0 { format!(", and was started again {} times", status.restarts) } else { String::new() };
+    let again = match status.restarts {
+        0 => String::new(),
+        1 => ", and was started again once".to_owned(),
+        restarts => format!(", and was started again {restarts} times"),
+    };
     format!("{how}{again}")
 }
 

@@ -321,7 +321,9 @@ fn a_replica_that_ends_before_it_is_healthy_fails_at_once_and_one_that_is_slow_i
     assert_eq!(bench.apply(&start("web-a-1", "a")), Err(Failure::Retry { message, after_ms: None }));
     let own = &mut bench.host.processes.get_mut("s1").unwrap().1;
     *own = Status { phase: ProcessPhase::Exited, exit_code: Some(3), restarts: 1, ..own.clone() };
-    let failure = Failure::other("`web-a-1` ended with exit code 3, and was started again 1 times");
+    let failure = Failure::other(
+        "`web-a-1` ended with exit code 3, and was started again once; hint: `quarterdeck process logs` of `s1` has its last words",
+    );
     assert_eq!(bench.apply(&start("web-a-1", "a")), Err(failure));
     assert_eq!(bench.observe()[0].phase, Phase::Unhealthy);
     bench.done(&stop("web-a-1"));
