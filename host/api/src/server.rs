@@ -54,6 +54,11 @@ impl Peer {
     }
 
     #[cfg(test)]
+    pub(crate) fn at(address: IpAddr) -> Self {
+        Peer { address: Some(address), ..Peer::default() }
+    }
+
+    #[cfg(test)]
     pub(crate) fn stall(&self) {
         self.stalled.store(true, Ordering::Relaxed);
     }

@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn producers_are_told_apart_by_source_or_address_and_not_without_end() {
         let producers = Producers::default();
-        let peer = Peer { address: Some([127, 0, 0, 1].into()), ..Peer::default() };
+        let peer = Peer::at([127, 0, 0, 1].into());
         assert_eq!(producers.of(None, &peer), "address 127.0.0.1");
         assert_eq!(producers.of(Some("127.0.0.1"), &peer), "source 127.0.0.1");
         assert_eq!(producers.of(None, &Peer::default()), PRINCIPAL);
