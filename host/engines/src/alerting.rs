@@ -425,7 +425,7 @@ async fn step(
     }
     let may_look = !waiting.begun;
     for looks in 1..=LOOKS {
-        if looks % TURN == 0 {
+        if looks.is_multiple_of(TURN) {
             tokio::task::yield_now().await;
         }
         let next = shared.state().advance(&mut record, may_look, &limits, now)?;
