@@ -70,8 +70,13 @@ const EVENTS: [&str; 7] = [
     Notification::DIGESTED,
 ];
 const BATCH: usize = 256;
-/// Alerts and orders that are taken into one record, groups that are looked at in one, and alerts that end in one.
+/// Alerts and orders that are taken into one record, and alerts that end in one.
 const AT_ONCE: usize = 256;
+/// Looks at groups, and messages about them, that one record holds at most. It is mostly full before that: whoever waits for the disk as seldom
+/// as possible tells the most.
+const LOOKS: usize = 2_048;
+/// After so many of them others have a turn.
+const TURN: usize = 32;
 /// The clock may be set: nobody sleeps for longer.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
@@ -251,7 +256,7 @@ pub(crate) async fn start(context: &Context, tasks: &mut Tasks) -> Result<Handle
 pub(crate) struct Limits {
     /// Orders and moments are taken in up to so many bytes of the record: the rest is for what follows from them.
     pub(crate) taken_in: usize,
-    /// Alerts that end, and groups that are looked at.
+    /// Alerts that end.
     pub(crate) at_once: usize,
     /// The store has refused a record, and not for want of room: each thing goes by itself, so that one of them does not keep the others.
     pub(crate) is_careful: bool,
@@ -419,7 +424,10 @@ async fn step(
         state.take_in(context, waiting, &mut record, &limits, now)?;
     }
     let may_look = !waiting.begun;
-    for _ in 0..AT_ONCE {
+    for looks in 1..=LOOKS {
+        if looks.is_multiple_of(TURN) {
+            tokio::task::yield_now().await;
+        }
         let next = shared.state().advance(&mut record, may_look, &limits, now)?;
         let (tell, notify) = match next {
             Next::Tell(tell, notify) => (tell, notify),

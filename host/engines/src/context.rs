@@ -75,9 +75,9 @@ impl Context {
             self.store.settled().await?;
             return Ok(Committed::default());
         }
-        let effects = transition.effects.clone();
+        let wanted = Outlet::entries(&transition.effects);
         let committed = self.store.commit(transition).await?;
-        self.outlet.offer(effects);
+        self.outlet.offer(wanted);
         Ok(committed)
     }
 

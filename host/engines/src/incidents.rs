@@ -3,22 +3,25 @@
 //! - `trigger`: which events begin or end something; pure
 //! - `incident`: one incident; pure
 //! - `gather`: asks the correlator where something belongs, one after another
+//! - `known`: which are open, and what is in them, without a look at the store
 //!
 //! Paging does not depend on a correlator: where it goes on failing, each alert opens an incident of its own, and the time line
 //! says so.
 
 mod gather;
 pub mod incident;
+mod known;
 pub mod trigger;
 
 use crate::{Asked, Context, Error, Tasks, to_value};
+use known::Known;
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::domain::incident::Incident;
 use quarterdeck_model::event::{Event, EventFilter};
 use quarterdeck_model::kind::correlator::AlertSummary;
 use quarterdeck_model::store::{Page, StoreError};
 use quarterdeck_model::transition::Transition;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Name of the durable consumer.
@@ -51,6 +54,7 @@ impl Handle {
         let resolve = |incident: &mut Incident| Ok(incident::resolve(incident, asked.principal, note, now));
         let resolved = self.0.change(id, asked, resolve).await?;
         self.0.dismiss(&resolved);
+        self.0.open.remove(id);
         Ok(resolved)
     }
 
@@ -74,19 +78,21 @@ impl Handle {
 
 pub(crate) struct Incidents {
     context: Context,
-    /// Ids of incidents that may be open; one that is resolved is dropped when it is read.
-    open: Mutex<BTreeSet<String>>,
+    open: Known,
     /// What went on when a person resolved its incident: fingerprints, and since when it was active then.
     dismissed: Mutex<BTreeMap<String, Timestamp>>,
 }
 
 pub(crate) async fn start(context: &Context, tasks: &mut Tasks) -> Result<Handle, Error> {
     let known: Vec<Incident> = context.read_all(Incident::COLLECTION, &Page::all())?;
-    let open = known.iter().filter(|known| incident::is_open(known)).map(|known| known.id.0.clone()).collect();
     let incidents =
-        Arc::new(Incidents { context: context.clone(), open: Mutex::new(open), dismissed: Mutex::default() });
-    for resolved in known.iter().filter(|known| !incident::is_open(known)) {
-        incidents.dismiss(resolved);
+        Arc::new(Incidents { context: context.clone(), open: Known::default(), dismissed: Mutex::default() });
+    for incident in &known {
+        if incident::is_open(incident) {
+            incidents.open.add(incident);
+        } else {
+            incidents.dismiss(incident);
+        }
     }
     let consumer = context.bus.consumer(CONSUMER, EventFilter::types(trigger::EVENTS))?;
     tasks.spawn("incidents", gather::run(incidents.clone(), consumer));
@@ -118,16 +124,23 @@ impl Incidents {
     }
 
     fn read_open(&self) -> Result<Vec<Incident>, StoreError> {
-        let ids: Vec<String> = self.with(|open| open.iter().cloned().collect());
+        self.read_those(self.open.ids())
+    }
+
+    /// The open incident that the alert is in.
+    fn member_of(&self, fingerprint: &str) -> Result<Option<Incident>, StoreError> {
+        let open = self.read_those(self.open.of(fingerprint))?;
+        Ok(open.into_iter().find(|open| incident::has(open, fingerprint)))
+    }
+
+    fn read_those(&self, ids: Vec<Arc<str>>) -> Result<Vec<Incident>, StoreError> {
         let mut incidents = Vec::new();
         for id in ids {
             match self.context.read::<Incident>(Incident::COLLECTION, &id)? {
                 Some(incident) if incident::is_open(&incident) => incidents.push(incident),
                 // Just being opened.
                 None => {}
-                Some(_) => {
-                    self.with(|open| open.remove(&id));
-                }
+                Some(_) => self.open.remove(&id),
             }
         }
         Ok(incidents)
@@ -146,15 +159,11 @@ impl Incidents {
         if since != Some(alert.active_at) {
             return Ok(false);
         }
-        Ok(!self.read_open()?.iter().any(|open| incident::has(open, &alert.fingerprint)))
+        Ok(self.member_of(&alert.fingerprint)?.is_none())
     }
 
     fn with_dismissed<T>(&self, act: impl FnOnce(&mut BTreeMap<String, Timestamp>) -> T) -> T {
         act(&mut self.dismissed.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn with<T>(&self, act: impl FnOnce(&mut BTreeSet<String>) -> T) -> T {
-        act(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

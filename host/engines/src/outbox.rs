@@ -30,14 +30,16 @@ use tracing::{error, warn};
 
 /// Nobody sleeps for longer: the clock may be set, or be one that a test moves.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// Effects whose answers are being written, at most: a disk that takes nothing more holds up the calls, too.
+const SETTLING: usize = 448;
 /// How long calls in flight may go on after the shutdown.
 const DRAIN_WITHIN: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Effects in flight.
+    /// Calls in flight.
     pub concurrency: usize,
-    /// Effects in flight of one instance.
+    /// Calls in flight of one instance.
     pub share: usize,
     /// How often the index is compared with the documents.
     pub compare_every: Duration,
@@ -82,7 +84,7 @@ pub struct Inlet(mpsc::UnboundedReceiver<Told>);
 
 /// What flows tell the outbox.
 enum Told {
-    Wanted(Vec<Effect>),
+    Wanted(Vec<Entry>),
     Withdrawn(EffectId),
 }
 
@@ -92,11 +94,16 @@ pub(crate) fn channel() -> (Outlet, Inlet) {
 }
 
 impl Outlet {
+    /// What is offered of these effects once they are durable: their messages are not held in memory meanwhile.
+    pub(crate) fn entries(effects: &[Effect]) -> Vec<Entry> {
+        effects.iter().map(Entry::from).collect()
+    }
+
     /// Saves the outbox from looking: they are in its documents whether this arrives or not.
-    pub(crate) fn offer(&self, effects: Vec<Effect>) {
-        if !effects.is_empty() {
+    pub(crate) fn offer(&self, wanted: Vec<Entry>) {
+        if !wanted.is_empty() {
             // An outbox that has ended reads them at its next start.
-            let _ = self.0.send(Told::Wanted(effects));
+            let _ = self.0.send(Told::Wanted(wanted));
         }
     }
 
@@ -115,12 +122,15 @@ pub(crate) async fn start(
     tasks: &mut Tasks,
 ) -> Result<Handle, Error> {
     let handle = Handle { waiting: Arc::default(), in_flight: Arc::default(), over: Arc::default() };
+    let (calling, called) = mpsc::unbounded_channel();
     let mut worker = Worker {
         context: context.clone(),
         queue: Queue::new(options.share),
         running: JoinSet::new(),
         entries: HashMap::new(),
         suspects: HashSet::new(),
+        calling,
+        called,
         concurrency: options.concurrency.max(1),
         handle: handle.clone(),
     };
@@ -132,6 +142,25 @@ pub(crate) async fn start(
     Ok(handle)
 }
 
+/// Dropped when the call is over: its instance has room for another one then, while the answer is being written.
+#[derive(Default)]
+struct Calling(Option<(Entry, mpsc::UnboundedSender<Entry>)>);
+
+impl Calling {
+    fn of(entry: &Entry, told: &mpsc::UnboundedSender<Entry>) -> Self {
+        Calling(Some((entry.clone(), told.clone())))
+    }
+}
+
+impl Drop for Calling {
+    fn drop(&mut self) {
+        if let Some((entry, told)) = self.0.take() {
+            // A worker that has ended calls nobody any more.
+            let _ = told.send(entry);
+        }
+    }
+}
+
 struct Worker {
     context: Context,
     queue: Queue,
@@ -139,6 +168,9 @@ struct Worker {
     entries: HashMap<Id, (Entry, AbortHandle)>,
     /// Found by the last comparison; nobody had told of them.
     suspects: HashSet<String>,
+    /// Where calls say that they are over.
+    calling: mpsc::UnboundedSender<Entry>,
+    called: mpsc::UnboundedReceiver<Entry>,
     concurrency: usize,
     handle: Handle,
 }
@@ -153,7 +185,8 @@ impl Worker {
             let sleep = self.sleep();
             tokio::select! {
                 () = self.context.shutdown.cancelled() => break,
-                Some(told) = inlet.0.recv() => self.hear(&told),
+                Some(told) = inlet.0.recv() => self.hear(told),
+                Some(entry) = self.called.recv() => self.queue.called(&entry),
                 Some(ended) = self.running.join_next_with_id() => self.landed(ended),
                 _ = compare.tick() => if let Err(error) = self.compare() {
                     warn!(%error, "can't read the outbox");
@@ -164,15 +197,14 @@ impl Worker {
         self.drain().await;
     }
 
-    fn hear(&mut self, told: &Told) {
+    fn hear(&mut self, told: Told) {
         match told {
-            Told::Wanted(effects) => {
-                for effect in effects {
-                    self.queue.add(Entry::from(effect), self.context.now());
-                }
+            Told::Wanted(wanted) => {
+                let now = self.context.now();
+                wanted.into_iter().for_each(|entry| self.queue.add(entry, now));
             }
             Told::Withdrawn(effect) => {
-                let call = self.entries.values().find(|(entry, _)| entry.id == *effect);
+                let call = self.entries.values().find(|(entry, _)| entry.id == effect);
                 if let Some((_, call)) = call {
                     call.abort();
                 }
@@ -201,16 +233,21 @@ impl Worker {
     }
 
     fn dispatch(&mut self) {
-        while !self.handle.is_over() && self.running.len() < self.concurrency {
+        while !self.handle.is_over() && self.has_room() {
             let Some(entry) = self.queue.take(self.context.now()) else { break };
-            let call = self.running.spawn(carry::carry(self.context.clone(), entry.clone()));
+            let calling = Calling::of(&entry, &self.calling);
+            let call = self.running.spawn(carry::carry(self.context.clone(), entry.clone(), calling));
             self.entries.insert(call.id(), (entry, call));
         }
         self.publish();
     }
 
+    fn has_room(&self) -> bool {
+        self.queue.calling() < self.concurrency && self.running.len() < self.concurrency + SETTLING
+    }
+
     fn sleep(&self) -> Duration {
-        if self.handle.is_over() || self.running.len() >= self.concurrency {
+        if self.handle.is_over() || !self.has_room() {
             return LONGEST_SLEEP;
         }
         let now = self.context.now();
@@ -219,6 +256,10 @@ impl Worker {
     }
 
     fn landed(&mut self, ended: Result<(Id, Verdict), tokio::task::JoinError>) {
+        // Its own word is among them: it must not be taken for that of its next call.
+        while let Ok(entry) = self.called.try_recv() {
+            self.queue.called(&entry);
+        }
         let now = self.context.now();
         let (id, verdict) = match ended {
             Ok(ended) => ended,

@@ -60,8 +60,7 @@ impl Document {
     /// # Errors
     /// [`StoreError::Corrupt`] if the value has another shape.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, StoreError> {
-        serde_json::from_value(self.value.clone())
-            .map_err(|e| StoreError::Corrupt(format!("document `{}`: {e}", self.id)))
+        T::deserialize(&self.value).map_err(|e| StoreError::Corrupt(format!("document `{}`: {e}", self.id)))
     }
 }
 

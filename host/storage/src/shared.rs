@@ -53,8 +53,8 @@ impl Shared {
             retention,
             head: AtomicU64::new(place.head),
             tail: AtomicU64::new(place.tail),
-            // Few: a reader that lags reads the log, and groups that wait for one take memory.
-            live: broadcast::channel(64).0,
+            // Few: a reader that lags reads the log, and groups that wait for one take memory - in a storm, megabytes each.
+            live: broadcast::channel(16).0,
             failed: watch::channel(None).0,
             shown: AtomicU64::new(place.group),
             synced: watch::channel(place.group).0,

@@ -136,9 +136,11 @@ impl State {
                 news.extend(delivered(event));
                 continue;
             }
+            // Those are ours: what is known here is newer.
+            if event.data.get("posted").is_some_and(|posted| !posted.is_null()) {
+                continue;
+            }
             match Alert::deserialize(&event.data) {
-                // Those are ours: what is known here is newer.
-                Ok(alert) if alert.posted.is_some() => {}
                 Ok(alert) if *offset > self.read_up_to => self.machine.follow(Arc::new(alert), now),
                 Ok(alert) => self.machine.take(Arc::new(alert), now),
                 Err(error) => warn!(event = %event.id, %error, "not an alert"),

@@ -4,7 +4,7 @@
 use super::trigger::{Trigger, trigger};
 use super::{CONSUMER, Incidents, incident};
 use crate::results::put_aside;
-use crate::{Context, Error, belongings, to_value};
+use crate::{Error, belongings, to_value};
 use quarterdeck_bus::Consumer;
 use quarterdeck_model::domain::incident::Incident;
 use quarterdeck_model::event::StoredEvent;
@@ -111,16 +111,14 @@ async fn begin(
     broken: &mut bool,
 ) -> Result<bool, Error> {
     let context = &incidents.context;
-    let open = incidents.read_open()?;
-    if let Some(known) = open.iter().find(|open| incident::has(open, &alert.fingerprint)) {
-        let id = known.id.clone();
-        return join(incidents, stored, &id, alert, alert.severity, runbook, Decision::own()).await;
+    if let Some(known) = incidents.member_of(&alert.fingerprint)? {
+        return join(incidents, stored, &known.id, alert, alert.severity, runbook, Decision::own()).await;
     }
     let minimum = context.catalog().correlation.minimum_severity;
     if alert.severity > minimum {
         return Ok(false);
     }
-    let mut decision = place(context, alert, &open, broken).await?;
+    let mut decision = place(incidents, alert, broken).await?;
     match decision.placement.clone() {
         Placement::Ignore { reason } => {
             let data = serde_json::json!({"fingerprint": alert.fingerprint, "reason": reason, "alert": alert});
@@ -148,10 +146,10 @@ async fn begin(
                 .ack(CONSUMER, stored.offset);
             transition.absorb(decision.rest);
             // Before the commit, so that whoever hears of it finds it among those that are open.
-            incidents.with(|open| open.insert(opened.id.0.clone()));
+            incidents.open.add(&opened);
             let committed = context.commit(transition).await;
             if committed.is_err() {
-                incidents.with(|open| open.remove(opened.id.as_str()));
+                incidents.open.remove(opened.id.as_str());
             }
             committed?;
             Ok(true)
@@ -188,6 +186,7 @@ async fn join(
             return Err(Error::conflict(format!("incident `{id}` was resolved meanwhile")));
         }
         let told = incident::join(&mut joined, alert, severity, runbook, context.now());
+        incidents.open.add(&joined);
         let mut transition = Transition::new().ack(CONSUMER, stored.offset);
         if let Some(told) = told {
             let event = incidents.event(told, &joined)?.plugin(decision.plugin.clone()).caused_by(&stored.event);
@@ -204,12 +203,9 @@ async fn join(
 
 async fn end(incidents: &Incidents, stored: &StoredEvent, fingerprint: &str) -> Result<bool, Error> {
     let context = &incidents.context;
-    let open = incidents.read_open()?;
-    let Some(member_of) = open.iter().find(|open| incident::has(open, fingerprint)) else {
-        return Ok(false);
-    };
+    let Some(member_of) = incidents.member_of(fingerprint)? else { return Ok(false) };
     let id = member_of.id.as_str();
-    context
+    let ended = context
         .update::<Incident, _>(Incident::COLLECTION, id, |found| {
             let mut ended = found.ok_or_else(|| Error::not_found(format!("incident `{id}`")))?;
             let told = incident::ended(&mut ended, fingerprint, context.now());
@@ -220,18 +216,21 @@ async fn end(incidents: &Incidents, stored: &StoredEvent, fingerprint: &str) -> 
             Ok(Some((ended, transition)))
         })
         .await?;
+    if ended.is_some_and(|ended| !incident::is_open(&ended)) {
+        incidents.open.remove(id);
+    }
     Ok(true)
 }
 
 /// Asks the correlator; if it goes on failing, decides plainly.
-async fn place(
-    context: &Context,
-    alert: &AlertSummary,
-    open: &[Incident],
-    broken: &mut bool,
-) -> Result<Decision, Error> {
+async fn place(incidents: &Incidents, alert: &AlertSummary, broken: &mut bool) -> Result<Decision, Error> {
+    let context = &incidents.context;
     let spec = context.catalog().correlation.clone();
+    // Where there is no such instance, nobody looks at what is open.
+    let is_there = context.registry.instance(&spec.correlator).is_some();
+    let open = if is_there { incidents.read_open()? } else { Vec::new() };
     let shown: Vec<_> = open.iter().filter(|open| !incident::is_full(open)).map(incident::as_open).collect();
+    drop(open);
     let waits = if *broken { WAITS.get(..0) } else { WAITS.get(..) }.unwrap_or_default();
     let mut waits = waits.iter();
     loop {

@@ -5,12 +5,14 @@ use quarterdeck_model::domain::incident::IncidentState;
 use quarterdeck_model::event::Offset;
 use quarterdeck_model::kind::correlator::Placement;
 use quarterdeck_model::label::Labels;
-use quarterdeck_model::plugin::CallError;
+use quarterdeck_model::plugin::{CallError, Kind};
+use quarterdeck_model::transition::Expected;
 use quarterdeck_model::{Severity, Span, Timestamp};
 use std::path::Path;
 
 async fn bench(folder: &Path, fake: &Fake, now: Timestamp) -> (Bench, Tasks, Handle) {
     let bench = Bench::open(folder, fake, Default::default(), now);
+    fake.add_instance(bench.context.catalog().correlation.correlator.as_str(), Kind::Correlator);
     let mut tasks = Tasks::default();
     let handle = start(&bench.context, &mut tasks).await.unwrap();
     (bench, tasks, handle)
@@ -290,4 +292,30 @@ async fn a_breached_objective_opens_an_incident_that_resolves_when_it_recovers()
     );
     tell("slo.recovered").await;
     bench.event(Incident::RESOLVED, Some(incident.id.as_str()), Offset(0)).await;
+}
+
+#[tokio::test]
+async fn an_alert_of_one_incident_among_many_reads_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = Fake::default();
+    let bench = Bench::open(folder.path(), &fake, Default::default(), START);
+    let mut tasks = Tasks::default();
+    // Without a correlator each alert has its own.
+    let handle = start(&bench.context, &mut tasks).await.unwrap();
+    let alerts: Vec<_> = (0..50).map(|n| alert(&format!("a{n}"), Severity::Medium)).collect();
+    let events = alerts
+        .iter()
+        .map(|alert| bench.context.event(Alert::FIRING, &alert.fingerprint).data(to_value(alert).unwrap()));
+    bench.context.commit(events.fold(Transition::new(), Transition::event)).await.unwrap();
+    until("all of them", || bench.events(&[Incident::OPENED]).len() == 50).await;
+    let ids: Vec<_> = handle.open().unwrap().into_iter().map(|incident| incident.id).collect();
+    // Each of the others can't be read any more.
+    for id in ids.iter().skip(1) {
+        let broken = Transition::new().put(Incident::COLLECTION, id.as_str(), Expected::Any, serde_json::json!(1));
+        bench.context.commit(broken).await.unwrap();
+    }
+    publish(&bench, Alert::RESOLVED, &alerts[0]).await;
+    bench.event(Incident::RESOLVED, Some(ids[0].as_str()), Offset(0)).await;
+    publish(&bench, Alert::FIRING, &alert("new", Severity::Medium)).await;
+    until("one more", || bench.events(&[Incident::OPENED]).len() == 51).await;
 }

@@ -36,16 +36,18 @@ fn deaf(event: &Event) -> Option<&str> {
 
 /// `(route, notifier instance)`, in the order of the routes' names.
 pub fn matching<'a>(routes: &'a BTreeMap<String, RouteSpec>, event: &Event) -> Vec<(&'a str, &'a InstanceName)> {
-    if is_silent(event) {
+    // Most events are for nobody: what they say is looked at where a route takes events of their type.
+    // An empty list is a route that nobody finished, not one for everything.
+    let wants = |route: &RouteSpec| !route.events.is_empty() && EventFilter::types(route.events.clone()).matches(event);
+    let wanting: Vec<_> = routes.iter().filter(|(_, route)| wants(route)).collect();
+    if wanting.is_empty() || is_silent(event) {
         return Vec::new();
     }
     let (severity, labels) = (severity(event), labels(event));
     let mut told: BTreeSet<&str> = deaf(event).into_iter().collect();
     let mut matching = Vec::new();
-    for (name, route) in routes {
-        // An empty list is a route that nobody finished, not one for everything.
-        let wanted = !route.events.is_empty() && EventFilter::types(route.events.clone()).matches(event);
-        if wanted && severity <= route.minimum_severity && labels.includes(&route.labels) {
+    for (name, route) in wanting {
+        if severity <= route.minimum_severity && labels.includes(&route.labels) {
             let fresh = route.notify.iter().filter(|instance| told.insert(instance.as_str()));
             matching.extend(fresh.map(|instance| (name.as_str(), instance)));
         }

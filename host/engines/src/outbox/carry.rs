@@ -1,5 +1,6 @@
 //! One attempt at one effect: read, ask `lease`, call, commit what came of it.
 
+use super::Calling;
 use super::lease::{self, After, Ending, Next};
 use super::queue::Entry;
 use crate::shorten::shortened;
@@ -37,8 +38,9 @@ const ACTION_BYTES: usize = 16 << 10;
 /// How long a store that refuses for now (a full disk) is left alone.
 const STORE_AGAIN: Duration = Duration::from_secs(1);
 
-pub(super) async fn carry(context: Context, entry: Entry) -> Verdict {
-    match attempt(&context, &entry).await {
+/// `calling` is let go of when the call is over.
+pub(super) async fn carry(context: Context, entry: Entry, calling: Calling) -> Verdict {
+    match attempt(&context, &entry, calling).await {
         Ok(verdict) => verdict,
         Err(error) if context.store.failure().is_some() || matches!(error, StoreError::Io(_) | StoreError::Closed) => {
             error!(effect = %entry.id, %error, "an effect could not be carried on, nor will others be");
@@ -51,7 +53,7 @@ pub(super) async fn carry(context: Context, entry: Entry) -> Verdict {
     }
 }
 
-async fn attempt(context: &Context, entry: &Entry) -> Result<Verdict, StoreError> {
+async fn attempt(context: &Context, entry: &Entry, calling: Calling) -> Result<Verdict, StoreError> {
     // It still shows its documents then.
     if let Some(failure) = context.store.failure() {
         return Err(failure);
@@ -68,6 +70,7 @@ async fn attempt(context: &Context, entry: &Entry) -> Result<Verdict, StoreError
         }
         Next::Poll(token) => {
             let answer = poll(context, &pending.effect, &token).await;
+            drop(calling);
             let answer = Answer::of(answer, &pending.effect);
             let failure = answer.failure();
             let after = lease::polled(&pending, answer.outcome, context.now());
@@ -82,7 +85,7 @@ async fn attempt(context: &Context, entry: &Entry) -> Result<Verdict, StoreError
                 note(context, &pending, document.revision, Some(why)).await?;
                 return Ok(look_again(context, entry, &pending.effect));
             }
-            let (verdict, failure) = call(context, entry, &attempt, document.revision).await?;
+            let (verdict, failure) = call(context, entry, &attempt, document.revision, calling).await?;
             note(context, &pending, document.revision, failure).await?;
             Ok(verdict)
         }
@@ -95,7 +98,7 @@ async fn attempt(context: &Context, entry: &Entry) -> Result<Verdict, StoreError
             let expected = Expected::Revision(document.revision);
             let written = context.commit(Transition::new().put(OUTBOX, id, expected, to_value(&attempt)?)).await?;
             let revision = written.revisions.first().copied().unwrap_or(document.revision + 1);
-            Ok(call(context, entry, &attempt, revision).await?.0)
+            Ok(call(context, entry, &attempt, revision, calling).await?.0)
         }
     }
 }
@@ -150,8 +153,10 @@ async fn call(
     entry: &Entry,
     attempt: &Pending,
     revision: u64,
+    calling: Calling,
 ) -> Result<(Verdict, Option<String>), StoreError> {
     let answer = Answer::of(act(context, &attempt.effect).await, &attempt.effect);
+    drop(calling);
     let absences = match &answer.outcome {
         Err(CallError::Unavailable { .. }) => entry.absences + 1,
         _ => 0,

@@ -38,6 +38,8 @@ struct Line {
 pub struct Queue {
     share: usize,
     known: HashSet<EffectId>,
+    /// Those that take a part of their instance's share.
+    calling: HashSet<EffectId>,
     keys: HashMap<String, VecDeque<Entry>>,
     lines: HashMap<InstanceName, Line>,
     /// Instances, the one whose turn is next in front.
@@ -51,6 +53,7 @@ impl Queue {
         Queue {
             share: share.max(1),
             known: HashSet::new(),
+            calling: HashSet::new(),
             keys: HashMap::new(),
             lines: HashMap::new(),
             turns: VecDeque::new(),
@@ -65,6 +68,11 @@ impl Queue {
 
     pub fn is_empty(&self) -> bool {
         self.known.is_empty()
+    }
+
+    /// Effects whose calls are in flight.
+    pub fn calling(&self) -> usize {
+        self.calling.len()
     }
 
     pub fn knows(&self, id: &str) -> bool {
@@ -83,7 +91,8 @@ impl Queue {
         }
     }
 
-    /// The next one that is due and whose instance has room. It is in flight until `finished` or `again`.
+    /// The next one that is due and whose instance has room. It is in flight until `finished` or `again`, and takes room of its instance
+    /// until then, or until `called`.
     pub fn take(&mut self, now: Timestamp) -> Option<Entry> {
         for _ in 0..self.turns.len() {
             let instance = self.turns.pop_front()?;
@@ -95,6 +104,7 @@ impl Queue {
             });
             self.turns.push_back(instance);
             if let Some(entry) = taken.and_then(|key| self.keys.get(&key)?.front().cloned()) {
+                self.calling.insert(entry.id.clone());
                 return Some(entry);
             }
         }
@@ -107,9 +117,18 @@ impl Queue {
         free.filter_map(|line| line.ready.first().map(|(due, _, _)| *due)).min()
     }
 
+    /// Its call is over. What came of it is being written: those behind it wait for that, and other effects of the instance don't.
+    pub fn called(&mut self, entry: &Entry) {
+        if self.calling.remove(&entry.id)
+            && let Some(line) = self.lines.get_mut(&entry.instance)
+        {
+            line.in_flight = line.in_flight.saturating_sub(1);
+        }
+    }
+
     /// It has ended: the next one of its key may go, from `now`.
     pub fn finished(&mut self, entry: &Entry, now: Timestamp) {
-        self.landed(entry);
+        self.called(entry);
         self.known.remove(&entry.id);
         let Some(line) = self.keys.get_mut(&entry.key) else { return };
         line.retain(|other| other.id != entry.id);
@@ -124,17 +143,11 @@ impl Queue {
 
     /// It goes on at `due`; those behind it wait.
     pub fn again(&mut self, entry: &Entry, absences: u32, due: Timestamp) {
-        self.landed(entry);
+        self.called(entry);
         if let Some(first) = self.keys.get_mut(&entry.key).and_then(VecDeque::front_mut) {
             first.absences = absences;
         }
         self.ready(entry, due);
-    }
-
-    fn landed(&mut self, entry: &Entry) {
-        if let Some(line) = self.lines.get_mut(&entry.instance) {
-            line.in_flight = line.in_flight.saturating_sub(1);
-        }
     }
 
     fn ready(&mut self, entry: &Entry, due: Timestamp) {
@@ -196,6 +209,24 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_is_being_written_takes_no_room_and_holds_back_those_of_its_key() {
+        let mut queue = Queue::new(1);
+        for (id, key) in [("a", "k"), ("b", "k"), ("c", "l"), ("d", "m")] {
+            queue.add(entry(id, key, "i/1"), at(0));
+        }
+        let first = queue.take(at(0)).unwrap();
+        assert_eq!((queue.take(at(0)), queue.calling()), (None, 1));
+        queue.called(&first);
+        queue.called(&first);
+        assert_eq!(queue.take(at(0)).unwrap().id, "c".into());
+        assert_eq!((queue.take(at(0)), queue.calling()), (None, 1), "counted once");
+        queue.finished(&first, at(0));
+        assert_eq!(queue.take(at(0)), None);
+        queue.called(&entry("c", "l", "i/1"));
+        assert_eq!(queue.take(at(0)).unwrap().id, "d".into());
+    }
+
+    #[test]
     fn an_effect_that_is_known_is_not_added_twice_and_nothing_is_left_at_the_end() {
         let mut queue = Queue::new(2);
         queue.add(entry("a", "k", "i/1"), at(0));
@@ -205,5 +236,6 @@ mod tests {
         queue.finished(&taken, at(0));
         assert_eq!(queue.len(), 0);
         assert!(queue.keys.is_empty() && queue.lines.is_empty() && queue.turns.is_empty());
+        assert_eq!(queue.calling(), 0);
     }
 }

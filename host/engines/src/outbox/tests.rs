@@ -336,6 +336,32 @@ async fn an_effect_that_fills_its_document_counts_its_attempts_and_ends_in_a_let
 }
 
 #[tokio::test]
+async fn an_instance_is_called_again_while_the_answers_of_its_calls_are_being_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, _tasks, handle) = bench(folder.path(), &fake(), START).await;
+    // From the first call on, nothing gets onto the disk.
+    let (faults, held) = (bench.faults.clone(), Arc::new(std::sync::Mutex::new(None)));
+    let hold = held.clone();
+    bench.fake.with(|fake| {
+        fake.act = Some(Box::new(move |_| {
+            hold.lock().unwrap().get_or_insert_with(|| faults.hold_syncs());
+            Ok(Outcome::Done(json!({})))
+        }));
+    });
+    let wanted: Vec<_> = (0..30).map(|n| effect(&bench, &format!("run_{n}"), DeliveryClass::AtLeastOnce)).collect();
+    let behind = effect(&bench, "run_0", DeliveryClass::AtLeastOnce);
+    commit(&bench, &wanted.iter().chain([&behind]).collect::<Vec<_>>()).await;
+    until("more calls than the share of one instance", || bench.fake.calls().len() == 30 && handle.in_flight() == 30)
+        .await;
+    assert_eq!(bench.events(&["effect."]), []);
+    assert!(!bench.fake.calls().iter().any(|(_, key)| *key == behind.id.0), "it waits for the one before it");
+    bench.fake.with(|fake| fake.act = None);
+    held.lock().unwrap().take();
+    until("an empty outbox", || handle.depth() == 0).await;
+    assert_eq!((bench.fake.calls().len(), bench.events(&["effect.done"]).len()), (31, 31));
+}
+
+#[tokio::test]
 async fn nothing_is_carried_out_any_more_once_the_store_has_failed() {
     let folder = tempfile::tempdir().unwrap();
     let (bench, _tasks, handle) = bench(folder.path(), &fake(), START).await;
@@ -350,7 +376,7 @@ async fn nothing_is_carried_out_any_more_once_the_store_has_failed() {
     let other = effect(&bench, "run_2", DeliveryClass::AtLeastOnce);
     bench.context.commit(Transition::new().effect(other)).await.unwrap_err();
     assert!(bench.context.store.failure().is_some());
-    assert_eq!(carry::carry(bench.context.clone(), Entry::from(&wanted)).await, Verdict::Over);
+    assert_eq!(carry::carry(bench.context.clone(), Entry::from(&wanted), Calling::default()).await, Verdict::Over);
     bench.advance(Span::from_secs(60));
     until("the end", || handle.is_over()).await;
     assert_eq!(bench.fake.calls().len(), 1);
