@@ -17,7 +17,7 @@ struct Hanging {
     file_systems: FileSystems,
 }
 
-fn hanging(mounts: Vec<Mount>, hang: fn(&Mount) -> bool) -> Hanging {
+fn hanging(mounts: Vec<Mount>, patience: Duration, hang: fn(&Mount) -> bool) -> Hanging {
     let hangs = Arc::new((Mutex::new(true), Condvar::new()));
     let asked = Arc::new(AtomicUsize::new(0));
     let (gate, count) = (hangs.clone(), asked.clone());
@@ -34,7 +34,7 @@ fn hanging(mounts: Vec<Mount>, hang: fn(&Mount) -> bool) -> Hanging {
     let source = Source {
         mounts: Box::new(move || mounts.clone()),
         space: Box::new(space),
-        patience: Duration::from_millis(50),
+        patience,
         fresh_for: Duration::ZERO,
     };
     Hanging { hangs, asked, file_systems: FileSystems::over(source) }
@@ -47,7 +47,7 @@ fn shown(reading: &Reading) -> Vec<(&str, Option<u64>)> {
 #[test]
 fn a_mount_that_hangs_is_named_and_the_others_are_read_anew_while_one_thread_waits_for_it() {
     let mounts = vec![mount(1, "/a"), mount(2, "/hung"), mount(3, "/z")];
-    let Hanging { hangs, asked, file_systems } = hanging(mounts, |mount| mount.id == 2);
+    let Hanging { hangs, asked, file_systems } = hanging(mounts, Duration::from_millis(500), |mount| mount.id == 2);
     for _ in 0..5 {
         let began = Instant::now();
         let reading = file_systems.read().unwrap();
@@ -67,7 +67,7 @@ fn a_mount_that_hangs_is_named_and_the_others_are_read_anew_while_one_thread_wai
 #[test]
 fn no_more_threads_are_left_behind_than_may_be() {
     let mounts = (0..40).map(|id| mount(id, &format!("/{id:02}"))).collect();
-    let Hanging { hangs, asked, file_systems } = hanging(mounts, |_| true);
+    let Hanging { hangs, asked, file_systems } = hanging(mounts, Duration::from_millis(50), |_| true);
     for _ in 0..10 {
         let reading = file_systems.read().unwrap();
         assert!(reading.iter().all(|(_, space)| space.is_none()));
