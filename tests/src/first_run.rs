@@ -160,7 +160,8 @@ fn step<'a>(run: &'a Value, name: &str) -> &'a Value {
         .unwrap_or_else(|| panic!("no step {name}: {run:#}"))
 }
 
-#[tokio::test]
+// The target answers on a thread of its own while the command line waits for the run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_health_check_passes_and_fails_at_the_named_step_when_the_probed_target_stops() {
     let target = crate::harness::receiver::Receiver::start().await;
     let setup = Setup::new().config(&format!(

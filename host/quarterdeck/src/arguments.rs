@@ -853,7 +853,7 @@ mod tests {
             (["metric", "range", "up", "--since=99999999999years"], "of 50 years at most"),
             (["metric", "push", "up", "abc"], "expected a number such as `4.5`"),
             (["metric", "push", "up", "nan"], "expected a number such as `4.5`"),
-            (["metric", "push", "up", "-inf"], "expected a number such as `4.5`"),
+            (["metric", "push", "up", "inf"], "expected a number such as `4.5`"),
             (["alert", "list", "--limit", "0"], "expected a whole number of 1 or more"),
             (["events", "list", "--limit", "0"], "expected a whole number of 1 or more"),
             (["config", "versions", "--limit", "0"], "expected a whole number of 1 or more"),

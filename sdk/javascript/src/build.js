@@ -20,6 +20,14 @@ const HTTP = {
   poll: "wasi:io/poll@0.2.0",
 };
 
+/** Whichever other copy of the SDK the plugin's folder may have. */
+const OWN = {
+  "quarterdeck-sdk/component": join(HERE, "component.js"),
+  "quarterdeck-sdk/exchange": join(HERE, "exchange.js"),
+  "quarterdeck-sdk/testing": join(HERE, "testing.js"),
+  "quarterdeck-sdk": join(HERE, "index.js"),
+};
+
 /** The plugin can't be built; the message says what to do. */
 class Unfit extends Error {}
 
@@ -86,7 +94,7 @@ async function bundle({ rolldown }, input, file) {
   const made = await rolldown({
     input,
     platform: "neutral",
-    resolve: { alias: { "quarterdeck-sdk/component": join(HERE, "component.js"), "quarterdeck-sdk/exchange": join(HERE, "exchange.js"), "quarterdeck-sdk": join(HERE, "index.js") } },
+    resolve: { alias: OWN },
     external: [/^(quarterdeck|wasi):/],
     logLevel: "warn",
   });

@@ -78,10 +78,10 @@ async fn a_folder_that_takes_the_place_of_the_one_that_was_read_is_read_and_watc
 #[tokio::test]
 async fn a_hangup_reads_the_files_again() {
     let daemon = Setup::new().config(&text(2)).start().await;
-    daemon.setup.write("quarterdeck.toml", "listen = 5\n");
+    daemon.setup.write("quarterdeck.toml", "[events]\nproducer-rate = \"x\"\n");
     daemon.hang_up();
     eventually("the mistake is in the log", SOON, async || {
-        daemon.log().contains("quarterdeck.toml:1:10").then_some(())
+        daemon.log().contains("quarterdeck.toml:2:17").then_some(())
     })
     .await;
     let by = async || {
