@@ -184,6 +184,8 @@ impl Shared {
                 return true;
             }
             turn.asked = Some((mount.clone(), Instant::now()));
+            // From now on there is something to lose patience with.
+            self.over.notify_all();
             mount
         };
         let found = (self.source.space)(&mount);

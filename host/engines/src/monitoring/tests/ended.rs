@@ -87,6 +87,8 @@ async fn the_series_of_an_instance_that_is_switched_off_end() {
     bench.advance(Span::from_secs(2));
     until("a figure", || alive(&bench, "disk") == of(&["/"])).await;
     fake.with(|fake| fake.instances.remove(&"probe/x".into()));
+    // The ends stand behind the last figures.
+    bench.advance(Span::from_secs(1));
     bench.catalog.send_replace(Arc::new(Catalog::default()));
     until("its end", || alive(&bench, "disk").is_empty() && alive(&bench, "collector_up").is_empty()).await;
 }
