@@ -72,9 +72,9 @@ const EVENTS: [&str; 7] = [
 const BATCH: usize = 256;
 /// Alerts and orders that are taken into one record, and alerts that end in one.
 const AT_ONCE: usize = 256;
-/// Looks at groups, and messages about them, that one record holds at most. It is mostly full before that: whoever waits for the disk as seldom
-/// as possible tells the most.
-const LOOKS: usize = 2_048;
+/// Looks at groups, and messages about them, that one record holds at most. Whoever waits for the disk seldom tells the most; but what is in
+/// a record is in memory until all that read along have taken it, several times as large as it is written.
+const LOOKS: usize = 512;
 /// After so many of them others have a turn.
 const TURN: usize = 32;
 /// The clock may be set: nobody sleeps for longer.

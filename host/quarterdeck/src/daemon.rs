@@ -61,6 +61,7 @@ pub(crate) fn install_crypto() {
 }
 
 pub(crate) fn main(arguments: &Arguments) -> ExitCode {
+    memory::bound_arenas();
     let output = Output { json: arguments.global.json };
     // The files have to be right by themselves: what the API has said about objects is known when the store is open.
     let read = load::read(&arguments.global, load::config_dir(&arguments.global))
