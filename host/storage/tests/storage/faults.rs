@@ -265,13 +265,13 @@ async fn a_snapshot_that_can_not_be_read_is_made_anew_from_the_log() {
     }
     let before = whole(&open(folder.path()));
     assert!(before.0.len() >= 16 && before.1.len() == 60);
-    for damage in [&b""[..], b"no table at all, and what stands here is no checksum"] {
+    for (round, damage) in [&b""[..], b"no table at all, and what stands here is no checksum"].into_iter().enumerate() {
         let files = snapshots(folder.path());
         assert!(!files.is_empty(), "there is a snapshot to lose");
         files.iter().for_each(|file| std::fs::write(file, damage).unwrap());
         let store = open(folder.path());
         assert_eq!(whole(&store), before);
-        store.commit(Transition::new().put("d", "x", Expected::Any, json!(1))).await.unwrap();
+        store.commit(Transition::new().put("d", "x", Expected::Any, json!(round))).await.unwrap();
     }
     let store = open(folder.path());
     assert_eq!(whole(&store), before);
