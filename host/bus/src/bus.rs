@@ -77,7 +77,7 @@ impl Bus {
         let cursor = self.store.cursor(name)?;
         // One that is new has missed nothing.
         let subscription = self.subscribe(if known { cursor } else { cursor.max(self.store.tail()) }, filter);
-        let subscription = subscription.patience(PATIENCE);
+        let subscription = subscription.patience(PATIENCE).early();
         let (store, clock, ids) = (Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.ids));
         Ok(Consumer::new(name.to_owned(), store, clock, ids, subscription, known))
     }

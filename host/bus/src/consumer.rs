@@ -17,6 +17,9 @@ pub const GAP: &str = "bus.gap";
 /// Gets every event at least once, across restarts. Whoever acknowledges in the transition that handles a batch gets the
 /// effect of exactly once: `Transition::ack(consumer.name(), batch.next)`.
 ///
+/// It is handed events while they are on their way to the disk, so that what it makes of them is ready when they are there. So it may do
+/// nothing with them but commit, and keep in memory: whatever a person or another system gets to see has to come of what it commits.
+///
 /// Retention waits for it, until the log is twice as large as it may be. What it misses then is told in the batch and by an event
 /// of type [`GAP`].
 pub struct Consumer {

@@ -4,8 +4,12 @@ use crate::Error;
 use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
 use quarterdeck_model::store::{EventBatch, Gap, Store, StoreError};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+
+/// How long until events that are being synced are looked for again.
+const ON_ITS_WAY: Duration = Duration::from_millis(1);
 
 /// A reader of its own pace. It holds no place in the store: dropping it costs nothing, and its position is all that is
 /// needed to go on elsewhere.
@@ -18,6 +22,8 @@ pub struct Subscription {
     told: Offset,
     /// After so many events that did not match a batch comes without any.
     patience: Option<u64>,
+    /// Does not wait until events are durable.
+    early: bool,
     /// `None` while this reader is behind and reads the log. So one that lags holds no memory.
     live: Option<broadcast::Receiver<Arc<Vec<StoredEvent>>>>,
     /// The group that came last, until all of it is handed out.
@@ -26,12 +32,28 @@ pub struct Subscription {
 
 impl Subscription {
     pub(crate) fn new(store: Arc<dyn Store>, after: Offset, filter: EventFilter) -> Self {
-        Subscription { store, filter, position: after, told: after, patience: None, live: None, group: None }
+        Subscription {
+            store,
+            filter,
+            position: after,
+            told: after,
+            patience: None,
+            early: false,
+            live: None,
+            group: None,
+        }
     }
 
     /// Hands out an empty batch after so many events that did not match, so that there is something to acknowledge.
     pub(crate) fn patience(mut self, events: u64) -> Self {
         self.patience = Some(events);
+        self
+    }
+
+    /// Hands out events while they are on their way to the disk: for those who only commit what follows from them. See
+    /// [`Store::upcoming`].
+    pub(crate) fn early(mut self) -> Self {
+        self.early = true;
         self
     }
 
@@ -106,14 +128,22 @@ impl Subscription {
     /// One stretch of the log. Whoever finds nothing and stands at the head goes live: the receiver was there before the
     /// head was looked at, so that nothing falls between.
     async fn read_log(&mut self, limit: usize) -> Result<(Option<Gap>, Vec<StoredEvent>), Error> {
-        let live = self.store.live();
+        let live = if self.early { self.store.upcoming() } else { self.store.live() };
         let (store, filter, after) = (Arc::clone(&self.store), self.filter.clone(), self.position);
         let batch = tokio::task::spawn_blocking(move || store.events(after, &filter, limit))
             .await
             .map_err(|_| StoreError::Closed)??;
         self.position = self.position.max(batch.next);
         if batch.events.is_empty() && self.position >= self.store.head() {
-            self.live = Some(live);
+            let told = if self.early { self.store.upcoming_head() } else { self.position };
+            if self.position >= told {
+                self.live = Some(live);
+            } else if let Some(failure) = self.store.failure() {
+                return Err(failure.into());
+            } else {
+                // Told of before this receiver was there, and not in the log yet.
+                tokio::time::sleep(ON_ITS_WAY).await;
+            }
         }
         Ok((batch.gap, batch.events))
     }

@@ -17,7 +17,7 @@ use quarterdeck_model::id::IdSource;
 use quarterdeck_model::store::{Gap, Page, StoreError};
 use quarterdeck_model::transition::{Expected, Transition};
 use quarterdeck_model::{Span, Timestamp};
-use quarterdeck_storage::Database;
+use quarterdeck_storage::{Database, Faults};
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,9 +27,14 @@ const START: Timestamp = Timestamp::from_millis(1_750_000_000_000);
 const LIMITLESS: Options = Options { producer_rate: 0, producer_burst: 0 };
 
 fn open(dir: &Path, options: Options) -> (Bus, Arc<ManualClock>) {
+    open_with(dir, options, Faults::default())
+}
+
+fn open_with(dir: &Path, options: Options, faults: Faults) -> (Bus, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::at(START));
     let settings = quarterdeck_storage::Options {
         free_space_floor_bytes: 0,
+        faults,
         ..quarterdeck_storage::Options::new(dir, clock.clone())
     };
     (Bus::new(Database::open(settings).unwrap(), clock.clone(), options), clock)
@@ -130,6 +135,82 @@ async fn a_subscriber_that_was_cut_off_resumes_without_a_gap() {
         seen.extend(within(rest.next(100)).await.unwrap().events);
     }
     assert_eq!(seen.iter().map(|stored| stored.offset.0).collect::<Vec<_>>(), (1..=70).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_consumer_is_handed_events_while_they_are_synced_and_a_subscriber_when_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let faults = Faults::default();
+    let (bus, _) = open_with(folder.path(), LIMITLESS, faults.clone());
+    let mut subscription = bus.subscribe(Offset(0), EventFilter::default());
+    let mut consumer = bus.consumer("engine", EventFilter::default()).unwrap();
+    for n in 0..3 {
+        bus.publish("a", vec![event("job.n", "x", n)]).await.unwrap();
+        assert_eq!(within(subscription.next(9)).await.unwrap().next, Offset(n + 1));
+        assert_eq!(within(consumer.next(9)).await.unwrap().next, Offset(n + 1));
+    }
+    // Both wait for what comes next.
+    for _ in 0..2 {
+        let waits = Duration::from_millis(50);
+        assert!(tokio::time::timeout(waits, subscription.next(9)).await.is_err());
+        assert!(tokio::time::timeout(waits, consumer.next(9)).await.is_err());
+    }
+    let held = faults.hold_syncs();
+    let publisher = tokio::spawn({
+        let bus = bus.clone();
+        async move { bus.publish("a", vec![event("job.n", "x", 3)]).await }
+    });
+    let early = within(consumer.next(9)).await.unwrap();
+    assert_eq!(early.next, Offset(4));
+    assert!(tokio::time::timeout(Duration::from_millis(50), subscription.next(9)).await.is_err());
+    assert!(!publisher.is_finished());
+    assert_eq!(bus.store().head(), Offset(3));
+    // Another one that only now comes to the end of the log is handed it, too.
+    let mut late = bus.consumer("late", EventFilter::default()).unwrap();
+    let acknowledged = tokio::spawn(async move {
+        let mut seen = Vec::new();
+        while seen.len() < 4 {
+            seen.extend(late.next(9).await.unwrap().events);
+        }
+        seen.len()
+    });
+    let follows = tokio::spawn(async move { consumer.ack(early.next).await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!follows.is_finished(), "what follows is durable after it");
+    drop(held);
+    within(publisher).await.unwrap().unwrap();
+    within(follows).await.unwrap().unwrap();
+    assert_eq!(within(acknowledged).await.unwrap(), 4);
+    assert_eq!(within(subscription.next(9)).await.unwrap().next, Offset(4));
+}
+
+#[tokio::test]
+async fn nobody_but_consumers_is_told_of_what_the_disk_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let faults = Faults::default();
+    let (bus, _) = open_with(folder.path(), LIMITLESS, faults.clone());
+    let mut subscription = bus.subscribe(Offset(0), EventFilter::default());
+    bus.publish("a", vec![event("job.n", "x", 0)]).await.unwrap();
+    within(subscription.next(9)).await.unwrap();
+    let mut consumer = bus.consumer("engine", EventFilter::default()).unwrap();
+    within(consumer.next(9)).await.unwrap();
+    assert!(tokio::time::timeout(Duration::from_millis(50), consumer.next(9)).await.is_err());
+    faults.fail_next_sync();
+    assert!(bus.publish("a", vec![event("job.n", "x", 1)]).await.is_err());
+    let told = within(consumer.next(9)).await.unwrap();
+    assert!(consumer.ack(told.next).await.is_err(), "nothing that follows from it is kept");
+    assert_eq!(bus.store().head(), Offset(1));
+    assert!(!matches!(tokio::time::timeout(Duration::from_millis(50), subscription.next(9)).await, Ok(Ok(_))));
+    // Who comes now, and finds that it is not in the log, does not wait for ever.
+    let mut late = bus.consumer("late", EventFilter::default()).unwrap();
+    let ends = async {
+        loop {
+            if let Err(error) = late.next(9).await {
+                return error;
+            }
+        }
+    };
+    assert!(matches!(within(ends).await, Error::Store(_)));
 }
 
 #[tokio::test]

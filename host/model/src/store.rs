@@ -167,5 +167,17 @@ pub trait Store: Send + Sync + 'static {
     /// Everything committed from now on, after it is durable. One that lags is told so and reads the log instead.
     fn live(&self) -> broadcast::Receiver<Arc<Vec<StoredEvent>>>;
 
+    /// The same, a moment earlier: when `get` and `list` show the record, and its fdatasync begins. For those who do nothing with it but
+    /// commit what follows: the disk has that after the record, or not at all. What a person or another system gets to see is no such
+    /// thing.
+    fn upcoming(&self) -> broadcast::Receiver<Arc<Vec<StoredEvent>>> {
+        self.live()
+    }
+
+    /// Offset of the newest event that `upcoming` has told of.
+    fn upcoming_head(&self) -> Offset {
+        self.head()
+    }
+
     fn health(&self) -> StoreHealth;
 }

@@ -242,6 +242,14 @@ impl Store for Database {
         self.shared.live.subscribe()
     }
 
+    fn upcoming(&self) -> broadcast::Receiver<Arc<Vec<StoredEvent>>> {
+        self.shared.upcoming.subscribe()
+    }
+
+    fn upcoming_head(&self) -> Offset {
+        Offset(self.shared.upcoming_head.load(Ordering::Acquire))
+    }
+
     fn health(&self) -> StoreHealth {
         let problem = self.check_open().and_then(|()| self.shared.space.check(0)).err();
         StoreHealth {

@@ -13,6 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use tokio::sync::{broadcast, watch};
 
+/// Few: a reader that lags reads the log, and groups that wait for one take memory - in a storm, megabytes each.
+const LIVE_GROUPS: usize = 16;
+
 pub(crate) struct Shared {
     pub(crate) disk: Disk,
     pub(crate) space: Space,
@@ -23,6 +26,9 @@ pub(crate) struct Shared {
     /// Offset before the oldest event.
     pub(crate) tail: AtomicU64,
     pub(crate) live: broadcast::Sender<Arc<Vec<StoredEvent>>>,
+    /// Offset of the newest event that is put, be it durable or not.
+    pub(crate) upcoming_head: AtomicU64,
+    pub(crate) upcoming: broadcast::Sender<Arc<Vec<StoredEvent>>>,
     pub(crate) failed: watch::Sender<Option<StoreError>>,
     /// The last group of which readers may have seen something.
     pub(crate) shown: AtomicU64,
@@ -53,8 +59,9 @@ impl Shared {
             retention,
             head: AtomicU64::new(place.head),
             tail: AtomicU64::new(place.tail),
-            // Few: a reader that lags reads the log, and groups that wait for one take memory - in a storm, megabytes each.
-            live: broadcast::channel(16).0,
+            live: broadcast::channel(LIVE_GROUPS).0,
+            upcoming_head: AtomicU64::new(place.head),
+            upcoming: broadcast::channel(LIVE_GROUPS).0,
             failed: watch::channel(None).0,
             shown: AtomicU64::new(place.group),
             synced: watch::channel(place.group).0,

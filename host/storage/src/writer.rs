@@ -5,12 +5,13 @@ use crate::prepared::Prepared;
 use crate::recovery::Place;
 use crate::retention;
 use crate::shared::Shared;
+use quarterdeck_model::event::StoredEvent;
 use quarterdeck_model::store::{Committed, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot};
 use tracing::{error, warn};
 
 /// How long samples are gathered.
@@ -29,6 +30,13 @@ pub(crate) enum Command {
     /// The same, and an answer when they are on the disk.
     Sync(oneshot::Sender<Result<(), StoreError>>),
     Close,
+}
+
+fn tell(readers: &broadcast::Sender<Arc<Vec<StoredEvent>>>, events: &Arc<Vec<StoredEvent>>) {
+    if !events.is_empty() && readers.receiver_count() > 0 {
+        // The last one may just have left.
+        let _ = readers.send(Arc::clone(events));
+    }
 }
 
 pub(crate) struct Writer {
@@ -164,6 +172,9 @@ impl Writer {
         // Readers see its documents from here on. Those who answer for them wait until it is synced.
         self.shared.shown.store(group.number(), Ordering::SeqCst);
         let (place, events) = group.put()?;
+        let events = Arc::new(events);
+        self.shared.upcoming_head.store(place.head, Ordering::Release);
+        tell(&self.shared.upcoming, &events);
         self.shared.sync()?;
         self.place = place;
         self.shared.synced.send_replace(place.group);
@@ -172,9 +183,7 @@ impl Writer {
             let _ = reply.send(Ok(committed));
         }
         // A reader that subscribes from here on finds the events in the log.
-        if !events.is_empty() && self.shared.live.receiver_count() > 0 {
-            let _ = self.shared.live.send(Arc::new(events));
-        }
+        tell(&self.shared.live, &events);
         Ok(())
     }
 
