@@ -1,5 +1,6 @@
 //! Gives memory back: what the allocator keeps free - reading a configuration takes several times what is left of it afterwards, and
-//! the C library returns only what lies at the end of its arenas - and code that nobody runs at the moment, of plugins and, after the start, of the program itself.
+//! the C library returns only what lies at the end of its arenas - and code that nobody runs at the moment, of plugins and of the
+//! program itself.
 
 use quarterdeck_runtime::Runtime;
 use std::sync::Arc;
@@ -14,7 +15,6 @@ pub(super) async fn run(runtime: Arc<Runtime>, shutdown: CancellationToken) {
     let mut at_first = AT_FIRST.into_iter();
     loop {
         let wait = at_first.next();
-        let first = wait.is_some();
         if shutdown.run_until_cancelled(tokio::time::sleep(wait.unwrap_or(EVERY))).await.is_none() {
             return;
         }
@@ -23,9 +23,7 @@ pub(super) async fn run(runtime: Arc<Runtime>, shutdown: CancellationToken) {
         let work = move || {
             give_back();
             runtime.give_back_pages();
-            if first {
-                unmap_code();
-            }
+            unmap_program();
         };
         if tokio::task::spawn_blocking(work).await.is_err() {
             return;
@@ -66,13 +64,14 @@ fn give_back() {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn give_back() {}
 
-/// The kernel maps code in pieces that are many times larger than what is run of them, and a start runs a bit of everything. What is
-/// run from now on comes back from the page cache, in microseconds.
+/// The kernel maps the program in pieces that are many times larger than what is used of them - of a file that was copied to its place,
+/// in pieces of up to two megabytes - and a start uses a bit of everything. What is used from now on comes back from the page cache, in
+/// microseconds.
 #[cfg(target_os = "linux")]
-fn unmap_code() {
+fn unmap_program() {
     let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return };
     let Ok(program) = std::env::current_exe() else { return };
-    for (from, to) in maps.lines().filter_map(|line| code_of(line, &program.to_string_lossy())) {
+    for (from, to) in unwritten(&maps, &program.to_string_lossy()) {
         #[expect(
             unsafe_code,
             reason = "the mapping is private, of a file, and not writable: its pages come back as they were when they are next used"
@@ -80,21 +79,34 @@ fn unmap_code() {
         // SAFETY: see the reason.
         let refused = unsafe { libc::madvise(from as *mut libc::c_void, to - from, libc::MADV_DONTNEED) };
         if refused != 0 {
-            tracing::debug!(error = %std::io::Error::last_os_error(), "the program's code stays in memory");
+            tracing::debug!(error = %std::io::Error::last_os_error(), "the program stays in memory");
         }
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn unmap_code() {}
+fn unmap_program() {}
 
-/// The ends of a mapping, if it is code of the program: not its tables of addresses, which were written at the start.
+/// The ends of the mappings of the program that nobody has ever written to: its code, and its constants where they lie before that, as
+/// the linker of Rust puts them. What lies behind and can't be written any more are tables of addresses, which were written at the
+/// start.
 #[cfg(target_os = "linux")]
-fn code_of(line: &str, program: &str) -> Option<(usize, usize)> {
-    let (range, rest) = line.split_once(' ')?;
-    let (from, to) = range.split_once('-')?;
-    let address = |text| usize::from_str_radix(text, 16).ok();
-    (rest.starts_with("r-xp ") && rest.ends_with(&format!(" {program}"))).then_some((address(from)?, address(to)?))
+fn unwritten(maps: &str, program: &str) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    for line in maps.lines().filter(|line| line.ends_with(&format!(" {program}"))) {
+        let Some((range, mode)) = line.split_once(' ') else { continue };
+        let is_code = mode.starts_with("r-xp ");
+        if !is_code && !mode.starts_with("r--p ") {
+            break;
+        }
+        let address = |text| usize::from_str_radix(text, 16).ok();
+        found.extend(range.split_once('-').and_then(|(from, to)| Some((address(from)?, address(to)?))));
+        if is_code {
+            return found;
+        }
+    }
+    // Not what is known here.
+    Vec::new()
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -102,17 +114,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_code_of_the_program_itself_is_unmapped() {
-        let line = |mode: &str, path: &str| format!("55d0c000-55d0f000 {mode} 00001000 fe:00 12   {path}");
-        assert_eq!(code_of(&line("r-xp", "/usr/bin/q"), "/usr/bin/q"), Some((0x55d0_c000, 0x55d0_f000)));
-        for (mode, path) in [("r--p", "/usr/bin/q"), ("rw-p", "/usr/bin/q"), ("r-xp", "/usr/lib/q"), ("r-xp", "")] {
-            assert_eq!(code_of(&line(mode, path), "/usr/bin/q"), None, "{mode} {path}");
-        }
+    fn constants_and_code_of_the_program_itself_are_unmapped_and_nothing_behind_them() {
+        let maps = "\
+            1000-2000 r-xp 00000000 fe:00 11   /usr/lib/q\n\
+            55d0c000-55d0f000 r--p 00000000 fe:00 12   /usr/bin/q\n\
+            55d0f000-55d1f000 r-xp 00003000 fe:00 12   /usr/bin/q\n\
+            55d1f000-55d2f000 r--p 00013000 fe:00 12   /usr/bin/q\n\
+            55d2f000-55d3f000 rw-p 00023000 fe:00 12   /usr/bin/q\n\
+            7f000000-7f001000 r--p 00000000 00:00 0\n";
+        assert_eq!(unwritten(maps, "/usr/bin/q"), [(0x55d0_c000, 0x55d0_f000), (0x55d0_f000, 0x55d1_f000)]);
+        let written_first = maps.replace("r--p 00000000 fe:00 12", "rw-p 00000000 fe:00 12");
+        assert_eq!(unwritten(&written_first, "/usr/bin/q"), []);
+        assert_eq!(unwritten("", "/usr/bin/q"), []);
     }
 
     #[test]
-    fn the_program_runs_on_when_its_code_was_unmapped() {
-        unmap_code();
+    fn the_program_runs_on_when_it_was_unmapped() {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let program = std::env::current_exe().unwrap();
+        assert!(unwritten(&maps, &program.to_string_lossy()).len() >= 2, "{maps}");
+        unmap_program();
         assert_eq!("still".len(), 5);
     }
 }
