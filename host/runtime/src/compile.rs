@@ -4,7 +4,7 @@ use crate::engine;
 use crate::options::Compiler;
 use crate::plugin::Refusal;
 pub(crate) use quarterdeck_model::plugin::files::MAX_COMPONENT_BYTES;
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, setpriority_process, setrlimit};
 use std::io::{Read, Write};
 use std::process::{ExitCode, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,6 +22,18 @@ const UNABLE: u8 = 2;
 
 const MEMORY_VARIABLE: &str = "QUARTERDECK_COMPILE_MEMORY_BYTES";
 const CPU_VARIABLE: &str = "QUARTERDECK_COMPILE_CPU_SECONDS";
+
+/// Niceness of the child where nobody waits for what it compiles.
+const UNHURRIED_NICENESS: i32 = 10;
+
+tokio::task_local! {
+    static UNHURRIED: ();
+}
+
+/// What is compiled in this leaves the processors to what somebody waits for, other compilers among that.
+pub(crate) async fn unhurried<T>(work: impl Future<Output = T>) -> T {
+    UNHURRIED.scope((), work).await
+}
 
 /// The serialized artefact, or why there is none.
 pub(crate) async fn compile(compiler: &Compiler, engine: &Engine, bytes: Vec<u8>) -> Result<Vec<u8>, Refusal> {
@@ -58,6 +70,12 @@ fn compile_bytes(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, String> {
 async fn in_child(mut command: tokio::process::Command, bytes: Vec<u8>) -> Result<Vec<u8>, Refusal> {
     let lost = |what: &str, error: std::io::Error| Refusal::passing(format!("the compiler's process {what}: {error}"));
     let mut child = command.spawn().map_err(|error| lost("can't be started", error))?;
+    if UNHURRIED.try_with(|()| ()).is_ok()
+        && let Some(pid) = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()))
+        && let Err(error) = setpriority_process(Some(pid), UNHURRIED_NICENESS)
+    {
+        tracing::debug!(%error, "the compiler keeps its priority");
+    }
     let (Some(mut stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
         return Err(Refusal::passing("the compiler's process has no pipes".to_owned()));

@@ -4,6 +4,7 @@
 use super::Runtime;
 use super::loading::Job;
 use crate::catalog::{Awaited, BUNDLED_FILE, Found, Stamp};
+use crate::compile::unhurried;
 use crate::options::Bundled;
 use crate::plugin::{Again, BUNDLED, Refusal, Version};
 use quarterdeck_model::Timestamp;
@@ -90,7 +91,7 @@ impl Runtime {
         }
     }
 
-    /// Compiles them one after another, which leaves a core to what is wanted now.
+    /// Compiles them one after another, and when the processors have nothing better to do.
     pub(super) fn load_later(&self, bundled: Vec<Bundled>) {
         let Some(this) = self.this.upgrade().filter(|_| !bundled.is_empty()) else { return };
         let now = self.clock.now();
@@ -102,7 +103,7 @@ impl Runtime {
         self.later.put(jobs);
         self.spawn(async move {
             while let Some(job) = this.later.next() {
-                this.load(&job).await;
+                unhurried(this.load(&job)).await;
             }
         });
     }
