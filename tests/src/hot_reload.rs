@@ -187,7 +187,7 @@ async fn a_thousand_samples_a_second(daemon: &Daemon, stop: &AtomicBool, risen: 
     // the same, since no series may be low again after it was high.
     tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
     tick.tick().await;
-    let (begin, mut posts) = (Instant::now(), 0);
+    let (begin, mut posts) = (Instant::now(), 0_usize);
     loop {
         posts += 1;
         // A window of a hundred that moves on: each series is low for a while, and then high to its end.
