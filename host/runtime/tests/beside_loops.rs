@@ -36,7 +36,7 @@ const PACE: Duration = Duration::from_millis(2);
 const BOUND: f64 = 2.0;
 /// A p99 alone below this counts as this. A call takes some 10 microseconds; one interrupt of a timer or a thread that is woken on
 /// another core costs one call in a hundred up to about this much, and whether it does is the machine's mood and not the loops'.
-const NOISE: Duration = Duration::from_micros(100);
+const NOISE: Duration = Duration::from_micros(50);
 
 /// One measurement at a time.
 static TURN: Mutex<()> = Mutex::const_new(());

@@ -3,9 +3,11 @@
 use super::Setup;
 use quarterdeck_model::clock::ManualClock;
 use quarterdeck_model::domain::alert::{Alert, AlertState};
+use quarterdeck_model::domain::deployment::{Deployment, DeploymentState, ServiceRecord};
 use quarterdeck_model::domain::incident::Incident;
 use quarterdeck_model::domain::notification::{DeliveryState, Notification};
 use quarterdeck_model::domain::runbook::{Run, RunState, StepState};
+use quarterdeck_model::domain::scan::{Finding, FindingState, Scan, ScanState};
 use quarterdeck_model::effect::{EffectResult, OUTBOX, Pending};
 use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
 use quarterdeck_model::store::{Page, Store};
@@ -85,6 +87,22 @@ impl AtRest {
         self.incidents();
         self.notifications(told);
         self.runs();
+        self.deployments();
+        self.findings();
+    }
+
+    /// How often an event of this type was told, by its subject.
+    fn said(&self, event_type: &str) -> BTreeMap<String, u32> {
+        let mut said = BTreeMap::new();
+        for stored in self.of_types(&[event_type]) {
+            *said.entry(stored.event.subject.clone()).or_default() += 1;
+        }
+        said
+    }
+
+    /// Somebody goes on when it is done: it is still to be done, or its end is unread.
+    fn goes_on(&self, effect: &str, cursor: Offset) -> bool {
+        self.outbox.contains_key(effect) || self.ends.get(effect).is_some_and(|end| end.offset > cursor)
     }
 
     /// The last that was told of an alert is what its document says.
@@ -112,7 +130,7 @@ impl AtRest {
             let mut told = stored.event.data.clone();
             // What its members have in common is said for routes and triggers; the document has the members.
             let labels = told.as_object_mut().and_then(|told| told.remove("labels"));
-            assert!(labels.is_some_and(|labels| labels["series"].is_string()), "{:?}", stored.event);
+            assert!(labels.is_some_and(|labels| labels["alertname"].is_string()), "{:?}", stored.event);
             last.insert(stored.event.subject.as_str(), told);
             if let Some(cause) = &stored.event.causation {
                 *changes.entry(cause.as_str()).or_default() += 1;
@@ -167,14 +185,7 @@ impl AtRest {
     /// A run waits for an effect that is to be done, or whose end is unread; one that has ended has said so, and waits for none.
     fn runs(&self) {
         let cursor = self.cursor("runbooks");
-        let said = |event_type: &str| {
-            let mut said: BTreeMap<&str, u32> = BTreeMap::new();
-            for stored in self.of_types(&[event_type]) {
-                *said.entry(stored.event.subject.as_str()).or_default() += 1;
-            }
-            said.into_iter().map(|(run, times)| (run.to_owned(), times)).collect::<BTreeMap<_, _>>()
-        };
-        let (started, finished) = (said(Run::STARTED), said(Run::FINISHED));
+        let (started, finished) = (self.said(Run::STARTED), self.said(Run::FINISHED));
         let runs: Vec<Run> = self.all(Run::COLLECTION);
         assert_eq!(runs.len(), started.len(), "runs and what was told of them");
         let mut waited_for = BTreeSet::new();
@@ -186,8 +197,7 @@ impl AtRest {
             let effects: Vec<&str> = steps.map(|step| step.effect.as_ref().unwrap().as_str()).collect();
             assert_eq!(effects.len(), usize::from(is_running), "{run:?}");
             for effect in effects {
-                let end_is_unread = self.ends.get(effect).is_some_and(|end| end.offset > cursor);
-                assert!(self.outbox.contains_key(effect) || end_is_unread, "running for ever: {run:?}");
+                assert!(self.goes_on(effect, cursor), "running for ever: {run:?}");
                 waited_for.insert(effect.to_owned());
             }
         }
@@ -195,6 +205,76 @@ impl AtRest {
         for (effect, pending) in steps {
             assert!(waited_for.contains(effect), "nobody waits for {pending:?}");
         }
+    }
+
+    /// One that has not ended is what its service's record says is under way, and waits for a moment - the next start reads that from its
+    /// document - or for steps that are to be done, or whose ends are unread. One that has ended has said so, and nothing of it is under way.
+    fn deployments(&self) {
+        let cursor = self.cursor("deployments");
+        let (started, finished) = (self.said(Deployment::STARTED), self.said(Deployment::FINISHED));
+        let deployments: Vec<Deployment> = self.all(Deployment::COLLECTION);
+        assert_eq!(deployments.len(), started.len(), "deployments and what was told of them");
+        let services: Vec<ServiceRecord> = self.all(ServiceRecord::COLLECTION);
+        let under_way: BTreeSet<(&str, &str)> = services
+            .iter()
+            .filter_map(|record| Some((record.service.as_str(), record.deployment.as_ref()?.as_str())))
+            .collect();
+        for deployment in &deployments {
+            let (id, has_ended) = (deployment.id.as_str(), deployment.state.is_final());
+            assert_eq!(started.get(id), Some(&1), "{deployment:?}");
+            assert_eq!(finished.get(id).copied().unwrap_or(0), u32::from(has_ended), "{deployment:?}");
+            assert_eq!(deployment.finished_at.is_some(), has_ended, "{deployment:?}");
+            let is_known = under_way.contains(&(deployment.service.as_str(), id));
+            assert_eq!(is_known, !has_ended, "its service says otherwise: {deployment:?}");
+            for step in deployment.in_flight.iter().filter(|step| !step.done) {
+                assert!(self.goes_on(step.effect.as_str(), cursor), "under way for ever: {deployment:?}");
+            }
+        }
+        let is_there = |id: &str| deployments.iter().any(|deployment| deployment.id.as_str() == id);
+        assert!(under_way.iter().all(|(_, id)| is_there(id)), "nobody knows of some of {under_way:?}");
+        // What was under way when one went back may still be carried out; one that has succeeded has waited for all of it.
+        for deployment in deployments.iter().filter(|deployment| deployment.state == DeploymentState::Succeeded) {
+            let left = self.outbox.values().find(|pending| pending.effect.owner == deployment.id.as_str());
+            assert!(left.is_none(), "nobody waits for {left:?}");
+        }
+    }
+
+    /// A finding was opened and fixed by turns, and is what was told of it last; the scan that it names is there. A scan that has ended
+    /// has said so, and counts what was told of findings in its name; one that a kill has cut off counts nothing, but has told of what
+    /// it has written.
+    fn findings(&self) {
+        let mut told: BTreeMap<&str, Vec<Finding>> = BTreeMap::new();
+        let mut by_scan: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        for stored in self.of_types(&[Finding::OPENED, Finding::FIXED]) {
+            let finding: Finding = serde_json::from_value(stored.event.data.clone()).unwrap();
+            let is_open = stored.event.event_type == Finding::OPENED;
+            assert_eq!(finding.state == FindingState::Open, is_open, "{stored:?}");
+            let counts = by_scan.entry(finding.scan.0.clone()).or_default();
+            *(if is_open { &mut counts.0 } else { &mut counts.1 }) += 1;
+            told.entry(stored.event.subject.as_str()).or_default().push(finding);
+        }
+        let (started, finished) = (self.said("scan.started"), self.said(Scan::FINISHED));
+        let scans: Vec<Scan> = self.all(Scan::COLLECTION);
+        assert_eq!(scans.len(), started.len(), "scans and what was told of them");
+        for scan in &scans {
+            let (id, is_running) = (scan.id.as_str(), scan.state == ScanState::Running);
+            assert_eq!(started.get(id), Some(&1), "{scan:?}");
+            assert_eq!(finished.get(id).copied().unwrap_or(0), u32::from(!is_running), "{scan:?}");
+            if matches!(scan.state, ScanState::Succeeded | ScanState::Partial) {
+                let counted = by_scan.get(id).copied().unwrap_or_default();
+                assert_eq!((scan.new_findings, scan.fixed_findings), counted, "opened and fixed by {scan:?}");
+            }
+        }
+        for finding in self.all::<Finding>(Finding::COLLECTION) {
+            let of_it = told.remove(finding.id.as_str()).unwrap_or_default();
+            let by_turns =
+                |(turn, told): (usize, &Finding)| (told.state == FindingState::Open) == turn.is_multiple_of(2);
+            assert!(of_it.iter().enumerate().all(by_turns), "opened and fixed, but not by turns: {of_it:?}");
+            let last = of_it.last().unwrap_or_else(|| panic!("nobody was told of {finding:?}"));
+            assert_eq!((finding.state, finding.first_seen), (last.state, last.first_seen), "{finding:?}");
+            assert!(scans.iter().any(|scan| scan.id == finding.scan), "of no scan: {finding:?}");
+        }
+        assert!(told.is_empty(), "nobody knows of {told:?}");
     }
 
     pub(crate) fn run_ids(&self) -> BTreeSet<String> {

@@ -222,13 +222,16 @@ mod tests {
         }
     }
 
-    async fn ask(command: Command) -> Result<Finished, Error> {
-        let fixture = Fixture::new();
-        let mut sandbox = fixture.sandbox(grants(|grants| {
+    /// It may run any script.
+    fn sandbox(fixture: &Fixture) -> Sandbox {
+        fixture.sandbox(grants(|grants| {
             grants.exec =
                 vec![ProgramGrant { program: "/bin/sh".to_owned(), arguments: vec!["-c".to_owned(), "*".to_owned()] }];
-        }));
-        run(&mut sandbox, command).await
+        }))
+    }
+
+    async fn ask(command: Command) -> Result<Finished, Error> {
+        run(&mut sandbox(&Fixture::new()), command).await
     }
 
     fn runs(pid: &str) -> bool {
@@ -264,6 +267,28 @@ mod tests {
         assert!(matches!(ask(other).await, Err(Error::Denied(_))));
         let loader = Command { environment: vec![("LD_PRELOAD".to_owned(), "/x".to_owned())], ..shell("true") };
         assert!(matches!(ask(loader).await, Err(Error::Denied(_))));
+    }
+
+    #[tokio::test]
+    async fn what_ran_is_on_the_record_with_its_end_and_so_is_what_was_not_allowed_to() {
+        let fixture = Fixture::new();
+        let mut sandbox = sandbox(&fixture);
+        run(&mut sandbox, shell("exit 3")).await.unwrap();
+        run(&mut sandbox, shell("kill -9 $$")).await.unwrap();
+        let late = run(&mut sandbox, Command { timeout_ms: 50, ..shell("sleep 301") }).await;
+        assert!(matches!(late, Err(Error::Failed(_))), "{late:?}");
+        let other = run(&mut sandbox, Command { program: "/bin/ls".to_owned(), ..shell("x") }).await;
+        assert!(matches!(other, Err(Error::Denied(_))), "{other:?}");
+        let dropped = tokio::time::timeout(Duration::from_millis(50), run(&mut sandbox, shell("sleep 302"))).await;
+        assert!(dropped.is_err(), "it should still run");
+        let expected = [
+            "audit.exec /bin/ls -c x: denied",
+            "audit.exec /bin/sh -c exit 3: exit 3",
+            "audit.exec /bin/sh -c kill -9 $$: signal",
+            "audit.exec /bin/sh -c sleep 301: failed",
+            "audit.exec /bin/sh -c sleep 302: interrupted",
+        ];
+        assert_eq!(fixture.audit().await, expected);
     }
 
     #[tokio::test]

@@ -93,3 +93,42 @@ impl From<ProcessStatus> for Report {
         Report { name: status.name, phase, pid: status.pid, exit_code: status.exit_code, restarts: status.restarts }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imports::testing::{Fixture, grants};
+    use quarterdeck_model::plugin::ProgramGrant;
+
+    fn spec(program: &str) -> Spec {
+        Spec {
+            name: "web-1".to_owned(),
+            program: program.to_owned(),
+            arguments: vec!["8080".to_owned()],
+            environment: Vec::new(),
+            health_url: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn starts_and_stops_are_on_the_record_and_so_is_what_was_denied_but_no_look() {
+        let fixture = Fixture::new();
+        let mut sandbox = fixture.sandbox(grants(|grants| {
+            grants.process = vec![ProgramGrant { program: "/bin/web".to_owned(), arguments: vec!["*".to_owned()] }];
+        }));
+        start(&mut sandbox, spec("/bin/web")).await.unwrap();
+        assert!(matches!(start(&mut sandbox, spec("/bin/other")).await, Err(Error::Denied(_))));
+        Host::status(&mut sandbox, "web-1".to_owned()).await.unwrap().unwrap();
+        Host::stop(&mut sandbox, "web-1".to_owned(), 10).await.unwrap().unwrap();
+        let mut without = fixture.sandbox(grants(|_| ()));
+        let denied = Host::stop(&mut without, "web-2".to_owned(), 10).await.unwrap();
+        assert!(matches!(denied, Err(Error::Denied(_))));
+        let expected = [
+            "audit.process start web-1: /bin/other 8080: denied",
+            "audit.process start web-1: /bin/web 8080: ok",
+            "audit.process stop web-1: ok",
+            "audit.process web-2: denied",
+        ];
+        assert_eq!(fixture.audit().await, expected);
+    }
+}

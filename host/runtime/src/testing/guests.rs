@@ -257,6 +257,62 @@ pub fn curious_detector() -> Vec<u8> {
     component(module, world, "0.1.0")
 }
 
+/// A detector whose state is what WASI's monotonic clock shows, and what comes of arithmetic that processors do differently: NaNs, as
+/// 0/0 in both widths, with a payload that is added to and that is demoted; and relaxed SIMD. At 9,000 it wants to sleep for a while, at
+/// 9,001 until a moment.
+pub fn exact_detector() -> Vec<u8> {
+    // At 1088 a NaN with a payload; zeros at 1120; a table and indices into it; what no integer can be; what a fused product tells.
+    let module = r#"(module
+        (import "wasi:clocks/monotonic-clock@0.2.0" "now" (func $now (result i64)))
+        (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $for (param i64) (result i32)))
+        (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-instant" (func $until (param i64) (result i32)))
+        (memory (export "memory") 2)
+        (global $free (mut i32) (i32.const 65536))
+        (data (i32.const 1024) "exact")
+        (data (i32.const 1040) "1.0.0")
+        (data (i32.const 1056) "{}")
+        (data (i32.const 1088) "\23\01\00\00\00\00\fc\7f")
+        (data (i32.const 1136) "\01\02\03\04\05\06\07\08\09\0a\0b\0c\0d\0e\0f\10")
+        (data (i32.const 1152) "\00\0f\10\1f\7f\80\ff\01\00\00\00\00\00\00\00\00")
+        (data (i32.const 1168) "\00\00\c0\7f\5e\d0\32\4f\00\00\c0\bf\5e\d0\32\cf")
+        (data (i32.const 1184) "\00\08\80\3f\00\10\80\bf")
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+            (global.set $free (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
+            global.get $free
+            (global.set $free (i32.add (global.get $free) (local.get 3))))
+        (func (export "quarterdeck:plugin/plugin@0.1.0#describe") (result i32)
+            (i32.store (i32.const 256) (i32.const 1024)) (i32.store (i32.const 260) (i32.const 5))
+            (i32.store (i32.const 264) (i32.const 1040)) (i32.store (i32.const 268) (i32.const 5))
+            (i32.store (i32.const 280) (i32.const 1056)) (i32.store (i32.const 284) (i32.const 2))
+            i32.const 256)
+        (func (export "quarterdeck:plugin/plugin@0.1.0#validate-configuration") (param i32 i32) (result i32)
+            i32.const 512)
+        (func (export "quarterdeck:detector/detector@0.2.0#evaluate")
+            (param i32 i32) (param $at i64) (param i64 i32 i32 i32 i32 i32) (result i32)
+            (if (i64.eq (local.get $at) (i64.const 9000)) (then (drop (call $for (i64.const 1000000000)))))
+            (if (i64.eq (local.get $at) (i64.const 9001)) (then (drop (call $until (i64.const 10000000000)))))
+            (i64.store (i32.const 2048) (call $now))
+            (f64.store (i32.const 2056) (f64.div (f64.load (i32.const 1120)) (f64.load (i32.const 1120))))
+            (f64.store (i32.const 2064) (f64.add (f64.load (i32.const 1088)) (f64.const 1)))
+            (f32.store (i32.const 2072) (f32.div (f32.load (i32.const 1120)) (f32.load (i32.const 1120))))
+            (f32.store (i32.const 2076) (f32.demote_f64 (f64.load (i32.const 1088))))
+            (v128.store (i32.const 2080)
+                (i8x16.relaxed_swizzle (v128.load (i32.const 1136)) (v128.load (i32.const 1152))))
+            (v128.store (i32.const 2096) (i32x4.relaxed_trunc_f32x4_s (v128.load (i32.const 1168))))
+            (v128.store (i32.const 2112)
+                (f32x4.relaxed_madd
+                    (v128.load32_splat (i32.const 1184)) (v128.load32_splat (i32.const 1184))
+                    (v128.load32_splat (i32.const 1188))))
+            (i32.store8 (i32.const 528) (i32.const 1))
+            (i32.store (i32.const 532) (i32.const 2048))
+            (i32.store (i32.const 536) (i32.const 80))
+            i32.const 512))"#;
+    let world = "package test:guest; world guest {
+        import wasi:clocks/monotonic-clock@0.2.0;
+        export quarterdeck:plugin/plugin@0.1.0; export quarterdeck:detector/detector@0.2.0; }";
+    component(module, world, "0.1.0")
+}
+
 /// A detector named `judge`. It signals from a time of the input on, and traps or loops from another on.
 #[derive(Clone, Copy, Debug)]
 pub struct Judge {
@@ -450,7 +506,10 @@ fn component_of(module: &str, world: &str, interface: &str, detector: &str) -> V
     resolve.push_str("collector.wit", &collector).unwrap();
     for other in [
         "package wasi:random@0.2.0; interface random { get-random-u64: func() -> u64; }",
-        "package wasi:clocks@0.2.0; interface wall-clock { record datetime { seconds: u64, nanoseconds: u32 } now: func() -> datetime; }",
+        "package wasi:io@0.2.0; interface poll { resource pollable; }",
+        "package wasi:clocks@0.2.0; interface wall-clock { record datetime { seconds: u64, nanoseconds: u32 } now: func() -> datetime; }
+         interface monotonic-clock { use wasi:io/poll@0.2.0.{pollable}; now: func() -> u64;
+         subscribe-instant: func(when: u64) -> pollable; subscribe-duration: func(when: u64) -> pollable; }",
         "package acme:rockets@1.0.0; interface launch { fire: func(); }",
     ] {
         resolve.push_str("other.wit", other).unwrap();

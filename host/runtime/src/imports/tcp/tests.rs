@@ -144,6 +144,35 @@ async fn a_connection_goes_on_in_tls_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn whom_a_plugin_talked_to_is_on_the_record_and_so_is_whom_it_may_not_or_could_not() {
+    let (port, server) = echo().await;
+    let fixture = Fixture::new();
+    let mut sandbox =
+        fixture.sandbox(grants(|grants| grants.tcp = vec![format!("127.0.0.1:{port}"), "*:*".to_owned()]));
+    let local = Address::Tcp(("127.0.0.1".to_owned(), port));
+    let handle = HostConnection::connect(&mut sandbox, local).await.unwrap().unwrap();
+    // Its own words are no handshake.
+    let shaken = sandbox.start_tls(handle, "localhost".to_owned()).await.unwrap();
+    assert!(matches!(shaken, Err(Error::Failed(_))), "{shaken:?}");
+    let certificate = sandbox.peer_certificate("127.0.0.1".to_owned(), port).await.unwrap();
+    assert!(matches!(certificate, Err(Error::Failed(_))), "{certificate:?}");
+    // One is refused by what its name leads to, the other by its name.
+    for refused in [Address::Tcp(("localhost".to_owned(), port)), Address::Unix("/run/other.sock".to_owned())] {
+        let refused = exchange(&mut sandbox, refused).await;
+        assert!(matches!(refused, Err(Error::Denied(_))), "{refused:?}");
+    }
+    let expected = [
+        format!("audit.tcp certificate 127.0.0.1:{port}: failed"),
+        format!("audit.tcp start-tls localhost at tcp 127.0.0.1:{port}: failed"),
+        format!("audit.tcp tcp 127.0.0.1:{port}: ok"),
+        format!("audit.tcp tcp localhost:{port}: denied"),
+        "audit.tcp unix /run/other.sock: denied".to_owned(),
+    ];
+    assert_eq!(fixture.audit().await, expected);
+    server.abort();
+}
+
+#[tokio::test]
 async fn a_secret_is_written_by_the_host_where_both_grants_name_it() {
     let (port, server) = echo().await;
     let fixture = Fixture::new();
