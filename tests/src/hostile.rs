@@ -14,7 +14,7 @@ const MISBEHAVIOURS: [(&str, &str, &str); 7] = [
     ("loop", "deadline", "longer than its budget of 300ms"),
     ("allocate", "out-of-memory", "more than its 33554432 bytes of memory"),
     ("recurse", "trapped", "the plugin trapped: wasm trap"),
-    ("giant-result", "limited", "io-bytes"),
+    ("giant-result", "limited", "result-bytes"),
     ("log-flood", "trapped", "more than 10000 host calls in one call"),
     ("event-flood", "deadline", "longer than its budget of 300ms"),
 ];

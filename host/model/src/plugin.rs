@@ -233,6 +233,9 @@ pub struct Limits {
     pub log_lines: u32,
     /// Bytes that one call may hand in or get back.
     pub io_bytes: u64,
+    /// Bytes of one value that the plugin hands over: its answer, or what it gives to a host call (but not the body of a request).
+    /// Ten thousand samples with their labels take some 3 MB. Not more than `io-bytes`.
+    pub result_bytes: u64,
     /// Keys and values together.
     pub kv_bytes: u64,
     /// Collectors: different series within a day or two. Samples of further ones are refused.
@@ -292,6 +295,7 @@ impl Default for Limits {
             host_calls: 10_000,
             log_lines: 100,
             io_bytes: 16 << 20,
+            result_bytes: 4 << 20,
             kv_bytes: 1 << 20,
             series: 10_000,
             budget: None,

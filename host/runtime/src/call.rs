@@ -88,7 +88,8 @@ where
     H: Send + 'static,
 {
     Box::pin(async move {
-        let io_bytes = usize::try_from(setting.limits.io_bytes).unwrap_or(usize::MAX);
+        let result_bytes = setting.limits.result_bytes.min(setting.limits.io_bytes);
+        let result_bytes = usize::try_from(result_bytes).unwrap_or(usize::MAX);
         let mut guest = match keeping.as_ref().and_then(Keeping::take) {
             Some(mut guest) => {
                 guest.store.data_mut().renew(setting);
@@ -96,7 +97,7 @@ where
             }
             None => Guest::open(&engine, setting),
         };
-        guest.store.set_hostcall_fuel(io_bytes);
+        guest.store.set_hostcall_fuel(result_bytes);
         guest.store.set_epoch_deadline(1);
         let outcome = body(&mut guest).await;
         let has_answered = outcome.is_ok();

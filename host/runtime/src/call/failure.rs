@@ -3,7 +3,7 @@
 use crate::bindings::types::Failure;
 use crate::sandbox::{LimitReached, Overdue, Sandbox};
 use quarterdeck_model::Span;
-use quarterdeck_model::plugin::CallError;
+use quarterdeck_model::plugin::{CallError, Limits};
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 use wasmtime_wasi::I32Exit;
 
@@ -68,10 +68,13 @@ pub(crate) fn call_error(error: &wasmtime::Error, sandbox: &mut Sandbox) -> Call
         return CallError::OutOfMemory { limit_bytes: sandbox.limits.memory_bytes };
     }
     if format!("{error:#}").contains(FUEL_MESSAGE) {
+        let Limits { io_bytes, result_bytes, .. } = *sandbox.limits;
+        let (bytes, name) =
+            if result_bytes <= io_bytes { (result_bytes, "result-bytes") } else { (io_bytes, "io-bytes") };
         return CallError::Limited {
             message: format!(
-                "the call handed over more than {} bytes; hint: raise `limits.io-bytes` of `{}`",
-                sandbox.limits.io_bytes, sandbox.instance
+                "the call handed over a value of more than {bytes} bytes; hint: raise `limits.{name}` of `{}`",
+                sandbox.instance
             ),
         };
     }

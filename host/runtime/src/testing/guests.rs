@@ -21,7 +21,7 @@ pub enum Does {
     OverflowStack,
     /// Answers with a message of 60 MiB.
     Giant,
-    /// Answers with a message of 15 MiB: a little less than may be handed over.
+    /// Answers with a message of 4,000,000 bytes: a little less than may be handed over.
     Large,
     /// Answers with a message that is said to be a gigabyte long: more than a guest can have.
     Gigabyte,
@@ -68,8 +68,8 @@ impl Does {
                  i32.const 512"
             }
             Does::Large => {
-                "(drop (memory.grow (i32.const 240)))
-                 (i32.store (i32.const 532) (i32.const 4096)) (i32.store (i32.const 536) (i32.const 15728640))
+                "(drop (memory.grow (i32.const 62)))
+                 (i32.store (i32.const 532) (i32.const 4096)) (i32.store (i32.const 536) (i32.const 4000000))
                  i32.const 512"
             }
             Does::Gigabyte => {

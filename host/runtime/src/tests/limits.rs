@@ -85,7 +85,7 @@ async fn a_flood_of_host_calls_ends_at_its_limit() {
 #[tokio::test]
 async fn a_giant_result_is_not_taken() {
     let error = fail(Does::Giant).await;
-    assert!(matches!(&error, CallError::Limited { message } if message.contains("io-bytes")), "{error}");
+    assert!(matches!(&error, CallError::Limited { message } if message.contains("result-bytes")), "{error}");
 }
 
 #[tokio::test]
