@@ -239,6 +239,8 @@ impl Sandbox {
         std::mem::swap(&mut self.http, &mut last.http);
         std::mem::swap(&mut self.wasi, &mut last.wasi);
         std::mem::swap(&mut self.memory, &mut last.memory);
+        // What an earlier call has not given back yet, this one may not open.
+        std::mem::swap(&mut self.sockets, &mut last.sockets);
         self.memory.exceeded = false;
         self.stdout = last.stdout.take();
         self.stderr = last.stderr.take();
@@ -247,11 +249,11 @@ impl Sandbox {
         }
     }
 
-    /// Between two calls: what was printed without an end of the line belongs to the one that is over.
-    pub(crate) fn rest(&self) {
-        for stream in self.stdout.iter().chain(&self.stderr) {
-            stream.end_line();
-        }
+    /// Between two calls: what goes out and comes in belongs to a call, so that connections, requests and bodies end with theirs, whatever
+    /// handles the guest keeps.
+    pub(crate) fn rest(&mut self) {
+        self.close_http();
+        self.close_connections();
     }
 
     /// Counts a host call. Every door but `log` starts with it.
