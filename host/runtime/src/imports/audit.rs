@@ -38,7 +38,7 @@ const BATCH: usize = 512;
 /// Longer texts are cut: a target is for a person, not for replay.
 const TEXT_BYTES: usize = 256;
 /// Different things of one instance that were not done and are named, in one window.
-const NAMED: usize = 32;
+const NAMED: usize = 64;
 /// What stands for those behind them.
 const FURTHER: &str = "further targets";
 /// When the store is offered again what it refused.
