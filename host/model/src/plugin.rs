@@ -229,9 +229,9 @@ pub struct Limits {
     pub concurrency: u32,
     /// Host calls in one call.
     pub host_calls: u32,
-    /// Log lines in one call.
+    /// Log lines in one call: what it logs and what it prints, together.
     pub log_lines: u32,
-    /// Bytes that one call may hand in or get back.
+    /// Bytes that one call may hand out or get back, each (see [`Budget::bytes_out`]; lines of the log have `log-lines`).
     pub io_bytes: u64,
     /// Bytes of one value that the plugin hands over: its answer, or what it gives to a host call (but not the body of a request).
     /// Ten thousand samples with their labels take some 3 MB. Not more than `io-bytes`.
@@ -256,7 +256,8 @@ pub struct Budget {
     /// Time inside wasm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Span>,
-    /// Bytes handed out by host calls: bodies of requests, written values, lines of the log.
+    /// Bytes handed out: requests with their addresses, headers and bodies, what is written to connections and files, names of hosts, events,
+    /// written values, what programs and processes are started with and read, lines of the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_out: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -522,7 +523,8 @@ pub struct Usage {
     pub host_calls: BTreeMap<String, u64>,
     /// Handed in by host calls: bodies of answers, values that were read.
     pub bytes_in: u64,
-    /// Handed out by host calls: bodies of requests, values that were written.
+    /// Handed out: requests with their addresses, headers and bodies, what was written to connections and files, names of hosts, events,
+    /// written values, what programs and processes were started with and read, lines of the log.
     pub bytes_out: u64,
     pub log_lines: u64,
     pub memory_high_water_bytes: u64,
@@ -699,6 +701,11 @@ pub trait Registry: Send + Sync + 'static {
             made: instances.iter().map(|instance| instance.usage.calls).sum(),
             failed: instances.iter().flat_map(|instance| instance.usage.failures.values()).sum(),
         }
+    }
+
+    /// Records of what plugins did that were lost since the start, and are in no event.
+    fn audit_records_lost(&self) -> u64 {
+        0
     }
 
     /// The newest lines that the instance has logged, oldest first.

@@ -2,7 +2,7 @@
 //! [`policy`] through [`Sandbox::ask`] and are metered there.
 //!
 //! Effects (HTTP, programs, connections, processes, secrets, lines in files) leave a record in the log, `audit.<capability>`, whether
-//! the call then succeeds or not: see [`audit`].
+//! the call then succeeds or not, or is dropped in the middle: each is an [`Act`] that takes the room of its record first, see [`audit`].
 
 mod append;
 mod audit;
@@ -18,6 +18,7 @@ mod metrics;
 mod policy;
 mod process;
 mod secret;
+mod sockets;
 mod system;
 pub(crate) mod tcp;
 #[cfg(test)]
@@ -31,7 +32,7 @@ use crate::bindings::host;
 use crate::bindings::host::errors::Error as Refusal;
 use crate::lines::Lines;
 use crate::sandbox::{Capability, Sandbox};
-use audit::{Audit, Entry};
+use audit::{Audit, DENIED, Entry, Place};
 use quarterdeck_model::clock::Clock;
 use quarterdeck_model::id::IdSource;
 use quarterdeck_model::plugin::log::LogLevel;
@@ -40,6 +41,7 @@ use quarterdeck_model::process::Processes;
 use quarterdeck_model::secret::Secrets;
 use quarterdeck_model::series::Series;
 use quarterdeck_model::store::Store;
+use sockets::Shares;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
@@ -51,8 +53,9 @@ use wasmtime::component::{HasSelf, Linker};
 /// programs that plugins may have open at once, all of them together.
 const SOCKETS: usize = 512;
 const PROGRAMS: usize = 64;
-/// ... and of these, in one call.
+/// ... and of these, in one call, and in all calls of one instance.
 pub(crate) const SOCKETS_PER_CALL: usize = 32;
+const SOCKETS_PER_INSTANCE: usize = 128;
 
 pub struct DoorsOptions {
     pub store: Arc<dyn Store>,
@@ -114,6 +117,7 @@ pub struct Doors {
     tls: Arc<tls::Tls>,
     placeholders: secret::Placeholders,
     sockets: Arc<Semaphore>,
+    shares: Shares,
     programs: Arc<Semaphore>,
     /// The host's runtime: connections and children live here, whichever runtime a guest is polled by.
     runtime: Handle,
@@ -146,17 +150,19 @@ impl Doors {
             tls,
             placeholders: secret::Placeholders::new(),
             sockets: Arc::new(Semaphore::new(SOCKETS)),
+            shares: Shares::default(),
             programs: Arc::new(Semaphore::new(PROGRAMS)),
             runtime,
         }))
     }
 
-    /// Writes down what is left of the audit, and ends its writer. What is audited behind this is lost.
+    /// Writes down what is left of the audit, and ends its writer. Nothing is begun behind this that would leave a record; what goes on
+    /// for more than a second leaves none, and is counted.
     pub async fn close(&self) {
         self.audit.close().await;
     }
 
-    /// Audit records that were dropped because the writer could not keep up, or the store refused them.
+    /// Audit records that were lost since the start: the store refused them for too long, or the host had stopped.
     pub fn audit_records_dropped(&self) -> u64 {
         self.audit.dropped()
     }
@@ -185,14 +191,74 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    fn audit(&self, capability: Capability, target: impl Into<String>, outcome: impl Into<String>) {
-        self.doors.audit.record(Entry {
-            instance: self.instance.clone(),
-            plugin: Some(self.plugin.clone()),
-            capability,
-            target: target.into(),
-            outcome: outcome.into(),
-        });
+    /// An effect that is to come. It is on the record from here on; nothing may be done before [`Act::reserve`].
+    fn act(&self, capability: Capability, target: impl Into<String>) -> Act {
+        let (instance, plugin) = (self.instance.clone(), Some(self.plugin.clone()));
+        let target = target.into();
+        Act::new(&self.doors, Entry { instance, plugin, capability, target, outcome: String::new() })
+    }
+
+    /// The same, with the room of its record.
+    ///
+    /// # Errors
+    /// There is none within the time of the call: nothing may be done.
+    async fn begin(&self, capability: Capability, target: impl Into<String>) -> Result<Act, Refusal> {
+        let mut act = self.act(capability, target);
+        act.reserve(self.patience).await.map_err(Refusal::Failed)?;
+        Ok(act)
+    }
+
+    /// What was not granted.
+    fn denied(&self, capability: Capability, target: impl Into<String>) {
+        self.act(capability, target).end(DENIED);
+    }
+}
+
+/// An effect on its way. Whatever becomes of it leaves a record, also where its call is dropped in the middle.
+struct Act {
+    doors: Arc<Doors>,
+    entry: Entry,
+    /// Absent: nothing was done yet.
+    place: Option<Place>,
+}
+
+impl Act {
+    /// Of `entry`, whose outcome is yet to come.
+    fn new(doors: &Arc<Doors>, entry: Entry) -> Self {
+        let entry = Entry { outcome: "interrupted".to_owned(), ..entry };
+        Act { doors: doors.clone(), entry, place: None }
+    }
+
+    /// Waits for the room of the record, until then at most.
+    ///
+    /// # Errors
+    /// There is none: nothing may be done. Why, for a person.
+    async fn reserve(&mut self, until: Instant) -> Result<(), String> {
+        match self.doors.audit.place(until).await {
+            Ok(place) => {
+                self.place = Some(place);
+                Ok(())
+            }
+            Err(reason) => {
+                "no room for its record".clone_into(&mut self.entry.outcome);
+                Err(reason)
+            }
+        }
+    }
+
+    /// `outcome`: what came of it, [`DENIED`] where nothing was done after all.
+    fn end(mut self, outcome: impl Into<String>) {
+        self.entry.outcome = outcome.into();
+    }
+}
+
+impl Drop for Act {
+    fn drop(&mut self) {
+        let entry = self.entry.clone();
+        match self.place.take() {
+            Some(place) if entry.outcome != DENIED => place.record(entry),
+            _ => self.doors.audit.note(entry),
+        }
     }
 }
 
@@ -219,7 +285,7 @@ impl Sandbox {
         self.count(capability).map_err(Refusal::Limited)?;
         granted(&self.grants).map_err(|reason| {
             if audit::is_effect(capability) {
-                self.caller().audit(capability, target(), "denied");
+                self.caller().denied(capability, target());
             }
             tracing::debug!(instance = %self.instance, capability = capability.as_str(), %reason, "denied");
             Refusal::Denied(reason)

@@ -15,7 +15,7 @@ use quarterdeck_model::{Span, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use stdio::LogStream;
+use stdio::{LogStream, Quota};
 use tokio::sync::Semaphore;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, StoreLimits};
@@ -96,10 +96,11 @@ pub(crate) struct LimitReached(pub(crate) String);
 pub(crate) struct Counters {
     /// By [`Capability`] as an index.
     pub(crate) host_calls: [u32; Capability::ALL.len()],
+    /// Written by `log` and printed, those over the limit included.
     pub(crate) log_lines: u32,
     /// Handed in by host calls (a response's body, a value read).
     pub(crate) bytes_in: u64,
-    /// Handed out by host calls (a request's body, a value written).
+    /// Handed out (a request with its address and headers, a value written, an event, what a program is started with, log lines).
     pub(crate) bytes_out: u64,
 }
 
@@ -142,6 +143,8 @@ pub(crate) struct Sandbox {
     pub(crate) hooks: Option<Hooks>,
     /// Made by the first use of WASI: most calls need none.
     wasi: Option<WasiCtx>,
+    /// Lines that the call may log, whichever way.
+    quota: Arc<Quota>,
     stdout: Option<LogStream>,
     /// What the plugin wrote to its standard error: a panic's message comes this way.
     stderr: Option<LogStream>,
@@ -168,7 +171,7 @@ pub(crate) struct Setting {
 impl Drop for Sandbox {
     fn drop(&mut self) {
         if let Some(meter) = self.meter.take() {
-            self.settle_http();
+            self.settle();
             meter.count_host(&self.usage);
         }
     }
@@ -179,6 +182,7 @@ impl Sandbox {
         let mut table = ResourceTable::new();
         table.set_max_capacity(TABLE_CAPACITY);
         let memory = Memory::new(setting.limits.memory_bytes);
+        let quota = Arc::new(Quota::new(setting.limits.log_lines));
         let kept_back = (setting.deadline.saturating_duration_since(Instant::now()) / 10).min(LAST_WORDS);
         let patience = setting.deadline.checked_sub(kept_back).unwrap_or(setting.deadline);
         Sandbox {
@@ -201,6 +205,7 @@ impl Sandbox {
             sockets: Arc::new(Semaphore::new(SOCKETS_PER_CALL)),
             hooks: None,
             wasi: None,
+            quota,
             stdout: None,
             stderr: None,
             random_bytes_drawn: 0,
@@ -210,33 +215,45 @@ impl Sandbox {
 
     /// What the call has used, to be counted by whoever takes it.
     pub(crate) fn report(&mut self) -> Report {
-        self.settle_http();
+        self.settle();
         self.meter = None;
         Report { counters: self.usage, memory_bytes: self.memory.high_water_bytes }
+    }
+
+    /// Carries into the counters what was counted elsewhere.
+    fn settle(&mut self) {
+        self.settle_http();
+        // What was printed without an end of the line is a line of this call, too.
+        for stream in self.stdout.iter().chain(&self.stderr) {
+            stream.end_line();
+        }
+        self.usage.log_lines = self.quota.lines();
+        self.usage.bytes_out = self.usage.bytes_out.saturating_add(self.quota.take_bytes());
     }
 
     /// For the next call of the same instance: everything is new but what the guest itself still holds - its memory, its handles, and the
     /// streams behind them.
     pub(crate) fn renew(&mut self, setting: Setting) {
-        let lines = setting.limits.log_lines;
         let mut last = std::mem::replace(self, Sandbox::new(setting));
         std::mem::swap(&mut self.table, &mut last.table);
         std::mem::swap(&mut self.http, &mut last.http);
         std::mem::swap(&mut self.wasi, &mut last.wasi);
         std::mem::swap(&mut self.memory, &mut last.memory);
+        // What an earlier call has not given back yet, this one may not open.
+        std::mem::swap(&mut self.sockets, &mut last.sockets);
         self.memory.exceeded = false;
         self.stdout = last.stdout.take();
         self.stderr = last.stderr.take();
         for stream in self.stdout.iter().chain(&self.stderr) {
-            stream.renew(lines);
+            stream.renew(&self.quota);
         }
     }
 
-    /// Between two calls: what was printed without an end of the line belongs to the one that is over.
-    pub(crate) fn rest(&self) {
-        for stream in self.stdout.iter().chain(&self.stderr) {
-            stream.renew(0);
-        }
+    /// Between two calls: what goes out and comes in belongs to a call, so that connections, requests and bodies end with theirs, whatever
+    /// handles the guest keeps.
+    pub(crate) fn rest(&mut self) {
+        self.close_http();
+        self.close_connections();
     }
 
     /// Counts a host call. Every door but `log` starts with it.
@@ -273,13 +290,9 @@ impl Sandbox {
         Ok(())
     }
 
-    /// Counts a log line. False: over the limit, the line is dropped (the first one that is gets a warning).
-    pub(crate) fn count_line(&mut self) -> bool {
-        self.usage.log_lines = self.usage.log_lines.saturating_add(1);
-        if self.usage.log_lines == self.limits.log_lines.saturating_add(1) {
-            tracing::warn!(instance = %self.instance, limit = self.limits.log_lines, "log lines over the limit are dropped");
-        }
-        self.usage.log_lines <= self.limits.log_lines
+    /// Counts a log line of so many bytes. False: over the limit, the line is dropped (the first one that is gets a warning).
+    pub(crate) fn count_line(&mut self, bytes: usize) -> bool {
+        self.quota.take(&self.instance, bytes)
     }
 
     /// The end of what the plugin wrote to its standard error.

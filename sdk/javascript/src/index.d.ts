@@ -1099,8 +1099,9 @@ export namespace tcp {
     /** Goes on in TLS as `host`, after both sides have agreed to it (STARTTLS). After an error the connection is of no use any more. */
     startTls(host: string): void;
     /**
-     * Writes `before` and the named secret after it, the two together in base64 where that is wanted. The plugin never sees the secret;
-     * a fake host writes `secret:` and the name.
+     * Writes `before` and the named secret after it, the two together in base64 where that is wanted. The plugin is not handed the
+     * secret: where the peer says it again, a placeholder is read. A peer that says it in another form than as it is or in base64 -
+     * encrypted, compressed, in parts - defeats that. A fake host writes `secret:` and the name.
      */
     writeSecret(before: Uint8Array, name: string, base64?: boolean): void;
   }

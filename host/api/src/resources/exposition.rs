@@ -50,6 +50,8 @@ async fn get_exposition(State(api): State<Arc<Api>>) -> Result<Response, Problem
     page.one("quarterdeck_outbox_effects", "gauge", "Effects that are not finished.", wide(outbox.depth()));
     page.one("quarterdeck_outbox_in_flight", "gauge", "Effects that are being carried out.", wide(outbox.in_flight()));
     page.one("quarterdeck_dead_letters", "gauge", "Dead letters, counted up to 10000.", wide(dead));
+    let lost = api.options.registry.audit_records_lost();
+    page.one("quarterdeck_audit_records_lost_total", "counter", "Records of what plugins did that were lost.", lost);
     called(&mut page, &api.options.registry.instances());
     decided(&mut page, &api.options.decisions.journals(None).await?, &api.options.decisions.shadows());
     sent(&mut page, &api);

@@ -41,6 +41,7 @@ struct Status {
     configuration: ConfigurationStatus,
     store: StoreStatus,
     log: LogStatus,
+    audit: AuditStatus,
     /// How many plugins are in which state.
     plugins: BTreeMap<String, u64>,
     /// How many instances are in which state.
@@ -73,6 +74,12 @@ struct LogStatus {
     head: Offset,
     /// Everything up to here was removed by retention.
     tail: Offset,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct AuditStatus {
+    /// Records of what plugins did that were lost since the start: the store refused them for too long. The log has the others (`audit.`).
+    lost: u64,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -128,6 +135,7 @@ async fn get_status(State(api): State<Arc<Api>>) -> Result<Json<Status>, Problem
             size_bytes: health.size_bytes,
         },
         log,
+        audit: AuditStatus { lost: api.options.registry.audit_records_lost() },
         plugins: tally(api.options.registry.plugins().into_iter().map(|plugin| plugin.state)),
         instances: tally(api.options.registry.states().into_iter()),
         jobs: JobsStatus { jobs: wide(depth.jobs), running: wide(depth.running), queued: wide(depth.queued) },

@@ -56,12 +56,12 @@ async fn line(sandbox: &mut Sandbox, path: String, mut bytes: Vec<u8>) -> Result
     let late = |_| Error::Failed(format!("`{path}` was not written within the time of the call"));
     let patience: tokio::time::Instant = sandbox.patience.into();
     let lane = tokio::time::timeout_at(patience, sandbox.doors.lanes.of(&path)?.lock_owned()).await.map_err(late)?;
-    let (caller, target) = (sandbox.caller(), path.clone());
+    let (act, target) = (sandbox.caller().begin(Capability::Append, path.clone()).await?, path.clone());
     let writing = sandbox.doors.runtime.spawn_blocking(move || {
         let written = write(&grant, &target, &bytes);
         drop(lane);
         // Here, since it may be done after nobody waits for it any more.
-        caller.audit(Capability::Append, target, if written.is_ok() { "done" } else { "failed" });
+        act.end(if written.is_ok() { "done" } else { "failed" });
         written
     });
     let written = tokio::time::timeout_at(patience, writing).await.map_err(late)?;

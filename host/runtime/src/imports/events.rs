@@ -34,7 +34,7 @@ fn publish(sandbox: &mut Sandbox, event_type: &str, subject: String, data: &str)
     if sandbox.buffer.events.len() >= EVENTS_PER_CALL {
         return Err(Error::Limited(format!("one call publishes at most {EVENTS_PER_CALL} events")));
     }
-    sandbox.count_bytes(0, data.len() as u64).map_err(Error::Limited)?;
+    sandbox.count_bytes(0, (event_type.len() + subject.len() + data.len()) as u64).map_err(Error::Limited)?;
     let data: Map<String, Value> =
         serde_json::from_str(data).map_err(|e| Error::Failed(format!("the data are not a JSON object: {e}")))?;
     let event = Event::new(&sandbox.doors.ids, sandbox.now, event_type, subject)
@@ -58,6 +58,7 @@ mod tests {
         let event = &sandbox.buffer.events[0];
         assert_eq!(event.principal, format!("instance:{}", sandbox.instance));
         assert_eq!(event.plugin.as_ref(), Some(&sandbox.plugin));
+        assert_eq!(sandbox.usage.bytes_out, (r#"custom.seenthing{"a": 1}"#).len() as u64, "all of it goes out");
         for bad in ["[1]", "1", "{", ""] {
             assert!(
                 matches!(publish(&mut sandbox, "custom.seen", "x".to_owned(), bad), Err(Error::Failed(_))),

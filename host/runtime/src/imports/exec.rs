@@ -35,38 +35,32 @@ async fn run(sandbox: &mut Sandbox, command: Command) -> Result<Finished, Error>
         },
     )?;
     let stdin = command.stdin.as_ref().map_or(0, String::len) as u64;
-    sandbox.count_bytes(0, stdin).map_err(Error::Limited)?;
+    let given = started_with(&command.program, &command.arguments, &command.environment);
+    sandbox.count_bytes(0, given.saturating_add(stdin)).map_err(Error::Limited)?;
     let caller = sandbox.caller();
     // Back-pressure, not an error: the call's own time bounds the wait.
     let _permit =
         caller.doors.programs.clone().acquire_owned().await.map_err(|error| Error::Failed(error.to_string()))?;
+    let act = caller.begin(Capability::Exec, target).await?;
     // In a task of the host's runtime, which knows about children; dropping this future ends it, and the group with it.
-    let mut record = Record { caller, target, outcome: "interrupted".to_owned() };
     let finished = AbortOnDropHandle::new(sandbox.doors.runtime.spawn(execute(command, sandbox.patience))).await;
     let finished = finished.unwrap_or_else(|error| Err(error.to_string()));
-    record.outcome = match &finished {
+    act.end(match &finished {
         Ok(Finished { exit_code: Some(code), .. }) => format!("exit {code}"),
         Ok(_) => "signal".to_owned(),
         Err(_) => "failed".to_owned(),
-    };
-    drop(record);
+    });
     let finished = finished.map_err(Error::Failed)?;
     let output = (finished.stdout.len() + finished.stderr.len()) as u64;
     sandbox.count_bytes(output, 0).map_err(Error::Limited)?;
     Ok(finished)
 }
 
-/// Leaves its audit record also when the call is dropped in the middle.
-struct Record {
-    caller: crate::imports::Caller,
-    target: String,
-    outcome: String,
-}
-
-impl Drop for Record {
-    fn drop(&mut self) {
-        self.caller.audit(Capability::Exec, std::mem::take(&mut self.target), std::mem::take(&mut self.outcome));
-    }
+/// Bytes that a program is handed when it starts.
+pub(super) fn started_with(program: &str, arguments: &[String], environment: &[(String, String)]) -> u64 {
+    let arguments: usize = arguments.iter().map(String::len).sum();
+    let environment: usize = environment.iter().map(|(name, value)| name.len() + value.len()).sum();
+    (program.len() + arguments + environment) as u64
 }
 
 /// Kills the group on drop, as long as the leader was not waited for: until then nobody else can have its number.
@@ -289,6 +283,18 @@ mod tests {
             "audit.exec /bin/sh -c sleep 302: interrupted",
         ];
         assert_eq!(fixture.audit().await, expected);
+    }
+
+    #[tokio::test]
+    async fn what_a_program_is_started_with_goes_out_as_well_as_what_it_reads() {
+        let fixture = Fixture::new();
+        let mut sandbox = sandbox(&fixture);
+        run(&mut sandbox, Command { stdin: Some("abc".to_owned()), ..shell("true") }).await.unwrap();
+        assert_eq!(sandbox.usage.bytes_out, ("/bin/sh".len() + "-ctrue".len() + "GREETINGhello".len() + 3) as u64);
+        let limits = quarterdeck_model::plugin::Limits { io_bytes: 100, ..Default::default() };
+        sandbox.limits = std::sync::Arc::new(limits);
+        let long = run(&mut sandbox, shell(&format!(": {}", "x".repeat(100)))).await;
+        assert!(matches!(long, Err(Error::Limited(_))), "{long:?}");
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
 //! Pages for engines, through the same door as a plugin's requests.
 
-use crate::imports::Doors;
 use crate::imports::audit::Entry;
 use crate::imports::http::{Request, Timeouts};
+use crate::imports::{Act, Doors};
 use crate::sandbox::Capability;
 use ::http::header::ORIGIN;
 use ::http::{HeaderMap, HeaderValue, Method};
@@ -12,7 +12,7 @@ use quarterdeck_model::fetch::{Fetch, Fetched};
 use quarterdeck_model::plugin::InstanceName;
 use reqwest::{Response, Url};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// For all of it, the body included.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,12 +37,13 @@ impl Fetch for Door {
     ) -> Result<Fetched, String> {
         let url = Url::parse(url).map_err(|error| format!("`{}` is not a URL: {error}", url.escape_debug()))?;
         let target = format!("GET {}{}", url.origin().ascii_serialization(), url.path());
+        let (instance, capability) = (InstanceName::from("host/fetch"), Capability::Http);
+        let mut act = Act::new(&self.0, Entry { instance, plugin: None, capability, target, outcome: String::new() });
+        act.reserve(Instant::now() + TIMEOUT).await?;
         let fetched = tokio::time::timeout(TIMEOUT, get(&self.0, url, allow, max_bytes, origin))
             .await
             .unwrap_or_else(|_| Err(format!("no answer within {} s", TIMEOUT.as_secs())));
-        let outcome = fetched.as_ref().map_or_else(|_| "failed".to_owned(), |fetched| fetched.status.to_string());
-        let instance = InstanceName::from("host/fetch");
-        self.0.audit.record(Entry { instance, plugin: None, capability: Capability::Http, target, outcome });
+        act.end(fetched.as_ref().map_or_else(|_| "failed".to_owned(), |fetched| fetched.status.to_string()));
         fetched
     }
 }

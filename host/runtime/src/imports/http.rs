@@ -2,26 +2,30 @@
 
 mod client;
 mod handler;
+mod open;
 #[cfg(test)]
 mod tests;
 
 pub(super) use client::{Client, Failure, Request, Timeouts};
 pub(super) use handler::add_to_linker;
 
+use crate::imports::audit::DENIED;
 use crate::imports::secret::Echo;
-use crate::imports::{Caller, policy};
+use crate::imports::sockets::Socket;
+use crate::imports::{Act, Caller, policy};
 use crate::sandbox::{Capability, Counters, Sandbox};
 use ::http::{HeaderMap, Method};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
+use open::Open;
 use quarterdeck_model::plugin::Limits;
 use reqwest::Url;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
 /// Between two pieces of a response, unless the plugin asks for less.
@@ -31,14 +35,22 @@ type Answer = Result<(::http::Response<WasiBody>, Box<dyn Future<Output = Result
 
 /// What a sandbox's requests go through.
 pub(crate) struct Hooks {
-    caller: Caller,
+    way: Way,
     pure: bool,
-    meter: Arc<Meter>,
-    sockets: Arc<Semaphore>,
     /// How much of the meter is in the sandbox's counters already.
     settled: (u32, u64, u64),
     /// Of the request that is sent next.
     options: Option<RequestOptions>,
+}
+
+/// What a request needs on its way; it runs beside the sandbox.
+#[derive(Clone)]
+struct Way {
+    caller: Caller,
+    meter: Arc<Meter>,
+    /// Of the call.
+    sockets: Arc<Semaphore>,
+    open: Arc<Open>,
 }
 
 /// Requests run beside the sandbox, so they count here; [`Sandbox::settle_http`] carries it over.
@@ -95,7 +107,7 @@ impl Sandbox {
     /// Carries what requests used into the call's counters. To be called before those are read.
     pub(crate) fn settle_http(&mut self) {
         let Some(hooks) = &mut self.hooks else { return };
-        let meter = &hooks.meter;
+        let meter = &hooks.way.meter;
         let used = (
             meter.requests.load(Ordering::Relaxed),
             meter.bytes_in.load(Ordering::Relaxed),
@@ -110,22 +122,32 @@ impl Sandbox {
         hooks.settled = used;
         meter.settle(usage, &self.limits);
     }
+
+    /// The call is over: requests under way end, and bodies that were not read.
+    pub(crate) fn close_http(&self) {
+        if let Some(hooks) = &self.hooks {
+            hooks.way.open.close();
+        }
+    }
 }
 
 impl WasiHttpView for Sandbox {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         self.settle_http();
         let hooks = self.hooks.get_or_insert_with(|| Hooks {
-            caller: Caller {
-                instance: self.instance.clone(),
-                plugin: self.plugin.clone(),
-                grants: self.grants.clone(),
-                doors: self.doors.clone(),
-                patience: self.patience,
+            way: Way {
+                caller: Caller {
+                    instance: self.instance.clone(),
+                    plugin: self.plugin.clone(),
+                    grants: self.grants.clone(),
+                    doors: self.doors.clone(),
+                    patience: self.patience,
+                },
+                meter: Arc::new(Meter::new(&self.usage, &self.limits)),
+                sockets: self.sockets.clone(),
+                open: Arc::default(),
             },
             pure: self.pure,
-            meter: Arc::new(Meter::new(&self.usage, &self.limits)),
-            sockets: self.sockets.clone(),
             settled: (0, 0, 0),
             options: None,
         });
@@ -141,14 +163,10 @@ impl WasiHttpHooks for Hooks {
         _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Answer> + Send> {
         let options = options.or(self.options.take());
-        self.meter.requests.fetch_add(1, Ordering::Relaxed);
-        let one_left = self
-            .meter
-            .calls_left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
-            .is_ok();
-        let (caller, meter, pure) = (self.caller.clone(), self.meter.clone(), self.pure);
-        let sockets = self.sockets.clone();
+        let (way, pure) = (self.way.clone(), self.pure);
+        way.meter.requests.fetch_add(1, Ordering::Relaxed);
+        let one_left =
+            way.meter.calls_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
         Box::new(async move {
             policy::capability_allowed(Capability::Http, pure).map_err(|_| Error::HttpRequestDenied)?;
             if !one_left {
@@ -157,32 +175,22 @@ impl WasiHttpHooks for Hooks {
                 )));
             }
             let url = Url::parse(&request.uri().to_string()).map_err(|_| Error::HttpRequestUriInvalid)?;
-            let target = show(request.method(), &url);
-            let mut record = Record { caller: caller.clone(), target, outcome: "interrupted".to_owned() };
-            let carried_out = carry_out(&caller, &meter, sockets, request, url, options.as_ref());
-            let answer = tokio::time::timeout_at(caller.patience.into(), carried_out)
-                .await
-                .unwrap_or(Err(Error::HttpResponseTimeout));
-            record.outcome = match &answer {
-                Ok((response, _)) => response.status().as_u16().to_string(),
-                Err(Error::HttpRequestDenied | Error::DestinationIpProhibited) => "denied".to_owned(),
-                Err(error) => format!("failed: {error:?}"),
+            let mut act = way.caller.act(Capability::Http, show(request.method(), &url));
+            let carried_out = way.carry_out(&mut act, request, url, options.as_ref());
+            let answer = tokio::select! {
+                biased;
+                () = way.open.ended() => return Err(Error::ConnectionTerminated),
+                answer = tokio::time::timeout_at(way.caller.patience.into(), carried_out) => {
+                    answer.unwrap_or(Err(Error::HttpResponseTimeout))
+                }
             };
+            act.end(match &answer {
+                Ok((response, _)) => response.status().as_u16().to_string(),
+                Err(Error::HttpRequestDenied | Error::DestinationIpProhibited) => DENIED.to_owned(),
+                Err(error) => format!("failed: {error:?}"),
+            });
             answer
         })
-    }
-}
-
-/// Leaves its audit record also when the call is dropped in the middle.
-struct Record {
-    caller: Caller,
-    target: String,
-    outcome: String,
-}
-
-impl Drop for Record {
-    fn drop(&mut self) {
-        self.caller.audit(Capability::Http, std::mem::take(&mut self.target), std::mem::take(&mut self.outcome));
     }
 }
 
@@ -191,51 +199,75 @@ fn show(method: &Method, url: &Url) -> String {
     format!("{method} {}{}", url.origin().ascii_serialization(), url.path())
 }
 
-async fn carry_out(
-    caller: &Caller,
-    meter: &Arc<Meter>,
-    sockets: Arc<Semaphore>,
-    request: ::http::Request<WasiBody>,
-    url: Url,
-    options: Option<&RequestOptions>,
-) -> Answer {
-    // Before anything is sent anywhere, a question to a name server included.
-    policy::origin_allowed(&caller.grants.http, &url).map_err(|reason| denied(caller, &reason))?;
-    let asked = url;
-    let url = caller.fill_in_url(asked.clone()).map_err(|reason| denied(caller, &reason))?;
-    let (parts, body) = request.into_parts();
-    let headers = headers(caller, &url, &parts.headers)?;
-    let body = receive_body(meter, body).await?;
-    let echo = caller.echo(&asked, &parts.headers, &body);
-    let body = caller.fill_in_body(&url, &parts.headers, body).map_err(|reason| denied(caller, &reason))?;
-    let timeouts = Timeouts {
-        connect: options.and_then(|options| options.connect_timeout),
-        first_byte: options.and_then(|options| options.first_byte_timeout),
-    };
-    let request = Request { method: parts.method, url, headers, body };
-    let doors = &caller.doors;
-    // Back-pressure, not an error: the call's own time bounds the wait.
-    let permits = (acquire(sockets).await?, acquire(doors.sockets.clone()).await?);
-    let sent = doors.client.send(&doors.runtime, request, caller.grants.http.clone(), timeouts, {
-        let doors = doors.clone();
-        move |ip, port| doors.is_own(ip, port)
-    });
-    let response = sent.await.map_err(|failure| refuse(caller, failure))?;
-    let between = options.and_then(|options| options.between_bytes_timeout).unwrap_or(BETWEEN_BYTES);
-    let mut answer = ::http::Response::new(());
-    *answer.status_mut() = response.status();
-    *answer.headers_mut() = response.headers().clone();
-    if let Some(echo) = &echo {
-        echo.headers(answer.headers_mut());
+impl Way {
+    async fn carry_out(
+        &self,
+        act: &mut Act,
+        request: ::http::Request<WasiBody>,
+        url: Url,
+        options: Option<&RequestOptions>,
+    ) -> Answer {
+        let Way { caller, meter, sockets, open } = self;
+        // Before anything is sent anywhere, a question to a name server included.
+        policy::origin_allowed(&caller.grants.http, &url).map_err(|reason| denied(caller, &reason))?;
+        let asked = url;
+        let url = caller.fill_in_url(asked.clone()).map_err(|reason| denied(caller, &reason))?;
+        let (parts, body) = request.into_parts();
+        let head = head_bytes(&parts.method, &asked, &parts.headers);
+        meter.send(head).map_err(|_| Error::HttpRequestHeaderSectionSize(None))?;
+        let headers = headers(caller, &url, &parts.headers)?;
+        let body = receive_body(meter, body).await?;
+        let carried = caller.carried(&asked, &parts.headers, &body);
+        let body = caller.fill_in_body(&url, &parts.headers, body).map_err(|reason| denied(caller, &reason))?;
+        let timeouts = Timeouts {
+            connect: options.and_then(|options| options.connect_timeout),
+            first_byte: options.and_then(|options| options.first_byte_timeout),
+        };
+        let has_body = parts.method != Method::HEAD;
+        // Back-pressure, not an error: the call's own time bounds the wait.
+        let of_call = sockets.clone().acquire_owned().await.map_err(|_| Error::ConnectionLimitReached)?;
+        let socket = caller.socket(of_call).await.map_err(|_| Error::ConnectionLimitReached)?;
+        for name in carried {
+            let target = format!("header-value {name} to {}", url.origin().ascii_serialization());
+            let mut used = caller.act(Capability::Secret, target);
+            used.reserve(caller.patience).await.map_err(no_record)?;
+            used.end("ok");
+        }
+        act.reserve(caller.patience).await.map_err(no_record)?;
+        let request = Request { method: parts.method, url, headers, body };
+        let doors = &caller.doors;
+        let sent = doors.client.send(&doors.runtime, request, caller.grants.http.clone(), timeouts, {
+            let doors = doors.clone();
+            move |ip, port| doors.is_own(ip, port)
+        });
+        let response = sent.await.map_err(|failure| refuse(caller, failure))?;
+        let between = options.and_then(|options| options.between_bytes_timeout).unwrap_or(BETWEEN_BYTES);
+        let mut answer = ::http::Response::new(());
+        *answer.status_mut() = response.status();
+        *answer.headers_mut() = response.headers().clone();
+        let echo = caller.echo();
+        if let Some(echo) = &echo {
+            echo.headers(answer.headers_mut());
+            if has_body {
+                // A placeholder has another length than what it stands for.
+                answer.headers_mut().remove(::http::header::CONTENT_LENGTH);
+            }
+        }
+        let body = bounded(response.bytes_stream(), between, caller.patience, meter.clone(), socket);
+        let body = StreamBody::new(open.body(without_echo(body, echo)));
+        let processed: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(async { Ok(()) });
+        Ok((answer.map(|()| body.boxed_unsync()), processed))
     }
-    let body = bounded(response.bytes_stream(), between, caller.patience, meter.clone(), permits);
-    let body = StreamBody::new(without_echo(body, echo));
-    let processed: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(async { Ok(()) });
-    Ok((answer.map(|()| body.boxed_unsync()), processed))
 }
 
-async fn acquire(sockets: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error> {
-    sockets.acquire_owned().await.map_err(|_| Error::ConnectionLimitReached)
+/// What leaves in front of the body. Of a secret its placeholder counts.
+fn head_bytes(method: &Method, url: &Url, headers: &HeaderMap) -> u64 {
+    let headers: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    (method.as_str().len() + url.as_str().len() + headers) as u64
+}
+
+fn no_record(reason: String) -> Error {
+    Error::InternalError(Some(reason))
 }
 
 fn denied(caller: &Caller, reason: &str) -> Error {
@@ -274,10 +306,10 @@ fn bounded(
     between: Duration,
     patience: Instant,
     meter: Arc<Meter>,
-    permits: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+    socket: Socket,
 ) -> impl Stream<Item = Result<Frame<Bytes>, Error>> + Send {
-    futures::stream::unfold(Some((Box::pin(stream), meter, permits)), move |state| async move {
-        let (mut stream, meter, permits) = state?;
+    futures::stream::unfold(Some((Box::pin(stream), meter, socket)), move |state| async move {
+        let (mut stream, meter, socket) = state?;
         let now = Instant::now();
         let until = now.checked_add(between).map_or(patience, |until| until.min(patience));
         let piece = match tokio::time::timeout_at(until.into(), stream.next()).await {
@@ -286,7 +318,7 @@ fn bounded(
             Ok(Some(Err(_))) => Err(Error::HttpResponseIncomplete),
             Ok(Some(Ok(bytes))) => meter.receive(bytes.len() as u64).map(|()| Frame::data(bytes)),
         };
-        let next = piece.is_ok().then_some((stream, meter, permits));
+        let next = piece.is_ok().then_some((stream, meter, socket));
         Some((piece, next))
     })
 }

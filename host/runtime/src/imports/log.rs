@@ -13,7 +13,7 @@ impl Host for Sandbox {
         if let Err(reason) = self.count(Capability::Log) {
             return Err(wasmtime::format_err!("{reason}"));
         }
-        if !self.count_line() {
+        if !self.count_line(message.len().min(LINE_BYTES)) {
             return Ok(());
         }
         let line = clean(&message);

@@ -2,7 +2,7 @@
 
 use crate::bindings::host::errors::Error;
 use crate::bindings::host::process::{Host, Phase, Report, Spec};
-use crate::imports::policy;
+use crate::imports::{exec, policy};
 use crate::sandbox::{Capability, Sandbox};
 use quarterdeck_model::Span;
 use quarterdeck_model::process::{ProcessPhase, ProcessSpec, ProcessStatus};
@@ -27,10 +27,7 @@ impl Host for Sandbox {
         if let Err(refusal) = self.ask_for_processes(&name) {
             return Ok(Err(refusal));
         }
-        let grace = Span::from_millis(grace_ms).min(LONGEST_GRACE);
-        let stopped = self.doors.processes.stop(&self.instance, &name, grace).await;
-        self.caller().audit(Capability::Process, format!("stop {name}"), outcome(&stopped));
-        Ok(stopped.map(Report::from).map_err(Error::Failed))
+        Ok(stop(self, &name, Span::from_millis(grace_ms).min(LONGEST_GRACE)).await)
     }
 }
 
@@ -61,6 +58,10 @@ async fn start(sandbox: &mut Sandbox, spec: Spec) -> Result<Report, Error> {
             spec.health_url.as_ref().map_or(Ok(()), |url| policy::health_url_allowed(&grants.http, url))
         },
     )?;
+    let given = exec::started_with(&spec.program, &spec.arguments, &spec.environment);
+    let named = spec.name.len() + spec.health_url.as_ref().map_or(0, String::len);
+    sandbox.count_bytes(0, given.saturating_add(named as u64)).map_err(Error::Limited)?;
+    let act = sandbox.caller().begin(Capability::Process, target).await?;
     let spec = ProcessSpec {
         name: spec.name,
         program: spec.program,
@@ -68,12 +69,24 @@ async fn start(sandbox: &mut Sandbox, spec: Spec) -> Result<Report, Error> {
         environment: spec.environment,
         health_url: spec.health_url,
     };
-    // A start under way is not cut off with the call: half of one would be a process that nobody knows of.
+    // A start under way is not cut off with the call: half of one would be a process that nobody knows of. Its record is made there, too,
+    // since nobody may wait for it any more.
     let (processes, owner) = (sandbox.doors.processes.clone(), sandbox.instance.clone());
-    let started = sandbox.doors.runtime.spawn(async move { processes.start(&owner, spec).await }).await;
-    let started = started.map_err(|error| Error::Failed(error.to_string()))?;
-    sandbox.caller().audit(Capability::Process, target, outcome(&started));
+    let starting = async move {
+        let started = processes.start(&owner, spec).await;
+        act.end(outcome(&started));
+        started
+    };
+    let started = sandbox.doors.runtime.spawn(starting).await.map_err(|error| Error::Failed(error.to_string()))?;
     started.map(Report::from).map_err(Error::Failed)
+}
+
+async fn stop(sandbox: &mut Sandbox, name: &str, grace: Span) -> Result<Report, Error> {
+    let act = sandbox.caller().begin(Capability::Process, format!("stop {name}")).await?;
+    let (processes, owner) = (sandbox.doors.processes.clone(), sandbox.instance.clone());
+    let stopped = processes.stop(&owner, name, grace).await;
+    act.end(outcome(&stopped));
+    stopped.map(Report::from).map_err(Error::Failed)
 }
 
 fn outcome(result: &Result<ProcessStatus, String>) -> &'static str {
@@ -130,5 +143,32 @@ mod tests {
             "audit.process web-2: denied",
         ];
         assert_eq!(fixture.audit().await, expected);
+    }
+
+    #[tokio::test]
+    async fn what_a_call_had_begun_when_it_was_dropped_is_on_the_record() {
+        let fixture = Fixture::new();
+        let mut sandbox = fixture.sandbox(grants(|grants| {
+            grants.process = vec![ProgramGrant { program: "/bin/web".to_owned(), arguments: vec!["*".to_owned()] }];
+        }));
+        let soon = std::time::Duration::from_millis(20);
+        let slow = Spec { name: "slow".to_owned(), ..spec("/bin/web") };
+        assert!(tokio::time::timeout(soon, start(&mut sandbox, slow)).await.is_err(), "it should still start");
+        let stopping = Host::stop(&mut sandbox, "slow".to_owned(), 10);
+        assert!(tokio::time::timeout(soon, stopping).await.is_err(), "it should still stop");
+        // The start goes on, and is waited for.
+        let expected = ["audit.process start slow: /bin/web 8080: ok", "audit.process stop slow: interrupted"];
+        assert_eq!(fixture.audit().await, expected);
+    }
+
+    #[tokio::test]
+    async fn what_a_process_is_started_with_goes_out() {
+        let fixture = Fixture::new();
+        let mut sandbox = fixture.sandbox(grants(|grants| {
+            grants.process = vec![ProgramGrant { program: "/bin/web".to_owned(), arguments: vec!["*".to_owned()] }];
+        }));
+        let environment = vec![("A".to_owned(), "bc".to_owned())];
+        start(&mut sandbox, Spec { environment, ..spec("/bin/web") }).await.unwrap();
+        assert_eq!(sandbox.usage.bytes_out, "web-1/bin/web8080Abc".len() as u64);
     }
 }

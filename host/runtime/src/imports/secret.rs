@@ -1,6 +1,12 @@
-//! `secret`: the host uses secrets for a plugin, which never sees their bytes. `reveal`, with a grant of its own: it does.
+//! `secret`: the host uses secrets for a plugin, and hands over none. `reveal`, with a grant of its own: it does.
 //!
-//! - `echo`: secrets in what is answered to a request that carried them
+//! What comes back to an instance, over HTTP and over its connections, shows placeholders where the secrets stand that it was granted,
+//! whichever request or connection took them out: a service that gives back what it was given hands over nothing. That finds a secret as
+//! it is, in JSON, in a URL, in a form, and in base64. **A service that gives it back in another form - encrypted, compressed, in hex, in
+//! parts, with pauses between them - defeats it**, and so does a secret of less than four bytes. A plugin that chooses its words and has
+//! such a service among its grants can learn the secret: the grants `http` and `tcp` are who is trusted with it.
+//!
+//! - `echo`: secrets in what comes back
 
 mod echo;
 
@@ -97,25 +103,38 @@ impl Caller {
         Ok(self.filled(url, text, write)?.map_or(body, Bytes::from))
     }
 
-    /// Looks for the secrets of the instance in what is answered, if the request carried any.
-    pub(super) fn echo(&self, url: &Url, headers: &HeaderMap, body: &[u8]) -> Option<Echo> {
-        if self.grants.secret.is_empty() {
-            return None;
+    /// Names of the secrets that a request takes out, by their placeholders in it.
+    pub(super) fn carried(&self, url: &Url, headers: &HeaderMap, body: &[u8]) -> Vec<String> {
+        let stands = |part: &str| {
+            contains(url.as_str().as_bytes(), part.as_bytes())
+                || headers.values().any(|value| contains(value.as_bytes(), part.as_bytes()))
+                || contains(body, part.as_bytes())
+        };
+        if self.grants.secret.is_empty() || !stands(PREFIX) {
+            return Vec::new();
         }
-        let carries = contains(url.as_str().as_bytes(), PREFIX.as_bytes())
-            || headers.values().any(|value| contains(value.as_bytes(), PREFIX.as_bytes()))
-            || contains(body, PREFIX.as_bytes());
+        let carried = self.placeholders().filter(|(_, placeholder)| stands(placeholder));
+        carried.map(|(name, _)| name.to_owned()).collect()
+    }
+
+    /// Looks for the secrets of the instance in what comes back to it: those that it may use, since another call may have used them.
+    pub(super) fn echo(&self) -> Option<Echo> {
         let known = self.placeholders().filter_map(|(name, placeholder)| {
             let secret = self.doors.secrets.secret(name)?;
             Some((String::from_utf8(secret).ok()?.trim_end_matches(['\r', '\n']).to_owned(), placeholder))
         });
-        if carries { Echo::of(known.collect()) } else { None }
+        Echo::of(known.collect())
+    }
+
+    /// What stands for a secret.
+    pub(super) fn placeholder(&self, name: &str) -> String {
+        self.doors.placeholders.of(&self.instance, name)
     }
 
     /// Names of the secrets that are granted, and what stands for them.
     fn placeholders(&self) -> impl Iterator<Item = (&str, String)> {
         let names = self.grants.secret.iter();
-        names.map(|name| (name.as_str(), self.doors.placeholders.of(&self.instance, name)))
+        names.map(move |name| (name.as_str(), self.placeholder(name)))
     }
 
     /// `None`, if no placeholder stands in it. `write`: a text as one writes it there.
@@ -135,11 +154,6 @@ impl Caller {
             let secret = self.doors.secrets.secret(name).ok_or_else(|| missing(name))?;
             let secret = std::str::from_utf8(&secret).map_err(|_| format!("the secret `{name}` is not text"))?;
             filled = filled.replace(&placeholder, &write(secret.trim_end_matches(['\r', '\n'])));
-            self.audit(
-                Capability::Secret,
-                format!("header-value {name} to {}", url.origin().ascii_serialization()),
-                "ok",
-            );
         }
         Ok(Some(filled))
     }
@@ -164,13 +178,13 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 ///
 /// # Errors
 /// It is not granted, has no value, or is not text.
-pub(super) fn reveal(sandbox: &mut Sandbox, name: &str, target: &str) -> Result<String, Error> {
+pub(super) async fn reveal(sandbox: &mut Sandbox, name: &str, target: &str) -> Result<String, Error> {
     let asked = || format!("write {name} to {target}");
     sandbox.ask(Capability::Secret, asked, |grants| policy::secret_allowed(&grants.secret, name))?;
     let secret = sandbox.doors.secrets.secret(name).ok_or_else(|| Error::Failed(missing(name)))?;
     let secret = std::str::from_utf8(&secret).map_err(|_| Error::Failed(format!("the secret `{name}` is not text")))?;
     let secret = secret.trim_end_matches(['\r', '\n']).to_owned();
-    sandbox.caller().audit(Capability::Secret, asked(), "ok");
+    sandbox.caller().begin(Capability::Secret, asked()).await?.end("ok");
     Ok(secret)
 }
 
@@ -180,7 +194,7 @@ fn missing(name: &str) -> String {
 
 impl Host for Sandbox {
     async fn hmac_sha256(&mut self, name: String, message: Vec<u8>) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        Ok(hmac_sha256(self, &name, &message))
+        Ok(hmac_sha256(self, &name, &message).await)
     }
 
     async fn header_value(&mut self, name: String) -> wasmtime::Result<Result<String, Error>> {
@@ -195,11 +209,11 @@ impl Host for Sandbox {
 
 impl reveal::Host for Sandbox {
     async fn secret(&mut self, name: String) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        Ok(revealed(self, &name))
+        Ok(revealed(self, &name).await)
     }
 }
 
-fn revealed(sandbox: &mut Sandbox, name: &str) -> Result<Vec<u8>, Error> {
+async fn revealed(sandbox: &mut Sandbox, name: &str) -> Result<Vec<u8>, Error> {
     let target = || format!("reveal {name}");
     sandbox.ask(Capability::Secret, target, |grants| policy::reveal_allowed(&grants.reveal, name))?;
     let mut bytes = sandbox.doors.secrets.secret(name).ok_or_else(|| Error::Failed(missing(name)))?;
@@ -207,11 +221,11 @@ fn revealed(sandbox: &mut Sandbox, name: &str) -> Result<Vec<u8>, Error> {
     while bytes.last().is_some_and(|byte| matches!(byte, b'\r' | b'\n')) {
         bytes.pop();
     }
-    sandbox.caller().audit(Capability::Secret, target(), "ok");
+    sandbox.caller().begin(Capability::Secret, target()).await?.end("ok");
     Ok(bytes)
 }
 
-fn hmac_sha256(sandbox: &mut Sandbox, name: &str, message: &[u8]) -> Result<Vec<u8>, Error> {
+async fn hmac_sha256(sandbox: &mut Sandbox, name: &str, message: &[u8]) -> Result<Vec<u8>, Error> {
     let target = || format!("hmac-sha256 {name}");
     sandbox.ask(Capability::Secret, target, |grants| policy::secret_allowed(&grants.secret, name))?;
     if message.len() > MESSAGE_BYTES {
@@ -219,8 +233,8 @@ fn hmac_sha256(sandbox: &mut Sandbox, name: &str, message: &[u8]) -> Result<Vec<
     }
     let secret = sandbox.doors.secrets.secret(name).ok_or_else(|| Error::Failed(missing(name)))?;
     let mut mac = Hmac::<Sha256>::new_from_slice(&secret).map_err(|error| Error::Failed(error.to_string()))?;
+    sandbox.caller().begin(Capability::Secret, target()).await?.end("ok");
     mac.update(message);
-    sandbox.caller().audit(Capability::Secret, target(), "ok");
     Ok(mac.finalize().into_bytes().to_vec())
 }
 
@@ -234,20 +248,44 @@ mod tests {
         // RFC 4231, test case 2.
         let fixture = Fixture::new();
         let mut sandbox = fixture.sandbox(grants(|grants| grants.secret = vec!["jefe".to_owned()]));
-        let mac = hmac_sha256(&mut sandbox, "jefe", b"what do ya want for nothing?").unwrap();
+        let mac = hmac_sha256(&mut sandbox, "jefe", b"what do ya want for nothing?").await.unwrap();
         let hex: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
-        assert!(matches!(hmac_sha256(&mut sandbox, "other", b""), Err(Error::Denied(_))));
+        assert!(matches!(hmac_sha256(&mut sandbox, "other", b"").await, Err(Error::Denied(_))));
     }
 
     #[tokio::test]
     async fn a_secret_is_revealed_to_whom_that_is_granted_and_to_nobody_else() {
         let fixture = Fixture::new();
         let mut sandbox = fixture.sandbox(grants(|grants| grants.reveal = vec!["jefe".to_owned()]));
-        assert_eq!(revealed(&mut sandbox, "jefe").unwrap(), b"Jefe");
+        assert_eq!(revealed(&mut sandbox, "jefe").await.unwrap(), b"Jefe");
         let mut user = fixture.sandbox(grants(|grants| grants.secret = vec!["jefe".to_owned()]));
-        assert!(matches!(revealed(&mut user, "jefe"), Err(Error::Denied(text)) if text.contains("grants.reveal")));
+        assert!(
+            matches!(revealed(&mut user, "jefe").await, Err(Error::Denied(text)) if text.contains("grants.reveal"))
+        );
         assert_eq!(fixture.audit().await, ["audit.secret reveal jefe: denied", "audit.secret reveal jefe: ok"]);
+    }
+
+    #[tokio::test]
+    async fn calls_that_are_denied_thousands_of_secrets_push_out_no_record_of_what_was_done() {
+        use quarterdeck_model::event::{EventFilter, Offset};
+        use quarterdeck_model::store::Store;
+        let fixture = Fixture::new();
+        for call in 0..7 {
+            let mut sandbox = fixture.sandbox(grants(|grants| grants.secret = vec!["jefe".to_owned()]));
+            for number in 0..9_990 {
+                let denied = sandbox.header_value(format!("x{call}-{number}")).await.unwrap();
+                assert!(matches!(denied, Err(Error::Denied(_))));
+            }
+            hmac_sha256(&mut sandbox, "jefe", b"").await.unwrap();
+        }
+        fixture.doors.close().await;
+        let events = fixture.store.events(Offset(0), &EventFilter::types(["audit."]), usize::MAX).unwrap().events;
+        let count = |done: bool| -> u64 {
+            let those = events.iter().filter(|stored| (stored.event.data["outcome"] == "ok") == done);
+            those.map(|stored| stored.event.data["count"].as_u64().unwrap()).sum()
+        };
+        assert_eq!((count(true), count(false), fixture.doors.audit_records_dropped()), (7, 7 * 9_990, 0));
     }
 
     #[tokio::test]

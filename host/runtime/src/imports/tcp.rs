@@ -6,6 +6,9 @@ mod tests;
 
 use crate::bindings::host::errors::Error;
 use crate::bindings::host::tcp::{Address, Certificate, Host, HostConnection};
+use crate::imports::audit::DENIED;
+use crate::imports::secret::Echo;
+use crate::imports::sockets::Socket;
 use crate::imports::{Caller, SOCKETS_PER_CALL, policy, secret};
 use crate::sandbox::{Capability, Sandbox};
 use base64::Engine as _;
@@ -16,7 +19,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::Resource;
@@ -24,6 +26,9 @@ use wasmtime::component::Resource;
 /// Name look-up, connection and handshake together; less where the call has less left.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_BYTES: u32 = 1 << 20;
+/// How long what may be the beginning of a secret is held back: the rest of one that was written at once comes at once, and whoever waits
+/// for us to speak says no more.
+const HELD_BACK: Duration = Duration::from_millis(250);
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -37,8 +42,69 @@ pub struct Connection {
     target: String,
     /// The grant names its host.
     takes_secrets: bool,
-    /// Given back with the connection.
-    _permits: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+    /// Looks for secrets in what the peer says, if the instance has any.
+    echo: Option<Echo>,
+    /// What was read and looked through, and not handed over yet.
+    ready: Vec<u8>,
+    /// Given back with the connection. Absent: it ended with the call that opened it.
+    socket: Option<Socket>,
+}
+
+impl Connection {
+    /// At most `max` bytes, none at the end of the stream.
+    async fn read(&mut self, max: usize, patience: Instant) -> Result<Vec<u8>, Error> {
+        if self.ready.is_empty() {
+            self.ready = self.listen(max, patience).await?;
+        }
+        let rest = self.ready.split_off(self.ready.len().min(max));
+        Ok(std::mem::replace(&mut self.ready, rest))
+    }
+
+    /// What the peer says next, with placeholders where secrets stood: that may be more than `max`.
+    async fn listen(&mut self, max: usize, patience: Instant) -> Result<Vec<u8>, Error> {
+        let mut bytes = vec![0; max];
+        loop {
+            let holds = self.echo.as_ref().is_some_and(Echo::holds);
+            let until = if holds { patience.min(Instant::now() + HELD_BACK) } else { patience };
+            let read = match tokio::time::timeout_at(until.into(), self.stream.read(&mut bytes)).await {
+                Ok(Ok(read)) => read,
+                // TLS peers that just hang up are the rule.
+                Ok(Err(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => 0,
+                // The next one to read meets the error again.
+                Ok(Err(_)) | Err(_) if holds => 0,
+                Ok(Err(error)) => return Err(failed(error)),
+                Err(_) => return Err(out_of_time()),
+            };
+            let said = bytes.get(..read).unwrap_or_default();
+            let Some(echo) = &mut self.echo else { return Ok(said.to_vec()) };
+            if said.is_empty() {
+                return Ok(echo.end().to_vec());
+            }
+            let clean = echo.piece(said);
+            if !clean.is_empty() {
+                return Ok(clean.to_vec());
+            }
+        }
+    }
+
+    /// Nothing more goes out, nothing more comes in, and its descriptor is free. Gives back what was open.
+    fn close(&mut self) -> Box<dyn Stream> {
+        self.ready.clear();
+        if let Some(echo) = &mut self.echo {
+            echo.end();
+        }
+        std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()))
+    }
+}
+
+impl Sandbox {
+    /// The call is over: so are its connections, whatever the guest keeps.
+    pub(crate) fn close_connections(&mut self) {
+        for connection in self.table.iter_mut().filter_map(|entry| entry.downcast_mut::<Connection>()) {
+            drop(connection.close());
+            connection.socket = None;
+        }
+    }
 }
 
 impl Host for Sandbox {
@@ -61,16 +127,11 @@ impl HostConnection for Sandbox {
         }
         let patience = self.patience;
         let connection = self.table.get_mut(&handle)?;
-        let mut bytes = vec![0; usize::try_from(max.min(READ_BYTES))?];
-        let read = match tokio::time::timeout_at(patience.into(), connection.stream.read(&mut bytes)).await {
-            Ok(Ok(read)) => read,
-            // TLS peers that just hang up are the rule.
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => 0,
-            Ok(Err(error)) => return Ok(Err(failed(error))),
-            Err(_) => return Ok(Err(out_of_time())),
-        };
-        bytes.truncate(read);
-        Ok(self.count_bytes(read as u64, 0).map(|()| bytes).map_err(Error::Limited))
+        let read = connection.read(usize::try_from(max.min(READ_BYTES))?, patience).await;
+        Ok(read.and_then(|bytes| {
+            self.count_bytes(bytes.len() as u64, 0).map_err(Error::Limited)?;
+            Ok(bytes)
+        }))
     }
 
     async fn write(&mut self, handle: Resource<Connection>, bytes: Vec<u8>) -> wasmtime::Result<Result<(), Error>> {
@@ -79,6 +140,9 @@ impl HostConnection for Sandbox {
         }
         let patience = self.patience;
         let connection = self.table.get_mut(&handle)?;
+        if connection.socket.is_none() {
+            return Ok(Err(failed("the connection ended with the call that opened it")));
+        }
         let written = async {
             connection.stream.write_all(&bytes).await?;
             connection.stream.flush().await
@@ -88,22 +152,24 @@ impl HostConnection for Sandbox {
     }
 
     async fn start_tls(&mut self, handle: Resource<Connection>, host: String) -> wasmtime::Result<Result<(), Error>> {
-        if let Err(reason) = self.count(Capability::Tcp) {
+        if let Err(reason) = self.count(Capability::Tcp).and_then(|()| self.count_bytes(0, host.len() as u64)) {
             return Ok(Err(Error::Limited(reason)));
         }
         let caller = self.caller();
         let connection = self.table.get_mut(&handle)?;
-        let target = format!("start-tls {host} at {}", connection.target);
-        // Whatever becomes of the handshake, nothing may go on in the clear.
-        let closed: Box<dyn Stream> = Box::new(tokio::io::empty());
-        let plain = std::mem::replace(&mut connection.stream, closed);
+        let act = match caller.begin(Capability::Tcp, format!("start-tls {host} at {}", connection.target)).await {
+            Ok(act) => act,
+            Err(error) => return Ok(Err(error)),
+        };
+        // Whatever becomes of the handshake, nothing may go on in the clear, nor be taken for what comes in TLS.
+        let plain = connection.close();
         let doors = caller.doors.clone();
         let shaken = within(&caller, async move {
             let config = doors.tls.trusting().await.map_err(failed)?;
             handshake(config, &host, plain).await
         })
         .await;
-        caller.audit(Capability::Tcp, target, outcome(&shaken));
+        act.end(outcome(&shaken));
         Ok(shaken.map(|stream| connection.stream = Box::new(stream)))
     }
 
@@ -121,11 +187,17 @@ impl HostConnection for Sandbox {
                 format!("secrets go to named hosts only; hint: grants.tcp = [...] with the host of `{target}`");
             return Ok(Err(Error::Denied(reason)));
         }
-        let bytes = match secret::reveal(self, &name, &target) {
+        let bytes = match secret::reveal(self, &name, &target).await {
             Ok(secret) => [before.as_slice(), secret.as_bytes()].concat(),
             Err(error) => return Ok(Err(error)),
         };
         let bytes = if base64 { base64::engine::general_purpose::STANDARD.encode(bytes).into_bytes() } else { bytes };
+        if base64 {
+            // All of it: the letters at either end of the secret tell of it, too.
+            let placeholder = self.caller().placeholder(&name);
+            let connection = self.table.get_mut(&handle)?;
+            connection.echo.get_or_insert_with(Echo::empty).also(&bytes, &placeholder);
+        }
         HostConnection::write(self, handle, bytes).await
     }
 
@@ -155,22 +227,29 @@ async fn connect(sandbox: &mut Sandbox, address: Address) -> Result<Connection, 
             Address::Unix(path) => policy::unix_allowed(&grants.tcp, path),
         },
     )?;
+    let named = match &address {
+        Address::Tcp((host, _)) | Address::Tls((host, _)) => host.len(),
+        Address::Unix(_) => 0,
+    };
+    sandbox.count_bytes(0, named as u64).map_err(Error::Limited)?;
     let caller = sandbox.caller();
     let of_call = sandbox
         .sockets
         .clone()
         .try_acquire_owned()
         .map_err(|_| Error::Limited(format!("one call has at most {SOCKETS_PER_CALL} connections open")))?;
-    let of_host = caller.doors.sockets.clone().acquire_owned().await.map_err(failed)?;
+    let socket = caller.socket(of_call).await.map_err(Error::Limited)?;
     let takes_secrets = match &address {
         Address::Tcp((host, port)) | Address::Tls((host, port)) => {
             policy::secret_may_be_written_to(&caller.grants.tcp, host, *port)
         }
         Address::Unix(_) => true,
     };
+    let act = caller.begin(Capability::Tcp, target.clone()).await?;
     let opened = within(&caller, open(caller.clone(), address)).await;
-    caller.audit(Capability::Tcp, target.clone(), outcome(&opened));
-    opened.map(|stream| Connection { stream, target, takes_secrets, _permits: (of_call, of_host) })
+    act.end(outcome(&opened));
+    let (echo, ready, socket) = (caller.echo(), Vec::new(), Some(socket));
+    opened.map(|stream| Connection { stream, target, takes_secrets, echo, ready, socket })
 }
 
 /// On the host's runtime: a connection belongs to the runtime that it was made in.
@@ -190,7 +269,7 @@ async fn within<T: Send + 'static>(
 fn outcome<T>(result: &Result<T, Error>) -> &'static str {
     match result {
         Ok(_) => "ok",
-        Err(Error::Denied(_)) => "denied",
+        Err(Error::Denied(_)) => DENIED,
         Err(_) => "failed",
     }
 }
@@ -268,7 +347,9 @@ async fn peer_certificate(sandbox: &mut Sandbox, host: String, port: u16) -> Res
         || target.clone(),
         |grants| policy::certificate_allowed(&grants.tcp, &grants.http, &host, port, None),
     )?;
+    sandbox.count_bytes(0, host.len() as u64).map_err(Error::Limited)?;
     let caller = sandbox.caller();
+    let act = caller.begin(Capability::Tcp, target).await?;
     let grants = caller.grants.clone();
     let look = async move {
         let stream = dial_checked(&host, port, |ip| {
@@ -284,6 +365,6 @@ async fn peer_certificate(sandbox: &mut Sandbox, host: String, port: u16) -> Res
         certificate::read(&presented).map_err(Error::Failed)
     };
     let looked = within(&caller, look).await;
-    caller.audit(Capability::Tcp, target, outcome(&looked));
+    act.end(outcome(&looked));
     looked
 }

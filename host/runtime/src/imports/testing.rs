@@ -50,7 +50,11 @@ impl Fixture {
     }
 
     pub(crate) fn sandbox(&self, grants: Arc<Grants>) -> Sandbox {
-        Sandbox::new(Setting {
+        Sandbox::new(self.setting(grants))
+    }
+
+    pub(crate) fn setting(&self, grants: Arc<Grants>) -> Setting {
+        Setting {
             instance: InstanceName::from("plugin/one"),
             plugin: PluginRef {
                 name: "plugin".to_owned(),
@@ -65,7 +69,7 @@ impl Fixture {
             deadline: Instant::now() + Duration::from_secs(60),
             doors: self.doors.clone(),
             meter: None,
-        })
+        }
     }
 
     /// What the audit wrote: `type target: outcome`, sorted. Ends the writer.
@@ -159,6 +163,7 @@ impl Secrets for Jefe {
     fn secret(&self, name: &str) -> Option<Vec<u8>> {
         match name {
             "jefe" => Some(b"Jefe".to_vec()),
+            "token" => Some(b"correct-horse-battery".to_vec()),
             // With characters that mean something in JSON, in a form, and in a URL.
             "odd" => Some(b"a\"b&c d\n".to_vec()),
             _ => None,
@@ -193,9 +198,17 @@ impl Series for NoSeries {
 
 struct NoProcesses;
 
+/// What is to be done with a process of this name takes longer than the test waits.
+async fn slowly(name: &str) {
+    if name == "slow" {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
 #[async_trait]
 impl Processes for NoProcesses {
     async fn start(&self, _: &InstanceName, spec: ProcessSpec) -> Result<ProcessStatus, String> {
+        slowly(&spec.name).await;
         self.status(&InstanceName::from("a/b"), &spec.name).await
     }
 
@@ -205,6 +218,7 @@ impl Processes for NoProcesses {
     }
 
     async fn stop(&self, owner: &InstanceName, name: &str, _: Span) -> Result<ProcessStatus, String> {
+        slowly(name).await;
         self.status(owner, name).await
     }
 }

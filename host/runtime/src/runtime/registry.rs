@@ -46,6 +46,10 @@ impl Registry for Runtime {
         self.all_instances().get(name).map(|instance| instance.status(self.clock.now()))
     }
 
+    fn audit_records_lost(&self) -> u64 {
+        self.doors.audit_records_dropped()
+    }
+
     fn log(&self, name: &InstanceName) -> Vec<LogLine> {
         self.doors.lines.of(name)
     }

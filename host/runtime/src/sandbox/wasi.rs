@@ -18,9 +18,9 @@ const MAX_RANDOM_BYTES: u64 = 1 << 20;
 impl WasiView for Sandbox {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let (instance, digest) = (self.instance.clone(), self.plugin.digest.clone());
-        let (printer, lines) = (Printer { instance, digest, doors: self.doors.clone() }, self.limits.log_lines);
-        let stderr = self.stderr.get_or_insert_with(|| LogStream::new(printer.clone(), lines)).clone();
-        let stdout = self.stdout.get_or_insert_with(|| LogStream::new(printer, lines)).clone();
+        let (printer, quota) = (Printer { instance, digest, doors: self.doors.clone() }, &self.quota);
+        let stderr = self.stderr.get_or_insert_with(|| LogStream::new(printer.clone(), quota.clone())).clone();
+        let stdout = self.stdout.get_or_insert_with(|| LogStream::new(printer, quota.clone())).clone();
         let ctx = self.wasi.get_or_insert_with(|| {
             WasiCtx::builder()
                 .stdout(stdout)

@@ -204,6 +204,29 @@ async fn an_instance_over_its_budget_waits_for_the_next_window_and_the_log_is_to
 }
 
 #[tokio::test]
+async fn budgets_of_bytes_and_of_host_calls_are_used_up_by_what_calls_hand_out_and_ask_for() {
+    let bytes = Budget { bytes_out: Some(7), ..Budget::default() };
+    let calls = Budget { host_calls: Some(20), ..Budget::default() };
+    for (budget, what) in [(bytes, "7 bytes out in 1h"), (calls, "20 host calls in 1h")] {
+        let bench = Bench::with(vec![collector("guest", "1.0.0", Does::CallTheHost)]).await;
+        let name = InstanceName::from("guest/one");
+        let mut spec = spec("guest");
+        spec.limits.deadline = Span::from_secs(10);
+        // A line of one byte each.
+        (spec.limits.host_calls, spec.limits.log_lines) = (20, 7);
+        spec.limits.budget = Some(budget);
+        bench.configure(one(name.as_str(), spec)).await;
+        assert!(matches!(bench.collect(&name, NOW).await, Err(CallError::Trapped { .. })));
+        let window = bench.instance(&name).unwrap().usage.window;
+        assert_eq!((window.bytes_out, window.host_calls), (7, 20));
+        let error = bench.collect(&name, NOW).await.unwrap_err();
+        assert!(matches!(&error, CallError::Unavailable { message } if message.contains(what)), "{error}");
+        bench.clock.advance(Span::from_secs(3600));
+        assert!(matches!(bench.collect(&name, NOW).await, Err(CallError::Trapped { .. })), "it is called again");
+    }
+}
+
+#[tokio::test]
 async fn an_instance_that_misbehaves_again_and_again_is_quarantined_and_tried_again() {
     let bench = Bench::with(vec![collector("guest", "1.0.0", Does::TrapUnlessConfigured)]).await;
     let name = InstanceName::from("guest/one");

@@ -84,8 +84,9 @@ class Connection:
         _DOOR(lambda wit: self._stream.start_tls(host), lambda fake: fake.tls.append(host))
 
     def write_secret(self, before: bytes, name: str, base64: bool = False) -> None:
-        """Writes `before` and the named secret after it, the two together in base64 where that is wanted. The plugin never sees the secret;
-        a fake host writes `secret:` and the name."""
+        """Writes `before` and the named secret after it, the two together in base64 where that is wanted. The plugin is not handed the
+        secret: where the peer says it again, a placeholder is read. A peer that says it in another form than as it is or in base64 -
+        encrypted, compressed, in parts - defeats that. A fake host writes `secret:` and the name."""
 
         def fake() -> None:
             data = before + b"secret:" + name.encode()

@@ -71,8 +71,9 @@ impl Connection {
         })
     }
 
-    /// Writes `before` and the named secret after it, the two together in base64 where that is wanted. The plugin never sees the
-    /// secret. A fake host writes `secret:` and the name.
+    /// Writes `before` and the named secret after it, the two together in base64 where that is wanted. The plugin is not handed the
+    /// secret: where the peer says it again, a placeholder is read. A peer that says it in another form than as it is or in base64 -
+    /// encrypted, compressed, in parts - defeats that. A fake host writes `secret:` and the name.
     pub fn write_secret(&mut self, before: &[u8], name: &str, base64: bool) -> Result<(), Error> {
         #[cfg(target_family = "wasm")]
         return self.inner.write_secret(before, name, base64).map_err(Mirror::mirror);

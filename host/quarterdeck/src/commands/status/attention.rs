@@ -35,6 +35,9 @@ pub(super) fn needed(status: &Value, lists: &Lists) -> Vec<String> {
         let first = because(status, "/configuration/reason");
         found.push(format!("the configuration on the disk is refused, the one before it is in force{more}{first}"));
     }
+    if let Some(lost) = status.pointer("/audit/lost").and_then(Value::as_u64).filter(|lost| *lost > 0) {
+        found.push(format!("{lost} audit records of what plugins did are lost since the start"));
+    }
     for incident in &lists.incidents {
         let (id, severity, state) = (text(incident, "/id"), text(incident, "/severity"), text(incident, "/state"));
         found.push(format!("incident {id} ({severity}, {state}){}", because(incident, "/title")));
@@ -103,6 +106,7 @@ mod tests {
         let ill = json!({
             "checks": [{"name": "store", "ok": false, "reason": "the disk is full"}],
             "configuration": {"refused": 2, "reason": "quarterdeck.toml:1:1: no"},
+            "audit": {"lost": 3},
         });
         lists.incidents.push(json!({"id": "inc_1", "severity": "high", "state": "open", "title": "shop is down"}));
         lists.alerts.push(json!({"rule": "probe", "severity": "high", "summary": "", "reason": "0 < 1"}));
@@ -120,6 +124,7 @@ mod tests {
         let expected = [
             "check store fails: the disk is full",
             "the configuration on the disk is refused, the one before it is in force (2 mistakes): quarterdeck.toml:1:1: no",
+            "3 audit records of what plugins did are lost since the start",
             "incident inc_1 (high, open): shop is down",
             "alert probe fires (high): 0 < 1",
             "alert disk fires (high, acknowledged by ann, no data any more)",

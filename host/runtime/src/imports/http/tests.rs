@@ -126,7 +126,8 @@ async fn a_granted_origin_answers_and_what_was_used_is_counted() {
         "{seen}"
     );
     sandbox.settle_http();
-    assert_eq!((sandbox.usage.bytes_in, sandbox.usage.bytes_out), (2, 5));
+    let head = format!("POST{}/hook?token=1x-one1", server.origin());
+    assert_eq!((sandbox.usage.bytes_in, sandbox.usage.bytes_out), (2, head.len() as u64 + 5));
     assert_eq!(sandbox.usage.host_calls[Capability::Http as usize], 1);
     assert_eq!(fixture.audit().await, [format!("audit.http POST {}/hook: 200", server.origin())]);
 }
@@ -185,7 +186,15 @@ async fn bodies_are_bounded_either_way() {
     let body = Full::new(Bytes::from(vec![0; 5000])).map_err(|never| match never {}).boxed_unsync();
     let request = ::http::Request::post(server.origin()).body(body).unwrap();
     assert!(matches!(send(&mut sandbox, request).await, Err(Error::HttpRequestBodySize(_))));
-    assert_eq!(server.requests().len(), 1);
+    let mut sandbox = fixture.sandbox(grants(|grants| grants.http = vec![server.origin()]));
+    sandbox.limits = Arc::new(Limits { io_bytes: 4096, ..Limits::default() });
+    let in_url = get(&format!("{}/{}", server.origin(), "x".repeat(3000)));
+    assert_eq!(send(&mut sandbox, in_url).await.unwrap().0, 200);
+    let mut in_header = get(&server.origin());
+    in_header.headers_mut().insert("x-data", "x".repeat(1100).parse().unwrap());
+    let refused = send(&mut sandbox, in_header).await;
+    assert!(matches!(refused, Err(Error::HttpRequestHeaderSectionSize(_))), "{refused:?}");
+    assert_eq!(server.requests().len(), 2);
 }
 
 #[tokio::test]
@@ -293,9 +302,38 @@ async fn what_a_service_says_of_the_secret_that_it_was_sent_shows_its_placeholde
     assert_eq!(response.headers().get("location").unwrap(), &format!("/hooks/{placeholder}"));
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, format!("there is no /hook/{placeholder}"));
-    // Whoever did not send it may read of it as of any word.
-    let read = send(&mut sandbox, get(&format!("{}/hook/Jefe", server.origin()))).await.unwrap();
+    // The same of a secret that another request has left there.
+    let (_, read) = send(&mut sandbox, get(&format!("{}/hook/Jefe", server.origin()))).await.unwrap();
+    assert_eq!(String::from_utf8(read).unwrap(), format!("there is no /hook/{placeholder}"));
+    // To whom it is not granted it is a word as any other.
+    let mut other = fixture.sandbox(grants(|grants| grants.http = vec![server.origin()]));
+    let read = send(&mut other, get(&format!("{}/hook/Jefe", server.origin()))).await.unwrap();
     assert_eq!(read, (404, b"there is no /hook/Jefe".to_vec()));
+}
+
+#[tokio::test]
+async fn bodies_and_requests_end_with_their_call_whatever_a_guest_keeps() {
+    let server = Server::start().await;
+    let fixture = Fixture::new();
+    let granted = grants(|grants| grants.http = vec![server.origin()]);
+    let mut sandbox = fixture.sandbox(granted.clone());
+    let kept = sandbox.http().hooks.send_request(
+        get(&format!("{}/halfway", server.origin())),
+        None,
+        Box::new(async { Ok(()) }),
+    );
+    let (kept, _) = Box::into_pin(kept).await.unwrap();
+    let silent = get(&format!("{}/silent", server.origin()));
+    let silent = Box::into_pin(sandbox.http().hooks.send_request(silent, None, Box::new(async { Ok(()) })));
+    let under_way = tokio::spawn(silent);
+    crate::testing::eventually("the request", || (server.requests().len() == 2).then_some(())).await;
+    sandbox.rest();
+    let ended = under_way.await.unwrap();
+    assert!(matches!(ended.err(), Some(Error::ConnectionTerminated)));
+    assert_eq!(fixture.doors.sockets.available_permits(), crate::imports::SOCKETS);
+    assert!(matches!(kept.into_body().collect().await, Err(Error::ConnectionTerminated)));
+    sandbox.renew(fixture.setting(granted));
+    assert_eq!(send(&mut sandbox, get(&server.origin())).await.unwrap().0, 200, "the next call has its own");
 }
 
 #[tokio::test]
