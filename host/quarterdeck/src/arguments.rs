@@ -301,7 +301,7 @@ pub(crate) enum Plugin {
         #[command(flatten)]
         given: Given,
     },
-    /// Judge a component before it is trusted; exits with 1 if it fails
+    /// Judge a component before it is trusted; exits with 1 if it fails, and with 2 if it could not be judged
     Check {
         /// The component
         file: PathBuf,
