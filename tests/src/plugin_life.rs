@@ -683,3 +683,68 @@ async fn a_lock_gives_a_content_its_grants_and_its_publisher_only_where_it_names
         done(&command_line(&first, &["plugin", "revoke", "outside/all"]).await);
     }
 }
+
+#[tokio::test]
+async fn the_lock_names_what_was_installed_until_it_is_removed_whatever_becomes_of_its_file() {
+    let [first, second] = [111, 112].map(|number| variant(&bundled("threshold"), number));
+    let setup = Setup::new().own_cache();
+    let file = write(&setup, "first.wasm", &first);
+    let daemon = setup.start().await;
+    let lock = |setup: &Setup| std::fs::read_to_string(setup.data_dir().join("plugins.lock")).unwrap();
+    let names_the_first = |setup: &Setup| {
+        let lock = lock(setup);
+        assert!(lock.contains(&sha256(&first)) && !lock.contains(&sha256(&second)), "{lock}");
+    };
+    done(&daemon.command_line(&["plugin", "install", file.to_str().unwrap(), "--name", "threshold"]));
+    names_the_first(&daemon.setup);
+
+    // Another content in its place, and something that concerns neither.
+    crate::harness::guest::install(&daemon.setup.plugins_dir(), "threshold.wasm", &second);
+    daemon.post("/api/v1/plugins/reload", &json!({})).await;
+    assert_eq!(plugin(&daemon, "threshold").await["digest"], sha256(&second));
+    done(&daemon.command_line(&["config", "set", "instances", "log/another", r#"{"plugin": "log"}"#]));
+    names_the_first(&daemon.setup);
+    // Another plugin that is installed decides nothing about this one.
+    let other = write(&daemon.setup, "other.wasm", &variant(&bundled("availability"), 113));
+    done(&daemon.command_line(&["plugin", "install", other.to_str().unwrap(), "--name", "availability"]));
+    names_the_first(&daemon.setup);
+    let daemon = daemon.kill().start().await;
+    names_the_first(&daemon.setup);
+
+    // What is damaged while no host runs comes back out of the host's own store.
+    let setup = daemon.stop().0;
+    let place = setup.plugins_dir().join("threshold.wasm");
+    std::fs::write(&place, &first[..first.len() / 2]).unwrap();
+    let daemon = setup.start().await;
+    names_the_first(&daemon.setup);
+    done(&daemon.command_line(&["config", "reset", "instances", "log/another"]));
+    names_the_first(&daemon.setup);
+    let back = done(&daemon.command_line(&["plugin", "install", "--locked"]));
+    assert!(back.contains("threshold 0.1.0 is back"), "{back}");
+    assert_eq!(std::fs::read(&place).unwrap(), first);
+    assert_eq!(plugin(&daemon, "threshold").await["digest"], sha256(&first));
+
+    done(&daemon.command_line(&["plugin", "remove", "threshold", "--yes"]));
+    let lock = lock(&daemon.setup);
+    assert!(!lock.contains("threshold") && lock.contains("availability"), "{lock}");
+}
+
+#[tokio::test]
+async fn what_a_content_was_granted_is_in_the_lock_while_another_one_lies_in_its_place_and_taken_back_it_is_not() {
+    let setup = Setup::new()
+        .config("[instances.\"outside/all\"]\nplugin = \"outside\"\nevery = \"1h\"\ngrants = { kv = true }\n");
+    let outside = crate::harness::guest::build("outside");
+    let file = write(&setup, "outside.wasm", &outside);
+    let daemon = setup.start().await;
+    let lock = || std::fs::read_to_string(daemon.setup.data_dir().join("plugins.lock")).unwrap();
+    done(&daemon.command_line(&["plugin", "install", file.to_str().unwrap()]));
+    assert!(!lock().contains("outside/all"), "{}", lock());
+    done(&daemon.command_line(&["plugin", "grant", "outside/all"]));
+    assert!(lock().contains("outside/all"), "{}", lock());
+    crate::harness::guest::install(&daemon.setup.plugins_dir(), "outside.wasm", &variant(&outside, 114));
+    daemon.post("/api/v1/plugins/reload", &json!({})).await;
+    done(&daemon.command_line(&["config", "set", "instances", "log/another", r#"{"plugin": "log"}"#]));
+    assert!(lock().contains(&sha256(&outside)) && lock().contains("outside/all"), "{}", lock());
+    done(&daemon.command_line(&["plugin", "revoke", "outside/all"]));
+    assert!(lock().contains(&sha256(&outside)) && !lock().contains("outside/all"), "{}", lock());
+}
