@@ -140,6 +140,44 @@ async fn a_replay_tells_what_would_have_been_decided_otherwise() {
 }
 
 #[tokio::test]
+async fn a_decision_is_that_of_the_plugin_that_made_it_whatever_its_instance_runs_on_by_now() {
+    let journals = Arc::new(MemoryJournals::default());
+    let bench = bench(Judge { signals_from: 3, ..Judge::default() }, &journals).await;
+    ask_all(&bench, &kept(), 0..5).await;
+    // The instance is given another plugin, and another instance the one that it had.
+    bench.drop_in("other.wasm", &Judge { name: "other", ..Judge::default() }.build());
+    bench.reload().await;
+    let journalled = |plugin: &str| {
+        let mut with = spec(plugin);
+        with.journal = Some(JournalSpec::default());
+        with
+    };
+    let new = InstanceName::from("judge/new");
+    bench.configure([(kept(), journalled("other")), (new.clone(), journalled("judge"))].into()).await;
+    ask_all(&bench, &kept(), 0..7).await;
+    ask_all(&bench, &new, 0..2).await;
+    let ask = async |name: &str, judge: Judge| bench.replay(name, judge.build(), ALL).await.unwrap();
+    let of_judge = Judge { version: "2.0.0", signals_from: 3, ..Judge::default() };
+    let of_other = Judge { version: "2.0.0", name: "other", ..Judge::default() };
+    let judged = ask("judge", of_judge).await;
+    assert_eq!((judged.comparison.decisions, judged.comparison.same), (7, 7), "{judged:?}");
+    assert_eq!(judged.instances, [kept(), new]);
+    let other = ask("other", of_other).await;
+    assert_eq!((other.comparison.decisions, other.comparison.same), (7, 7), "{other:?}");
+    assert_eq!(other.instances, [kept()]);
+    // Of an instance those of the candidate's plugin are meant.
+    assert_eq!(ask("judge/kept", of_judge).await.comparison.decisions, 5);
+    assert_eq!(ask("judge/kept", of_other).await.comparison.decisions, 7);
+    let none = bench.replay("third", of_judge.build(), ALL).await.unwrap_err();
+    assert!(matches!(&none, Refused::Missing(why) if why.contains("no decision of `third` is kept")), "{none}");
+    let none = bench.replay("judge/new", of_other.build(), ALL).await.unwrap_err();
+    assert!(matches!(&none, Refused::Missing(_)), "{none}");
+    // The limit counts what is asked, and not what is passed over.
+    let part = ReplayOptions { limit: 2, ..ALL };
+    assert_eq!(bench.replay("other", of_other.build(), part).await.unwrap().comparison.decisions, 2);
+}
+
+#[tokio::test]
 async fn a_candidate_that_traps_or_loops_all_the_time_is_given_up_on() {
     let journals = Arc::new(MemoryJournals::default());
     let bench = bench(Judge::default(), &journals).await;
