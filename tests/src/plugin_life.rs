@@ -560,6 +560,32 @@ async fn a_grant_says_what_it_gives_with_its_scopes_and_leaves_an_event_that_nam
 }
 
 #[tokio::test]
+async fn a_grant_that_leaves_something_missing_says_so_and_what_would_give_it() {
+    let setup = Setup::new().config(
+        "[instances.\"http-probe/x\"]\nplugin = \"http-probe\"\nevery = \"1h\"\nconfig = { url = \"http://127.0.0.1:1/\" }\n",
+    );
+    let daemon = setup.start().await;
+    let line = "quarterdeck plugin grant http-probe/x --grants '{\"http\":[\"https://...\"]}'";
+    let little = daemon.command_line(&["plugin", "grant", "http-probe/x"]);
+    assert_eq!(little.status.code(), Some(1), "{}", said(&little));
+    for words in ["http-probe/x still waits: for http", "lacks http: must be able to send", line] {
+        assert!(said(&little).contains(words), "{words}: {}", said(&little));
+    }
+    assert!(!said(&little).contains("has the grants"), "{}", said(&little));
+    let shown = done(&daemon.command_line(&["instance", "show", "http-probe/x"]));
+    assert!(shown.contains(line), "{shown}");
+    let little = daemon.command_line(&["plugin", "grant", "http-probe/x", "--grants", r#"{"kv": true}"#, "--json"]);
+    assert_eq!(little.status.code(), Some(1), "{}", said(&little));
+    let answer: Value = serde_json::from_slice(&little.stdout).unwrap();
+    assert_eq!(answer["awaiting"]["capabilities"][0]["name"], "http", "{answer:#}");
+
+    let http = r#"{"http": ["http://127.0.0.1:1"]}"#;
+    let enough = done(&daemon.command_line(&["plugin", "grant", "http-probe/x", "--grants", http]));
+    assert!(enough.contains("has the grants of http-probe/x"), "{enough}");
+    assert_eq!(daemon.get("/api/v1/instances/http-probe/x").await["state"], "active");
+}
+
+#[tokio::test]
 async fn where_an_instance_is_meant_a_plugins_name_is_answered_by_its_instances() {
     let setup = Setup::new().config("[instances.\"threshold/second\"]\nplugin = \"threshold\"\n");
     let daemon = setup.start().await;

@@ -74,8 +74,10 @@ fn say_awaiting(answer: &Value) {
             None => "does nothing meanwhile".to_owned(),
         };
         let instance = text(waiting, "/instance");
+        let missing = waiting.get("awaiting").map(super::missing).unwrap_or_default();
         print_line(&format!(
-            "  {instance} waits for a grant, and {meanwhile}; next: quarterdeck plugin grant {instance}"
+            "  {instance} waits for a grant, and {meanwhile}; next: {}",
+            super::grant_command(instance, &missing)
         ));
     }
 }
