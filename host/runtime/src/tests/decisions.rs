@@ -1,12 +1,17 @@
 //! Journals, replays, shadows, and what becomes of a candidate.
 
+use crate::Compiler;
+use crate::cache::digest;
+use crate::imports::testing::MemoryStore;
 use crate::testing::guests::{Does, Judge, collector};
 use crate::testing::{Bench, MemoryJournals, eventually, spec};
 use quarterdeck_model::decisions::{Answer, Comparison, Decisions, Refused, Replay, ReplayOptions, Shadow};
+use quarterdeck_model::event::{EventFilter, Offset};
 use quarterdeck_model::kind::collector::Collector;
 use quarterdeck_model::kind::detector::{Detector, Verdict, Window};
 use quarterdeck_model::plugin::{CallResult, InstanceName, InstanceState, JournalSpec, Registry};
 use quarterdeck_model::series::SeriesData;
+use quarterdeck_model::store::Store;
 use quarterdeck_model::{Labels, Span, Timestamp};
 use serde_json::json;
 use std::sync::Arc;
@@ -312,6 +317,87 @@ async fn a_candidate_survives_a_restart_and_is_promoted_into_the_plugins_folder(
     assert_eq!(again.promote("judge", "ann").await.unwrap().file, "judge.wasm");
     assert_eq!(ask(&again, &kept(), 55).await.unwrap().plugin.version, "3.0.0");
     assert!(matches!(again.promote("judge", "ann").await, Err(Refused::Missing(_))));
+}
+
+#[tokio::test]
+async fn a_candidate_that_another_one_replaces_ends_and_that_is_told() {
+    let journals = Arc::new(MemoryJournals::default());
+    let bench = bench(Judge::default(), &journals).await;
+    for version in ["2.0.0", "3.0.0"] {
+        bench.shadow("judge", Judge { version, ..Judge::default() }.build()).await.unwrap();
+    }
+    let ended = bench.event("plugin.shadow-ended").await.event;
+    assert_eq!((ended.subject.as_str(), &ended.data["candidate"]["version"]), ("judge", &json!("2.0.0")));
+    assert_eq!(ended.data["replaced_by"]["version"], "3.0.0", "{}", ended.data);
+    let shadows = bench.shadows();
+    assert_eq!((shadows.len(), shadows[0].candidate.version.as_str()), (1, "3.0.0"));
+    bench.end_shadow("judge").await.unwrap();
+    let last = eventually("the other end", || bench.events("plugin.shadow-ended").into_iter().nth(1)).await.event;
+    assert_eq!((&last.data["candidate"]["version"], &last.data["replaced_by"]), (&json!("3.0.0"), &json!(null)));
+}
+
+/// A host that has stopped and had a candidate: its folder and its store.
+async fn stopped_with(candidate: &[u8], journals: &Arc<MemoryJournals>) -> (tempfile::TempDir, Arc<MemoryStore>) {
+    let first = bench(Judge::default(), journals).await;
+    first.shadow("judge", candidate.to_vec()).await.unwrap();
+    first.shutdown(Duration::from_secs(5)).await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::rename(first.folder.path().join("cache"), folder.path().join("cache")).unwrap();
+    (folder, first.store.clone())
+}
+
+#[tokio::test]
+async fn a_candidate_whose_component_is_gone_ends_at_the_next_start_and_that_is_told() {
+    let journals = Arc::new(MemoryJournals::default());
+    let candidate = Judge { version: "2.0.0", ..Judge::default() }.build();
+    let (folder, store) = stopped_with(&candidate, &journals).await;
+    std::fs::remove_dir_all(folder.path().join("cache/components")).unwrap();
+    let over = store.clone();
+    let _again = Bench::start(folder, vec![Judge::default().build()], |options| options.store = over).await;
+    let ended = eventually("the end", || {
+        let events = store.events(Offset(0), &EventFilter::types(["plugin.shadow-ended"]), usize::MAX).unwrap().events;
+        events.into_iter().next()
+    })
+    .await
+    .event;
+    assert_eq!(ended.data["candidate"], json!({"name": "judge", "digest": digest(&candidate)}), "{}", ended.data);
+    assert!(ended.data["reason"].as_str().unwrap().contains("does not hold it any more"), "{}", ended.data);
+    assert!(store.get("shadows", "judge").unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_candidate_that_can_t_be_loaded_at_a_start_is_tried_again() {
+    let journals = Arc::new(MemoryJournals::default());
+    let candidate = Judge { version: "2.0.0", ..Judge::default() }.build();
+    let (folder, store) = stopped_with(&candidate, &journals).await;
+    // It is not compiled any more, and no compiler can be started.
+    let (aot, aside) = (folder.path().join("cache/aot"), folder.path().join("aside"));
+    std::fs::create_dir(&aside).unwrap();
+    let hex = digest(&candidate).0.replace("sha256:", "");
+    let moved = |from: &std::path::Path, to: &std::path::Path| {
+        for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+            if entry.file_name().to_str().unwrap().starts_with(&hex) {
+                std::fs::rename(entry.path(), to.join(entry.file_name())).unwrap();
+            }
+        }
+    };
+    moved(&aot, &aside);
+    let compiler = Compiler::Child {
+        program: folder.path().join("no-compiler"),
+        arguments: Vec::new(),
+        memory_bytes: 1 << 30,
+        timeout: Duration::from_secs(10),
+    };
+    let again = Bench::start(folder, vec![Judge::default().build()], |options| {
+        options.store = store;
+        options.compiler = compiler;
+    })
+    .await;
+    assert!(again.shadows().is_empty());
+    moved(&aside, &aot);
+    let back = eventually("the candidate", || again.shadows().pop()).await;
+    assert_eq!(back.candidate.version, "2.0.0");
+    assert!(again.events("plugin.shadow-ended").is_empty());
 }
 
 #[tokio::test]
