@@ -271,6 +271,16 @@ async fn a_plugin_is_installed_from_a_url_if_it_is_what_it_should_be() {
     assert!(done(&installed).contains("threshold 0.4.0 is in use"), "{}", said(&installed));
     let listed = daemon.get("/api/v1/plugin-files/threshold.wasm").await;
     assert_eq!((&listed["origin"], &listed["digest"]), (&json!(from), &json!(digest)));
+
+    // What says which file is meant is kept behind the `?`, and what may be a key is not.
+    for (query, kept) in [("?version=1", "?version=1"), ("?version=1&token=abc", "")] {
+        let installed = command_line(&daemon, &["plugin", "install", &at(&format!("/v1/threshold.wasm{query}"))]).await;
+        assert_eq!(done(&installed).contains("is not kept"), kept.is_empty(), "{}", said(&installed));
+        let listed = daemon.get("/api/v1/plugin-files/threshold.wasm").await;
+        assert_eq!(listed["origin"], at(&format!("/v1/threshold.wasm{kept}")));
+        let lock = std::fs::read_to_string(daemon.setup.data_dir().join("plugins.lock")).unwrap();
+        assert!(lock.contains(&format!("threshold.wasm{kept}\"")) && !lock.contains("token"), "{lock}");
+    }
 }
 
 /// A real registry, ended with the test.
