@@ -277,6 +277,8 @@ mod tests {
                     micros: 17,
                 };
                 let bytes = record.encoded(<[u8]>::to_vec).unwrap();
+                assert_eq!(decided_by(&bytes), Some("threshold"));
+                assert_eq!(decided_by(&[&[FORMAT + 1], &bytes[1..]].concat()), None);
                 assert_eq!(Record::decode(&bytes), Some(record));
                 assert_eq!(Record::decode(&bytes[..bytes.len() - 1]), None, "half of it is nothing");
                 assert_eq!(Record::decode(&[&[FORMAT + 1], &bytes[1..]].concat()), None, "another host's format");
