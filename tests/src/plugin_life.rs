@@ -761,8 +761,20 @@ async fn the_lock_names_what_was_installed_until_it_is_removed_whatever_becomes_
     assert_eq!(plugin(&daemon, "threshold").await["digest"], sha256(&first));
 
     done(&daemon.command_line(&["plugin", "remove", "threshold", "--yes"]));
-    let lock = lock(&daemon.setup);
-    assert!(!lock.contains("threshold") && lock.contains("availability"), "{lock}");
+    let now = lock(&daemon.setup);
+    assert!(!now.contains("threshold") && now.contains("availability"), "{now}");
+    // What was taken away by hand is brought back, unless somebody says that it is to go.
+    std::fs::remove_file(daemon.setup.plugins_dir().join("availability.wasm")).unwrap();
+    daemon.post("/api/v1/plugins/reload", &json!({})).await;
+    assert_eq!(plugin(&daemon, "availability").await["source"], "bundled");
+    assert!(lock(&daemon.setup).contains("availability"));
+    let asked = daemon.command_line(&["plugin", "remove", "availability"]);
+    assert!(!asked.status.success() && said(&asked).contains("--yes"), "{}", said(&asked));
+    let removed = done(&daemon.command_line(&["plugin", "remove", "availability", "--yes"]));
+    assert!(removed.contains("the lock does not name it any more"), "{removed}");
+    assert!(!lock(&daemon.setup).contains("availability"));
+    let again = daemon.command_line(&["plugin", "remove", "availability", "--yes"]);
+    assert!(!again.status.success() && said(&again).contains("no file of the plugins folder"), "{}", said(&again));
 }
 
 #[tokio::test]

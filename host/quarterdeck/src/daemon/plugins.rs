@@ -9,7 +9,9 @@ use quarterdeck_model::plugin::files::{
     FileError, Install, Installed, PluginFile, PluginFiles, PluginVersion, Removed, RolledBack, Seen,
 };
 use quarterdeck_model::plugin::publisher::PublisherKey;
-use quarterdeck_model::plugin::{Digest, GrantedTo, InstanceSpec, InstanceStatus, PluginRef, Registry};
+use quarterdeck_model::plugin::{
+    Digest, GrantedTo, InstanceSpec, InstanceStatus, PluginRef, PluginState, PluginStatus, Registry,
+};
 use quarterdeck_runtime::Runtime;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -57,6 +59,23 @@ impl Recorded {
         if self.path.exists() {
             self.write(|_| false).await;
         }
+    }
+
+    /// What the lock alone still names, since its file was taken away by hand. Nothing else is removed then.
+    async fn only_named(&self, file: &str, seen: &Seen) -> Result<Option<Removed>, FileError> {
+        let (path, file) = (self.path.clone(), file.to_owned());
+        let named = move || Lock::read(&path).ok()?.plugins.into_iter().find(|plugin| plugin.file == file);
+        let named = tokio::task::spawn_blocking(named).await.ok().flatten();
+        let Some(Locked { file, name, version, digest, .. }) = named else { return Ok(None) };
+        seen.check(Some(&digest))?;
+        let serves = |plugin: &PluginStatus| {
+            plugin.name == name && matches!(plugin.state, PluginState::Active | PluginState::Probation)
+        };
+        let serving = Registry::plugins(&*self.runtime).into_iter().find(serves);
+        let serving =
+            serving.map(|serving| PluginRef { name: serving.name, version: serving.version, digest: serving.digest });
+        let plugin = Some(PluginRef { name, version, digest: digest.clone() });
+        Ok(Some(Removed { file, digest, plugin, serving, bereft: Vec::new() }))
     }
 
     /// `decided`: of which entries somebody has just asked for what is there now. What is done is done: that it can't be written down is
@@ -184,7 +203,10 @@ impl PluginFiles for Recorded {
     }
 
     async fn remove(&self, file: &str, seen: &Seen, principal: &str) -> Result<Removed, FileError> {
-        let removed = self.runtime.remove(file, seen, principal).await?;
+        let removed = match self.runtime.remove(file, seen, principal).await {
+            Err(FileError::NotFound(why)) => self.only_named(file, seen).await?.ok_or(FileError::NotFound(why))?,
+            removed => removed?,
+        };
         let file = removed.file.clone();
         self.write(move |plugin| plugin.file == file).await;
         Ok(removed)
