@@ -1,6 +1,6 @@
 //! What the author of a plugin does, as a newcomer would: with the command line alone, in a folder outside of this repository.
 
-use crate::harness::guest::{install, sha256};
+use crate::harness::guest::{bundled, install, sha256, variant};
 use crate::harness::{Setup, eventually};
 use crate::languages::follow;
 use serde_json::{Value, json};
@@ -112,9 +112,14 @@ async fn every_kind_has_a_template_whose_tests_pass_and_whose_component_passes_t
         // Each limit was run into, by a probe under the limits of these calls.
         let hold = findings.iter().find(|finding| finding["check"] == "limits hold").unwrap();
         let how = hold["detail"].as_str().unwrap();
-        for stopped in
-            ["a loop after", "an allocation at 67108864 bytes", "a recursion by its stack", "after 10000 host calls"]
-        {
+        for stopped in [
+            "a loop after",
+            "an allocation at 67108864 bytes",
+            "a recursion by its stack",
+            "a text of more than 16777216 bytes",
+            "after 10000 host calls",
+            "its lines after 100 of them",
+        ] {
             assert!(how.contains(stopped), "{kind}: {how}");
         }
     }
@@ -138,6 +143,81 @@ async fn the_check_says_what_is_wrong_with_a_component() {
         assert_eq!(failed.len(), 1, "{report:#}");
         assert_eq!(failed[0]["check"], expected, "{report:#}");
     }
+}
+
+/// What the daemon knows of its plugins, and the components that it keeps.
+fn known(setup: &Setup) -> (Vec<std::ffi::OsString>, Value) {
+    let components = setup.cache_dir().join("components");
+    let mut names: Vec<_> = std::fs::read_dir(&components).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    (names, serde_json::from_slice(&std::fs::read(components.join("good.json")).unwrap()).unwrap())
+}
+
+#[tokio::test]
+async fn a_check_beside_a_daemon_changes_nothing_of_what_that_knows_and_spares_no_version_its_probation() {
+    let [first, second] = [92, 93].map(|number| variant(&bundled("threshold"), number));
+    // The daemon's rules prove nothing meanwhile, so that whatever is proven was proven by the check.
+    let daemon = Setup::new().own_cache().config("[runtime]\nprobation-calls = 1000000\n").start().await;
+    install(&daemon.setup.plugins_dir(), "threshold.wasm", &first);
+    daemon.post("/api/v1/plugins/reload", &json!({})).await;
+    assert_eq!(daemon.get("/api/v1/plugins/threshold").await["digest"], sha256(&first));
+    let before = known(&daemon.setup);
+    assert_eq!(before.1["files"]["threshold.wasm"]["digest"], sha256(&first), "{before:?}");
+
+    let file = daemon.setup.folder.path().join("second.wasm");
+    std::fs::write(&file, &second).unwrap();
+    let (file, desk) = (file.to_str().unwrap(), daemon.setup.folder.path().join("desk"));
+    std::fs::create_dir(&desk).unwrap();
+    let input = r#"{"now": "2026-01-01T00:00:00Z", "series": [], "config": {"raise": 90}}"#;
+    for arguments in
+        [["plugin", "check", file, "--config", r#"{"raise": 90}"#], ["plugin", "run", file, "--input", input]]
+    {
+        let done = daemon.setup.command(&arguments).env("QUARTERDECK_CONFIG_DIR", &desk).output().unwrap();
+        assert!(done.status.success(), "{arguments:?}: {}", said(&done));
+    }
+    assert_eq!(known(&daemon.setup), before);
+
+    install(&daemon.setup.plugins_dir(), "threshold.wasm", &second);
+    daemon.post("/api/v1/plugins/reload", &json!({})).await;
+    let plugin = daemon.get("/api/v1/plugins/threshold").await;
+    assert_eq!((&plugin["digest"], &plugin["state"]), (&json!(sha256(&second)), &json!("probation")), "{plugin:#}");
+}
+
+/// Folders that are left in the place for temporary ones.
+fn left(temporary: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(temporary).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[tokio::test]
+async fn an_interrupted_check_leaves_nothing_behind_and_one_that_could_not_be_made_is_no_verdict() {
+    let setup = author();
+    let file = setup.folder.path().join("hostile.wasm");
+    std::fs::write(&file, crate::harness::guest::build("hostile")).unwrap();
+    let temporary = setup.folder.path().join("temporary");
+    std::fs::create_dir(&temporary).unwrap();
+    let arguments = ["plugin", "check", file.to_str().unwrap(), "--config", r#"{"behaviour": "loop"}"#];
+    for (signal, code) in [(rustix::process::Signal::INT, 130), (rustix::process::Signal::TERM, 143)] {
+        // A loop is ended after seconds, for each of the inputs.
+        let mut command = setup.command(&arguments);
+        let mut child = command.env("TMPDIR", &temporary).stdout(std::process::Stdio::null()).spawn().unwrap();
+        let host = eventually("a host at work", SOON, async || {
+            let folder = left(&temporary).pop()?;
+            let kept = std::fs::read_dir(folder.join("cache/components")).ok()?;
+            let is_loaded = kept.flatten().any(|entry| entry.path().extension().is_some_and(|end| end == "wasm"));
+            is_loaded.then_some(folder)
+        })
+        .await;
+        assert!(host.file_name().unwrap().to_str().unwrap().starts_with("quarterdeck-scratch-"), "{host:?}");
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+        assert_eq!(left(&temporary), Vec::<PathBuf>::new());
+    }
+    let nowhere = temporary.join("nowhere");
+    let checked = setup.command(&arguments).env("TMPDIR", &nowhere).output().unwrap();
+    assert_eq!(checked.status.code(), Some(2), "{}", said(&checked));
+    assert!(said(&checked).contains("was not checked") && !said(&checked).contains("trusted"), "{}", said(&checked));
+    let absent = setup.run(&["plugin", "check", nowhere.to_str().unwrap(), "--json"]);
+    assert_eq!(absent.status.code(), Some(2), "{}", said(&absent));
 }
 
 /// A rule brings what `threshold` can't do without, so that its defaults alone refuse every input.

@@ -91,6 +91,12 @@ async fn a_replay_tells_what_another_version_would_have_decided_also_after_a_res
         people.contains("was asked what threshold/default was asked, from 20") && people.contains("differ"),
         "{people}"
     );
+    // Of another kind it can be asked nothing, and a question that was not put is no answer.
+    let strategy = file(&daemon, "strategy.wasm", &bundled("canary"));
+    let nothing = run(&daemon, &[strategy.to_str().unwrap()]);
+    let said = String::from_utf8(nothing.stdout).unwrap();
+    assert_eq!(nothing.status.code(), Some(1), "{said}");
+    assert!(said.contains("nothing was compared") && said.contains("not asked"), "{said}");
     let refused = daemon.setup.run(&["plugin", "replay", "canary", "--with", other.to_str().unwrap()]);
     let error = String::from_utf8(refused.stderr).unwrap();
     assert!(!refused.status.success() && error.contains("no decision of `canary` is kept"), "{error}");

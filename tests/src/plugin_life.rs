@@ -271,6 +271,16 @@ async fn a_plugin_is_installed_from_a_url_if_it_is_what_it_should_be() {
     assert!(done(&installed).contains("threshold 0.4.0 is in use"), "{}", said(&installed));
     let listed = daemon.get("/api/v1/plugin-files/threshold.wasm").await;
     assert_eq!((&listed["origin"], &listed["digest"]), (&json!(from), &json!(digest)));
+
+    // What says which file is meant is kept behind the `?`, and what may be a key is not.
+    for (query, kept) in [("?version=1", "?version=1"), ("?version=1&token=abc", "")] {
+        let installed = command_line(&daemon, &["plugin", "install", &at(&format!("/v1/threshold.wasm{query}"))]).await;
+        assert_eq!(done(&installed).contains("is not kept"), kept.is_empty(), "{}", said(&installed));
+        let listed = daemon.get("/api/v1/plugin-files/threshold.wasm").await;
+        assert_eq!(listed["origin"], at(&format!("/v1/threshold.wasm{kept}")));
+        let lock = std::fs::read_to_string(daemon.setup.data_dir().join("plugins.lock")).unwrap();
+        assert!(lock.contains(&format!("threshold.wasm{kept}\"")) && !lock.contains("token"), "{lock}");
+    }
 }
 
 /// A real registry, ended with the test.
@@ -560,6 +570,32 @@ async fn a_grant_says_what_it_gives_with_its_scopes_and_leaves_an_event_that_nam
 }
 
 #[tokio::test]
+async fn a_grant_that_leaves_something_missing_says_so_and_what_would_give_it() {
+    let setup = Setup::new().config(
+        "[instances.\"http-probe/x\"]\nplugin = \"http-probe\"\nevery = \"1h\"\nconfig = { url = \"http://127.0.0.1:1/\" }\n",
+    );
+    let daemon = setup.start().await;
+    let line = "quarterdeck plugin grant http-probe/x --grants '{\"http\":[\"https://...\"]}'";
+    let little = daemon.command_line(&["plugin", "grant", "http-probe/x"]);
+    assert_eq!(little.status.code(), Some(1), "{}", said(&little));
+    for words in ["http-probe/x still waits: for http", "lacks http: must be able to send", line] {
+        assert!(said(&little).contains(words), "{words}: {}", said(&little));
+    }
+    assert!(!said(&little).contains("has the grants"), "{}", said(&little));
+    let shown = done(&daemon.command_line(&["instance", "show", "http-probe/x"]));
+    assert!(shown.contains(line), "{shown}");
+    let little = daemon.command_line(&["plugin", "grant", "http-probe/x", "--grants", r#"{"kv": true}"#, "--json"]);
+    assert_eq!(little.status.code(), Some(1), "{}", said(&little));
+    let answer: Value = serde_json::from_slice(&little.stdout).unwrap();
+    assert_eq!(answer["awaiting"]["capabilities"][0]["name"], "http", "{answer:#}");
+
+    let http = r#"{"http": ["http://127.0.0.1:1"]}"#;
+    let enough = done(&daemon.command_line(&["plugin", "grant", "http-probe/x", "--grants", http]));
+    assert!(enough.contains("has the grants of http-probe/x"), "{enough}");
+    assert_eq!(daemon.get("/api/v1/instances/http-probe/x").await["state"], "active");
+}
+
+#[tokio::test]
 async fn where_an_instance_is_meant_a_plugins_name_is_answered_by_its_instances() {
     let setup = Setup::new().config("[instances.\"threshold/second\"]\nplugin = \"threshold\"\n");
     let daemon = setup.start().await;
@@ -682,4 +718,81 @@ async fn a_lock_gives_a_content_its_grants_and_its_publisher_only_where_it_names
         assert_eq!((&instance["state"], &instance["spec"]["granted-to"]), (&json!("active"), &json!([to])));
         done(&command_line(&first, &["plugin", "revoke", "outside/all"]).await);
     }
+}
+
+#[tokio::test]
+async fn the_lock_names_what_was_installed_until_it_is_removed_whatever_becomes_of_its_file() {
+    let [first, second] = [111, 112].map(|number| variant(&bundled("threshold"), number));
+    let setup = Setup::new().own_cache();
+    let file = write(&setup, "first.wasm", &first);
+    let daemon = setup.start().await;
+    let lock = |setup: &Setup| std::fs::read_to_string(setup.data_dir().join("plugins.lock")).unwrap();
+    let names_the_first = |setup: &Setup| {
+        let lock = lock(setup);
+        assert!(lock.contains(&sha256(&first)) && !lock.contains(&sha256(&second)), "{lock}");
+    };
+    done(&daemon.command_line(&["plugin", "install", file.to_str().unwrap(), "--name", "threshold"]));
+    names_the_first(&daemon.setup);
+
+    // Another content in its place, and something that concerns neither.
+    crate::harness::guest::install(&daemon.setup.plugins_dir(), "threshold.wasm", &second);
+    daemon.post("/api/v1/plugins/reload", &json!({})).await;
+    assert_eq!(plugin(&daemon, "threshold").await["digest"], sha256(&second));
+    done(&daemon.command_line(&["config", "set", "instances", "log/another", r#"{"plugin": "log"}"#]));
+    names_the_first(&daemon.setup);
+    // Another plugin that is installed decides nothing about this one.
+    let other = write(&daemon.setup, "other.wasm", &variant(&bundled("availability"), 113));
+    done(&daemon.command_line(&["plugin", "install", other.to_str().unwrap(), "--name", "availability"]));
+    names_the_first(&daemon.setup);
+    let daemon = daemon.kill().start().await;
+    names_the_first(&daemon.setup);
+
+    // What is damaged while no host runs comes back out of the host's own store.
+    let setup = daemon.stop().0;
+    let place = setup.plugins_dir().join("threshold.wasm");
+    std::fs::write(&place, &first[..first.len() / 2]).unwrap();
+    let daemon = setup.start().await;
+    names_the_first(&daemon.setup);
+    done(&daemon.command_line(&["config", "reset", "instances", "log/another"]));
+    names_the_first(&daemon.setup);
+    let back = done(&daemon.command_line(&["plugin", "install", "--locked"]));
+    assert!(back.contains("threshold 0.1.0 is back"), "{back}");
+    assert_eq!(std::fs::read(&place).unwrap(), first);
+    assert_eq!(plugin(&daemon, "threshold").await["digest"], sha256(&first));
+
+    done(&daemon.command_line(&["plugin", "remove", "threshold", "--yes"]));
+    let now = lock(&daemon.setup);
+    assert!(!now.contains("threshold") && now.contains("availability"), "{now}");
+    // What was taken away by hand is brought back, unless somebody says that it is to go.
+    std::fs::remove_file(daemon.setup.plugins_dir().join("availability.wasm")).unwrap();
+    daemon.post("/api/v1/plugins/reload", &json!({})).await;
+    assert_eq!(plugin(&daemon, "availability").await["source"], "bundled");
+    assert!(lock(&daemon.setup).contains("availability"));
+    let asked = daemon.command_line(&["plugin", "remove", "availability"]);
+    assert!(!asked.status.success() && said(&asked).contains("--yes"), "{}", said(&asked));
+    let removed = done(&daemon.command_line(&["plugin", "remove", "availability", "--yes"]));
+    assert!(removed.contains("the lock does not name it any more"), "{removed}");
+    assert!(!lock(&daemon.setup).contains("availability"));
+    let again = daemon.command_line(&["plugin", "remove", "availability", "--yes"]);
+    assert!(!again.status.success() && said(&again).contains("no file of the plugins folder"), "{}", said(&again));
+}
+
+#[tokio::test]
+async fn what_a_content_was_granted_is_in_the_lock_while_another_one_lies_in_its_place_and_taken_back_it_is_not() {
+    let setup = Setup::new()
+        .config("[instances.\"outside/all\"]\nplugin = \"outside\"\nevery = \"1h\"\ngrants = { kv = true }\n");
+    let outside = crate::harness::guest::build("outside");
+    let file = write(&setup, "outside.wasm", &outside);
+    let daemon = setup.start().await;
+    let lock = || std::fs::read_to_string(daemon.setup.data_dir().join("plugins.lock")).unwrap();
+    done(&daemon.command_line(&["plugin", "install", file.to_str().unwrap()]));
+    assert!(!lock().contains("outside/all"), "{}", lock());
+    done(&daemon.command_line(&["plugin", "grant", "outside/all"]));
+    assert!(lock().contains("outside/all"), "{}", lock());
+    crate::harness::guest::install(&daemon.setup.plugins_dir(), "outside.wasm", &variant(&outside, 114));
+    daemon.post("/api/v1/plugins/reload", &json!({})).await;
+    done(&daemon.command_line(&["config", "set", "instances", "log/another", r#"{"plugin": "log"}"#]));
+    assert!(lock().contains(&sha256(&outside)) && lock().contains("outside/all"), "{}", lock());
+    done(&daemon.command_line(&["plugin", "revoke", "outside/all"]));
+    assert!(lock().contains(&sha256(&outside)) && !lock().contains("outside/all"), "{}", lock());
 }

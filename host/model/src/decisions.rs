@@ -92,6 +92,7 @@ pub struct Difference {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Replay {
     pub candidate: PluginRef,
+    /// Those that have kept decisions of the plugin, whatever they run on by now.
     pub instances: Vec<InstanceName>,
     /// When the first and the last of the decisions were made.
     pub from: Option<Timestamp>,
@@ -156,7 +157,8 @@ pub trait Decisions: Send + Sync + 'static {
     /// The journals of a plugin's instances, or of all instances.
     async fn journals(&self, plugin: Option<&str>) -> Result<Vec<JournalStatus>, Refused>;
 
-    /// Asks a component what the instances of the plugin (or the one instance) of that name were asked.
+    /// Asks a component what the plugin of that name was asked, by whatever instance; or what the instance of that name asked the plugin
+    /// that the component names itself.
     async fn replay(&self, name: &str, component: Vec<u8>, options: ReplayOptions) -> Result<Replay, Refused>;
 
     fn shadows(&self) -> Vec<Shadow>;

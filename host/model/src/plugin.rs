@@ -382,7 +382,7 @@ pub struct InstanceSpec {
     #[serde(default)]
     pub grants: Grants,
     /// Which files of the name may have the grants, beside the bundled plugin: `sha256:<64 hex>` (what `quarterdeck plugin grant`
-    /// writes), `key:<64 hex>` for what that publisher has signed, also later, or `file:<name>.wasm` for whatever that file of the plugins
+    /// writes), `key:<64 hex>` for what that publisher has signed, also later, while it is trusted (`[plugins] trusted`), or `file:<name>.wasm` for whatever that file of the plugins
     /// folder holds, while it is being developed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub granted_to: Vec<GrantedTo>,

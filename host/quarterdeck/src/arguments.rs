@@ -242,7 +242,7 @@ pub(crate) enum Plugin {
     #[command(subcommand)]
     Key(Key),
     Sign(Sign),
-    /// Give an instance's grants to the content that waits for them, after showing what it asks for
+    /// Give an instance's grants to the content that waits for them, after showing what it asks for; exits with 1 if it waits on
     Grant {
         /// The instance: `http-probe/api`
         instance: String,
@@ -301,7 +301,7 @@ pub(crate) enum Plugin {
         #[command(flatten)]
         given: Given,
     },
-    /// Judge a component before it is trusted; exits with 1 if it fails
+    /// Judge a component before it is trusted; exits with 1 if it fails, and with 2 if it could not be judged
     Check {
         /// The component
         file: PathBuf,

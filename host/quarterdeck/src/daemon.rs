@@ -391,6 +391,7 @@ async fn start_runtime(parts: Parts<'_>) -> Result<Arc<Runtime>> {
         parts.clock.clone(),
         parts.ids.clone(),
     );
+    options.artefacts_dir.clone_from(&parts.folders.artefacts);
     options.journals = Some(parts.database.clone());
     options.plugins_dir = Some(parts.plugins_dir.to_owned());
     options.bundled = bundled;

@@ -1,6 +1,6 @@
 //! The lock file: which plugins a host has, exactly, and what they may touch. The daemon writes `plugins.lock` into its data folder whenever
 //! one is installed, dropped in, removed, gone back on or granted something; `quarterdeck plugin install --locked` brings another host, or the same one
-//! later, to what it says.
+//! later, to what it says. What was installed leaves it only by a removal, or by what somebody puts in its place by name.
 
 use anyhow::{Context, Result, anyhow, bail};
 use quarterdeck_model::brief;

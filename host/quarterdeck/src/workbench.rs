@@ -16,17 +16,30 @@ mod samples;
 pub(crate) mod scaffold;
 
 use crate::daemon::scratch::{Folder, ScratchHost};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use quarterdeck_config::Settings;
 use quarterdeck_model::kind::Plugins;
 use quarterdeck_model::plugin::{
     GrantedTo, InstanceName, InstanceSpec, InstanceState, InstanceStatus, PluginState, PluginStatus, Registry,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 const FILE: &str = "candidate.wasm";
+
+/// What is wrong with a component, so that there is nothing to work on. Any other error is the host's, and says nothing about it.
+#[derive(Debug)]
+struct Unusable(String);
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unusable {}
 
 /// A component in a host of its own.
 pub(crate) struct Workbench {
@@ -39,7 +52,7 @@ impl Workbench {
     /// Loads the component.
     ///
     /// # Errors
-    /// There is no such file, or the host refuses what it holds; the message says why.
+    /// [`Unusable`] where the host refuses what the file holds, with the reason. Else there is no such file, no room to work in, or no time.
     async fn open(settings: &Settings, file: &Path) -> Result<Self> {
         let folder = Folder::make()?;
         let plugins = folder.path().join("plugins");
@@ -52,7 +65,10 @@ impl Workbench {
             let statuses = Registry::reload(&*host.runtime).await;
             let Some(plugin) = statuses.into_iter().find(|status| status.source == FILE) else {
                 host.stop().await;
-                bail!("{} is no component\nhint: `quarterdeck plugin build` makes one, a `.wasm` file", file.display());
+                let what = format!("{} is no component", file.display());
+                return Err(
+                    Unusable(format!("{what}\nhint: `quarterdeck plugin build` makes one, a `.wasm` file")).into()
+                );
             };
             if plugin.state != PluginState::Loading || Instant::now() >= patience {
                 break plugin;
@@ -69,7 +85,7 @@ impl Workbench {
             PluginState::Draining | PluginState::Refused => {
                 let reason = plugin.reason.unwrap_or_else(|| "it is refused".to_owned());
                 host.stop().await;
-                Err(anyhow!(reason).context(format!("{} can't be used", file.display())))
+                Err(Unusable(format!("{} can't be used: {reason}", file.display())).into())
             }
         }
     }

@@ -45,9 +45,11 @@ pub(crate) fn digest(bytes: &[u8]) -> Digest {
 }
 
 impl Cache {
-    pub(crate) fn open(folder: &Path, engine_hash: String) -> Result<Self, Error> {
+    /// `artefacts`: where the machine code is; unless given, beside the components. Several hosts may share it: a file there is only ever
+    /// replaced, and one of another key is compiled anew.
+    pub(crate) fn open(folder: &Path, artefacts: Option<&Path>, engine_hash: String) -> Result<Self, Error> {
         let components = folder.join("components");
-        let aot = folder.join("aot");
+        let aot = artefacts.map_or_else(|| folder.join("aot"), Path::to_owned);
         for path in [folder, &components, &aot] {
             private_folder(path).map_err(|source| Error::Folder { path: path.to_owned(), source })?;
         }
@@ -250,7 +252,7 @@ mod tests {
     fn an_artefact_that_was_changed_is_not_loaded() {
         let folder = tempfile::tempdir().unwrap();
         let engine = crate::engine::compiler().unwrap();
-        let cache = Cache::open(folder.path(), crate::engine::hash(&engine)).unwrap();
+        let cache = Cache::open(folder.path(), None, crate::engine::hash(&engine)).unwrap();
         let bytes = wat::parse_str("(component)").unwrap();
         let name = digest(&bytes);
         cache.store_artefact(&name, &engine.precompile_component(&bytes).unwrap()).unwrap();
@@ -267,7 +269,7 @@ mod tests {
     fn an_artefact_goes_on_working_when_its_file_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let engine = crate::engine::compiler().unwrap();
-        let cache = Cache::open(folder.path(), crate::engine::hash(&engine)).unwrap();
+        let cache = Cache::open(folder.path(), None, crate::engine::hash(&engine)).unwrap();
         let bytes = wat::parse_str("(component)").unwrap();
         let artefact = engine.precompile_component(&bytes).unwrap();
         cache.store_artefact(&digest(&bytes), &artefact).unwrap();
@@ -296,7 +298,7 @@ mod tests {
     #[test]
     fn the_key_and_the_folders_are_the_owners_alone() {
         let folder = tempfile::tempdir().unwrap();
-        Cache::open(folder.path(), String::new()).unwrap();
+        Cache::open(folder.path(), None, String::new()).unwrap();
         let mode = |name: &str| fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode("aot"), 0o700);
         assert_eq!(mode("components"), 0o700);
@@ -306,7 +308,7 @@ mod tests {
     #[test]
     fn a_kept_component_is_given_back_only_if_it_still_has_its_digest() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::open(folder.path(), String::new()).unwrap();
+        let cache = Cache::open(folder.path(), None, String::new()).unwrap();
         let name = digest(b"bytes");
         cache.keep(&name, b"bytes").unwrap();
         assert_eq!(cache.component(&name).as_deref(), Some(b"bytes".as_slice()));

@@ -7,5 +7,5 @@ mod tally;
 
 pub(crate) use journal::{Journal, LARGEST, Outgoing};
 pub(crate) use question::Question;
-pub(crate) use record::{Decided, Failed, Outcome, Record};
+pub(crate) use record::{Decided, Failed, Outcome, Record, decided_by};
 pub(crate) use tally::{Asked, Tally};

@@ -17,6 +17,9 @@ use tokio_util::sync::CancellationToken;
 pub struct Options {
     /// Accepted components and what was compiled from them. Made if it is not there; owner only.
     pub cache_dir: PathBuf,
+    /// Where compiled components are kept, for a host that shares those of another one and nothing else. Made if it is not there; owner only.
+    /// `None`: below `cache_dir`.
+    pub artefacts_dir: Option<PathBuf>,
     /// Watched for `.wasm` files. Made if it is not there. `None`: bundled plugins only.
     pub plugins_dir: Option<PathBuf>,
     pub bundled: Vec<Bundled>,
@@ -57,6 +60,7 @@ impl Options {
     ) -> Self {
         Options {
             cache_dir,
+            artefacts_dir: None,
             plugins_dir: None,
             bundled: Vec::new(),
             bundled_first: None,

@@ -119,7 +119,7 @@ impl Runtime {
     /// The engine, its threads or its folders can't be had. A plugin that can't be used is refused instead.
     pub async fn start(options: Options) -> Result<Arc<Runtime>, Error> {
         let engine = engine::engine(options.sandboxes)?;
-        let cache = Cache::open(&options.cache_dir, engine::hash(&engine))?;
+        let cache = Cache::open(&options.cache_dir, options.artefacts_dir.as_deref(), engine::hash(&engine))?;
         if let Some(folder) = &options.plugins_dir {
             std::fs::create_dir_all(folder).map_err(|source| Error::Folder { path: folder.clone(), source })?;
         }

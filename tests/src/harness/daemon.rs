@@ -34,6 +34,22 @@ impl Setup {
         self
     }
 
+    /// What its daemons know of their plugins is theirs alone, and not what all of a run know. Compiled ones are shared even so.
+    pub(crate) fn own_cache(self) -> Self {
+        let cache = self.cache_dir();
+        std::fs::create_dir(&cache).unwrap();
+        let compiled = shared_cache().join("aot");
+        std::fs::create_dir_all(&compiled).unwrap();
+        std::os::unix::fs::symlink(compiled, cache.join("aot")).unwrap();
+        let cache = cache.to_str().unwrap().to_owned();
+        self.variable("QUARTERDECK_CACHE_DIR", &cache)
+    }
+
+    /// Of [`Setup::own_cache`].
+    pub(crate) fn cache_dir(&self) -> PathBuf {
+        self.folder.path().join("cache")
+    }
+
     /// Writes a file below the configuration folder.
     pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.config_dir().join(path);

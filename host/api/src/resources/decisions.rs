@@ -47,8 +47,8 @@ async fn list_journals(State(api): State<Arc<Api>>, params: Params) -> Result<Js
     Ok(part(journals, &Slice::of(&params)?, |journal| journal.instance.as_str()))
 }
 
-/// Asks a component what the instances of a plugin were asked, as their journals have it, and compares the answers. It has no grants, is
-/// in use nowhere, and changes nothing. Answers when all was asked, or after ten minutes.
+/// Asks a component what a plugin was asked, as the journals of instances have it (whatever those run on by now), and compares the answers.
+/// Of one instance it is asked what that asked the plugin that it names itself. It has no grants, is in use nowhere, and changes nothing. Answers when all was asked, or after ten minutes.
 #[utoipa::path(post, path = "/plugins/{name}/replay", tag = "plugins",
     request_body(description = "The component, 64 MiB at most.", content_type = "application/octet-stream"),
     params(("name" = String, Path, description = "Name of the plugin, or of one instance of it."),

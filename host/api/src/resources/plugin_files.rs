@@ -103,7 +103,7 @@ async fn put_plugin_file(
 }
 
 /// Takes a file out of the plugins folder. Its content stays in the component store, to be gone back to. Whoever wants to know before
-/// which instances lose their plugin looks at the file.
+/// which instances lose their plugin looks at the file. Of one that was taken away by hand the lock file forgets what was installed there.
 #[utoipa::path(delete, path = "/plugin-files/{file}", tag = "plugins",
     params(("file" = String, Path, description = "`http-probe.wasm`"),
         ("If-Match" = Option<String>, Header, description = "ETag of the file as it was seen.")),

@@ -5,7 +5,7 @@ use clap::Args;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Ask another version what a plugin's instances were asked, and compare; exits with 1 if anything would have been decided otherwise
+/// Ask another version what a plugin's instances were asked, and compare; exits with 1 if anything would have been decided otherwise, or nothing was compared
 ///
 /// The past is what the journals of its instances hold: an instance has one if its configuration says `journal = { keep = "7d" }`. The
 /// component runs in the daemon, without grants, and changes nothing.

@@ -1,5 +1,6 @@
 //! What the author of a plugin does: make one, build and test it, judge it, call it. Without a daemon.
 
+use super::exit_code;
 use crate::arguments::{Given, Global, Plugin, PluginLanguage};
 use crate::output::{Column, Output, print_line};
 use crate::workbench::call::{self, Call};
@@ -15,6 +16,9 @@ use serde_json::{Map, Value, json};
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
+
+/// The exit code of a check that came to no verdict.
+const NOT_CHECKED: u8 = 2;
 
 /// `None`: it is a question to the daemon.
 pub(super) fn local(global: &Global, command: &Plugin) -> Option<Result<ExitCode>> {
@@ -60,12 +64,23 @@ fn test(global: &Global, output: Output, folder: &Path, given: &Given) -> Result
     judge(global, output, &component, given)
 }
 
+/// What could not be checked has not failed the check: whoever decides by the exit code is told so.
 fn judge(global: &Global, output: Output, file: &Path, given: &Given) -> Result<ExitCode> {
-    let config = given.config.as_deref().map(|text| parsed("--config", text)).transpose()?;
-    let grants = given.grants.as_deref().map(|text| parsed("--grants", text)).transpose()?;
-    let report = check::check(&settings(global)?, file, config, grants)?;
-    print(output, &report)?;
-    Ok(if report.is_passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    let judged = || {
+        let config = given.config.as_deref().map(|text| parsed("--config", text)).transpose()?;
+        let grants = given.grants.as_deref().map(|text| parsed("--grants", text)).transpose()?;
+        check::check(&settings(global)?, file, config, grants)
+    };
+    match judged() {
+        Ok(report) => {
+            print(output, &report)?;
+            Ok(exit_code(report.is_passed()))
+        }
+        Err(error) => {
+            output.error(&error.context("the component was not checked, which says nothing about it"));
+            Ok(ExitCode::from(NOT_CHECKED))
+        }
+    }
 }
 
 const FINDINGS: [Column; 3] = [("CHECK", "/check"), ("VERDICT", "/verdict"), ("DETAIL", "/detail")];

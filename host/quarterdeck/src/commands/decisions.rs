@@ -57,14 +57,25 @@ pub(super) async fn replay(session: &Session, replay: &Replay) -> Result<ExitCod
         {
             say(&format!("  not asked  {unreadable}  (of another kind, or written by another version of the daemon)"));
         }
+        if is_nothing(&report) {
+            say("  nothing was compared, which says nothing about the candidate");
+        }
         if let Some(why) = report.get("stopped").and_then(Value::as_str) {
             say(&format!("  stopped early: {why}"));
         }
         differences(&report);
     }
-    Ok(exit_code(
-        report.get("differ").and_then(Value::as_u64) == Some(0) && report.get("stopped").is_none_or(Value::is_null),
-    ))
+    Ok(exit_code(is_good(&report)))
+}
+
+fn is_nothing(report: &Value) -> bool {
+    report.get("decisions").and_then(Value::as_u64).unwrap_or_default() == 0
+}
+
+/// Whether everything was asked, and answered the same way. That no question was put is no answer.
+fn is_good(report: &Value) -> bool {
+    let is_same = report.get("differ").and_then(Value::as_u64) == Some(0);
+    is_same && !is_nothing(report) && report.get("stopped").is_none_or(Value::is_null)
 }
 
 pub(super) async fn shadow(session: &Session, shadow: &Shadow) -> Result<ExitCode> {
@@ -161,6 +172,23 @@ fn differences(report: &Value) {
             let shown: String = value.to_string().chars().take(SHOWN).collect();
             let cut = if shown.len() < value.to_string().len() { "…" } else { "" };
             say(&format!("  {name:5} {shown}{cut}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replay_is_good_if_something_was_compared_and_nothing_differs() {
+        for (report, expected) in [
+            (json!({"decisions": 3, "differ": 0, "stopped": null}), true),
+            (json!({"decisions": 3, "differ": 1, "stopped": null}), false),
+            (json!({"decisions": 3, "differ": 0, "stopped": "it took longer than 10m"}), false),
+            (json!({"decisions": 0, "differ": 0, "unreadable": 13, "stopped": null}), false),
+        ] {
+            assert_eq!(is_good(&report), expected, "{report}");
         }
     }
 }

@@ -47,7 +47,7 @@ pub(super) async fn plugin(session: &Session, command: &Plugin) -> Result<ExitCo
         Plugin::Config(configure) => return instances::configure(session, configure).await,
         Plugin::Logs(logs) => return logs::logs(session, logs).await,
         Plugin::Grant { instance, digest, grants } => {
-            grant(session, instance, digest.as_deref(), grants.as_deref()).await?;
+            return grant(session, instance, digest.as_deref(), grants.as_deref()).await;
         }
         Plugin::Revoke { instance, digest } => revoke(session, instance, digest.as_deref()).await?,
         Plugin::Replay(replay) => return decisions::replay(session, replay).await,
@@ -96,8 +96,9 @@ async fn show(session: &Session, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Gives what waits the instance's grants: its digest goes into the instance's `granted-to`, as the API's word about it.
-async fn grant(session: &Session, instance: &str, digest: Option<&str>, grants: Option<&str>) -> Result<()> {
+/// Gives what waits the instance's grants: its digest goes into the instance's `granted-to`, as the API's word about it. Where those are not
+/// all that it can't do without, it waits on, which is said, and is no success.
+async fn grant(session: &Session, instance: &str, digest: Option<&str>, grants: Option<&str>) -> Result<ExitCode> {
     check_name(session, instance).await?;
     let status = session.client.get(&format!("/api/v1/instances/{}", segments(instance)), &[]).await?;
     let awaiting = status.get("awaiting").filter(|awaiting| awaiting.is_object());
@@ -142,19 +143,39 @@ async fn grant(session: &Session, instance: &str, digest: Option<&str>, grants: 
         answer.insert("given_to".to_owned(), json!(given_to));
         answer.insert("gives".to_owned(), json!(gives));
     }
-    session.output.say(&format!("{given_to} has the grants of {instance}"), &answer);
-    if !session.output.json {
-        gives.iter().for_each(|given| print_line(&printable(&format!("  gives {given}"))));
+    let status = session.client.get(&format!("/api/v1/instances/{}", segments(instance)), &[]).await?;
+    let still = status.get("awaiting").filter(|awaiting| text(awaiting, "/plugin/digest") == waits);
+    if let (Some(still), Value::Object(answer)) = (still, &mut answer) {
+        answer.insert("awaiting".to_owned(), still.clone());
+    }
+    let given = if still.is_none() { "has" } else { "is given" };
+    session.output.say(&format!("{given_to} {given} the grants of {instance}"), &answer);
+    if session.output.json {
+        return Ok(super::exit_code(still.is_none()));
+    }
+    gives.iter().for_each(|given| print_line(&printable(&format!("  gives {given}"))));
+    let Some(still) = still else {
         if gives.is_empty() {
             remark(&format!("warning: they are none{}", to_give(instance, &capabilities)));
         }
-    }
-    Ok(())
+        return Ok(ExitCode::SUCCESS);
+    };
+    let missing = missing(still);
+    check::asked(&missing).iter().for_each(|asked| print_line(&printable(&format!("  lacks {asked}"))));
+    let names: Vec<&str> = missing.iter().map(|missing| missing.name.as_str()).collect();
+    let what = if names.is_empty() { text(&status, "/reason").to_owned() } else { format!("for {}", names.join(", ")) };
+    remark(&format!("error: {instance} still waits: {what}\nhint: {}", grant_command(instance, &missing)));
+    Ok(super::exit_code(false))
 }
 
-/// The command that gives what is asked for, with what only the operator can know left to fill in.
-fn to_give(instance: &str, capabilities: &[Capability]) -> String {
-    let asked = capabilities.iter().map(|capability| {
+/// What something that waits can't do without and was not given.
+pub(super) fn missing(awaiting: &Value) -> Vec<Capability> {
+    serde_json::from_value(awaiting.get("capabilities").cloned().unwrap_or_default()).unwrap_or_default()
+}
+
+/// The command that gives what waits these capabilities, with what only the operator can know left to fill in.
+pub(super) fn grant_command(instance: &str, missing: &[Capability]) -> String {
+    let given = missing.iter().map(|capability| {
         let given = match capability.name.as_str() {
             "kv" | "metrics" | "system" => json!(true),
             "http" => json!(["https://..."]),
@@ -166,11 +187,17 @@ fn to_give(instance: &str, capabilities: &[Capability]) -> String {
         };
         (capability.name.clone(), given)
     });
-    let grants: Map<String, Value> = asked.collect();
-    if grants.is_empty() {
-        return ", and it asks for nothing".to_owned();
+    let grants: Map<String, Value> = given.collect();
+    let command = format!("quarterdeck plugin grant {instance}");
+    if grants.is_empty() { command } else { format!("{command} --grants '{}'", Value::Object(grants)) }
+}
+
+/// Behind what says that nothing was given.
+fn to_give(instance: &str, capabilities: &[Capability]) -> String {
+    match capabilities {
+        [] => ", and it asks for nothing".to_owned(),
+        asked => format!("; hint: {}", grant_command(instance, asked)),
     }
-    format!("; hint: quarterdeck plugin grant {instance} --grants '{}'", Value::Object(grants))
 }
 
 async fn revoke(session: &Session, instance: &str, digest: Option<&str>) -> Result<()> {
@@ -308,5 +335,6 @@ mod tests {
             "; hint: quarterdeck plugin grant webhook/team --grants '{\"http\":[\"https://...\"],\"kv\":true}'"
         );
         assert_eq!(to_give("log/a", &[]), ", and it asks for nothing");
+        assert_eq!(grant_command("log/a", &[]), "quarterdeck plugin grant log/a");
     }
 }

@@ -138,7 +138,10 @@ pub(super) fn instance(instance: &Value) -> Vec<String> {
     if let Some(awaiting) = awaiting {
         let name = field(instance, "/name");
         let what = format!("{} {}", field(awaiting, "/plugin/name"), field(awaiting, "/plugin/version"));
-        say(&mut lines, "waits", &format!("{what} waits for its grants: quarterdeck plugin grant {name}"));
+        let missing = super::plugins::missing(awaiting);
+        let command = super::plugins::grant_command(&name, &missing);
+        say(&mut lines, "waits", &format!("{what} waits for its grants: {command}"));
+        below(&mut lines, "lacks", missing.iter().map(Capability::words));
         say(&mut lines, "content", &field(awaiting, "/plugin/digest"));
     }
     let failures = instance.pointer("/usage/failures").and_then(Value::as_object).into_iter().flatten();
@@ -153,7 +156,7 @@ pub(super) fn instance(instance: &Value) -> Vec<String> {
             bytes as f64 / 1e6
         ),
     );
-    say(&mut lines, "last error", &field(instance, "/usage/last_error/message"));
+    say(&mut lines, "last error", &field(instance, "/usage/last_error"));
     printed(lines)
 }
 
@@ -227,7 +230,8 @@ mod tests {
             "name": "http-probe/self", "state": "active", "reason": null, "awaiting": null,
             "plugin": {"name": "http-probe", "version": "0.1.0"},
             "spec": {"every": "5s", "config": {"url": "http://a/"}, "grants": {"http": ["http://a"]}, "limits": {"memory-bytes": 9}},
-            "usage": {"calls": 3, "failures": {"trapped": 1}, "memory_high_water_bytes": 1_100_000},
+            "usage": {"calls": 3, "failures": {"trapped": 1}, "memory_high_water_bytes": 1_100_000,
+                "last_error": "the plugin trapped: unreachable"},
         }));
         let expected = [
             "http-probe/self  active  http-probe 0.1.0",
@@ -237,8 +241,26 @@ mod tests {
             "  may",
             "    http: send HTTP requests to http://a",
             "  calls         3, 1 failed, at most 1.1 MB of memory",
+            "  last error    the plugin trapped: unreachable",
         ];
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn an_instance_that_waits_says_for_what_and_how_that_is_given() {
+        let waiting = |capabilities: Value| {
+            let shown = instance(&json!({
+                "name": "http-probe/x", "state": "awaiting-grant",
+                "awaiting": {"plugin": {"name": "http-probe", "version": "0.1.0", "digest": "sha256:aa"}, "capabilities": capabilities},
+            }));
+            shown.join("\n")
+        };
+        let lacks = waiting(json!([{"name": "http", "reason": "asks the URL", "optional": false}]));
+        let command = "quarterdeck plugin grant http-probe/x --grants '{\"http\":[\"https://...\"]}'";
+        assert!(lacks.contains(command) && lacks.contains("lacks") && lacks.contains("asks the URL"), "{lacks}");
+        let named = waiting(json!([]));
+        assert!(named.contains("grants: quarterdeck plugin grant http-probe/x") && !named.contains("lacks"), "{named}");
+        assert!(!named.contains("--grants"), "{named}");
     }
 
     #[test]

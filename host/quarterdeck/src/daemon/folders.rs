@@ -11,6 +11,8 @@ pub(super) struct Folders {
     pub(super) data: PathBuf,
     /// Compiled plugins: may be deleted at any time.
     pub(super) cache: PathBuf,
+    /// Where machine code is, if not below `cache`.
+    pub(super) artefacts: Option<PathBuf>,
 }
 
 impl Folders {
@@ -26,7 +28,7 @@ impl Folders {
         std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o700)).with_context(|| {
             format!("failed to make {} private; hint: does it belong to this user?", data.display())
         })?;
-        Ok(Folders { data: data.to_owned(), cache })
+        Ok(Folders { data: data.to_owned(), cache, artefacts: None })
     }
 
     /// The token that changes need; made at the first start.

@@ -8,7 +8,10 @@ use quarterdeck_model::event::EventFilter;
 use quarterdeck_model::plugin::files::{
     FileError, Install, Installed, PluginFile, PluginFiles, PluginVersion, Removed, RolledBack, Seen,
 };
-use quarterdeck_model::plugin::{Digest, GrantedTo, InstanceSpec, Registry};
+use quarterdeck_model::plugin::publisher::PublisherKey;
+use quarterdeck_model::plugin::{
+    Digest, GrantedTo, InstanceSpec, InstanceStatus, PluginRef, PluginState, PluginStatus, Registry,
+};
 use quarterdeck_runtime::Runtime;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -20,6 +23,8 @@ use tracing::warn;
 const MOVES: [&str; 4] = ["plugin.loaded", "plugin.replaced", "plugin.removed", "plugin.retired"];
 /// A folder that is filled at once is written down once.
 const TOGETHER: usize = 256;
+/// What a way back leads to that ends in no file.
+const BUNDLED: &str = "bundled";
 
 pub(super) struct Recorded {
     runtime: Arc<Runtime>,
@@ -40,7 +45,7 @@ impl Recorded {
     /// Writes down what was dropped into the folder, or taken out of it, without the API; also while no host ran.
     pub(super) async fn follow(self: Arc<Self>, mut changes: Subscription, shutdown: CancellationToken) {
         loop {
-            self.write_down(followed).await;
+            self.write(|_| false).await;
             match shutdown.run_until_cancelled(changes.next(TOGETHER)).await {
                 Some(Ok(_)) => {}
                 // The end of the host, or of its store, of which others tell.
@@ -49,31 +54,47 @@ impl Recorded {
         }
     }
 
-    /// Something was granted, or taken back. Who never had a plugin of their own has no lock file, and needs none.
+    /// Something was granted, or taken back, and nothing else. Who never had a plugin of their own has no lock file, and needs none.
     pub(super) async fn grants_changed(&self) {
         if self.path.exists() {
-            self.write().await;
+            self.write(|_| false).await;
         }
     }
 
-    /// What was asked for, as it is now.
-    async fn write(&self) {
-        self.write_down(|_, present| present).await;
+    /// What the lock alone still names, since its file was taken away by hand. Nothing else is removed then.
+    async fn only_named(&self, file: &str, seen: &Seen) -> Result<Option<Removed>, FileError> {
+        let (path, file) = (self.path.clone(), file.to_owned());
+        let named = move || Lock::read(&path).ok()?.plugins.into_iter().find(|plugin| plugin.file == file);
+        let named = tokio::task::spawn_blocking(named).await.ok().flatten();
+        let Some(Locked { file, name, version, digest, .. }) = named else { return Ok(None) };
+        seen.check(Some(&digest))?;
+        let serves = |plugin: &PluginStatus| {
+            plugin.name == name && matches!(plugin.state, PluginState::Active | PluginState::Probation)
+        };
+        let serving = Registry::plugins(&*self.runtime).into_iter().find(serves);
+        let serving =
+            serving.map(|serving| PluginRef { name: serving.name, version: serving.version, digest: serving.digest });
+        let plugin = Some(PluginRef { name, version, digest: digest.clone() });
+        Ok(Some(Removed { file, digest, plugin, serving, bereft: Vec::new() }))
     }
 
-    /// What was done is done: that it can't be written down is said, and no reason to undo it.
-    async fn write_down(&self, next: impl FnOnce(Vec<Locked>, Vec<Locked>) -> Vec<Locked> + Send + 'static) {
+    /// `decided`: of which entries somebody has just asked for what is there now. What is done is done: that it can't be written down is
+    /// said, and no reason to undo it.
+    async fn write(&self, decided: impl Fn(&Locked) -> bool + Send + 'static) {
         let (runtime, path, writing) = (Arc::clone(&self.runtime), self.path.clone(), Arc::clone(&self.writing));
         let write = move || {
             // What is looked at last is written last.
             let _one = writing.lock().unwrap_or_else(PoisonError::into_inner);
-            let present = locked(&*runtime, &*runtime);
-            if present.is_empty() && !path.exists() {
+            let instances = runtime.instances();
+            let present = Present::of(runtime.files(), &instances);
+            if present.usable.is_empty() && !path.exists() {
                 return Ok(());
             }
             // One that can't be read is written anew.
             let before = Lock::read(&path).map(|lock| lock.plugins).unwrap_or_default();
-            Lock::of(next(before, present)).write(&path)
+            let before = before.into_iter().filter(|plugin| !decided(plugin));
+            let before = before.map(|plugin| Locked { granted: still_granted(&plugin, &instances), ..plugin });
+            Lock::of(followed(before.collect(), present)).write(&path)
         };
         let written = tokio::task::spawn_blocking(write).await;
         if let Err(error) = written.unwrap_or_else(|error| Err(error.into())) {
@@ -82,44 +103,83 @@ impl Recorded {
     }
 }
 
+/// What lies in the plugins folder.
+struct Present {
+    usable: Vec<Locked>,
+    /// Files that are there and can't be used, or not yet.
+    others: BTreeSet<String>,
+}
+
+impl Present {
+    fn of(files: Vec<PluginFile>, instances: &[InstanceStatus]) -> Self {
+        let mut present = Present { usable: Vec::new(), others: BTreeSet::new() };
+        for PluginFile { file, plugin, origin, publisher, .. } in files {
+            let Some(plugin) = plugin else {
+                present.others.insert(file);
+                continue;
+            };
+            let key = publisher.filter(|publisher| publisher.trusted).map(|publisher| publisher.key);
+            let granted = granted(&plugin.name, &plugin.digest, &file, key.as_ref(), instances);
+            let PluginRef { name, version, digest } = plugin;
+            present.usable.push(Locked { file, name, version, digest, source: origin, granted });
+        }
+        present
+    }
+}
+
 /// What was dropped into the folder is named as it lies there. What was installed stays named as it was installed, so that the lock brings it
-/// back, until it is installed, removed or gone back on again.
-fn followed(before: Vec<Locked>, present: Vec<Locked>) -> Vec<Locked> {
-    let differs = |installed: &Locked| {
-        let now = present.iter().find(|plugin| plugin.file == installed.file);
-        installed.source.is_some() && now.is_none_or(|now| now.digest != installed.digest)
+/// back, until it is installed, removed or gone back on again: whatever became of its file, and also while that is being loaded.
+fn followed(before: Vec<Locked>, present: Present) -> Vec<Locked> {
+    let Present { usable, others } = present;
+    let stays = |before: &Locked| {
+        let was_installed = before.source.is_some();
+        match usable.iter().find(|plugin| plugin.file == before.file) {
+            Some(now) => was_installed && now.digest != before.digest,
+            // A file that is there, and can't be used, holds no other plugin.
+            None => was_installed || others.contains(&before.file),
+        }
     };
-    let mut next: Vec<Locked> = before.into_iter().filter(differs).collect();
+    let mut next: Vec<Locked> = before.into_iter().filter(stays).collect();
     let kept: BTreeSet<String> = next.iter().map(|plugin| plugin.file.clone()).collect();
-    next.extend(present.into_iter().filter(|plugin| !kept.contains(&plugin.file)));
+    next.extend(usable.into_iter().filter(|plugin| !kept.contains(&plugin.file)));
     next.sort_by(|a, b| a.file.cmp(&b.file));
     next
 }
 
-/// What lies in the folder, and what it was given.
-fn locked(files: &dyn PluginFiles, registry: &dyn Registry) -> Vec<Locked> {
-    let instances = registry.instances();
-    let usable = files.files().into_iter().filter_map(|file| Some((file.plugin.clone()?, file)));
-    let locked = usable.map(|(plugin, file)| {
-        let those = instances.iter().filter(|instance| instance.spec.plugin == plugin.name);
-        let granted = those.filter_map(|instance| {
-            let to = given_by(&instance.spec, &plugin.digest, &file)?;
-            let key = if let GrantedTo::Key(key) = to { Some(key.clone()) } else { None };
-            Some(Granted { instance: instance.name.clone(), key, grants: instance.spec.grants.clone() })
-        });
-        let granted = granted.collect();
-        let PluginFile { file, origin, .. } = file;
-        Locked { file, name: plugin.name, version: plugin.version, digest: plugin.digest, source: origin, granted }
+/// What a content has by now that lies in no file, maybe: who signed it is known from what it had before.
+fn still_granted(before: &Locked, instances: &[InstanceStatus]) -> Vec<Granted> {
+    let key = before.granted.iter().find_map(|granted| granted.key.as_ref());
+    granted(&before.name, &before.digest, &before.file, key, instances)
+}
+
+/// The grants that a content in that file has. `key`: of the publisher, who is trusted.
+fn granted(
+    plugin: &str,
+    digest: &Digest,
+    file: &str,
+    key: Option<&PublisherKey>,
+    instances: &[InstanceStatus],
+) -> Vec<Granted> {
+    let those = instances.iter().filter(|instance| instance.spec.plugin == plugin);
+    let granted = those.filter_map(|instance| {
+        let to = given_by(&instance.spec, digest, file, key)?;
+        let key = if let GrantedTo::Key(key) = to { Some(key.clone()) } else { None };
+        Some(Granted { instance: instance.name.clone(), key, grants: instance.spec.grants.clone() })
     });
-    locked.collect()
+    granted.collect()
 }
 
 /// By which of its names a content has an instance's grants. The narrowest counts: who named the content has given them to no other.
-fn given_by<'a>(spec: &'a InstanceSpec, digest: &Digest, file: &PluginFile) -> Option<&'a GrantedTo> {
+fn given_by<'a>(
+    spec: &'a InstanceSpec,
+    digest: &Digest,
+    file: &str,
+    key: Option<&PublisherKey>,
+) -> Option<&'a GrantedTo> {
     let is_named = |to: &&GrantedTo| match to {
         GrantedTo::Digest(named) => named == digest,
-        GrantedTo::File(named) => *named == file.file,
-        GrantedTo::Key(key) => file.publisher.as_ref().is_some_and(|publisher| publisher.key == *key),
+        GrantedTo::File(named) => named == file,
+        GrantedTo::Key(named) => key == Some(named),
     };
     let named = spec.granted_to.iter().filter(is_named).filter(|_| !spec.grants.is_empty());
     named.min_by_key(|to| match to {
@@ -137,13 +197,18 @@ impl PluginFiles for Recorded {
 
     async fn install(&self, install: Install) -> Result<Installed, FileError> {
         let installed = self.runtime.install(install).await?;
-        self.write().await;
+        let file = installed.file.file.clone();
+        self.write(move |plugin| plugin.file == file).await;
         Ok(installed)
     }
 
     async fn remove(&self, file: &str, seen: &Seen, principal: &str) -> Result<Removed, FileError> {
-        let removed = self.runtime.remove(file, seen, principal).await?;
-        self.write().await;
+        let removed = match self.runtime.remove(file, seen, principal).await {
+            Err(FileError::NotFound(why)) => self.only_named(file, seen).await?.ok_or(FileError::NotFound(why))?,
+            removed => removed?,
+        };
+        let file = removed.file.clone();
+        self.write(move |plugin| plugin.file == file).await;
         Ok(removed)
     }
 
@@ -153,7 +218,9 @@ impl PluginFiles for Recorded {
 
     async fn roll_back(&self, plugin: &str, to: Option<&str>, principal: &str) -> Result<RolledBack, FileError> {
         let back = self.runtime.roll_back(plugin, to, principal).await?;
-        self.write().await;
+        // The bundled plugin serves where no file of the name does.
+        let (name, source) = (back.to.name.clone(), back.source.clone());
+        self.write(move |plugin| plugin.file == source || (source == BUNDLED && plugin.name == name)).await;
         Ok(back)
     }
 }
@@ -183,7 +250,8 @@ impl Decisions for Recorded {
 
     async fn promote(&self, plugin: &str, principal: &str) -> Result<Promoted, Refused> {
         let promoted = self.runtime.promote(plugin, principal).await?;
-        self.write().await;
+        let file = promoted.file.clone();
+        self.write(move |plugin| plugin.file == file).await;
         Ok(promoted)
     }
 }
@@ -210,16 +278,43 @@ mod tests {
         lines.iter().map(plugin).collect()
     }
 
+    /// Besides the usable ones: files that are there and hold nothing usable.
+    fn present(usable: &[&str], others: &[&str]) -> Present {
+        Present { usable: plugins(usable), others: others.iter().map(|file| (*file).to_owned()).collect() }
+    }
+
     #[test]
     fn the_lock_follows_what_was_dropped_in_and_keeps_what_was_installed() {
-        let check = |before: &[&str], present: &[&str], expected: &[&str]| {
-            assert_eq!(followed(plugins(before), plugins(present)), plugins(expected), "{before:?} {present:?}");
+        let check = |before: &[&str], usable: &[&str], others: &[&str], expected: &[&str]| {
+            let next = followed(plugins(before), present(usable, others));
+            assert_eq!(next, plugins(expected), "{before:?} {usable:?} {others:?}");
         };
-        check(&[], &["wave.wasm 1"], &["wave.wasm 1"]);
-        check(&["wave.wasm 1"], &["tide.wasm 1", "wave.wasm 2"], &["tide.wasm 1", "wave.wasm 2"]);
-        check(&["wave.wasm 1"], &[], &[]);
-        check(&["wave.wasm 1 installed"], &["wave.wasm 1 installed"], &["wave.wasm 1 installed"]);
-        check(&["wave.wasm 1 installed"], &["tide.wasm 1", "wave.wasm 2"], &["tide.wasm 1", "wave.wasm 1 installed"]);
-        check(&["wave.wasm 1 installed"], &[], &["wave.wasm 1 installed"]);
+        check(&[], &["wave.wasm 1"], &[], &["wave.wasm 1"]);
+        check(&["wave.wasm 1"], &["tide.wasm 1", "wave.wasm 2"], &[], &["tide.wasm 1", "wave.wasm 2"]);
+        check(&["wave.wasm 1"], &[], &[], &[]);
+        check(&["wave.wasm 1"], &[], &["wave.wasm"], &["wave.wasm 1"]);
+        check(&["wave.wasm 1 installed"], &["wave.wasm 1 installed"], &[], &["wave.wasm 1 installed"]);
+        let beside = ["tide.wasm 1", "wave.wasm 1 installed"];
+        check(&["wave.wasm 1 installed"], &["tide.wasm 1", "wave.wasm 2"], &[], &beside);
+        check(&["wave.wasm 1 installed"], &[], &[], &["wave.wasm 1 installed"]);
+        check(&["wave.wasm 1 installed"], &[], &["wave.wasm"], &["wave.wasm 1 installed"]);
+    }
+
+    #[test]
+    fn what_lies_in_no_file_any_more_has_the_grants_that_it_is_given_and_no_others() {
+        let key = PublisherKey([7; 32]);
+        let spec = |granted_to: &[&str]| {
+            let spec = serde_json::json!({"plugin": "wave", "grants": {"kv": true}, "granted-to": granted_to});
+            serde_json::from_value::<InstanceSpec>(spec).unwrap()
+        };
+        let digest = Digest(format!("sha256:{}", "1".repeat(64)));
+        let (named, other) = (key.to_string(), PublisherKey([8; 32]).to_string());
+        let to = |spec: &InstanceSpec, key| given_by(spec, &digest, "wave.wasm", key).map(ToString::to_string);
+        assert_eq!(to(&spec(&[]), Some(&key)), None);
+        assert_eq!(to(&spec(&[named.as_str(), digest.0.as_str()]), Some(&key)), Some(digest.0.clone()));
+        assert_eq!(to(&spec(&[named.as_str()]), Some(&key)), Some(named.clone()));
+        assert_eq!(to(&spec(&[named.as_str()]), None), None);
+        assert_eq!(to(&spec(&[other.as_str()]), Some(&key)), None);
+        assert_eq!(to(&spec(&["file:wave.wasm"]), None).as_deref(), Some("file:wave.wasm"));
     }
 }

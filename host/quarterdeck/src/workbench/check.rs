@@ -3,7 +3,7 @@
 #[cfg(test)]
 use super::call;
 use super::call::Function;
-use super::{Workbench, limits, samples, with};
+use super::{Unusable, Workbench, limits, samples, with};
 use anyhow::Result;
 use quarterdeck_config::Settings;
 use quarterdeck_model::Span;
@@ -62,7 +62,8 @@ impl Report {
 /// grants that reach nothing.
 ///
 /// # Errors
-/// The file can't be read, or there is no room to work in. What is wrong with the component is in the report.
+/// It could not be judged: the file can't be read, there is no room to work in, or the host fails in another way. What is wrong with the
+/// component is in the report.
 pub(crate) fn check(
     settings: &Settings,
     file: &Path,
@@ -82,8 +83,9 @@ pub(crate) fn check(
         Ok(report)
     });
     judged.or_else(|error| {
+        let Unusable(reason) = error.downcast::<Unusable>()?;
         let mut report = Report { plugin: None, asks_for: Vec::new(), findings: Vec::new() };
-        report.add("loads", Verdict::Failed, format!("{error:#}"));
+        report.add("loads", Verdict::Failed, reason);
         Ok(report)
     })
 }
@@ -226,7 +228,7 @@ async fn conforms(
         let verdict = if peak * 2 > limit { Verdict::Warning } else { Verdict::Passed };
         report.add("limits", verdict, detail);
     }
-    match limits::hold(bench, &call_limits()).await {
+    match limits::hold(bench, &call_limits()).await? {
         Ok(how) => report.add("limits hold", Verdict::Passed, how),
         Err(problem) => report.add("limits hold", Verdict::Failed, problem),
     }

@@ -1,8 +1,9 @@
 //! Shows that the limits under which a component is checked are installed: a probe that uses more than it may is stopped at each.
 
 use super::Workbench;
+use anyhow::{Context, Result, bail};
 use quarterdeck_model::plugin::{
-    CallError, GrantedTo, InstanceName, InstanceSpec, Limits, PluginState, PluginStatus, Registry,
+    CallError, Digest, GrantedTo, InstanceName, InstanceSpec, Limits, PluginState, PluginStatus, Registry,
 };
 use quarterdeck_model::{Span, Timestamp};
 use serde_json::json;
@@ -19,14 +20,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Beyond the deadline, on a machine that has other things to do.
 const LATE: Span = Span::from_millis(500);
 
-/// How the probe was stopped, for each limit; or what does not hold.
+/// How the probe was stopped, for each limit; or the first that does not hold.
 ///
 /// # Errors
-/// The first limit that does not hold.
-pub(super) async fn hold(bench: &Workbench, limits: &Limits) -> Result<String, String> {
+/// There is no probe to hold them against.
+pub(super) async fn hold(bench: &Workbench, limits: &Limits) -> Result<Result<String, String>> {
     let probe = loaded(bench).await?;
+    Ok(stopped(bench, &probe.digest, limits).await)
+}
+
+async fn stopped(bench: &Workbench, probe: &Digest, limits: &Limits) -> Result<String, String> {
     let mut stopped = Vec::new();
-    for uses in ["time", "memory", "stack", "host-calls"] {
+    for uses in ["time", "memory", "stack", "io-bytes", "host-calls"] {
         // The others have the time of a call: a busy machine is no reason to be ended by the wrong limit.
         let deadline = if uses == "time" { DEADLINE } else { limits.deadline };
         let limits = Limits { deadline, ..limits.clone() };
@@ -34,7 +39,7 @@ pub(super) async fn hold(bench: &Workbench, limits: &Limits) -> Result<String, S
         let mut spec: InstanceSpec = serde_json::from_value(json!({"plugin": PROBE, "config": {"uses": uses}}))
             .map_err(|error| format!("the probe can't be configured: {error}"))?;
         spec.limits = limits.clone();
-        spec.granted_to = vec![GrantedTo::Digest(probe.digest.clone())];
+        spec.granted_to = vec![GrantedTo::Digest(probe.clone())];
         let runtime = &bench.host.runtime;
         runtime.configure(BTreeMap::from([(name.clone(), spec.into())])).await;
         let installed = Registry::instance(&**runtime, &name).map(|status| status.spec.limits.clone());
@@ -47,15 +52,19 @@ pub(super) async fn hold(bench: &Workbench, limits: &Limits) -> Result<String, S
         };
         let took = Span::from_millis(u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX));
         stopped.push(judged(uses, &error, took, &limits)?);
+        // What it floods the host with are lines. They don't end the call: those over the limit are dropped.
+        if uses == "host-calls" {
+            stopped.push(kept(Registry::log(&**runtime, &name).len(), &limits)?);
+        }
     }
     Ok(format!("a probe was stopped: {}", stopped.join("; ")))
 }
 
 /// Puts the probe beside the component.
-async fn loaded(bench: &Workbench) -> Result<PluginStatus, String> {
+async fn loaded(bench: &Workbench) -> Result<PluginStatus> {
     let file = bench.folder.path().join("plugins").join(FILE);
     std::fs::write(&file, quarterdeck_bundle::LIMITS_PROBE)
-        .map_err(|error| format!("failed to write {}: {error}", file.display()))?;
+        .with_context(|| format!("failed to write {}", file.display()))?;
     let patience = Instant::now() + PATIENCE;
     loop {
         let statuses = Registry::reload(&*bench.host.runtime).await;
@@ -63,7 +72,7 @@ async fn loaded(bench: &Workbench) -> Result<PluginStatus, String> {
         match known {
             Some(probe) => return Ok(probe),
             None if Instant::now() < patience => {}
-            None => return Err("the probe is not loaded; hint: was this binary built without its plugins?".to_owned()),
+            None => bail!("the probe is not loaded; hint: was this binary built without its plugins?"),
         }
     }
 }
@@ -80,10 +89,23 @@ fn judged(uses: &str, error: &CallError, took: Span, limits: &Limits) -> Result<
         ("stack", CallError::Trapped { reason }) if reason.contains("stack") => {
             Ok("a recursion by its stack".to_owned())
         }
+        ("io-bytes", CallError::Limited { message })
+            if message.contains(&format!("more than {} bytes", limits.io_bytes)) =>
+        {
+            Ok(format!("a text of more than {} bytes", limits.io_bytes))
+        }
         ("host-calls", CallError::Trapped { reason }) if reason.contains("host calls") => {
             Ok(format!("a flood after {} host calls", limits.host_calls))
         }
         _ => Err(format!("a probe that uses {uses} without end was ended by something else, after {took}: {error}")),
+    }
+}
+
+/// Of a flood of lines.
+fn kept(lines: usize, limits: &Limits) -> Result<String, String> {
+    match u32::try_from(lines) {
+        Ok(lines) if lines == limits.log_lines => Ok(format!("its lines after {lines} of them")),
+        _ => Err(format!("of a flood of lines {lines} were kept, and not {}", limits.log_lines)),
     }
 }
 
@@ -105,5 +127,10 @@ mod tests {
         let trapped = |reason: &str| CallError::Trapped { reason: reason.to_owned() };
         assert!(judged("stack", &trapped("unreachable"), took, &limits).is_err());
         assert!(judged("host-calls", &trapped("more than 10000 host calls in one call"), took, &limits).is_ok());
+        let limited =
+            |bytes: u64| CallError::Limited { message: format!("the call handed over more than {bytes} bytes") };
+        assert!(judged("io-bytes", &limited(limits.io_bytes), took, &limits).is_ok());
+        assert!(judged("io-bytes", &limited(1), took, &limits).is_err());
+        assert!(kept(100, &limits).is_ok() && kept(99, &limits).is_err() && kept(1000, &limits).is_err());
     }
 }

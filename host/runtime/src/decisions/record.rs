@@ -84,6 +84,17 @@ impl Record<'_> {
     }
 }
 
+/// Name of the plugin that decided, which stands near the front of an entry: nothing else of it is read. `None`: it can't be.
+pub(crate) fn decided_by(bytes: &[u8]) -> Option<&str> {
+    match bytes.split_first() {
+        Some((&FORMAT, rest)) => {
+            let ((_, name), _) = postcard::take_from_bytes::<(Timestamp, &str)>(rest).ok()?;
+            Some(name)
+        }
+        _ => None,
+    }
+}
+
 impl Failed {
     /// `None`: the call never came to the plugin, or was cut off.
     pub(crate) fn of(error: &CallError) -> Option<Failed> {
@@ -266,6 +277,8 @@ mod tests {
                     micros: 17,
                 };
                 let bytes = record.encoded(<[u8]>::to_vec).unwrap();
+                assert_eq!(decided_by(&bytes), Some("threshold"));
+                assert_eq!(decided_by(&[&[FORMAT + 1], &bytes[1..]].concat()), None);
                 assert_eq!(Record::decode(&bytes), Some(record));
                 assert_eq!(Record::decode(&bytes[..bytes.len() - 1]), None, "half of it is nothing");
                 assert_eq!(Record::decode(&[&[FORMAT + 1], &bytes[1..]].concat()), None, "another host's format");

@@ -143,9 +143,12 @@ impl Runtime {
         if let Some((file, _)) = files.iter().find(is_it).or(files.first()) {
             return file.clone();
         }
-        // A file of the plugin's name may hold another one.
+        // A file of the plugin's name may hold another one. What is damaged holds none, and what can't be read is no file, maybe.
         let own = format!("{plugin}.wasm");
-        let is_taken = self.catalog().files.contains_key(&own);
+        let is_taken = {
+            let catalog = self.catalog();
+            catalog.files.get(&own).is_some_and(|found| found.version.is_some() || found.digest.is_none())
+        };
         if is_taken { format!("{plugin}-rolled-back.wasm") } else { own }
     }
 

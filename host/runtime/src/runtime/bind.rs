@@ -91,7 +91,10 @@ impl Runtime {
         let is_named = spec.granted_to.iter().any(|to| match to {
             GrantedTo::Digest(digest) => *digest == version.reference.digest,
             GrantedTo::File(file) => *file == source || *file == version.source,
-            GrantedTo::Key(key) => version.publisher.as_ref().is_some_and(|publisher| publisher.key == *key),
+            // Whoever is trusted no more has nothing that was given while that was so.
+            GrantedTo::Key(key) => {
+                version.publisher.as_ref().is_some_and(|publisher| publisher.trusted && publisher.key == *key)
+            }
         });
         let granted_to_others = !(spec.grants.is_empty() || is_bundled || is_named);
         let waits = !capabilities.is_empty() || granted_to_others;

@@ -1,16 +1,19 @@
-//! Asks a version what another one was asked in the past: the journals of a plugin's instances, from the oldest decision on.
+//! Asks a version what another one was asked in the past: what the plugin's instances kept of its decisions, from the oldest on.
+//!
+//! A decision is that of the plugin that made it, whatever its instance runs on by now: an instance that was given another plugin has a journal
+//! of both, and others than today's instances of a plugin may have kept some of it.
 //!
 //! In the daemon, since the journals are in its store, and so are the sandboxes, the limits and the compiler that a new version would
 //! run with. One replay at a time; it runs beside live calls, on the same guests' threads.
 
 use super::Runtime;
 use super::decide::Candidate;
-use crate::decisions::{Asked, Record, Tally};
+use crate::decisions::{Asked, Record, Tally, decided_by};
 use quarterdeck_model::decisions::{Refused, Replay, ReplayOptions};
 use quarterdeck_model::journal::{Journals, Stretch};
 use quarterdeck_model::plugin::{InstanceName, Kind, Limits};
 use quarterdeck_model::{Span, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,6 +29,14 @@ const MISBEHAVIOURS: u32 = 25;
 /// A replay that takes longer is ended, with what it found out.
 const LONGEST: Duration = Duration::from_secs(600);
 
+/// A journal that is read.
+struct Kept {
+    /// What the calls of its instance may use.
+    limits: Arc<Limits>,
+    /// It is of an instance that was asked for: what can't be read there may be the plugin's.
+    is_meant: bool,
+}
+
 /// Decisions of one instance.
 struct Batch {
     instance: Arc<InstanceName>,
@@ -38,6 +49,8 @@ struct Course {
     until: Instant,
     in_a_row: AtomicU32,
     unreadable: AtomicU64,
+    /// Instances that have kept decisions of the plugin, of whatever time.
+    decided: Mutex<BTreeSet<InstanceName>>,
     stopped: Mutex<Option<String>>,
     /// Of the decisions that were asked.
     range: Mutex<Option<(Timestamp, Timestamp)>>,
@@ -87,6 +100,7 @@ impl Runtime {
             until: started + LONGEST,
             in_a_row: AtomicU32::new(0),
             unreadable: AtomicU64::new(0),
+            decided: Mutex::default(),
             stopped: Mutex::default(),
             range: Mutex::default(),
         });
@@ -107,8 +121,12 @@ impl Runtime {
             });
         }
         drop(received);
-        let instances: Vec<InstanceName> = journals.keys().cloned().collect();
-        let read = read(store, journals, options, Arc::clone(&course), batches).await;
+        let meant = journals.iter().filter(|(_, kept)| kept.is_meant).map(|(instance, _)| instance.clone());
+        let meant: Vec<InstanceName> = meant.collect();
+        // An instance may have kept decisions of several plugins: those of the candidate's are meant.
+        let plugin = if name.contains('/') { version.reference.name.as_str() } else { name };
+        let plugin: Arc<str> = Arc::from(plugin);
+        let read = read(store, journals, plugin, options, Arc::clone(&course), batches).await;
         let mut tally = Tally::first(options.samples);
         while let Some(counted) = working.join_next().await {
             match counted {
@@ -120,6 +138,12 @@ impl Runtime {
         let (then, now) = tally.durations();
         let range = *course.range.lock().unwrap_or_else(PoisonError::into_inner);
         let stopped = course.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let unreadable = course.unreadable.load(Ordering::Relaxed);
+        let decided = std::mem::take(&mut *course.decided.lock().unwrap_or_else(PoisonError::into_inner));
+        if decided.is_empty() && unreadable == 0 && stopped.is_none() && options.limit > 0 {
+            return Err(none_kept(name));
+        }
+        let instances = if decided.is_empty() { meant } else { decided.into_iter().collect() };
         Ok(Replay {
             candidate: version.reference.clone(),
             instances,
@@ -128,7 +152,7 @@ impl Runtime {
             comparison: tally.comparison,
             then,
             now,
-            unreadable: course.unreadable.load(Ordering::Relaxed),
+            unreadable,
             stopped,
             took: Span::from_millis(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)),
             samples: tally.samples(),
@@ -162,56 +186,70 @@ impl Runtime {
         }
     }
 
-    /// The journals that a replay of that name reads, and what the calls of their instances may use.
+    /// The journals that a replay of that name reads: of an instance its own, of a plugin all of them, since any may hold its decisions.
     #[expect(clippy::type_complexity, reason = "a store, and what is read of it")]
-    fn journals_of(&self, name: &str) -> Result<(Arc<dyn Journals>, BTreeMap<InstanceName, Arc<Limits>>), Refused> {
+    fn journals_of(&self, name: &str) -> Result<(Arc<dyn Journals>, BTreeMap<InstanceName, Kept>), Refused> {
         let Some(journal) = &self.journal else {
             return Err(Refused::Conflict("this host keeps no journals".to_owned()));
         };
         let instances = self.all_instances();
-        let wanted = |instance: &InstanceName| match name.contains('/') {
-            true => instance.as_str() == name,
-            false => match instances.get(instance) {
-                Some(known) => known.binding().spec.plugin == name,
-                // Of one that is gone, the part before the slash is what tells its plugin.
-                None => instance.as_str().split('/').next() == Some(name),
-            },
+        let is_one = name.contains('/');
+        let is_meant = |instance: &InstanceName| match instances.get(instance) {
+            _ if is_one => instance.as_str() == name,
+            Some(known) => known.binding().spec.plugin == name,
+            // Of one that is gone, the part before the slash is what tells its plugin.
+            None => instance.as_str().split('/').next() == Some(name),
         };
-        let kept = journal.store().journals()?.into_iter().map(InstanceName).filter(wanted);
         let limits = |instance: &InstanceName| {
             instances.get(instance).map(|instance| Arc::clone(&instance.binding().limits)).unwrap_or_default()
         };
-        let kept: BTreeMap<_, _> = kept.map(|instance| (instance.clone(), limits(&instance))).collect();
+        let kept = journal.store().journals()?.into_iter().map(InstanceName);
+        let kept = kept.map(|instance| {
+            let kept = Kept { limits: limits(&instance), is_meant: is_meant(&instance) };
+            (instance, kept)
+        });
+        let kept: BTreeMap<_, _> = kept.filter(|(_, kept)| kept.is_meant || !is_one).collect();
         if kept.is_empty() {
-            return Err(Refused::Missing(format!(
-                "no decision of `{name}` is kept; hint: give its instance a journal: `journal = {{ keep = \"7d\" }}`"
-            )));
+            return Err(none_kept(name));
         }
         Ok((Arc::clone(journal.store()), kept))
     }
 }
 
-/// Reads the journals and hands their decisions on, until there are none or nobody wants any more.
+fn none_kept(name: &str) -> Refused {
+    Refused::Missing(format!(
+        "no decision of `{name}` is kept; hint: give its instance a journal: `journal = {{ keep = \"7d\" }}`"
+    ))
+}
+
+/// Reads the journals and hands the plugin's decisions on, until there are none or nobody wants any more.
 async fn read(
     store: Arc<dyn Journals>,
-    journals: BTreeMap<InstanceName, Arc<Limits>>,
+    journals: BTreeMap<InstanceName, Kept>,
+    plugin: Arc<str>,
     options: ReplayOptions,
     course: Arc<Course>,
     batches: mpsc::Sender<Batch>,
 ) -> Result<(), Refused> {
     let mut left = usize::try_from(options.limit).unwrap_or(usize::MAX);
-    for (instance, limits) in journals {
+    for (instance, Kept { limits, is_meant }) in journals {
         let instance = Arc::new(instance);
         let mut next = Some(0);
         while let Some(from) = next.take().filter(|_| left > 0 && !course.is_stopped()) {
-            let (store, name) = (Arc::clone(&store), Arc::clone(&instance));
+            let (store, name, plugin) = (Arc::clone(&store), Arc::clone(&instance), Arc::clone(&plugin));
             let step = tokio::task::spawn_blocking(move || {
-                store.read(name.as_str(), from, STEP_BYTES).map(|stretch| decoded(stretch, options.since))
+                store.read(name.as_str(), from, STEP_BYTES).map(|stretch| decoded(stretch, &plugin, options.since))
             });
             let step = step.await.map_err(|error| Refused::Conflict(format!("the journal can't be read: {error}")))?;
-            let (mut records, unreadable, behind) = step?;
+            let Decoded { mut records, any, unreadable, next: behind } = step?;
             next = behind;
-            course.unreadable.fetch_add(unreadable, Ordering::Relaxed);
+            if any {
+                let mut decided = course.decided.lock().unwrap_or_else(PoisonError::into_inner);
+                decided.insert(InstanceName::clone(&instance));
+            }
+            if is_meant {
+                course.unreadable.fetch_add(unreadable, Ordering::Relaxed);
+            }
             records.truncate(left);
             left -= records.len();
             while !records.is_empty() {
@@ -227,14 +265,31 @@ async fn read(
     Ok(())
 }
 
-/// The decisions of a stretch, how many of them can't be read, and where it goes on.
-fn decoded(stretch: Stretch, since: Option<Timestamp>) -> (Vec<Arc<Record<'static>>>, u64, Option<u64>) {
-    let mut unreadable = 0;
-    let wanted = stretch.entries.iter().filter(|entry| since.is_none_or(|since| entry.at >= since));
-    let records = wanted.filter_map(|entry| {
-        let record = Record::decode(&entry.bytes).map(Arc::new);
-        unreadable += u64::from(record.is_none());
-        record
-    });
-    (records.collect(), unreadable, stretch.next)
+/// What a stretch holds of a plugin's decisions.
+struct Decoded {
+    /// Since the time that is asked for.
+    records: Vec<Arc<Record<'static>>>,
+    /// Whether there are any, of whatever time.
+    any: bool,
+    /// Since that time, and of whatever plugin.
+    unreadable: u64,
+    /// Where it goes on.
+    next: Option<u64>,
+}
+
+fn decoded(stretch: Stretch, plugin: &str, since: Option<Timestamp>) -> Decoded {
+    let mut decoded = Decoded { records: Vec::new(), any: false, unreadable: 0, next: stretch.next };
+    for entry in &stretch.entries {
+        let is_wanted = since.is_none_or(|since| entry.at >= since);
+        match decided_by(&entry.bytes) {
+            Some(by) if by != plugin => continue,
+            Some(_) => decoded.any = true,
+            None => {}
+        }
+        match Record::decode(&entry.bytes).filter(|_| is_wanted) {
+            Some(record) => decoded.records.push(Arc::new(record)),
+            None => decoded.unreadable += u64::from(is_wanted),
+        }
+    }
+    decoded
 }

@@ -2,17 +2,18 @@
 //! its own. What it says is compared and counted; what it does (trap, loop, eat memory) nobody else sees.
 //!
 //! Which candidates there are is kept in the store, and their components in the component store: they survive a restart. What was
-//! counted does not.
+//! counted does not. One that can't be loaded after that is tried again, and one whose component is gone ends, as is said.
 
 use super::Runtime;
 use super::announce::{SHADOW_DIFFERS, SHADOW_ENDED, SHADOW_STARTED};
 use super::decide::Candidate;
 use crate::decisions::{Asked, Record, Tally};
 use crate::instance::{Circuit, Instance};
+use crate::plugin::{Again, Refusal};
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::decisions::{self, Refused};
 use quarterdeck_model::plugin::{Digest, Kind, PluginRef};
-use quarterdeck_model::store::Page;
+use quarterdeck_model::store::{Page, StoreError};
 use quarterdeck_model::transition::{Expected, Transition};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -35,7 +36,7 @@ const LEFT_ALONE_AFTER: u32 = 5;
 /// How often it is said that there are new differences.
 const SAID_EVERY: Duration = Duration::from_secs(60);
 
-#[derive(Serialize, Deserialize)]
+#[derive(PartialEq, Serialize, Deserialize)]
 struct Kept {
     digest: Digest,
     since: Timestamp,
@@ -47,6 +48,8 @@ pub(super) struct Shadows {
     /// Spares calls the look where there are none.
     any: AtomicBool,
     by_plugin: RwLock<HashMap<String, Arc<Shadow>>>,
+    /// Held by whoever changes which ones there are, here and in the store.
+    changing: tokio::sync::Mutex<()>,
 }
 
 impl Shadows {
@@ -120,19 +123,34 @@ impl Shadow {
 impl Runtime {
     /// Takes up the candidates of an earlier life of the host, beside everything else: they may have to be compiled.
     pub(super) fn resume_shadows(&self) {
-        let Some(this) = self.this.upgrade() else { return };
-        self.spawn(async move {
-            for document in this.store.list(SHADOWS, &Page::all()).unwrap_or_default() {
-                let Ok(Kept { digest, since }) = document.decode() else { continue };
-                match this.stored_version(&document.id, &digest).await {
-                    Ok(Some(version)) => drop(this.set_shadow(&document.id, version, since)),
-                    Ok(None) => tracing::warn!(plugin = document.id, %digest, "a candidate is gone: it is not asked"),
-                    Err(refusal) => {
-                        tracing::warn!(plugin = document.id, reason = refusal.reason, "a candidate can't be used now");
-                    }
-                }
+        for document in self.store.list(SHADOWS, &Page::all()).unwrap_or_default() {
+            if let Ok(kept) = document.decode() {
+                self.spawn(resume(Weak::clone(&self.this), document.id, kept));
             }
-        });
+        }
+    }
+
+    /// Takes up a candidate, or lets go of it for good. An error is one that may be over soon.
+    async fn take_up(&self, plugin: &str, kept: &Kept) -> Result<(), Refusal> {
+        let version = self.stored_version(plugin, &kept.digest).await?;
+        let _changing = self.shadows.changing.lock().await;
+        let unreadable = |error: StoreError| Refusal::passing(format!("the store can't be used: {error}"));
+        let document = self.store.get(SHADOWS, plugin).map_err(unreadable)?;
+        let is_meant = document.is_some_and(|document| document.decode().is_ok_and(|now: Kept| now == *kept));
+        // Somebody may have ended it meanwhile, or begun with another one.
+        if !is_meant {
+            return Ok(());
+        }
+        if let Some(version) = version {
+            self.set_shadow(plugin, version, kept.since);
+            return Ok(());
+        }
+        let ended = self.store.commit(Transition::new().delete(SHADOWS, plugin, Expected::Any)).await;
+        ended.map_err(unreadable)?;
+        let reason = "the component store does not hold it any more, or it can't be used";
+        let data = json!({"candidate": {"name": plugin, "digest": kept.digest}, "reason": reason});
+        self.announcer.say(SHADOW_ENDED, plugin, None, data);
+        Ok(())
     }
 
     pub(super) async fn begin_shadow(&self, plugin: &str, component: Vec<u8>) -> Result<decisions::Shadow, Refused> {
@@ -155,24 +173,36 @@ impl Runtime {
         if active.is(&version) {
             return Err(Refused::Conflict(format!("`{plugin}` runs on that very component")));
         }
+        let _changing = self.shadows.changing.lock().await;
         let since = self.clock.now();
         let kept = json!(Kept { digest: version.reference.digest.clone(), since });
         self.store.commit(Transition::new().put(SHADOWS, plugin, Expected::Any, kept)).await?;
         let reference = version.reference.clone();
+        let before = self.shadows.of(plugin).map(|before| self.shown(&before));
         let shadow = self.set_shadow(plugin, version, since);
+        if let Some(before) = before {
+            self.say_ended(&before, Some(&reference));
+        }
         let data = json!({"candidate": reference, "active": active.reference});
         self.announcer.say(SHADOW_STARTED, plugin, Some(reference), data);
         Ok(self.shown(&shadow))
     }
 
     pub(super) async fn stop_shadow(&self, plugin: &str) -> Result<decisions::Shadow, Refused> {
+        let _changing = self.shadows.changing.lock().await;
         let shadow = self.shadow_of(plugin)?;
         self.store.commit(Transition::new().delete(SHADOWS, plugin, Expected::Any)).await?;
         let last = self.shown(&shadow);
         self.shadows.set(plugin, None);
-        let data = json!({"candidate": last.candidate, "comparison": last.comparison, "skipped": last.skipped});
-        self.announcer.say(SHADOW_ENDED, plugin, Some(last.candidate.clone()), data);
+        self.say_ended(&last, None);
         Ok(last)
+    }
+
+    /// How it stood in the end, and what is asked in its place.
+    fn say_ended(&self, last: &decisions::Shadow, replaced_by: Option<&PluginRef>) {
+        let data = json!({"candidate": last.candidate, "comparison": last.comparison, "skipped": last.skipped,
+            "replaced_by": replaced_by});
+        self.announcer.say(SHADOW_ENDED, &last.plugin, Some(last.candidate.clone()), data);
     }
 
     pub(super) fn shadow_of(&self, plugin: &str) -> Result<Arc<Shadow>, Refused> {
@@ -262,6 +292,20 @@ impl Runtime {
         });
         let data = json!({"candidate": reference, "comparison": comparison, "newest": newest});
         self.announcer.say(SHADOW_DIFFERS, &reference.name, Some(reference.clone()), data);
+    }
+}
+
+/// Takes up a candidate, again and again where it can't be loaded for a reason that may be over.
+async fn resume(runtime: Weak<Runtime>, plugin: String, kept: Kept) {
+    let mut again = None;
+    loop {
+        let Some(this) = runtime.upgrade() else { return };
+        let Err(refusal) = this.take_up(&plugin, &kept).await else { return };
+        drop(this);
+        let next = Again::after(again, Instant::now());
+        tracing::warn!(plugin, reason = refusal.reason, "a candidate can't be used now: it is tried again");
+        tokio::time::sleep_until(next.at.into()).await;
+        again = Some(next);
     }
 }
 

@@ -313,9 +313,11 @@ pub fn exact_detector() -> Vec<u8> {
     component(module, world, "0.1.0")
 }
 
-/// A detector named `judge`. It signals from a time of the input on, and traps or loops from another on.
+/// A detector, named `judge` unless it is named otherwise. It signals from a time of the input on, and traps or loops from another on.
 #[derive(Clone, Copy, Debug)]
 pub struct Judge {
+    /// Of five letters.
+    pub name: &'static str,
     pub version: &'static str,
     pub signals_from: i64,
     pub traps_from: i64,
@@ -330,19 +332,27 @@ impl Default for Judge {
     fn default() -> Self {
         let never = i64::MAX;
         let interface = "0.2.0";
-        Judge { version: "1.0.0", signals_from: never, traps_from: never, loops_from: never, state: 1, interface }
+        Judge {
+            name: "judge",
+            version: "1.0.0",
+            signals_from: never,
+            traps_from: never,
+            loops_from: never,
+            state: 1,
+            interface,
+        }
     }
 }
 
 impl Judge {
     pub fn build(self) -> Vec<u8> {
-        let Judge { version, signals_from, traps_from, loops_from, state, interface } = self;
-        assert_eq!(version.len(), 5);
+        let Judge { name, version, signals_from, traps_from, loops_from, state, interface } = self;
+        assert_eq!((name.len(), version.len()), (5, 5));
         let module = format!(
             r#"(module
             (memory (export "memory") 2)
             (global $free (mut i32) (i32.const 65536))
-            (data (i32.const 1024) "judge")
+            (data (i32.const 1024) "{name}")
             (data (i32.const 1040) "{version}")
             (data (i32.const 1056) "{{}}")
             (data (i32.const 1072) "busy")

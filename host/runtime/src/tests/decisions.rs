@@ -1,12 +1,17 @@
 //! Journals, replays, shadows, and what becomes of a candidate.
 
+use crate::Compiler;
+use crate::cache::digest;
+use crate::imports::testing::MemoryStore;
 use crate::testing::guests::{Does, Judge, collector};
 use crate::testing::{Bench, MemoryJournals, eventually, spec};
 use quarterdeck_model::decisions::{Answer, Comparison, Decisions, Refused, Replay, ReplayOptions, Shadow};
+use quarterdeck_model::event::{EventFilter, Offset};
 use quarterdeck_model::kind::collector::Collector;
 use quarterdeck_model::kind::detector::{Detector, Verdict, Window};
 use quarterdeck_model::plugin::{CallResult, InstanceName, InstanceState, JournalSpec, Registry};
 use quarterdeck_model::series::SeriesData;
+use quarterdeck_model::store::Store;
 use quarterdeck_model::{Labels, Span, Timestamp};
 use serde_json::json;
 use std::sync::Arc;
@@ -137,6 +142,44 @@ async fn a_replay_tells_what_would_have_been_decided_otherwise() {
     assert_eq!(bench.replay("judge/kept", judge.build(), part).await.unwrap().comparison.decisions, 10);
     let later = ReplayOptions { since: Some(Timestamp::MAX), ..ALL };
     assert_eq!(bench.replay("judge", judge.build(), later).await.unwrap().comparison.decisions, 0);
+}
+
+#[tokio::test]
+async fn a_decision_is_that_of_the_plugin_that_made_it_whatever_its_instance_runs_on_by_now() {
+    let journals = Arc::new(MemoryJournals::default());
+    let bench = bench(Judge { signals_from: 3, ..Judge::default() }, &journals).await;
+    ask_all(&bench, &kept(), 0..5).await;
+    // The instance is given another plugin, and another instance the one that it had.
+    bench.drop_in("other.wasm", &Judge { name: "other", ..Judge::default() }.build());
+    bench.reload().await;
+    let journalled = |plugin: &str| {
+        let mut with = spec(plugin);
+        with.journal = Some(JournalSpec::default());
+        with
+    };
+    let new = InstanceName::from("judge/new");
+    bench.configure([(kept(), journalled("other")), (new.clone(), journalled("judge"))].into()).await;
+    ask_all(&bench, &kept(), 0..7).await;
+    ask_all(&bench, &new, 0..2).await;
+    let ask = async |name: &str, judge: Judge| bench.replay(name, judge.build(), ALL).await.unwrap();
+    let of_judge = Judge { version: "2.0.0", signals_from: 3, ..Judge::default() };
+    let of_other = Judge { version: "2.0.0", name: "other", ..Judge::default() };
+    let judged = ask("judge", of_judge).await;
+    assert_eq!((judged.comparison.decisions, judged.comparison.same), (7, 7), "{judged:?}");
+    assert_eq!(judged.instances, [kept(), new]);
+    let other = ask("other", of_other).await;
+    assert_eq!((other.comparison.decisions, other.comparison.same), (7, 7), "{other:?}");
+    assert_eq!(other.instances, [kept()]);
+    // Of an instance those of the candidate's plugin are meant.
+    assert_eq!(ask("judge/kept", of_judge).await.comparison.decisions, 5);
+    assert_eq!(ask("judge/kept", of_other).await.comparison.decisions, 7);
+    let none = bench.replay("third", of_judge.build(), ALL).await.unwrap_err();
+    assert!(matches!(&none, Refused::Missing(why) if why.contains("no decision of `third` is kept")), "{none}");
+    let none = bench.replay("judge/new", of_other.build(), ALL).await.unwrap_err();
+    assert!(matches!(&none, Refused::Missing(_)), "{none}");
+    // The limit counts what is asked, and not what is passed over.
+    let part = ReplayOptions { limit: 2, ..ALL };
+    assert_eq!(bench.replay("other", of_other.build(), part).await.unwrap().comparison.decisions, 2);
 }
 
 #[tokio::test]
@@ -274,6 +317,88 @@ async fn a_candidate_survives_a_restart_and_is_promoted_into_the_plugins_folder(
     assert_eq!(again.promote("judge", "ann").await.unwrap().file, "judge.wasm");
     assert_eq!(ask(&again, &kept(), 55).await.unwrap().plugin.version, "3.0.0");
     assert!(matches!(again.promote("judge", "ann").await, Err(Refused::Missing(_))));
+}
+
+#[tokio::test]
+async fn a_candidate_that_another_one_replaces_ends_and_that_is_told() {
+    let journals = Arc::new(MemoryJournals::default());
+    let bench = bench(Judge::default(), &journals).await;
+    for version in ["2.0.0", "3.0.0"] {
+        bench.shadow("judge", Judge { version, ..Judge::default() }.build()).await.unwrap();
+    }
+    let ended = bench.event("plugin.shadow-ended").await.event;
+    assert_eq!((ended.subject.as_str(), &ended.data["candidate"]["version"]), ("judge", &json!("2.0.0")));
+    assert_eq!(ended.data["replaced_by"]["version"], "3.0.0", "{}", ended.data);
+    let shadows = bench.shadows();
+    assert_eq!((shadows.len(), shadows[0].candidate.version.as_str()), (1, "3.0.0"));
+    bench.end_shadow("judge").await.unwrap();
+    let last = eventually("the other end", || bench.events("plugin.shadow-ended").into_iter().nth(1)).await.event;
+    assert_eq!((&last.data["candidate"]["version"], &last.data["replaced_by"]), (&json!("3.0.0"), &json!(null)));
+}
+
+/// A host that has stopped and had a candidate: its folder and its store.
+async fn stopped_with(candidate: &[u8], journals: &Arc<MemoryJournals>) -> (tempfile::TempDir, Arc<MemoryStore>) {
+    let first = bench(Judge::default(), journals).await;
+    first.shadow("judge", candidate.to_vec()).await.unwrap();
+    first.shutdown(Duration::from_secs(5)).await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::rename(first.folder.path().join("cache"), folder.path().join("cache")).unwrap();
+    (folder, first.store.clone())
+}
+
+#[tokio::test]
+async fn a_candidate_whose_component_is_gone_ends_at_the_next_start_and_that_is_told() {
+    let journals = Arc::new(MemoryJournals::default());
+    let candidate = Judge { version: "2.0.0", ..Judge::default() }.build();
+    let (folder, store) = stopped_with(&candidate, &journals).await;
+    std::fs::remove_dir_all(folder.path().join("cache/components")).unwrap();
+    let over = store.clone();
+    let _again = Bench::start(folder, vec![Judge::default().build()], |options| options.store = over).await;
+    let ended = eventually("the end", || {
+        let events = store.events(Offset(0), &EventFilter::types(["plugin.shadow-ended"]), usize::MAX).unwrap().events;
+        events.into_iter().next()
+    })
+    .await
+    .event;
+    assert_eq!(ended.data["candidate"], json!({"name": "judge", "digest": digest(&candidate)}), "{}", ended.data);
+    assert!(ended.data["reason"].as_str().unwrap().contains("does not hold it any more"), "{}", ended.data);
+    assert!(store.get("shadows", "judge").unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_candidate_that_can_t_be_loaded_at_a_start_is_tried_again() {
+    let journals = Arc::new(MemoryJournals::default());
+    let candidate = Judge { version: "2.0.0", ..Judge::default() }.build();
+    let (folder, store) = stopped_with(&candidate, &journals).await;
+    // It is not compiled any more, and no compiler can be started.
+    let (aot, aside) = (folder.path().join("cache/aot"), folder.path().join("aside"));
+    std::fs::create_dir(&aside).unwrap();
+    let hex = digest(&candidate).0.replace("sha256:", "");
+    let moved = |from: &std::path::Path, to: &std::path::Path| {
+        for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+            if entry.file_name().to_str().unwrap().starts_with(&hex) {
+                std::fs::rename(entry.path(), to.join(entry.file_name())).unwrap();
+            }
+        }
+    };
+    moved(&aot, &aside);
+    let compiler = Compiler::Child {
+        program: folder.path().join("no-compiler"),
+        arguments: Vec::new(),
+        memory_bytes: 1 << 30,
+        timeout: Duration::from_secs(10),
+    };
+    let over = store.clone();
+    let again = Bench::start(folder, vec![Judge::default().build()], |options| {
+        options.store = over;
+        options.compiler = compiler;
+    })
+    .await;
+    assert!(again.shadows().is_empty());
+    moved(&aside, &aot);
+    let back = eventually("the candidate", || again.shadows().pop()).await;
+    assert_eq!(back.candidate.version, "2.0.0");
+    assert!(store.get("shadows", "judge").unwrap().is_some());
 }
 
 #[tokio::test]

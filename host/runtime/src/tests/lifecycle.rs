@@ -78,6 +78,54 @@ async fn a_version_that_behaves_passes_and_is_remembered_across_a_restart() {
     assert_eq!(back.source, "component store");
 }
 
+#[tokio::test]
+async fn a_host_that_shares_machine_code_with_another_one_shares_nothing_else() {
+    let bench = Bench::with(vec![collector("guest", "0.9.0", Does::Well)]).await;
+    let (first, second) = (collector("guest", "1.0.0", Does::Well), collector("guest", "2.0.0", Does::Well));
+    bench.drop_in("guest.wasm", &first);
+    bench.reload().await;
+    let components = bench.folder.path().join("cache/components");
+    let held = || {
+        let mut names: Vec<_> = fs::read_dir(&components).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        (names, fs::read(components.join("good.json")).unwrap())
+    };
+    let before = held();
+    let aot = bench.folder.path().join("cache/aot");
+    let compiled = || fs::read_dir(&aot).unwrap().count();
+    let compiled_before = compiled();
+
+    let share = |options: &mut crate::Options| options.artefacts_dir = Some(aot.clone());
+    let other = Bench::start(tempfile::tempdir().unwrap(), Vec::new(), share).await;
+    other.drop_in("guest.wasm", &first);
+    other.reload().await;
+    assert_eq!(other.status("guest").unwrap().version, "1.0.0");
+    assert_eq!(compiled(), compiled_before, "it was compiled already");
+    assert!(!other.folder.path().join("cache/aot").exists());
+    // A version proves itself there, and a file goes away.
+    other.drop_in("guest.wasm", &second);
+    other.reload().await;
+    let name = InstanceName::from("guest/one");
+    other.use_plugin(&[name.as_str()], "guest").await;
+    for _ in 0..20 {
+        other.collect(&name, NOW).await.unwrap();
+    }
+    let ledger = other.folder.path().join("cache/components/good.json");
+    let trusted = || {
+        let ledger: Value = serde_json::from_slice(&fs::read(&ledger).ok()?).ok()?;
+        ledger["good"]["guest"].is_string().then_some(())
+    };
+    eventually("the other's ledger", trusted).await;
+    fs::remove_file(other.plugins_dir().join("guest.wasm")).unwrap();
+    other.reload().await;
+    assert_eq!(held(), before);
+
+    bench.drop_in("guest.wasm", &second);
+    bench.reload().await;
+    let status = bench.status("guest").unwrap();
+    assert_eq!((status.version.as_str(), status.state), ("2.0.0", PluginState::Probation));
+}
+
 /// Over the same folders, without anything bundled.
 pub(super) async fn started_again(bench: Bench) -> Bench {
     bench.shutdown(Duration::from_secs(5)).await;

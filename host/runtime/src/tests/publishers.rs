@@ -7,6 +7,7 @@ use crate::testing::{Bench, one, spec};
 use quarterdeck_model::plugin::files::{FileError, Install, PluginFiles, Seen};
 use quarterdeck_model::plugin::publisher::{Trust, Unsigned};
 use quarterdeck_model::plugin::{GrantedTo, InstanceName, InstanceSpec, InstanceState, PluginState, Registry};
+use std::time::Duration;
 
 const NAME: &str = "guest/one";
 
@@ -19,6 +20,16 @@ fn to(key: &SigningKey) -> InstanceSpec {
     spec.grants.kv = true;
     spec.granted_to = vec![GrantedTo::Key(key.public())];
     spec
+}
+
+fn trust(keys: &[&SigningKey]) -> Trust {
+    Trust { trusted: keys.iter().map(|key| key.public()).collect(), unsigned: Unsigned::Allow }
+}
+
+/// A host that trusts the publisher.
+async fn trusting(publisher: &SigningKey) -> Bench {
+    let trust = trust(&[publisher]);
+    Bench::start(tempfile::tempdir().unwrap(), Vec::new(), |options| options.trust = trust).await
 }
 
 async fn install(bench: &Bench, bytes: Vec<u8>) {
@@ -48,7 +59,7 @@ fn some(version: &str) -> Option<String> {
 #[tokio::test]
 async fn a_grant_to_a_publisher_follows_what_it_signs_and_nobody_else() {
     let (publisher, stranger) = (key(), key());
-    let bench = Bench::with(Vec::new()).await;
+    let bench = trusting(&publisher).await;
     install(&bench, publisher.sign(&collector("guest", "1.0.0", Does::Well))).await;
     bench.configure(one(NAME, to(&publisher))).await;
     assert_eq!(state(&bench), (InstanceState::Active, some("1.0.0"), None));
@@ -66,7 +77,7 @@ async fn a_grant_to_a_publisher_follows_what_it_signs_and_nobody_else() {
 #[tokio::test]
 async fn a_version_of_the_publisher_that_asks_for_more_waits_while_the_one_before_runs_on() {
     let publisher = key();
-    let bench = Bench::with(Vec::new()).await;
+    let bench = trusting(&publisher).await;
     install(&bench, publisher.sign(&collector("guest", "1.0.0", Does::Well))).await;
     bench.configure(one(NAME, to(&publisher))).await;
     let more = Collector { version: "2.0.0", needs: Some("system"), ..Collector::default() };
@@ -86,8 +97,7 @@ async fn a_version_of_the_publisher_that_asks_for_more_waits_while_the_one_befor
 #[tokio::test]
 async fn a_grant_is_given_to_the_key_of_a_trusted_publisher_and_else_to_the_content() {
     let (trusted, other) = (key(), key());
-    let trust = Trust { trusted: vec![trusted.public()], unsigned: Unsigned::Allow };
-    let bench = Bench::start(tempfile::tempdir().unwrap(), Vec::new(), |options| options.trust = trust).await;
+    let bench = trusting(&trusted).await;
     let mut none = to(&trusted);
     none.granted_to.clear();
     bench.configure(one(NAME, none)).await;
@@ -98,6 +108,31 @@ async fn a_grant_is_given_to_the_key_of_a_trusted_publisher_and_else_to_the_cont
     install(&bench, other.sign(&collector("guest", "2.0.0", Does::Well))).await;
     assert!(matches!(grant_to(), GrantedTo::Digest(_)));
     assert!(!bench.status("guest").unwrap().publisher.unwrap().trusted);
+}
+
+#[tokio::test]
+async fn a_key_that_is_trusted_no_more_has_no_grants() {
+    let (publisher, other) = (key(), key());
+    let bench = trusting(&publisher).await;
+    install(&bench, publisher.sign(&collector("guest", "1.0.0", Does::Well))).await;
+    bench.configure(one(NAME, to(&publisher))).await;
+    assert_eq!(state(&bench), (InstanceState::Active, some("1.0.0"), None));
+    bench.shutdown(Duration::from_secs(5)).await;
+    for (trusted, expected) in [(&other, InstanceState::AwaitingGrant), (&publisher, InstanceState::Active)] {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["cache", "plugins"] {
+            std::fs::rename(bench.folder.path().join(name), folder.path().join(name)).unwrap();
+        }
+        let trust = trust(&[trusted]);
+        let again = Bench::start(folder, Vec::new(), |options| options.trust = trust).await;
+        again.configure(one(NAME, to(&publisher))).await;
+        let (state, _, awaiting) = state(&again);
+        assert_eq!((state, awaiting.is_some()), (expected, expected == InstanceState::AwaitingGrant));
+        again.shutdown(Duration::from_secs(5)).await;
+        for name in ["cache", "plugins"] {
+            std::fs::rename(again.folder.path().join(name), bench.folder.path().join(name)).unwrap();
+        }
+    }
 }
 
 #[tokio::test]

@@ -21,10 +21,15 @@ quarterdeck_sdk::config! {
         Memory,
         /// The stack.
         Stack,
-        /// Calls of the host.
+        /// Bytes that a call of the host takes.
+        IoBytes,
+        /// Calls of the host, and lines of its log.
         HostCalls,
     }
 }
+
+/// More than any call may hand over unless it is configured to, and less than its memory.
+const TEXT_BYTES: usize = 24 << 20;
 
 /// The plugin.
 pub struct LimitsProbe;
@@ -49,6 +54,12 @@ impl Collector for LimitsProbe {
                 }
             }
             Uses::Stack => Ok(Collection::new(Health::ok(deeper(0).to_string()))),
+            Uses::IoBytes => {
+                let text = "x".repeat(TEXT_BYTES);
+                loop {
+                    log::debug(black_box(&text));
+                }
+            }
             Uses::HostCalls => loop {
                 log::debug("again");
             },

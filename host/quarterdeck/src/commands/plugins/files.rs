@@ -2,10 +2,10 @@
 
 use super::super::{Session, text};
 use crate::arguments::{Install, Remove, Rollback};
-use crate::client::escape;
+use crate::client::{Refused, escape};
 use crate::fetch::{Component, fetch};
 use crate::output::{print_line, remark};
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, bail};
 use quarterdeck_model::plugin::Digest;
 use serde_json::{Value, json};
 use std::io::{BufRead, IsTerminal, Write};
@@ -74,8 +74,10 @@ fn say_awaiting(answer: &Value) {
             None => "does nothing meanwhile".to_owned(),
         };
         let instance = text(waiting, "/instance");
+        let missing = waiting.get("awaiting").map(super::missing).unwrap_or_default();
         print_line(&format!(
-            "  {instance} waits for a grant, and {meanwhile}; next: quarterdeck plugin grant {instance}"
+            "  {instance} waits for a grant, and {meanwhile}; next: {}",
+            super::grant_command(instance, &missing)
         ));
     }
 }
@@ -105,10 +107,7 @@ pub(super) async fn remove(session: &Session, remove: &Remove) -> Result<ExitCod
     };
     let file = match meant.as_slice() {
         [file] => *file,
-        [] => bail!(
-            "no file of the plugins folder is called or holds `{}`; hint: `quarterdeck plugin list` says where each comes from",
-            remove.name
-        ),
+        [] => return forget(session, remove, &files).await,
         several => {
             let names: Vec<&str> = several.iter().map(|file| text(file, "/file")).collect();
             bail!("several files hold `{}`; hint: name one of {}", remove.name, names.join(", "))
@@ -135,6 +134,32 @@ pub(super) async fn remove(session: &Session, remove: &Remove) -> Result<ExitCod
     let answer = session.client.delete_if(&path(name), &tag).await?;
     session.output.say(&format!("removed `{name}`: {follows}"), &answer);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What was taken away by hand may still stand in the lock.
+async fn forget(session: &Session, remove: &Remove, files: &[Value]) -> Result<ExitCode> {
+    let none = format!("no file of the plugins folder is called or holds `{}`", remove.name);
+    let file = if remove.name.ends_with(".wasm") { remove.name.clone() } else { format!("{}.wasm", remove.name) };
+    // One that is there holds something else, and is not meant.
+    let is_gone = files.iter().all(|there| text(there, "/file") != file);
+    if is_gone && (remove.yes || sure(&format!("{none}. Take `{file}` out of the lock, should that name it?"))?) {
+        match session.client.delete(&path(&file)).await {
+            Ok(answer) => {
+                session.output.say(&format!("`{file}` was gone; the lock does not name it any more"), &answer);
+                return Ok(ExitCode::SUCCESS);
+            }
+            Err(error) if !is_unknown(&error) => return Err(error),
+            Err(_) => {}
+        }
+    }
+    bail!(
+        "{none}; hint: `quarterdeck plugin list` says where each comes from; --yes takes what is gone out of the lock"
+    )
+}
+
+fn is_unknown(error: &Error) -> bool {
+    let refused = error.downcast_ref::<Refused>();
+    refused.is_some_and(|refused| refused.problem.get("status") == Some(&json!(404)))
 }
 
 /// Asks whoever sits there; where nobody does, the answer is no.

@@ -74,7 +74,10 @@ fn comes_back_to(lock: &Lock, plugin: &Locked, present: &[Value]) -> bool {
     let is_only = lock.plugins.iter().filter(|other| other.name == plugin.name).count() == 1;
     let mut of_name = present.iter().filter(|file| text(file, "/plugin/name") == plugin.name).peekable();
     let is_place = if of_name.peek().is_none() {
-        plugin.file == format!("{}.wasm", plugin.name) && !present.iter().any(|file| text(file, "/file") == plugin.file)
+        // There is nothing, or what was read there holds no plugin.
+        let is_damaged = |file: &Value| text(file, "/plugin/name").is_empty() && !text(file, "/digest").is_empty();
+        let there = present.iter().find(|file| text(file, "/file") == plugin.file);
+        plugin.file == format!("{}.wasm", plugin.name) && there.is_none_or(is_damaged)
     } else {
         of_name.any(|file| text(file, "/file") == plugin.file && file.get("serves") == Some(&Value::Bool(true)))
     };
@@ -237,6 +240,8 @@ mod tests {
             (vec![file("other.wasm", "wave", true)], false),
             (vec![file("other.wasm", "wave", true), file("wave.wasm", "wave", false)], false),
             (vec![file("wave.wasm", "tide", true)], false),
+            (vec![json!({"file": "wave.wasm", "digest": "sha256:bb", "plugin": null, "serves": false})], true),
+            (vec![json!({"file": "wave.wasm", "digest": "", "plugin": null, "serves": false})], false),
         ] {
             assert_eq!(comes_back_to(&lock, &wave, &present), expected, "{present:?}");
         }
