@@ -1,11 +1,12 @@
 //! Plugins (files), instances (uses of them), what an instance may touch, and why a call failed. `files`: what an operator does with
 //! the plugins folder; `log`: what plugins log; `publisher`: who
-//! signed them.
+//! signed them; `variables`: what plugins may set for programs.
 
 pub mod files;
 mod grants;
 pub mod log;
 pub mod publisher;
+pub mod variables;
 
 use self::publisher::{Publisher, PublisherKey};
 use crate::domain::check::CheckSpec;
@@ -205,7 +206,7 @@ fn is_false(value: &bool) -> bool {
     !*value
 }
 
-/// A program, and what its arguments may be.
+/// A program, what its arguments may be, and which variables may be set for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ProgramGrant {
@@ -214,6 +215,11 @@ pub struct ProgramGrant {
     /// One glob per argument; `...` as the last one stands for any further arguments. Absent: no arguments at all.
     #[serde(default)]
     pub arguments: Vec<String>,
+    /// Names of variables that the plugin may set for it, to any value: `LANG`. Absent: none. Many variables make a program read other files
+    /// or do other things, so name only those whose values you would leave to the plugin. What loads code (`LD_PRELOAD`, `PATH`,
+    /// `TAR_OPTIONS`, ...) can't be granted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environment: Vec<String>,
 }
 
 /// What a call may use.

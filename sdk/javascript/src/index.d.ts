@@ -840,7 +840,7 @@ export namespace metrics {
   function latest(name: string, matching?: Labels): Point[];
 }
 
-/** Runs programs. Each grant names a program and, optionally, argument patterns. There is no shell in between. */
+/** Runs programs. Each grant names a program and, optionally, argument patterns and variables. There is no shell in between. */
 export namespace exec {
   /** What to run. */
   interface Command {
@@ -848,6 +848,7 @@ export namespace exec {
     program: string;
     /** One by one, as the program gets them. */
     arguments?: string[];
+    /** Names and values. Each name has to stand in `environment` of the program's grant. */
     environment?: [string, string][];
     /** What it can read. */
     stdin?: string;
@@ -878,6 +879,7 @@ export namespace process {
     /** Absolute path. */
     program: string;
     arguments?: string[];
+    /** Names and values. Each name has to stand in `environment` of the program's grant. */
     environment?: [string, string][];
     /** Answers 2xx when the process is ready. Checked every 500 ms. */
     healthUrl?: string;
