@@ -828,6 +828,15 @@ export namespace events {
   function publish(eventType: string, subject: string, data: Record<string, unknown>): void;
 }
 
+/** The time of day. Always granted. */
+export namespace clock {
+  /**
+   * UTC, milliseconds since 1970. In a kind that decides it is the time that its input says, and stands still for the whole call; in one that acts
+   * it is the host's. In a native test it is what the `FakeHost` around it says, and the machine's own without one or where that says nothing.
+   */
+  function nowMs(): number;
+}
+
 /** Reads the host's series. */
 export namespace metrics {
   /** One sample of one series. */
@@ -1200,7 +1209,7 @@ export interface Stream {
  * written can be read from it afterwards.
  */
 export class FakeHost {
-  constructor(scripted?: Partial<Omit<FakeHost, "run">>);
+  constructor(scripted?: Partial<Omit<FakeHost, "run" | "advance">>);
   /** Lines that were written. */
   log: [log.Level, string][];
   /** The instance's key-value space. */
@@ -1233,6 +1242,10 @@ export class FakeHost {
   secrets: Map<string, Uint8Array>;
   /** Identities and contents of files, by path. */
   files: Map<string, [bigint, Uint8Array]>;
+  /** What `clock.nowMs` says: UTC, milliseconds since 1970. It stands still. Without it, the machine's clock. */
+  nowMs?: number;
+  /** Sets the clock that much on, or back where that is negative; from the machine's time where none was set. */
+  advance(byMs: number): void;
   /** Runs `body` inside this host, to its end where it is asynchronous, and gives what it gives. */
   run<T>(body: () => T): T;
 }
