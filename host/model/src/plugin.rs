@@ -256,7 +256,7 @@ pub struct Limits {
 pub struct Budget {
     /// Length of a window.
     pub per: Span,
-    /// Time inside wasm.
+    /// Time for which its code ran, by the clock (see [`Usage::guest_micros`]).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Span>,
     /// Bytes handed out by host calls: bodies of requests, written values, lines of the log.
@@ -274,7 +274,7 @@ impl Budget {
     pub fn used_up(&self, window: &Window) -> Option<String> {
         let micros = |span: &Span| span.as_millis().saturating_mul(1000);
         if let Some(cpu) = self.cpu.as_ref().filter(|cpu| window.guest_micros >= micros(cpu)) {
-            return Some(format!("{cpu} of CPU"));
+            return Some(format!("{cpu} of running time"));
         }
         if let Some(bytes) = self.bytes_out.filter(|bytes| window.bytes_out >= *bytes) {
             return Some(format!("{bytes} bytes out"));
@@ -517,7 +517,8 @@ pub struct Usage {
     pub calls: u64,
     /// By [`CallError::code`].
     pub failures: BTreeMap<String, u64>,
-    /// Time inside wasm.
+    /// Time for which its code ran, microseconds by the clock: on a busy machine that is more than the processors gave it. Waiting for the
+    /// world does not count, nor does a call that was cancelled.
     pub guest_micros: u64,
     /// Time from start to end, host calls included.
     pub wall_micros: u64,
@@ -550,6 +551,7 @@ pub struct Window {
     /// Its beginning, or the daemon's start where that was later.
     pub since: Timestamp,
     pub calls: u64,
+    /// As in [`Usage::guest_micros`].
     pub guest_micros: u64,
     pub bytes_out: u64,
     pub host_calls: u64,
