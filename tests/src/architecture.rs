@@ -92,6 +92,23 @@ fn only_the_runtime_knows_wasmtime_and_only_storage_knows_sled() {
     }
 }
 
+/// Lines that are neither blank nor a comment; without the tests.
+fn lines_of_code(file: &str, comment: &str) -> usize {
+    let text = std::fs::read_to_string(root().join(file)).unwrap();
+    let code = text.split("#[cfg(test)]").next().unwrap();
+    code.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(comment)).count()
+}
+
+#[test]
+fn a_collector_is_fewer_than_25_lines_in_every_language() {
+    for (file, comment) in
+        [("rust/src/collector.rs", "//"), ("python/src/collector.py", "\"\"\""), ("javascript/src/collector.js", "//")]
+    {
+        let lines = lines_of_code(&format!("sdk/templates/{file}"), comment);
+        assert!((10..25).contains(&lines), "{file} has {lines}");
+    }
+}
+
 #[test]
 fn the_root_holds_the_agreed_folders_and_no_others() {
     let agreed = ["config", "host", "plugins", "sdk", "tests", "wit", "target", "data"];

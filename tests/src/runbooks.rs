@@ -78,6 +78,49 @@ async fn a_command_may_take_as_long_as_its_step_and_its_output_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_gets_the_variables_that_its_grant_names_and_a_grant_of_its_arguments_is_none_of_other_programs() {
+    let setup = Setup::new();
+    let archive = setup.folder.path().join("x.tar");
+    let step = |name: &str, action: &str, variables: &str| {
+        format!(
+            "[runbooks.{name}]\ntitle = \"{name}\"\nsteps = [{{ name = \"only\", action = \"command/{action}\", \
+             with = {{ environment = {{ {variables} }} }} }}]\n"
+        )
+    };
+    let setup = setup.config(&format!(
+        "built-ins = false\n\
+         [instances.\"command/tar\"]\nplugin = \"command\"\nconfig = {{ program = \"/bin/tar\", arguments = {arguments} }}\n\
+         grants = {{ exec = [{{ program = \"/bin/tar\", arguments = {arguments} }}] }}\n\
+         [instances.\"command/say\"]\nplugin = \"command\"\n\
+         config = {{ program = \"/bin/sh\", arguments = [\"-c\", \"echo $GREETING\"] }}\n\
+         grants = {{ exec = [{{ program = \"/bin/sh\", arguments = [\"-c\", \"echo $GREETING\"], environment = [\"GREETING\"] }}] }}\n{}{}{}{}",
+        step("other-code", "tar", "TAR_OPTIONS = \"--checkpoint=1 --checkpoint-action=exec=id\""),
+        step("other-files", "tar", "HOME = \"/tmp\""),
+        step("plain", "tar", ""),
+        step("granted", "say", "GREETING = \"hello\""),
+        arguments = format!("[\"-cf\", \"{}\", \"/etc/hostname\"]", archive.display()),
+    ));
+    let daemon = setup.start().await;
+    for (runbook, said) in [
+        ("other-code", "`TAR_OPTIONS` can make a program run other code"),
+        ("other-files", "`/bin/tar` is not granted with the variable `HOME`; hint: add [\"HOME\"] to `environment`"),
+    ] {
+        let run = ended(&daemon, &start(&daemon, runbook).await).await;
+        assert_eq!(run["state"], "failed", "{run:#}");
+        assert!(run["error"].as_str().unwrap().contains(said), "{run:#}");
+        assert!(!archive.exists(), "it did not even begin");
+    }
+    let run = ended(&daemon, &start(&daemon, "plain").await).await;
+    assert_eq!(run["state"], "succeeded", "{run:#}");
+    let run = ended(&daemon, &start(&daemon, "granted").await).await;
+    assert_eq!(
+        (&run["state"], &run["steps"][0]["outputs"]["stdout"]),
+        (&json!("succeeded"), &json!("hello\n")),
+        "{run:#}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_program_ends_with_its_run_and_with_the_host() {
     let setup = Setup::new();
     let file = setup.folder.path().join("pid");

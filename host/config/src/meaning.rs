@@ -6,6 +6,7 @@ use crate::problem::{Problem, nearest};
 use crate::tree::{Kind, Node};
 use quarterdeck_model::domain::runbook::is_required;
 use quarterdeck_model::plugin::InstanceName;
+use quarterdeck_model::plugin::variables::never_set;
 use quarterdeck_model::{Span, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -323,6 +324,13 @@ impl<'a> Check<'a> {
             for capability in ["exec", "process"] {
                 let programs = instance.at(&format!("/grants/{capability}")).into_iter().flat_map(Node::items);
                 for (index, program) in programs.enumerate() {
+                    for (at, variable) in program.get("environment").into_iter().flat_map(Node::items).enumerate() {
+                        let Some((name, why)) = variable.text().and_then(|name| Some((name, never_set(name)?))) else {
+                            continue;
+                        };
+                        let at = format!("{pointer}/grants/{capability}/{index}/environment/{at}");
+                        self.problems.push(Problem::at(&variable.place, &at, format!("{name:?} {why}")));
+                    }
                     let Some(path) = program.get("program") else { continue };
                     if path.text().is_some_and(|text| !text.starts_with('/')) {
                         let at = format!("{pointer}/grants/{capability}/{index}/program");

@@ -1,11 +1,12 @@
 //! Plugins (files), instances (uses of them), what an instance may touch, and why a call failed. `files`: what an operator does with
 //! the plugins folder; `log`: what plugins log; `publisher`: who
-//! signed them.
+//! signed them; `variables`: what plugins may set for programs.
 
 pub mod files;
 mod grants;
 pub mod log;
 pub mod publisher;
+pub mod variables;
 
 use self::publisher::{Publisher, PublisherKey};
 use crate::domain::check::CheckSpec;
@@ -205,7 +206,7 @@ fn is_false(value: &bool) -> bool {
     !*value
 }
 
-/// A program, and what its arguments may be.
+/// A program, what its arguments may be, and which variables may be set for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ProgramGrant {
@@ -214,6 +215,11 @@ pub struct ProgramGrant {
     /// One glob per argument; `...` as the last one stands for any further arguments. Absent: no arguments at all.
     #[serde(default)]
     pub arguments: Vec<String>,
+    /// Names of variables that the plugin may set for it, to any value: `LANG`. Absent: none. Many variables make a program read other files
+    /// or do other things, so name only those whose values you would leave to the plugin. What loads code (`LD_PRELOAD`, `PATH`,
+    /// `TAR_OPTIONS`, ...) can't be granted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environment: Vec<String>,
 }
 
 /// What a call may use.
@@ -253,7 +259,7 @@ pub struct Limits {
 pub struct Budget {
     /// Length of a window.
     pub per: Span,
-    /// Time inside wasm.
+    /// Time for which its code ran, by the clock (see [`Usage::guest_micros`]).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Span>,
     /// Bytes handed out: requests with their addresses, headers and bodies, what is written to connections and files, names of hosts, events,
@@ -272,7 +278,7 @@ impl Budget {
     pub fn used_up(&self, window: &Window) -> Option<String> {
         let micros = |span: &Span| span.as_millis().saturating_mul(1000);
         if let Some(cpu) = self.cpu.as_ref().filter(|cpu| window.guest_micros >= micros(cpu)) {
-            return Some(format!("{cpu} of CPU"));
+            return Some(format!("{cpu} of running time"));
         }
         if let Some(bytes) = self.bytes_out.filter(|bytes| window.bytes_out >= *bytes) {
             return Some(format!("{bytes} bytes out"));
@@ -516,7 +522,8 @@ pub struct Usage {
     pub calls: u64,
     /// By [`CallError::code`].
     pub failures: BTreeMap<String, u64>,
-    /// Time inside wasm.
+    /// Time for which its code ran, microseconds by the clock: on a busy machine that is more than the processors gave it. Waiting for the
+    /// world does not count, nor does a call that was cancelled.
     pub guest_micros: u64,
     /// Time from start to end, host calls included.
     pub wall_micros: u64,
@@ -550,6 +557,7 @@ pub struct Window {
     /// Its beginning, or the daemon's start where that was later.
     pub since: Timestamp,
     pub calls: u64,
+    /// As in [`Usage::guest_micros`].
     pub guest_micros: u64,
     pub bytes_out: u64,
     pub host_calls: u64,

@@ -357,7 +357,7 @@ pub(crate) enum Instance {
     List,
     /// Who uses what: within the hour, or the window of the instance's budget
     Top {
-        /// What the list is sorted by
+        /// What the list is sorted by; `cpu` is the time for which its code ran, by the clock
         #[arg(long, default_value = "cpu", value_parser = ["cpu", "calls", "bytes-out", "host-calls"])]
         by: String,
     },

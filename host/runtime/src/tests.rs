@@ -4,6 +4,7 @@ mod decisions;
 mod files;
 mod folder;
 mod grants;
+mod interfaces;
 mod isolation;
 mod lifecycle;
 mod limits;

@@ -6,8 +6,7 @@ const DAY: i64 = 86_400;
 
 /// Now, in milliseconds since 1970: for what is between two machines, never for a decision.
 pub fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    quarterdeck_sdk::host::clock::now_ms()
 }
 
 /// `Retry-After`: seconds, or a date as HTTP writes it (`Sun, 06 Nov 1994 08:49:37 GMT`). Milliseconds from now; zero for what is

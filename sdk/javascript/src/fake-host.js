@@ -34,6 +34,11 @@ export class FakeHost {
     return result;
   }
 
+  /** Sets the clock that much on, or back where that is negative; from the machine's time where none was set. */
+  advance(byMs) {
+    this.nowMs = (this.nowMs ?? Date.now()) + byMs;
+  }
+
   /** What a scripted function says; what is not scripted fails. */
   answer(name, ...given) {
     const act = this[name];

@@ -57,6 +57,11 @@ export function fakeHost() {
   return fakes[fakes.length - 1];
 }
 
+/** The time that the innermost fake host says, if there is one and it says any. */
+export function fakeNowMs() {
+  return fakes.at(-1)?.nowMs;
+}
+
 /** Asks the host, or the fake one of a native test: `ask` is given the bindings, `fake` the fake host. */
 export function call(name, ask, fake) {
   if (!isComponent()) return fake(fakeHost());

@@ -828,6 +828,15 @@ export namespace events {
   function publish(eventType: string, subject: string, data: Record<string, unknown>): void;
 }
 
+/** The time of day. Always granted. */
+export namespace clock {
+  /**
+   * UTC, milliseconds since 1970. In a kind that decides it is the time that its input says, and stands still for the whole call; in one that acts
+   * it is the host's. In a native test it is what the `FakeHost` around it says, and the machine's own without one or where that says nothing.
+   */
+  function nowMs(): number;
+}
+
 /** Reads the host's series. */
 export namespace metrics {
   /** One sample of one series. */
@@ -840,7 +849,7 @@ export namespace metrics {
   function latest(name: string, matching?: Labels): Point[];
 }
 
-/** Runs programs. Each grant names a program and, optionally, argument patterns. There is no shell in between. */
+/** Runs programs. Each grant names a program and, optionally, argument patterns and variables. There is no shell in between. */
 export namespace exec {
   /** What to run. */
   interface Command {
@@ -848,6 +857,7 @@ export namespace exec {
     program: string;
     /** One by one, as the program gets them. */
     arguments?: string[];
+    /** Names and values. Each name has to stand in `environment` of the program's grant. */
     environment?: [string, string][];
     /** What it can read. */
     stdin?: string;
@@ -878,6 +888,7 @@ export namespace process {
     /** Absolute path. */
     program: string;
     arguments?: string[];
+    /** Names and values. Each name has to stand in `environment` of the program's grant. */
     environment?: [string, string][];
     /** Answers 2xx when the process is ready. Checked every 500 ms. */
     healthUrl?: string;
@@ -1199,7 +1210,7 @@ export interface Stream {
  * written can be read from it afterwards.
  */
 export class FakeHost {
-  constructor(scripted?: Partial<Omit<FakeHost, "run">>);
+  constructor(scripted?: Partial<Omit<FakeHost, "run" | "advance">>);
   /** Lines that were written. */
   log: [log.Level, string][];
   /** The instance's key-value space. */
@@ -1232,6 +1243,10 @@ export class FakeHost {
   secrets: Map<string, Uint8Array>;
   /** Identities and contents of files, by path. */
   files: Map<string, [bigint, Uint8Array]>;
+  /** What `clock.nowMs` says: UTC, milliseconds since 1970. It stands still. Without it, the machine's clock. */
+  nowMs?: number;
+  /** Sets the clock that much on, or back where that is negative; from the machine's time where none was set. */
+  advance(byMs: number): void;
   /** Runs `body` inside this host, to its end where it is asynchronous, and gives what it gives. */
   run<T>(body: () => T): T;
 }

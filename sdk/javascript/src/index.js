@@ -13,6 +13,7 @@ export { boolean, integer, list, number, object, oneOf, record, string } from ".
 export { Denied, Failed, HostError, Limited } from "./host.js";
 export * as http from "./http.js";
 export * as append from "./host/append.js";
+export * as clock from "./host/clock.js";
 export * as events from "./host/events.js";
 export * as exec from "./host/exec.js";
 export * as files from "./host/files.js";

@@ -6,7 +6,7 @@ import { install } from "../src/host.js";
 import { CAPABILITIES } from "../src/plugin.js";
 import * as sdk from "../src/index.js";
 
-const { FakeHost, append, events, exec, files, http, kv, log, metrics, process, reveal, secret, system, tcp } = sdk;
+const { FakeHost, append, clock, events, exec, files, http, kv, log, metrics, process, reveal, secret, system, tcp } = sdk;
 
 test("keys, lines and events are kept", () => {
   const host = new FakeHost();
@@ -47,6 +47,29 @@ test("a host stays until what runs inside it has ended, also when that fails", a
   assert.throws(() => kv.get("a"), sdk.Failed);
   assert.throws(() => host.run(() => JSON.parse("{")));
   assert.throws(() => kv.get("a"), sdk.Failed);
+});
+
+test("a test sets the time and lets it go on", async () => {
+  const host = new FakeHost({ nowMs: 1_000 });
+  host.run(() => {
+    assert.equal(clock.nowMs(), 1_000);
+    assert.equal(clock.nowMs(), 1_000, "it stands still");
+    host.advance(60_000);
+    assert.equal(clock.nowMs(), 61_000);
+    host.advance(-61_001);
+    assert.equal(clock.nowMs(), -1, "clocks are set back, too");
+  });
+  await host.run(async () => {
+    await null;
+    assert.equal(clock.nowMs(), -1);
+  });
+  // Without a time it is that of the machine.
+  const other = new FakeHost();
+  const before = clock.nowMs();
+  assert.ok(before > 1_600_000_000_000);
+  assert.ok(other.run(() => clock.nowMs()) >= before);
+  other.advance(3_600_000);
+  assert.ok(other.run(() => clock.nowMs()) >= before + 3_600_000);
 });
 
 test("programs, series, secrets, streams and machines are scripted", () => {

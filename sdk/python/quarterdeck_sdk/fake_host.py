@@ -4,6 +4,7 @@ starts programs for tests stays out of components.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -81,6 +82,8 @@ class FakeHost:
     files: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     #: Paths and lines that were appended.
     lines: list[tuple[str, bytes]] = field(default_factory=list)
+    #: What `clock.now_ms` says: UTC, milliseconds since 1970. It stands still. `None`: the machine's clock.
+    now_ms: int | None = None
 
     def __enter__(self) -> FakeHost:
         _running.append(self)
@@ -88,6 +91,10 @@ class FakeHost:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         _running.remove(self)
+
+    def advance(self, by_ms: int) -> None:
+        """Sets the clock that much on, or back where that is negative; from the machine's time where none was set."""
+        self.now_ms = (time.time_ns() // 1_000_000 if self.now_ms is None else self.now_ms) + by_ms
 
     def answer(self, act: Callable[..., T] | None, *given: Any) -> T:
         """What a scripted function says."""
@@ -113,6 +120,11 @@ def current() -> FakeHost:
     if not _running:
         raise _failed()
     return _running[-1]
+
+
+def now_ms() -> int | None:
+    """The time that the innermost host says, if there is one and it says any."""
+    return _running[-1].now_ms if _running else None
 
 
 def _failed() -> Exception:

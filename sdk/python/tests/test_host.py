@@ -5,7 +5,7 @@ import re
 import unittest
 
 from quarterdeck_sdk import Rejected, Retry, build, host, http
-from quarterdeck_sdk.host import append, events, exec, files, kv, log, metrics, process, reveal, secret, system, tcp
+from quarterdeck_sdk.host import append, clock, events, exec, files, kv, log, metrics, process, reveal, secret, system, tcp
 from quarterdeck_sdk.testing import FakeHost
 
 
@@ -57,6 +57,23 @@ class TestFakeHost(unittest.TestCase):
             self.assertRaises(host.Failed, process.start, process.Spec("web", "/bin/other"))
             self.assertEqual(process.stop("web", 100).phase, process.Phase.ABSENT)
             self.assertEqual(process.status("web").phase, process.Phase.ABSENT)
+
+    def test_a_test_sets_the_time_and_lets_it_go_on(self) -> None:
+        with FakeHost(now_ms=1_000) as fake:
+            self.assertEqual(clock.now_ms(), 1_000)
+            self.assertEqual(clock.now_ms(), 1_000, "it stands still")
+            fake.advance(60_000)
+            self.assertEqual(clock.now_ms(), 61_000)
+            with FakeHost(now_ms=5):
+                self.assertEqual(clock.now_ms(), 5, "the innermost one counts")
+            fake.advance(-61_001)
+            self.assertEqual(clock.now_ms(), -1, "clocks are set back, too")
+        before = clock.now_ms()
+        self.assertGreater(before, 1_600_000_000_000, "without a time it is that of the machine")
+        with FakeHost() as fake:
+            self.assertGreaterEqual(clock.now_ms(), before)
+            fake.advance(3_600_000)
+            self.assertGreaterEqual(clock.now_ms(), before + 3_600_000)
 
     def test_a_stream_is_read_and_written(self) -> None:
         with FakeHost(tcp=lambda address: io.BytesIO(b"hello")):

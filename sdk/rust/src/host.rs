@@ -1,10 +1,12 @@
 //! What the host does for a plugin. Each module is a capability of its own: a component imports, and so asks for, only what
-//! it calls. Every function fails with [`Error::Denied`] where the instance lacks the grant.
+//! it calls. Every function that may fail fails with
+//! [`Error::Denied`] where the instance lacks the grant.
 //!
 //! Outside a host, that is in a native test, every function fails, unless the test runs inside a
 //! [`FakeHost`](crate::testing::FakeHost).
 
 pub mod append;
+pub mod clock;
 pub mod events;
 pub mod exec;
 pub mod files;

@@ -11,6 +11,17 @@
 //! assert_eq!(value.as_deref(), Some(b"yes".as_slice()));
 //! assert_eq!(host.kv.len(), 1);
 //! ```
+//!
+//! A plugin that reads the time with [`clock::now_ms`](crate::host::clock::now_ms) sees the one that the test sets:
+//!
+//! ```
+//! use quarterdeck_sdk::host::clock;
+//! use quarterdeck_sdk::testing::FakeHost;
+//!
+//! let (before, mut host) = FakeHost { now_ms: Some(1_767_225_600_000), ..FakeHost::default() }.run(clock::now_ms);
+//! host.advance(60_000);
+//! assert_eq!(host.run(clock::now_ms).0, before + 60_000);
+//! ```
 
 mod component;
 mod windows;
@@ -19,6 +30,7 @@ pub use component::{Component, Error as ComponentError};
 pub use windows::{bears_odd_windows, odd_windows};
 
 use crate::host::Error;
+use crate::host::clock;
 use crate::host::exec::{Command, Finished};
 use crate::host::log::Level;
 use crate::host::metrics::Point;
@@ -79,6 +91,8 @@ pub struct FakeHost {
     pub files: BTreeMap<String, (u64, Vec<u8>)>,
     /// Paths and lines that were appended.
     pub lines: Vec<(String, Vec<u8>)>,
+    /// What [`clock::now_ms`](crate::host::clock::now_ms) says: UTC, milliseconds since 1970. It stands still. `None`: the machine's clock.
+    pub now_ms: Option<i64>,
 }
 
 thread_local! {
@@ -93,6 +107,12 @@ impl FakeHost {
         let own = CURRENT.with(|current| current.replace(outer));
         (value, own.unwrap_or_default())
     }
+
+    /// Sets the clock that much on, or back where that is negative; from the machine's time where none was set.
+    pub fn advance(&mut self, by_ms: i64) {
+        let now_ms = self.now_ms.unwrap_or_else(clock::machine_ms);
+        self.now_ms = Some(now_ms.saturating_add(by_ms));
+    }
 }
 
 pub(crate) fn with<T>(act: impl FnOnce(&mut FakeHost) -> Result<T, Error>) -> Result<T, Error> {
@@ -100,4 +120,10 @@ pub(crate) fn with<T>(act: impl FnOnce(&mut FakeHost) -> Result<T, Error>) -> Re
         Some(host) => act(host),
         None => Err(Error::no_host()),
     })
+}
+
+/// The time that the host around this says, if there is one and it says any. What a test scripts is called while the host is in use, and may
+/// ask for the time, too: it is told the machine's.
+pub(crate) fn now_ms() -> Option<i64> {
+    CURRENT.with(|current| current.try_borrow().ok()?.as_ref()?.now_ms)
 }

@@ -96,7 +96,7 @@ fn called(page: &mut Lines, instances: &[InstanceStatus]) {
         let labels = [("instance", instance.name.as_str())];
         page.sample("quarterdeck_plugin_wall_seconds_total", &labels, micros(instance.usage.wall_micros));
     }
-    page.family("quarterdeck_plugin_guest_seconds_total", "counter", "Time inside wasm.");
+    page.family("quarterdeck_plugin_guest_seconds_total", "counter", "Time for which its code ran, by the clock.");
     for instance in instances {
         let labels = [("instance", instance.name.as_str())];
         page.sample("quarterdeck_plugin_guest_seconds_total", &labels, micros(instance.usage.guest_micros));

@@ -197,7 +197,7 @@ fn instance() -> InstanceStatus {
     let plugin = plugin();
     let grants = Grants {
         http: vec!["http://127.0.0.1:7700".to_owned()],
-        exec: vec![ProgramGrant { program: "/bin/true".to_owned(), arguments: Vec::new() }],
+        exec: vec![ProgramGrant { program: "/bin/true".to_owned(), arguments: Vec::new(), environment: Vec::new() }],
         ..Grants::default()
     };
     InstanceStatus {

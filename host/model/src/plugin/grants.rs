@@ -40,11 +40,14 @@ fn files(files: &[String]) -> String {
 }
 
 fn programs(programs: &[ProgramGrant]) -> String {
-    let one = |ProgramGrant { program, arguments }: &ProgramGrant| match arguments.as_slice() {
-        [] => format!("`{program}` without arguments"),
-        [all] if all == "..." => format!("`{program}` with any arguments"),
-        [first @ .., last] if last == "..." => format!("`{program} {}` and any further arguments", first.join(" ")),
-        arguments => format!("`{program} {}`", arguments.join(" ")),
+    let one = |ProgramGrant { program, arguments, environment }: &ProgramGrant| {
+        let run = match arguments.as_slice() {
+            [] => format!("`{program}` without arguments"),
+            [all] if all == "..." => format!("`{program}` with any arguments"),
+            [first @ .., last] if last == "..." => format!("`{program} {}` and any further arguments", first.join(" ")),
+            arguments => format!("`{program} {}`", arguments.join(" ")),
+        };
+        if environment.is_empty() { run } else { format!("{run} (and set {} for it)", environment.join(" and ")) }
     };
     programs.iter().map(one).collect::<Vec<_>>().join(", ")
 }
@@ -61,7 +64,7 @@ mod tests {
             "http": ["https://api.example.com", "*"], "kv": true, "metrics": true, "events": ["custom.", "mine."],
             "system": true, "tcp": ["db.example.com:5432"], "secret": ["token"],
             "exec": [{"program": "/bin/true"}, {"program": "/bin/df", "arguments": ["-h", "..."]}],
-            "process": [{"program": "/usr/bin/shop", "arguments": ["..."]}],
+            "process": [{"program": "/usr/bin/shop", "arguments": ["..."], "environment": ["LANG", "SHOP_NAME"]}],
             "reveal": ["password"], "files": ["/var/log/app.log", "/var/log/app/"],
             "append": ["/var/log/alerts.jsonl", "/var/log/told/"],
         }))
@@ -74,7 +77,7 @@ mod tests {
             "system: read facts about this machine: load, memory, disks, processes",
             "exec: run `/bin/true` without arguments, `/bin/df -h` and any further arguments",
             "tcp: open connections to db.example.com:5432",
-            "process: start and stop long-running processes of `/usr/bin/shop` with any arguments",
+            "process: start and stop long-running processes of `/usr/bin/shop` with any arguments (and set LANG and SHOP_NAME for it)",
             "secret: have the host use these secrets for it: token",
             "reveal: see these secrets as they are: password",
             "files: read /var/log/app.log, all below /var/log/app/",

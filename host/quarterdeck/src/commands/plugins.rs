@@ -254,7 +254,7 @@ pub(super) async fn instance(session: &Session, command: &Instance) -> Result<Ex
             let columns = [
                 ("INSTANCE", "/name"),
                 ("CALLS", "/usage/window/calls"),
-                ("CPU us", "/usage/window/guest_micros"),
+                ("RAN us", "/usage/window/guest_micros"),
                 ("BYTES OUT", "/usage/window/bytes_out"),
                 ("HOST CALLS", "/usage/window/host_calls"),
                 ("MOST MEMORY", "/usage/memory_high_water_bytes"),

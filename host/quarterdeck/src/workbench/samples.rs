@@ -120,7 +120,11 @@ pub(super) fn of(kind: Kind) -> Vec<Sample> {
 
 /// Grants that satisfy every question for one and reach nothing: whatever the component tries fails.
 pub(super) fn grants_for_nothing() -> Grants {
-    let program = || ProgramGrant { program: "/quarterdeck/no/such/program".to_owned(), arguments: Vec::new() };
+    let program = || ProgramGrant {
+        program: "/quarterdeck/no/such/program".to_owned(),
+        arguments: Vec::new(),
+        environment: Vec::new(),
+    };
     Grants {
         http: vec!["https://quarterdeck.invalid".to_owned()],
         kv: true,

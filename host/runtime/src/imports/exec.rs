@@ -30,8 +30,8 @@ async fn run(sandbox: &mut Sandbox, command: Command) -> Result<Finished, Error>
         Capability::Exec,
         || target.clone(),
         |grants| {
-            policy::program_allowed(&grants.exec, &command.program, &command.arguments, "exec")?;
-            policy::environment_allowed(&command.environment)
+            let Command { program, arguments, environment, .. } = &command;
+            policy::program_allowed(&grants.exec, program, arguments, environment, "exec")
         },
     )?;
     let stdin = command.stdin.as_ref().map_or(0, String::len) as u64;
@@ -219,8 +219,11 @@ mod tests {
     /// It may run any script.
     fn sandbox(fixture: &Fixture) -> Sandbox {
         fixture.sandbox(grants(|grants| {
-            grants.exec =
-                vec![ProgramGrant { program: "/bin/sh".to_owned(), arguments: vec!["-c".to_owned(), "*".to_owned()] }];
+            grants.exec = vec![ProgramGrant {
+                program: "/bin/sh".to_owned(),
+                arguments: vec!["-c".to_owned(), "*".to_owned()],
+                environment: vec!["GREETING".to_owned()],
+            }];
         }))
     }
 
@@ -259,8 +262,10 @@ mod tests {
     async fn what_is_not_granted_does_not_run() {
         let other = Command { program: "/bin/ls".to_owned(), ..shell("") };
         assert!(matches!(ask(other).await, Err(Error::Denied(_))));
-        let loader = Command { environment: vec![("LD_PRELOAD".to_owned(), "/x".to_owned())], ..shell("true") };
-        assert!(matches!(ask(loader).await, Err(Error::Denied(_))));
+        for name in ["LD_PRELOAD", "TAR_OPTIONS", "HOME", "XDG_CONFIG_HOME", "greeting"] {
+            let with = Command { environment: vec![(name.to_owned(), "/x".to_owned())], ..shell("true") };
+            assert!(matches!(ask(with).await, Err(Error::Denied(_))), "{name}");
+        }
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ mod tests;
 pub(crate) use address::is_own;
 use address::{Reach, reach};
 pub use program::process_allowed;
-pub(crate) use program::{environment_allowed, program_allowed};
+pub(crate) use program::program_allowed;
 
 use crate::sandbox::Capability;
 use http::Method;

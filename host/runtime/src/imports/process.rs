@@ -53,8 +53,8 @@ async fn start(sandbox: &mut Sandbox, spec: Spec) -> Result<Report, Error> {
         Capability::Process,
         || target.clone(),
         |grants| {
-            policy::program_allowed(&grants.process, &spec.program, &spec.arguments, "process")?;
-            policy::environment_allowed(&spec.environment)?;
+            let Spec { program, arguments, environment, .. } = &spec;
+            policy::program_allowed(&grants.process, program, arguments, environment, "process")?;
             spec.health_url.as_ref().map_or(Ok(()), |url| policy::health_url_allowed(&grants.http, url))
         },
     )?;
@@ -127,10 +127,25 @@ mod tests {
     async fn starts_and_stops_are_on_the_record_and_so_is_what_was_denied_but_no_look() {
         let fixture = Fixture::new();
         let mut sandbox = fixture.sandbox(grants(|grants| {
-            grants.process = vec![ProgramGrant { program: "/bin/web".to_owned(), arguments: vec!["*".to_owned()] }];
+            grants.process = vec![ProgramGrant {
+                program: "/bin/web".to_owned(),
+                arguments: vec!["*".to_owned()],
+                environment: vec!["LOG_NAME".to_owned()],
+            }];
         }));
         start(&mut sandbox, spec("/bin/web")).await.unwrap();
         assert!(matches!(start(&mut sandbox, spec("/bin/other")).await, Err(Error::Denied(_))));
+        let with = |name: &str, variable: &str| Spec {
+            name: name.to_owned(),
+            environment: vec![(variable.to_owned(), "x".to_owned())],
+            ..spec("/bin/web")
+        };
+        start(&mut sandbox, with("web-3", "LOG_NAME")).await.unwrap();
+        start(&mut sandbox, with("web-4", "REPLICA")).await.unwrap();
+        let Err(Error::Denied(text)) = start(&mut sandbox, with("web-5", "HOME")).await else {
+            panic!("it was started")
+        };
+        assert!(text.contains("with the variable `HOME`; hint: add [\"HOME\"] to `environment`"), "{text}");
         Host::status(&mut sandbox, "web-1".to_owned()).await.unwrap().unwrap();
         Host::stop(&mut sandbox, "web-1".to_owned(), 10).await.unwrap().unwrap();
         let mut without = fixture.sandbox(grants(|_| ()));
@@ -139,6 +154,9 @@ mod tests {
         let expected = [
             "audit.process start web-1: /bin/other 8080: denied",
             "audit.process start web-1: /bin/web 8080: ok",
+            "audit.process start web-3: /bin/web 8080: ok",
+            "audit.process start web-4: /bin/web 8080: ok",
+            "audit.process start web-5: /bin/web 8080: denied",
             "audit.process stop web-1: ok",
             "audit.process web-2: denied",
         ];

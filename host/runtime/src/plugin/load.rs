@@ -120,18 +120,61 @@ impl Loader {
 
     /// Names the import that nobody provides, if it is that.
     fn link_error(&self, component: &Component, error: &wasmtime::Error) -> String {
-        let ours = |name: &str| name.starts_with("wasi:") || name.starts_with("quarterdeck:");
-        let foreign: Vec<String> = component
-            .component_type()
-            .imports(&self.engine)
-            .filter(|(name, _)| !ours(name))
-            .map(|(name, _)| format!("`{name}`"))
-            .collect();
-        if foreign.is_empty() {
-            format!("it imports what this host does not provide: {error:#}")
-        } else {
-            format!("it imports {}, which this host does not provide", foreign.join(", "))
-        }
+        let shape = component.component_type();
+        let imports: Vec<&str> = shape.imports(&self.engine).map(|(name, _)| name).collect();
+        not_provided(&imports, &format!("{error:#}"))
+    }
+}
+
+/// What a component imports that this host does not have, and the way on; `error` is what the linker said.
+fn not_provided(imports: &[&str], error: &str) -> String {
+    let listed = |names: &[String]| names.join(", ");
+    let foreign: Vec<String> = imports
+        .iter()
+        .filter(|name| !name.starts_with("wasi:") && !name.starts_with("quarterdeck:"))
+        .map(|name| format!("`{name}`"))
+        .collect();
+    if !foreign.is_empty() {
+        return format!("it imports {}, which this host does not provide", listed(&foreign));
+    }
+    let of_another_version: Vec<_> = imports.iter().filter_map(|name| of_another_version(name)).collect();
+    if let Some((_, _, newer)) = of_another_version.first() {
+        let theirs: Vec<String> = of_another_version.iter().map(|(name, ..)| format!("`{name}`")).collect();
+        let mut ours: Vec<String> = of_another_version.iter().map(|(_, ours, _)| ours.clone()).collect();
+        ours.dedup();
+        return format!(
+            "it imports {}, and this host has {}; hint: {}",
+            listed(&theirs),
+            listed(&ours),
+            way_on(*newer)
+        );
+    }
+    // A package of ours may grow: what is missing may stand in an interface that this host has.
+    match imports.iter().find(|name| name.starts_with("quarterdeck:") && error.contains(**name)) {
+        Some(name) => format!("it imports of `{name}` what this host does not have: {error}; hint: {}", way_on(true)),
+        None => format!("it imports what this host does not provide: {error}"),
+    }
+}
+
+/// Of an import of ours whose version this host does not have: its name, what the host has instead, and whether the import is newer.
+fn of_another_version(name: &str) -> Option<(&str, String, bool)> {
+    let (interface, version) = name.strip_prefix("quarterdeck:")?.split_once('@')?;
+    let (package, interface) = interface.split_once('/')?;
+    let spoken = spoken(package);
+    if spoken.contains(&minor(version)) {
+        return None;
+    }
+    let ours: Vec<String> =
+        spoken.iter().map(|version| format!("`quarterdeck:{package}/{interface}@{version}`")).collect();
+    Some((name, ours.join(" and "), is_newer(version, spoken)))
+}
+
+/// What somebody can do whose component was built for another host.
+fn way_on(component_is_newer: bool) -> &'static str {
+    if component_is_newer {
+        "update this host, or build the component with the SDK of this host's version"
+    } else {
+        "build it with the SDK of this host's version"
     }
 }
 
@@ -173,11 +216,7 @@ fn kinds(component: &Component, engine: &Engine) -> Result<Vec<Kind>, String> {
             return Err(format!(
                 "it exports `{name}`, and this host speaks {}; hint: {}",
                 ours.join(" and "),
-                if is_newer(version, spoken) {
-                    "update this host, or build the component with the SDK of this host's version"
-                } else {
-                    "build it with the SDK of this host's version"
-                }
+                way_on(is_newer(version, spoken))
             ));
         }
         has_plugin |= is_plugin;
@@ -446,7 +485,50 @@ fn is_kebab_case(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_kebab_case;
+    use super::{is_kebab_case, not_provided};
+
+    #[test]
+    fn what_a_component_imports_in_vain_is_named_with_the_version_that_this_host_has_and_the_way_on() {
+        let linker = "component imports instance `quarterdeck:host/kv@0.1.0`, but a matching implementation was not found in the linker: \
+                      instance export `rename` has the wrong type";
+        for (imports, error, expected) in [
+            (
+                &["wasi:io/poll@0.2.0", "quarterdeck:host/kv@0.2.0"][..],
+                "x",
+                "it imports `quarterdeck:host/kv@0.2.0`, and this host has `quarterdeck:host/kv@0.1`; hint: update this host, or build",
+            ),
+            (
+                &["quarterdeck:host/kv@0.2.0", "quarterdeck:types/types@0.3.1", "quarterdeck:host/log@0.1.0"],
+                "x",
+                "`quarterdeck:types/types@0.3.1`, and this host has `quarterdeck:host/kv@0.1`, `quarterdeck:types/types@0.1`; hint: ",
+            ),
+            (
+                &["quarterdeck:host/kv@0.0.9"],
+                "x",
+                "and this host has `quarterdeck:host/kv@0.1`; hint: build it with the SDK of this host's version",
+            ),
+            // One that grew at its number.
+            (
+                &["quarterdeck:host/log@0.1.0", "quarterdeck:host/kv@0.1.0"],
+                linker,
+                "it imports of `quarterdeck:host/kv@0.1.0` what",
+            ),
+            (
+                &["quarterdeck:host/kv@0.1.0"],
+                linker,
+                "`rename` has the wrong type; hint: update this host, or build the component",
+            ),
+            (
+                &["acme:rockets/launch@1.0.0", "quarterdeck:host/kv@0.2.0"],
+                "x",
+                "it imports `acme:rockets/launch@1.0.0`, which",
+            ),
+            (&["wasi:io/poll@0.2.0"], "no poll", "it imports what this host does not provide: no poll"),
+        ] {
+            let said = not_provided(imports, error);
+            assert!(said.contains(expected), "{said}");
+        }
+    }
 
     #[test]
     fn names_are_kebab_case() {

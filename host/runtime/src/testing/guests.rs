@@ -484,17 +484,22 @@ pub fn punctual() -> Vec<u8> {
 
 /// A component that imports what no host provides.
 pub fn demanding() -> Vec<u8> {
+    importing("acme:rockets/launch@1.0.0")
+}
+
+/// A component that calls `fire` of that interface: one of the packages below.
+pub fn importing(interface: &str) -> Vec<u8> {
     let module = r#"(module
-        (import "acme:rockets/launch@1.0.0" "fire" (func $fire))
+        (import "INTERFACE" "fire" (func $fire))
         (memory (export "memory") 1)
         (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
         (func (export "quarterdeck:plugin/plugin@0.1.0#describe") (result i32) unreachable)
         (func (export "quarterdeck:plugin/plugin@0.1.0#validate-configuration") (param i32 i32) (result i32) unreachable)
         (func (export "quarterdeck:collector/collector@0.1.0#collect") (param i32 i32 i64) (result i32)
             call $fire unreachable))"#;
-    let world = "package test:guest; world guest { import acme:rockets/launch@1.0.0;
+    let world = "package test:guest; world guest { import INTERFACE;
         export quarterdeck:plugin/plugin@0.1.0; export quarterdeck:collector/collector@0.1.0; }";
-    component(module, world, "0.1.0")
+    component(&module.replace("INTERFACE", interface), &world.replace("INTERFACE", interface), "0.1.0")
 }
 
 fn component(module: &str, world: &str, collector: &str) -> Vec<u8> {
@@ -521,6 +526,8 @@ fn component_of(module: &str, world: &str, interface: &str, detector: &str) -> V
          interface monotonic-clock { use wasi:io/poll@0.2.0.{pollable}; now: func() -> u64;
          subscribe-instant: func(when: u64) -> pollable; subscribe-duration: func(when: u64) -> pollable; }",
         "package acme:rockets@1.0.0; interface launch { fire: func(); }",
+        "package quarterdeck:host@0.2.0; interface kv { fire: func(); }",
+        "package quarterdeck:rockets@0.1.0; interface launch { fire: func(); }",
     ] {
         resolve.push_str("other.wit", other).unwrap();
     }

@@ -187,7 +187,7 @@ async fn an_instance_over_its_budget_waits_for_the_next_window_and_the_log_is_to
     for _ in 0..2 {
         let error = bench.collect(&name, NOW).await.unwrap_err();
         assert!(
-            matches!(&error, CallError::Unavailable { message } if message.contains("1ms of CPU in 1h")),
+            matches!(&error, CallError::Unavailable { message } if message.contains("1ms of running time in 1h")),
             "{error}"
         );
     }

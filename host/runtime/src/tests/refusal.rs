@@ -1,6 +1,6 @@
 //! Files that can't be used: each is refused with a reason that helps.
 
-use crate::testing::guests::{Collector, Does, collector, demanding};
+use crate::testing::guests::{Collector, Does, collector, demanding, importing};
 use crate::testing::{Bench, eventually, one, spec};
 use quarterdeck_model::plugin::{InstanceName, InstanceState, PluginState, Registry};
 
@@ -42,6 +42,16 @@ async fn an_interface_of_another_version() {
 #[tokio::test]
 async fn an_import_that_nobody_provides() {
     check(&demanding(), "it imports `acme:rockets/launch@1.0.0`, which this host does not provide").await;
+}
+
+#[tokio::test]
+async fn an_import_of_ours_that_is_newer_than_this_host() {
+    let newer =
+        "it imports `quarterdeck:host/kv@0.2.0`, and this host has `quarterdeck:host/kv@0.1`; hint: update this host";
+    check(&importing("quarterdeck:host/kv@0.2.0"), newer).await;
+    let unknown = importing("quarterdeck:rockets/launch@0.1.0");
+    check(&unknown, "it imports of `quarterdeck:rockets/launch@0.1.0` what this host does not have").await;
+    check(&unknown, "hint: update this host, or build the component with the SDK of this host's version").await;
 }
 
 #[tokio::test]

@@ -49,7 +49,8 @@ quarterdeck_sdk::config! {
         /// One by one. `{revision}`, `{port}` and `{replica}` are filled in.
         #[serde(default)]
         pub arguments: Vec<String>,
-        /// Variables for the program; filled in like the arguments. `REPLICA` is always set, to the replica's name.
+        /// Variables for the program; filled in like the arguments. Each has to be named in `environment` of the grant `process`.
+        /// `REPLICA` is always set, to the replica's name, and needs no grant.
         #[serde(default)]
         pub environment: BTreeMap<String, String>,
         /// The first slot's replica listens on 127.0.0.1 at `from`, the second one's at the next port, and so on.

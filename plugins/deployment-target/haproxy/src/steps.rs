@@ -3,9 +3,9 @@
 use crate::admin::{self, State};
 use crate::record::{self, Place, Record};
 use crate::{Config, slot};
+use quarterdeck_sdk::host::clock;
 use quarterdeck_sdk::host::process::{self, Phase, Status};
 use quarterdeck_sdk::{Failure, Outcome};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The largest weight that HAProxy knows.
 const MOST: u32 = 256;
@@ -153,6 +153,5 @@ pub(crate) fn ended(status: &Status) -> String {
 }
 
 fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(clock::now_ms()).unwrap_or_default()
 }

@@ -26,7 +26,7 @@ quarterdeck_sdk::config! {
         /// The step's stand behind the instance's.
         #[serde(default)]
         pub arguments: Vec<String>,
-        /// Variables. The instance's are stronger.
+        /// Variables. The instance's are stronger. Each has to be named in `environment` of the grant `exec`.
         #[serde(default)]
         pub environment: BTreeMap<String, String>,
         /// What the program can read.

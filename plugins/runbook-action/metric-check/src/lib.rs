@@ -14,12 +14,12 @@
 )]
 
 use quarterdeck_sdk::condition::Condition;
+use quarterdeck_sdk::host::clock::now_ms;
 use quarterdeck_sdk::host::metrics::{self, Point};
 use quarterdeck_sdk::runbook_action::RunbookAction;
 use quarterdeck_sdk::serde_json::{Value, json};
 use quarterdeck_sdk::{Capability, Failure, Labels, Outcome, Plugin};
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 quarterdeck_sdk::config! {
     /// Configuration of `metric-check`: it has none.
@@ -112,10 +112,6 @@ impl RunbookAction for MetricCheck {
         let waiting = quarterdeck_sdk::json::from_str(token);
         wait(&waiting.map_err(|_| Failure::rejected("the token is none of this action's"))?, now_ms())
     }
-}
-
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn look(inputs: &Inputs, now_ms: i64) -> Result<Outcome, Failure> {
@@ -245,7 +241,7 @@ mod tests {
             value: *value,
         };
         let metrics = values.iter().map(|given| ("disk_used_percent".to_owned(), point(given)));
-        FakeHost { metrics: metrics.collect(), ..FakeHost::default() }
+        FakeHost { metrics: metrics.collect(), now_ms: Some(now_ms), ..FakeHost::default() }
     }
 
     fn run_at(json: &str, values: &[(&str, f64, i64)]) -> Result<Outcome, Failure> {

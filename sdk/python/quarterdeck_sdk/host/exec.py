@@ -15,7 +15,7 @@ class Command:
     program: str
     #: One by one, as the program gets them.
     arguments: list[str] = field(default_factory=list)
-    #: Names and values.
+    #: Names and values. Each name has to stand in `environment` of the program's grant.
     environment: list[tuple[str, str]] = field(default_factory=list)
     #: What it can read.
     stdin: str | None = None

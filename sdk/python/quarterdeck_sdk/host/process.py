@@ -18,7 +18,7 @@ class Spec:
     program: str
     #: One by one, as the program gets them.
     arguments: list[str] = field(default_factory=list)
-    #: Names and values.
+    #: Names and values. Each name has to stand in `environment` of the program's grant.
     environment: list[tuple[str, str]] = field(default_factory=list)
     #: Answers 2xx when the process is ready. Checked every 500 ms.
     health_url: str | None = None

@@ -5,6 +5,13 @@
         assert kv.get("seen") == b"yes"
     assert host.kv == {"seen": b"yes"}
 
+A plugin that reads the time with `host.clock.now_ms` sees the one that the test sets::
+
+    with FakeHost(now_ms=1_767_225_600_000) as host:
+        before = clock.now_ms()
+        host.advance(60_000)
+        assert clock.now_ms() == before + 60_000
+
 `Component` is for tests of the built component in the real one, and `bears_odd_windows` tries a detector with whatever may come.
 """
 

@@ -1,4 +1,4 @@
-//! Runs programs. Each grant names a program and, optionally, argument patterns. There is no shell in between.
+//! Runs programs. Each grant names a program and, optionally, argument patterns and variables. There is no shell in between.
 
 use crate::host::Error;
 
@@ -9,7 +9,7 @@ pub struct Command {
     pub program: String,
     /// One by one, as the program gets them.
     pub arguments: Vec<String>,
-    /// Names and values.
+    /// Names and values. Each name has to stand in `environment` of the program's grant.
     pub environment: Vec<(String, String)>,
     /// What it can read.
     pub stdin: Option<String>,

@@ -13,7 +13,7 @@ pub struct Spec {
     pub program: String,
     /// One by one, as the program gets them.
     pub arguments: Vec<String>,
-    /// Names and values.
+    /// Names and values. Each name has to stand in `environment` of the program's grant.
     pub environment: Vec<(String, String)>,
     /// Answers 2xx when the process is ready. Checked every 500 ms.
     pub health_url: Option<String>,

@@ -1,46 +1,60 @@
-//! Programs and their arguments.
+//! Programs, their arguments, and the variables that are set for them.
 
 use super::Verdict;
 use globset::GlobBuilder;
+use quarterdeck_model::plugin::variables::never_set;
 use quarterdeck_model::plugin::{InstanceSpec, ProgramGrant};
 use quarterdeck_model::process::ProcessSpec;
 
 /// Any further arguments.
 const REST: &str = "...";
 
-/// Variables that make a program run other code than its own: a grant of the program is no grant of that.
-const LOADERS: [&str; 20] = [
-    "BASH_ENV",
-    "BASHOPTS",
-    "CDPATH",
-    "CLASSPATH",
-    "EDITOR",
-    "ENV",
-    "GCONV_PATH",
-    "GLIBC_TUNABLES",
-    "IFS",
-    "JAVA_TOOL_OPTIONS",
-    "JDK_JAVA_OPTIONS",
-    "LOCPATH",
-    "NODE_OPTIONS",
-    "NODE_PATH",
-    "PAGER",
-    "PATH",
-    "PROMPT_COMMAND",
-    "PS4",
-    "SHELLOPTS",
-    "VISUAL",
-];
-const LOADER_PREFIXES: [&str; 9] =
-    ["LD_", "DYLD_", "GIT_", "PERL", "PYTHON", "RUBY", "BASH_FUNC_", "_JAVA_", "QUARTERDECK_"];
+/// What the host itself reads of a process: how its deployment calls it, which stands in the log. Says nothing to a program that was
+/// not made for it, so a process may have it without a grant.
+const REPLICA: &str = "REPLICA";
 
-/// `capability` is `exec` or `process`: where the grant would stand.
+/// Whether one and the same grant allows the program with these arguments and these variables. `capability` is `exec` or `process`:
+/// where the grant would stand.
 pub(crate) fn program_allowed(
     grants: &[ProgramGrant],
     program: &str,
     arguments: &[String],
+    environment: &[(String, String)],
     capability: &str,
 ) -> Verdict {
+    let matching = matching(grants, program, arguments, capability)?;
+    let mut names = Vec::new();
+    for (name, _) in environment {
+        if let Some(why) = never_set(name) {
+            return Err(format!("`{}` {why}", name.escape_debug()));
+        }
+        if !(capability == "process" && name == REPLICA) && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let missing = |grant: &ProgramGrant| names.iter().filter(|name| !grant.environment.contains(name)).count();
+    let Some(nearest) = matching.iter().min_by_key(|grant| missing(grant)) else { return Ok(()) };
+    if missing(nearest) == 0 {
+        return Ok(());
+    }
+    let wanted: Vec<&String> = names.into_iter().filter(|name| !nearest.environment.contains(name)).collect();
+    let words: Vec<String> = wanted.iter().map(|name| format!("`{name}`")).collect();
+    Err(format!(
+        "`{program}` is not granted with the variable{} {}; hint: add {wanted:?} to `environment` of its grant in grants.{capability}, \
+         if the plugin is to choose {}",
+        if wanted.len() == 1 { "" } else { "s" },
+        words.join(", "),
+        if wanted.len() == 1 { "its value" } else { "their values" },
+    ))
+}
+
+/// The grants of the program with these arguments, one at least.
+fn matching<'a>(
+    grants: &'a [ProgramGrant],
+    program: &str,
+    arguments: &[String],
+    capability: &str,
+) -> Result<Vec<&'a ProgramGrant>, String> {
     let is_plain = program.starts_with('/') && !program.split('/').any(|part| part == ".." || part == ".");
     if !is_plain {
         return Err(format!("`{}` is not a plain absolute path", program.escape_debug()));
@@ -49,8 +63,9 @@ pub(crate) fn program_allowed(
     if of_program.peek().is_none() {
         return Err(format!("`{program}` is not granted; hint: grants.{capability} = [{{ program = \"{program}\" }}]"));
     }
-    if of_program.any(|grant| arguments_match(&grant.arguments, arguments)) {
-        return Ok(());
+    let matching: Vec<_> = of_program.filter(|grant| arguments_match(&grant.arguments, arguments)).collect();
+    if !matching.is_empty() {
+        return Ok(matching);
     }
     let written: Vec<String> = arguments.iter().map(|argument| argument.escape_debug().to_string()).collect();
     Err(format!(
@@ -58,9 +73,10 @@ pub(crate) fn program_allowed(
     ))
 }
 
-/// Whether the instance as it is configured may run a process: what [`program_allowed`] says to its `process` grants.
+/// Whether the instance as it is configured may go on running a process: what its `process` grants say of program and arguments. Variables are
+/// asked about when it is started: one that runs has read them, and a grant of an older configuration, which names none, must not end it.
 pub fn process_allowed(instance: &InstanceSpec, process: &ProcessSpec) -> bool {
-    program_allowed(&instance.grants.process, &process.program, &process.arguments, "process").is_ok()
+    matching(&instance.grants.process, &process.program, &process.arguments, "process").is_ok()
 }
 
 fn arguments_match(patterns: &[String], arguments: &[String]) -> bool {
@@ -83,20 +99,4 @@ fn argument_matches(pattern: &str, argument: &str) -> bool {
         .literal_separator(false)
         .build()
         .is_ok_and(|glob| glob.compile_matcher().is_match(argument))
-}
-
-/// Whether a plugin may set these variables for a program.
-pub(crate) fn environment_allowed(environment: &[(String, String)]) -> Verdict {
-    for (name, _) in environment {
-        let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if !is_name {
-            return Err(format!("`{}` is not the name of a variable", name.escape_debug()));
-        }
-        let upper = name.to_ascii_uppercase();
-        if LOADERS.contains(&upper.as_str()) || LOADER_PREFIXES.iter().any(|prefix| upper.starts_with(prefix)) {
-            return Err(format!("`{name}` can make a program run other code: plugins can't set it"));
-        }
-    }
-    Ok(())
 }

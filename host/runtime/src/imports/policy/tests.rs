@@ -1,5 +1,6 @@
 use super::*;
-use quarterdeck_model::plugin::ProgramGrant;
+use quarterdeck_model::plugin::{InstanceSpec, ProgramGrant};
+use quarterdeck_model::process::ProcessSpec;
 use std::net::SocketAddr;
 
 fn strings(texts: &[&str]) -> Vec<String> {
@@ -194,9 +195,12 @@ fn a_certificate_may_be_read_where_a_connection_or_the_origin_is_granted() {
     assert!(certificate_allowed(&[], &strings(&["*"]), "example.org", 443, loopback).is_err());
 }
 
+fn granted(patterns: &[&str], environment: &[&str]) -> ProgramGrant {
+    ProgramGrant { program: "/bin/df".to_owned(), arguments: strings(patterns), environment: strings(environment) }
+}
+
 fn program(patterns: &[&str], arguments: &[&str]) -> bool {
-    let grant = ProgramGrant { program: "/bin/df".to_owned(), arguments: strings(patterns) };
-    program_allowed(&[grant], "/bin/df", &strings(arguments), "exec").is_ok()
+    program_allowed(&[granted(patterns, &[])], "/bin/df", &strings(arguments), &[], "exec").is_ok()
 }
 
 #[test]
@@ -226,34 +230,84 @@ fn arguments_match_one_by_one() {
 
 #[test]
 fn only_the_granted_program_runs() {
-    let grant = ProgramGrant { program: "/bin/df".to_owned(), arguments: strings(&["..."]) };
+    let grant = granted(&["..."], &[]);
     for other in ["df", "/bin/../bin/df", "/bin/./df", "/bin/dfx", "/usr/bin/df", ""] {
-        assert!(program_allowed(std::slice::from_ref(&grant), other, &[], "exec").is_err(), "{other}");
+        assert!(program_allowed(std::slice::from_ref(&grant), other, &[], &[], "exec").is_err(), "{other}");
     }
-    assert!(program_allowed(&[], "/bin/df", &[], "process").unwrap_err().contains("grants.process"));
+    assert!(program_allowed(&[], "/bin/df", &[], &[], "process").unwrap_err().contains("grants.process"));
+}
+
+/// What is said of `/bin/df` with these arguments and variables.
+fn with_variables(grants: &[ProgramGrant], arguments: &[&str], names: &[&str], capability: &str) -> Verdict {
+    let environment: Vec<_> = names.iter().map(|name| ((*name).to_owned(), "x".to_owned())).collect();
+    program_allowed(grants, "/bin/df", &strings(arguments), &environment, capability)
 }
 
 #[test]
-fn variables_that_load_code_are_refused() {
-    let ask = |name: &str| environment_allowed(&[(name.to_owned(), "x".to_owned())]);
-    for name in ["PORT", "GREETING", "_x", "lower"] {
-        assert_eq!(ask(name), Ok(()), "{name}");
+fn a_variable_is_set_only_where_the_grant_of_the_program_names_it() {
+    for capability in ["exec", "process"] {
+        let ask = |granted: &ProgramGrant, names: &[&str]| {
+            with_variables(std::slice::from_ref(granted), &["-h"], names, capability)
+        };
+        let fixed = granted(&["-h"], &[]);
+        assert_eq!(ask(&fixed, &[]), Ok(()));
+        for name in ["TAR_OPTIONS", "HOME", "OPENSSL_CONF", "KUBECONFIG", "XDG_CONFIG_HOME", "LANG", "x"] {
+            assert!(ask(&fixed, &[name]).is_err(), "{name}");
+        }
+        let some = granted(&["-h"], &["LANG", "SHOP"]);
+        assert_eq!(ask(&some, &["LANG"]), Ok(()));
+        assert_eq!(ask(&some, &["SHOP", "LANG", "SHOP"]), Ok(()));
+        assert!(ask(&some, &["lang"]).is_err(), "names differ by case");
+        let denied = ask(&some, &["LANG", "HOME", "TZ"]).unwrap_err();
+        assert!(denied.starts_with("`/bin/df` is not granted with the variables `HOME`, `TZ`; hint: add "), "{denied}");
+        assert!(
+            denied.contains(&format!("[\"HOME\", \"TZ\"] to `environment` of its grant in grants.{capability}")),
+            "{denied}"
+        );
     }
-    for name in [
-        "LD_PRELOAD",
-        "ld_preload",
-        "PATH",
-        "BASH_ENV",
-        "GIT_SSH_COMMAND",
-        "PYTHONPATH",
-        "a=b",
-        "",
-        "1x",
-        "a b",
-        "QUARTERDECK_PROCESS",
-    ] {
-        assert!(ask(name).is_err(), "{name}");
+}
+
+#[test]
+fn arguments_and_variables_are_allowed_by_one_and_the_same_grant() {
+    let grants = [granted(&["-h"], &["LANG"]), granted(&["..."], &["TZ"])];
+    let ask = |arguments: &[&str], names: &[&str]| with_variables(&grants, arguments, names, "exec");
+    assert_eq!(ask(&["-h"], &["LANG"]), Ok(()));
+    assert_eq!(ask(&["-h"], &["TZ"]), Ok(()));
+    assert_eq!(ask(&["-x"], &["TZ"]), Ok(()));
+    assert!(ask(&["-x"], &["LANG"]).unwrap_err().contains("`LANG`"));
+    assert!(ask(&["-h"], &["LANG", "TZ"]).is_err(), "no grant names both");
+}
+
+#[test]
+fn what_a_process_is_called_by_its_deployment_needs_no_grant() {
+    let grants = [granted(&["-h"], &[])];
+    assert_eq!(with_variables(&grants, &["-h"], &["REPLICA"], "process"), Ok(()));
+    assert!(with_variables(&grants, &["-h"], &["REPLICA"], "exec").is_err());
+}
+
+#[test]
+fn variables_that_load_code_are_refused_whatever_is_granted() {
+    for name in ["LD_PRELOAD", "ld_preload", "PATH", "TAR_OPTIONS", "GIT_SSH_COMMAND", "a=b", "", "QUARTERDECK_PROCESS"]
+    {
+        let denied = with_variables(&[granted(&["-h"], &[name])], &["-h"], &[name], "exec").unwrap_err();
+        assert!(!denied.contains("hint"), "no grant allows it: {denied}");
     }
+}
+
+#[test]
+fn a_process_that_runs_is_not_ended_for_variables_that_its_grant_does_not_name() {
+    let grants = serde_json::json!([{"program": "/bin/df", "arguments": ["-h"]}]);
+    let instance: InstanceSpec =
+        serde_json::from_value(serde_json::json!({"plugin": "x", "grants": {"process": grants}})).unwrap();
+    let process = |argument: &str| ProcessSpec {
+        name: "web".to_owned(),
+        program: "/bin/df".to_owned(),
+        arguments: strings(&[argument]),
+        environment: vec![("SHOP".to_owned(), "x".to_owned())],
+        health_url: None,
+    };
+    assert!(process_allowed(&instance, &process("-h")));
+    assert!(!process_allowed(&instance, &process("-x")));
 }
 
 #[test]
