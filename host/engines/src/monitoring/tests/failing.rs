@@ -102,6 +102,10 @@ async fn a_full_disk_says_nothing_about_a_rule_and_what_could_not_be_told_is_tol
     let fake = fake();
     let (bench, _tasks, handle) = bench(folder.path(), &fake, catalog(json!({"every": "1h"})), START).await;
     sample(&bench, &handle, 95.0).await;
+    handle.evaluate("hot").await.unwrap();
+    until("the first run's end", || bench.context.scheduler.get("rule/hot").is_some_and(|job| job.running == 0)).await;
+    bench.advance(Span::from_secs(1));
+    sample(&bench, &handle, 1.0).await;
     bench.faults.set_free_bytes(1);
     assert!(matches!(handle.evaluate("hot").await, Err(Error::Store(_))));
     rejecting(&fake);
