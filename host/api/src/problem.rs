@@ -151,7 +151,7 @@ impl From<quarterdeck_engines::Error> for Problem {
             Error::Changed { .. } => Problem::precondition_failed(detail),
             Error::Invalid { .. } => Problem::invalid(detail),
             Error::Store(error) => error.into(),
-            Error::Call(error) => error.into(),
+            Error::Call(failed) => failed.error.into(),
         }
     }
 }

@@ -154,6 +154,7 @@ fn may_be_published(settings: &Settings, pattern: &str) -> bool {
 mod tests {
     use super::*;
     use quarterdeck_model::domain::deployment::Deployment;
+    use quarterdeck_model::domain::failure::Failure;
     use quarterdeck_model::domain::incident::Incident;
     use quarterdeck_model::domain::notification::Notification;
     use quarterdeck_model::domain::runbook::Run;
@@ -170,6 +171,10 @@ mod tests {
             Deployment::MOVED,
             Deployment::PAUSED,
             Deployment::FINISHED,
+            Failure::RULE_FAILED,
+            Failure::RULE_RECOVERED,
+            Failure::CALCULATION_FAILED,
+            Failure::CALCULATION_RECOVERED,
             Incident::OPENED,
             Incident::UPDATED,
             Incident::ACKNOWLEDGED,

@@ -43,7 +43,7 @@ fn without_a_folder_the_built_in_configuration_holds() {
     assert_eq!(settings.instances[&InstanceName::from("http-probe/self")].every, Some(Span::from_secs(5)));
     assert_eq!(settings.runbooks["system-health-check"].steps.len(), 5);
     assert_eq!(settings.scans["default"].rules.len(), 2);
-    assert_eq!((settings.slos.len(), settings.rules.len()), (2, 10));
+    assert_eq!((settings.slos.len(), settings.rules.len()), (2, 11));
     assert!(
         settings.instances.values().all(|instance| instance.grants.exec.is_empty()),
         "nothing built in may run programs"
@@ -320,7 +320,7 @@ fn what_is_switched_off_is_shown_and_not_worked_with() {
     )]);
     let loaded = good(from(&dir));
     let catalog = loaded.settings.catalog();
-    assert!(!catalog.rules.contains_key("cpu-high") && catalog.rules.len() == 9, "{:?}", catalog.rules.keys());
+    assert!(!catalog.rules.contains_key("cpu-high") && catalog.rules.len() == 10, "{:?}", catalog.rules.keys());
     assert!(catalog.scans.is_empty() && catalog.runbooks.is_empty() && !catalog.routes.contains_key("team"));
     assert_eq!(catalog.slos.keys().collect::<Vec<_>>(), ["self-latency-p95"]);
     for object in

@@ -330,7 +330,7 @@ impl Shell {
 
 type Answer = Result<
     (quarterdeck_model::kind::deployment_strategy::Decision, quarterdeck_model::plugin::PluginRef),
-    quarterdeck_model::plugin::CallError,
+    quarterdeck_model::plugin::CallFailed,
 >;
 
 struct Results(Arc<Shell>);

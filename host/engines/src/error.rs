@@ -1,5 +1,5 @@
 use quarterdeck_model::nearest;
-use quarterdeck_model::plugin::CallError;
+use quarterdeck_model::plugin::CallFailed;
 use quarterdeck_model::store::StoreError;
 
 /// Why a flow refused or failed.
@@ -24,7 +24,7 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Call(#[from] CallError),
+    Call(#[from] CallFailed),
 }
 
 impl From<quarterdeck_bus::Error> for Error {

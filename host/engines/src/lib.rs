@@ -10,7 +10,7 @@
 //! - `context`: the ports, and the loop of reading, deciding and committing that all shells share; `asked`: who asks for a change
 //! - `outbox`: carries out effects under the contract of `quarterdeck_model::effect`
 //! - `monitoring`: collectors, rules, alerts
-//! - `slos`: objectives
+//! - `slos`: objectives; `failing`: rules and objectives whose questions are asked in vain
 //! - `incidents`: alerts and findings gathered into what people work on
 //! - `notifications`: events to messages; `alerting`: alerts to messages, grouped, as Alertmanager does it
 //! - `runbooks`, `scans`, `deployments`
@@ -35,6 +35,7 @@ mod asked;
 mod context;
 pub mod deployments;
 mod error;
+mod failing;
 pub mod incidents;
 pub mod letters;
 pub mod monitoring;
@@ -166,6 +167,7 @@ impl Engines {
         let slos = slos::start(&context, &mut tasks).await?;
         let monitoring = monitoring::start(&context, &mut tasks).await?;
         retention::start(&context, &mut tasks);
+        failing::start(&context, &mut tasks);
         let letters = letters::start(&context, &mut tasks);
         let outbox = outbox::start(&context, inlet, outbox, &mut tasks).await?;
         let (ended, stopped) = oneshot::channel();

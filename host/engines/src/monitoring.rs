@@ -16,7 +16,7 @@ mod derived;
 mod ended;
 mod expected;
 mod intake;
-mod lives;
+pub(crate) mod lives;
 pub mod rule_files;
 mod rules;
 pub mod scrape;

@@ -21,6 +21,7 @@ use quarterdeck_model::domain::runbook::Run;
 use quarterdeck_model::effect::{DeliveryClass, EffectResult, OUTBOX, Pending};
 use quarterdeck_model::event::StoredEvent;
 use quarterdeck_model::id::{EffectId, RunId};
+use quarterdeck_model::plugin::CallError;
 use quarterdeck_model::store::{Document, Page, StoreError};
 use quarterdeck_model::transition::{Ack, Expected, Transition};
 use quarterdeck_scheduler::{TimerQueue, Timers};
@@ -192,9 +193,7 @@ impl Shell {
                     let plan = self.context.plugins.runbook_action.plan(&step.action, &inputs).await;
                     (inputs, plan.map(|called| (called.value, called.plugin)))
                 }
-                Err(message) => {
-                    (serde_json::Value::Null, Err(quarterdeck_model::plugin::CallError::Rejected { message }))
-                }
+                Err(message) => (serde_json::Value::Null, Err(CallError::Rejected { message }.into())),
             };
             plans.push(plan);
         }

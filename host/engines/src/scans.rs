@@ -128,6 +128,7 @@ fn finished(context: &Context, scan: &Scan) -> Event {
         "not_looked_at": scan.not_looked_at,
         "pages": scan.pages,
         "errors": scan.errors.len(),
+        "failed_rules": scan.failed_rules,
     });
     context.event(Scan::FINISHED, scan.id.as_str()).data(data).principal(&scan.principal)
 }
@@ -221,6 +222,7 @@ impl Runner {
             rules: Vec::new(),
             pages: Vec::new(),
             errors: Vec::new(),
+            failed_rules: Vec::new(),
         };
         let started = self.context.event(STARTED, scan.id.as_str()).data(json!({"name": name})).principal(principal);
         let transition = Transition::new()
@@ -274,7 +276,7 @@ async fn scan_it(context: Context, mut scan: Scan, spec: ScanSpec) -> Result<Sca
     let known: Vec<Finding> = context.read_all(Finding::COLLECTION, &page())?;
     let open = known.iter().filter(|finding| finding.state == FindingState::Open);
     let subjects: BTreeSet<String> = open.map(|finding| finding.subject.clone()).collect();
-    let Examined { sight, files, urls, skipped, plugins, errors, pages, nothing } =
+    let Examined { sight, files, urls, skipped, plugins, errors, failed, pages, nothing } =
         examine::examine(&context, &spec, subjects).await;
     // A page that some rule could not judge would look better than it is.
     let judged =
@@ -299,7 +301,7 @@ async fn scan_it(context: Context, mut scan: Scan, spec: ScanSpec) -> Result<Sca
     scan.finished_at = Some(context.now());
     (scan.files, scan.urls, scan.skipped) = (files, urls, skipped.values().sum::<u64>());
     scan.skipped_because = skipped;
-    (scan.rules, scan.errors) = (plugins, errors);
+    (scan.rules, scan.errors, scan.failed_rules) = (plugins, errors, failed);
     patiently(&context, || close(&context, &scan)).await?;
     // It may have been taken out of the configuration meanwhile.
     retire(&context, Some(&scan.name)).await?;

@@ -8,6 +8,7 @@ mod calculate;
 pub mod chunks;
 pub mod status;
 
+use crate::failing::{Asker, Failing, outcome};
 use crate::{Context, Error, Tasks, to_value};
 use async_trait::async_trait;
 use calculate::{Cache, calculate};
@@ -74,10 +75,12 @@ struct Objective {
 struct Objectives {
     context: Context,
     state: Mutex<BTreeMap<String, Objective>>,
+    failing: Failing,
 }
 
 pub(crate) async fn start(context: &Context, tasks: &mut Tasks) -> Result<Handle, Error> {
-    let objectives = Arc::new(Objectives { context: context.clone(), state: Mutex::default() });
+    let failing = Failing::load(context.clone(), Asker::Objective)?;
+    let objectives = Arc::new(Objectives { context: context.clone(), state: Mutex::default(), failing });
     objectives.sync(&context.catalog()).await?;
     tasks.spawn("slos", follow(objectives.clone()));
     Ok(Handle(objectives))
@@ -136,7 +139,7 @@ impl Objectives {
             calculate::forget(&self.context, &status.name).await?;
         }
         self.with(|state| state.retain(|name, _| catalog.slos.contains_key(name)));
-        Ok(())
+        self.failing.end(|name| catalog.slos.contains_key(name)).await
     }
 
     fn schedule(self: &Arc<Self>, name: &str, every: Span) {
@@ -248,7 +251,17 @@ impl Objectives {
         if !self.with(|state| state.contains_key(name)) {
             return Ok(());
         }
+        let asked = outcome(&result, |calculated| &calculated.plugin);
+        let looked =
+            asked.map(|asked| self.failing.look(name, &status.spec.calculator, asked, now)).transpose()?.flatten();
+        let changed = looked.map(|(changed, told)| {
+            transition.absorb(told);
+            changed
+        });
         self.context.commit(transition).await?;
+        if let Some(changed) = changed {
+            self.failing.keep(changed);
+        }
         self.with(|state| {
             if let Some(objective) = state.get_mut(name) {
                 objective.status = Some(status);

@@ -80,6 +80,8 @@ pub(crate) struct Behaviour {
     pub(crate) replaced: u64,
     /// It refuses partials of other versions.
     pub(crate) strict: bool,
+    /// The calculator takes no configuration.
+    pub(crate) rejects: bool,
 }
 
 impl Fake {
@@ -180,19 +182,19 @@ pub(crate) fn called<T>(value: T) -> Called<T> {
 }
 
 /// As the runtime says it.
-fn failed(error: CallError) -> CallFailed {
+pub(crate) fn failed(error: CallError) -> CallFailed {
     let plugin = (!matches!(error, CallError::Unavailable { .. })).then(plugin);
     CallFailed { error, plugin }
 }
 
 fn absent<T>() -> CallResult<T> {
-    Err(CallError::Unavailable { message: "not in this test".into() })
+    Err(failed(CallError::Unavailable { message: "not in this test".into() }))
 }
 
 #[async_trait]
 impl Collector for Fake {
     async fn collect(&self, _: &InstanceName, _: Timestamp) -> CallResult<Collection> {
-        self.with(|fake| fake.collect.as_mut().map_or_else(absent, |collect| collect().map(called)))
+        self.with(|fake| fake.collect.as_mut().map_or_else(absent, |collect| collect().map(called).map_err(failed)))
     }
 }
 
@@ -205,7 +207,9 @@ impl Detector for Fake {
         window: &Window,
         state: Option<&[u8]>,
     ) -> CallResult<Verdict> {
-        self.with(|fake| fake.detect.as_mut().map_or_else(absent, |detect| detect(window, state).map(called)))
+        self.with(|fake| {
+            fake.detect.as_mut().map_or_else(absent, |detect| detect(window, state).map(called).map_err(failed))
+        })
     }
 }
 
@@ -229,7 +233,9 @@ impl Correlator for Fake {
         open: &[OpenIncident],
         _: Timestamp,
     ) -> CallResult<Placement> {
-        self.with(|fake| fake.correlate.as_mut().map_or_else(absent, |correlate| correlate(alert, open).map(called)))
+        self.with(|fake| {
+            fake.correlate.as_mut().map_or_else(absent, |correlate| correlate(alert, open).map(called).map_err(failed))
+        })
     }
 }
 
@@ -312,7 +318,7 @@ impl SlaCalculator for Fake {
         let (a, b) = (read(a), read(b));
         let (replaced, strict) = self.with(|fake| (fake.replaced, fake.strict));
         if strict && [a.2, b.2].iter().any(|by| *by != replaced) {
-            return Err(CallError::Other { message: "the partial figures can't be read".into() });
+            return Err(failed(CallError::Other { message: "the partial figures can't be read".into() }));
         }
         self.calculated(serde_json::to_vec(&(a.0 + b.0, a.1 + b.1, replaced)).unwrap())
     }
@@ -324,6 +330,9 @@ impl SlaCalculator for Fake {
         partial: &[u8],
         _: Timestamp,
     ) -> CallResult<Attainment> {
+        if self.with(|fake| fake.rejects) {
+            return Err(failed(CallError::Rejected { message: "no such target".into() }));
+        }
         let (good, total, _) = serde_json::from_slice::<(u32, u32, u64)>(partial).unwrap();
         let attained = f64::from(good) / f64::from(total);
         let mut attainment = Attainment::default();

@@ -7,6 +7,7 @@ pub mod alerting;
 pub mod check;
 pub mod delivery;
 pub mod deployment;
+pub mod failure;
 pub mod incident;
 pub mod job;
 pub mod notification;

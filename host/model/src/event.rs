@@ -99,7 +99,7 @@ pub struct StoredEvent {
 }
 
 /// Types of the events that the host itself publishes. Plugins and the API add others: those of `custom.`, and what grants name.
-pub const TYPES: [&str; 71] = [
+pub const TYPES: [&str; 75] = [
     "alert.acknowledged",
     "alert.firing",
     "alert.resolved",
@@ -115,6 +115,8 @@ pub const TYPES: [&str; 71] = [
     "audit.secret",
     "audit.system",
     "audit.tcp",
+    "calculation.failed",
+    "calculation.recovered",
     "check.failed",
     "check.given-up",
     "check.recovered",
@@ -161,6 +163,8 @@ pub const TYPES: [&str; 71] = [
     "plugin.shadow-differs",
     "plugin.shadow-ended",
     "plugin.shadow-started",
+    "rule.failed",
+    "rule.recovered",
     "run.finished",
     "run.refused",
     "run.started",

@@ -644,8 +644,6 @@ pub struct Called<T> {
     pub events: Vec<Event>,
 }
 
-pub type CallResult<T> = Result<Called<T>, CallError>;
-
 /// A call that failed, and the version that it ran on. `None`: it never came to a plugin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]
@@ -660,8 +658,11 @@ impl From<CallError> for CallFailed {
     }
 }
 
-/// The answer of calls that act: what was done, or tried, names its version either way.
-pub type ActResult<T> = Result<Called<T>, CallFailed>;
+/// The answer of a call: what was decided, seen or done, or tried, names its version either way.
+pub type CallResult<T> = Result<Called<T>, CallFailed>;
+
+/// The same, of calls that act.
+pub type ActResult<T> = CallResult<T>;
 
 /// What finished or goes on; the answer of kinds that act.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -26,7 +26,7 @@ use quarterdeck_model::decisions::{Decisions, ReplayOptions};
 use quarterdeck_model::kind::collector::Collector;
 use quarterdeck_model::kind::detector::{Detector, Window};
 use quarterdeck_model::plugin::{
-    CallError, GrantedTo, Grants, InstanceName, InstanceSpec, JournalSpec, Kind, PluginState, PluginStatus, Registry,
+    CallFailed, GrantedTo, Grants, InstanceName, InstanceSpec, JournalSpec, Kind, PluginState, PluginStatus, Registry,
 };
 use quarterdeck_model::series::SeriesData;
 use quarterdeck_model::{Labels, Span, Timestamp};
@@ -150,7 +150,7 @@ async fn beside_loops(
 }
 
 /// One call, of the kind that the plugin is.
-async fn ask(runtime: &Runtime, probe: &InstanceName) -> Result<(), CallError> {
+async fn ask(runtime: &Runtime, probe: &InstanceName) -> Result<(), CallFailed> {
     static WINDOW: LazyLock<Window> = LazyLock::new(|| Window {
         now: NOW,
         from: NOW.minus(Span::from_secs(150)),

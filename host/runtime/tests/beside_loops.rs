@@ -18,7 +18,9 @@ mod ports;
 
 use guests::{Does, collector};
 use quarterdeck_model::kind::collector::{Collection, Collector};
-use quarterdeck_model::plugin::{CallError, CallResult, Grants, InstanceName, InstanceSpec, Limits, Registry};
+use quarterdeck_model::plugin::{
+    CallError, CallFailed, CallResult, Grants, InstanceName, InstanceSpec, Limits, Registry,
+};
 use quarterdeck_model::{Span, Timestamp};
 use quarterdeck_runtime::{Bundled, Runtime};
 use std::collections::BTreeMap;
@@ -92,7 +94,8 @@ struct Pair {
     ends: fn(&CallResult<Collection>) -> bool,
 }
 
-const LOOPS: fn(&CallResult<Collection>) -> bool = |result| matches!(result, Err(CallError::Deadline { .. }));
+const LOOPS: fn(&CallResult<Collection>) -> bool =
+    |result| matches!(result, Err(CallFailed { error: CallError::Deadline { .. }, .. }));
 
 /// On threads as the daemon has them.
 fn check(inline: bool, pair: Pair) {
@@ -174,20 +177,23 @@ fn the_p99_of_a_probe_on_the_threads_of_guests_stays_within_twice_its_own_beside
 /// The memory of a call is the machine's, and what takes it takes the kernel's time, too.
 #[test]
 fn the_p99_of_a_probe_stays_within_twice_its_own_beside_two_that_allocate_without_end() {
-    let ends = |result: &CallResult<Collection>| matches!(result, Err(CallError::OutOfMemory { .. }));
+    let ends = |result: &CallResult<Collection>| {
+        matches!(result, Err(CallFailed { error: CallError::OutOfMemory { .. }, .. }))
+    };
     check(true, Pair { does: Does::FillMemory, budget: Limits::default().deadline, ends });
 }
 
 /// None of their calls takes long, but they take all the time.
 #[test]
 fn the_p99_of_a_probe_stays_within_twice_its_own_beside_two_that_flood_the_host_with_calls() {
-    let ends = |result: &CallResult<Collection>| matches!(result, Err(CallError::Trapped { reason }) if reason.contains("host calls in one call"));
+    let ends = |result: &CallResult<Collection>| matches!(result, Err(CallFailed { error: CallError::Trapped { reason }, .. }) if reason.contains("host calls in one call"));
     check(true, Pair { does: Does::CallTheHost, budget: Limits::default().deadline, ends });
 }
 
 #[test]
 fn the_p99_of_a_probe_stays_within_twice_its_own_beside_two_whose_results_are_huge() {
-    let ends = |result: &CallResult<Collection>| matches!(result, Err(CallError::Limited { .. }));
+    let ends =
+        |result: &CallResult<Collection>| matches!(result, Err(CallFailed { error: CallError::Limited { .. }, .. }));
     check(true, Pair { does: Does::Giant, budget: Limits::default().deadline, ends });
 }
 

@@ -32,7 +32,7 @@ use quarterdeck_model::event::Event;
 use quarterdeck_model::id::{DeploymentId, EffectId, IdSource};
 use quarterdeck_model::kind::deployment_strategy::{Analysis, Decision, Move, Plan};
 use quarterdeck_model::kind::deployment_target::{Observation, Replica, Step};
-use quarterdeck_model::plugin::{CallError, PluginRef};
+use quarterdeck_model::plugin::{CallFailed, PluginRef};
 use quarterdeck_model::{Span, Timestamp};
 use serde_json::{Value, json};
 
@@ -171,7 +171,7 @@ fn waits_for_steps(deployment: &Deployment) -> bool {
 /// The time of the next look has come. `observed`: what the target sees, if it was asked.
 pub(super) fn looked(
     deployment: Deployment,
-    observed: Option<Result<Observation, CallError>>,
+    observed: Option<Result<Observation, CallFailed>>,
     now: Timestamp,
     ids: &IdSource,
 ) -> Option<Change> {
@@ -184,7 +184,7 @@ pub(super) fn looked(
             turn.observe(observation);
             None
         }
-        Some(Err(error)) => Some(error),
+        Some(Err(failed)) => Some(failed),
         None => None,
     };
     turn.look(failure);
@@ -206,7 +206,7 @@ pub(super) fn question(deployment: &Deployment) -> (Plan, Analysis) {
 /// What the strategy answered.
 pub(super) fn decided(
     deployment: Deployment,
-    answer: Result<(Decision, PluginRef), CallError>,
+    answer: Result<(Decision, PluginRef), CallFailed>,
     now: Timestamp,
     ids: &IdSource,
 ) -> Change {
@@ -215,11 +215,11 @@ pub(super) fn decided(
         return turn.change();
     }
     match answer {
-        Ok((decision, _)) if decision.state.as_ref().is_some_and(|state| state.len() > STATE_BYTES) => {
-            turn.error("strategy", &format!("its state is over {STATE_BYTES} bytes"));
+        Ok((decision, plugin)) if decision.state.as_ref().is_some_and(|state| state.len() > STATE_BYTES) => {
+            turn.error("strategy", &format!("its state is over {STATE_BYTES} bytes"), Some(plugin));
         }
         Ok((decision, plugin)) => turn.decide(decision, plugin),
-        Err(error) => turn.error("strategy", &error.to_string()),
+        Err(failed) => turn.error("strategy", &failed.to_string(), failed.plugin),
     }
     turn.change()
 }
@@ -414,7 +414,7 @@ impl<'a> Turn<'a> {
         most.1.to_owned()
     }
 
-    fn look(&mut self, failure: Option<CallError>) {
+    fn look(&mut self, failure: Option<CallFailed>) {
         let going_back = self.d.state == DeploymentState::RollingBack;
         if self.d.deadline <= self.now {
             return if going_back {
@@ -427,10 +427,10 @@ impl<'a> Turn<'a> {
             self.d.next_look = self.d.deadline;
             return;
         }
-        if let Some(error) = failure
+        if let Some(failed) = failure
             && !going_back
         {
-            return self.error("target", &error.to_string());
+            return self.error("target", &failed.to_string(), failed.plugin);
         }
         if going_back || !self.d.in_flight.is_empty() {
             self.proceed();
@@ -462,11 +462,12 @@ impl<'a> Turn<'a> {
         of_side(&self.d, Side::Candidate).find(counts).map(described)
     }
 
-    /// Something that is asked again later, but not for ever.
-    fn error(&mut self, who: &str, error: &str) {
+    /// Something that is asked again later, but not for ever. `plugin`: the one that failed.
+    fn error(&mut self, who: &str, error: &str, plugin: Option<PluginRef>) {
         self.d.errors = self.d.errors.saturating_add(1);
         if self.d.errors > ERRORS {
-            return self.go_back(format!("the {who} failed {} times in a row: {error}", self.d.errors));
+            let reason = format!("the {who} failed {} times in a row: {error}", self.d.errors);
+            return self.go_back_because_of(plugin, reason);
         }
         let factor = 1u64.checked_shl(self.d.errors.saturating_sub(1)).unwrap_or(u64::MAX);
         let hold = Span::from_millis(LOOK.as_millis().saturating_mul(factor)).min(LONGEST_ERROR_HOLD);

@@ -10,7 +10,7 @@ use quarterdeck_model::domain::incident::Incident;
 use quarterdeck_model::event::StoredEvent;
 use quarterdeck_model::id::IncidentId;
 use quarterdeck_model::kind::correlator::{AlertSummary, Placement};
-use quarterdeck_model::plugin::{CallError, PluginRef};
+use quarterdeck_model::plugin::{CallError, CallFailed, PluginRef};
 use quarterdeck_model::store::StoreError;
 use quarterdeck_model::transition::{Expected, Transition};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// An event that can't be gathered for another reason than the store's state is put aside after this many failures.
 const FAILURES: u32 = 5;
 
-/// Where something goes, and who says so.
+/// Where something goes, and who says so, or was to say so and failed.
 struct Decision {
     placement: Placement,
     plugin: Option<PluginRef>,
@@ -82,7 +82,11 @@ pub(super) async fn run(incidents: Arc<Incidents>, mut consumer: Consumer) {
 /// Whether waiting may help, and nothing is gained by going on without the event.
 fn is_transient(error: &Error) -> bool {
     use StoreError::{Closed, DiskFull, Io};
-    matches!(error, Error::Store(DiskFull { .. } | Io(_) | Closed) | Error::Call(CallError::Cancelled))
+    match error {
+        Error::Store(error) => matches!(error, DiskFull { .. } | Io(_) | Closed),
+        Error::Call(failed) => failed.error == CallError::Cancelled,
+        _ => false,
+    }
 }
 
 /// Handles one event. True: what came of it was committed, and with it the event acknowledged.
@@ -235,7 +239,7 @@ async fn place(incidents: &Incidents, alert: &AlertSummary, broken: &mut bool) -
     let mut waits = waits.iter();
     loop {
         let answer = context.plugins.correlator.correlate(&spec.correlator, alert, &shown, context.now()).await;
-        let reason = match answer {
+        let (reason, plugin) = match answer {
             Ok(mut called) => {
                 let unknown = match &called.value {
                     Placement::Join { incident, .. } => !shown.iter().any(|shown| shown.id == *incident),
@@ -246,33 +250,37 @@ async fn place(incidents: &Incidents, alert: &AlertSummary, broken: &mut bool) -
                     let rest = belongings(&mut called);
                     return Ok(Decision { placement: called.value, plugin: Some(called.plugin), rest, note: None });
                 }
-                "it named an incident that is not open".to_owned()
+                ("it named an incident that is not open".to_owned(), Some(called.plugin))
             }
-            Err(error) => error.to_string(),
+            Err(failed) => (failed.to_string(), failed.plugin),
         };
         if context.shutdown.is_cancelled() {
-            return Err(CallError::Cancelled.into());
+            return Err(cancelled());
         }
         let Some(wait) = waits.next() else {
             warn!(correlator = %spec.correlator, alert = alert.fingerprint, reason, "opening an incident without a correlator");
             *broken = true;
-            return Ok(alone(alert, &reason));
+            return Ok(alone(alert, &reason, plugin));
         };
         tokio::select! {
             // Nothing was decided; the next start asks again.
-            () = context.shutdown.cancelled() => return Err(CallError::Cancelled.into()),
+            () = context.shutdown.cancelled() => return Err(cancelled()),
             () = tokio::time::sleep(*wait) => {}
         }
     }
 }
 
-/// An incident for this alert alone, so that paging goes on whatever a plugin does.
-fn alone(alert: &AlertSummary, reason: &str) -> Decision {
+fn cancelled() -> Error {
+    CallFailed::from(CallError::Cancelled).into()
+}
+
+/// An incident for this alert alone, so that paging goes on whatever a plugin does. `plugin`: the one that failed.
+fn alone(alert: &AlertSummary, reason: &str, plugin: Option<PluginRef>) -> Decision {
     let placement = Placement::Open {
         key: format!("alone/{}", alert.fingerprint),
         title: if alert.summary.is_empty() { alert.name.clone() } else { alert.summary.clone() },
         severity: alert.severity,
     };
     let note = format!("opened without correlation: {reason}");
-    Decision { placement, plugin: None, rest: Transition::new(), note: Some(note) }
+    Decision { placement, plugin, rest: Transition::new(), note: Some(note) }
 }

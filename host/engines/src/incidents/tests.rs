@@ -128,6 +128,7 @@ async fn a_broken_correlator_costs_the_correlation_and_not_the_page() {
     publish(&bench, Alert::FIRING, &alert("disk", Severity::High)).await;
     publish(&bench, Alert::FIRING, &alert("cpu", Severity::High)).await;
     let first = bench.event(Incident::OPENED, None, Offset(0)).await;
+    assert_eq!(first.event.plugin, Some(crate::testing::plugin()), "the one that failed");
     bench.event(Incident::OPENED, None, first.offset).await;
     let open = handle.open().unwrap();
     assert_eq!(open.len(), 2);

@@ -142,7 +142,9 @@ impl Collectors {
                 let outcome = refused.or(too_many).map_or(Ok(()), |reason| Err(Error::invalid(reason)));
                 (called.value.health, Some(called.plugin), rest, outcome)
             }
-            Err(error) => (unknown_health(error.to_string()), None, Transition::new(), Err(error.into())),
+            Err(failed) => {
+                (unknown_health(failed.to_string()), failed.plugin.clone(), Transition::new(), Err(failed.into()))
+            }
         };
         let lives = is_good.then(|| Lives::of(&batch, now, &*self.context.ingest));
         let appended = match self.context.series.append(batch).await {
@@ -153,7 +155,7 @@ impl Collectors {
         if let Some(Err(error)) = lives.map(|lives| self.end_others(instance, lives?)) {
             warn!(%instance, %error, "series that a collector has no more could not be ended");
         }
-        self.note(instance, health, plugin, rest, now).await?;
+        self.note(instance, health, plugin, is_good, rest, now).await?;
         outcome.and(appended)
     }
 
@@ -190,12 +192,14 @@ impl Collectors {
         self.with(|state| state.seen.entry(instance.clone()).or_default().limit(samples, limit, now))
     }
 
-    /// Commits what the call wrote and published, and the health if its state changed. A message alone is kept in memory.
+    /// Commits what the call wrote and published, and the health if its state changed. A message alone is kept in memory. `plugin`: what
+    /// the call ran on; `is_good`: it came to an answer.
     async fn note(
         &self,
         instance: &InstanceName,
         health: Health,
         plugin: Option<PluginRef>,
+        is_good: bool,
         rest: Transition,
         now: Timestamp,
     ) -> Result<(), Error> {
@@ -205,8 +209,8 @@ impl Collectors {
         let after = TargetHealth { instance: instance.clone(), health, since, checked_at: now, check: None };
         // Of a target about which nothing could be found out a check says nothing: neither that it failed, nor that it is well.
         let checked = match &plugin {
-            Some(plugin) => self.checks.look(&after, plugin)?,
-            None => None,
+            Some(plugin) if is_good => self.checks.look(&after, plugin)?,
+            _ => None,
         };
         let mut transition = rest;
         if changed {

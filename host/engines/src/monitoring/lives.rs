@@ -14,7 +14,7 @@ const AT_ONCE: usize = 4_096;
 
 /// The series of the last good answer, in order.
 #[derive(Debug, Default)]
-pub(super) struct Lives {
+pub(crate) struct Lives {
     series: Vec<SeriesRef>,
     at: Timestamp,
 }
@@ -24,7 +24,7 @@ impl Lives {
     ///
     /// # Errors
     /// The store's.
-    pub(super) fn of(samples: &[Sample], at: Timestamp, ingest: &dyn Ingest) -> Result<Self, StoreError> {
+    pub(crate) fn of(samples: &[Sample], at: Timestamp, ingest: &dyn Ingest) -> Result<Self, StoreError> {
         let mut series = Vec::with_capacity(samples.len());
         for part in samples.chunks(AT_ONCE) {
             let named: Vec<Vec<(&str, &str)>> = part.iter().filter(|sample| sample.at == at).map(pairs).collect();
@@ -44,7 +44,7 @@ impl Lives {
     ///
     /// # Errors
     /// The store's. What has not ended then does so by its age.
-    pub(super) fn end_but(&self, after: &Lives, ingest: &dyn Ingest) -> Result<(), StoreError> {
+    pub(crate) fn end_but(&self, after: &Lives, ingest: &dyn Ingest) -> Result<(), StoreError> {
         self.end(after.at, |series| after.series.binary_search(&series).is_err(), ingest)
     }
 
@@ -52,7 +52,7 @@ impl Lives {
     ///
     /// # Errors
     /// The store's.
-    pub(super) fn end_all(&self, now: Timestamp, ingest: &dyn Ingest) -> Result<(), StoreError> {
+    pub(crate) fn end_all(&self, now: Timestamp, ingest: &dyn Ingest) -> Result<(), StoreError> {
         self.end(now, |_| true, ingest)
     }
 

@@ -6,6 +6,7 @@
 
 use super::alerts::{self, Alerts, Change, Evaluated, Seen};
 use super::{derived, ended, expected};
+use crate::failing::{Asker, Failing, outcome, unusable};
 use crate::{Asked, Context, Error, belongings, to_value};
 use async_trait::async_trait;
 use base64::Engine;
@@ -85,6 +86,7 @@ pub(super) struct Rules {
     rules: Mutex<BTreeMap<String, Rule>>,
     /// Read at the start, until their rules are set.
     left: Mutex<BTreeMap<String, Known>>,
+    failing: Failing,
 }
 
 impl Rules {
@@ -99,7 +101,8 @@ impl Rules {
             revisions.insert(alert.fingerprint.clone(), document.revision);
             alerts.insert(alert.fingerprint.clone(), alert);
         }
-        Ok(Rules { context, rules: Mutex::default(), left: Mutex::new(left) })
+        let failing = Failing::load(context.clone(), Asker::Rule)?;
+        Ok(Rules { context, rules: Mutex::default(), left: Mutex::new(left), failing })
     }
 
     pub(super) fn alerts(&self) -> Vec<Alert> {
@@ -157,6 +160,9 @@ impl Rules {
                 Ok(()) => self.forget_left(&name),
                 Err(error) => failure = Some(error),
             }
+        }
+        if let Err(error) = self.failing.end(|name| catalog.rules.contains_key(name)).await {
+            failure = Some(error);
         }
         failure.map_or(Ok(()), Err)
     }
@@ -227,8 +233,15 @@ impl Rules {
     pub(super) async fn evaluate(&self, name: &str) -> Result<(), Error> {
         let turn = self.rule(name)?.turn;
         let _turn = turn.acquire().await.map_err(|_| Error::not_found(format!("rule `{name}`")))?;
-        let mut rule = self.rule(name)?;
-        let now = self.context.now();
+        let rule = self.rule(name)?;
+        let (detector, now) = (rule.spec.detector.clone(), self.context.now());
+        let judged = self.judge(name, rule, now).await;
+        let noted = self.failing.note(name, &detector, outcome(&judged, |plugin| plugin), now).await;
+        judged.and(noted)
+    }
+
+    /// Gives the version that has judged.
+    async fn judge(&self, name: &str, mut rule: Rule, now: Timestamp) -> Result<PluginRef, Error> {
         let mut series = self.read_window(&rule.spec, now).await?;
         ended::leave_out(&self.context, &rule.spec, &mut series, now);
         let expected::Expected { absent, met } = expected::among(&rule.spec, &series);
@@ -247,8 +260,10 @@ impl Rules {
                     self.reload(name)?;
                     rule = self.rule(name)?;
                 }
-                Ok(()) => break,
-                failed => return failed,
+                concluded => {
+                    concluded?;
+                    break;
+                }
             }
         }
         // After what was decided: alerts don't wait for samples.
@@ -256,7 +271,10 @@ impl Rules {
         if !samples.is_empty() {
             self.context.series.append(samples).await?;
         }
-        refused.map_or(Ok(()), |reason| Err(Error::invalid(reason)))
+        match refused {
+            Some(reason) => Err(unusable(&called.plugin, reason)),
+            None => Ok(called.plugin),
+        }
     }
 
     /// Judges the signals, and makes durable what has to be. `met`: what is expected and there.
@@ -286,7 +304,8 @@ impl Rules {
             configured: &configured,
             now: window.now,
         };
-        let evaluated = alerts::evaluate(&rule.alerts, &seen).map_err(|failure| Error::invalid(failure.to_string()))?;
+        let evaluated =
+            alerts::evaluate(&rule.alerts, &seen).map_err(|failure| unusable(&called.plugin, failure.to_string()))?;
         let due = rule.written.is_none_or(|at| window.now.since(at) >= WRITE_EVERY);
         let mut changes = evaluated.changes.clone();
         if due {

@@ -1,4 +1,5 @@
 mod ended;
+mod failing;
 
 use super::*;
 use crate::testing::{Bench, Fake, START, until};
@@ -270,6 +271,7 @@ async fn a_collector_makes_samples_and_its_targets_health_is_told_when_it_change
     bench.advance(Span::from_secs(17));
     let failed = bench.event("health.changed", None, changed.offset).await;
     assert_eq!((&failed.event.data["state"], &failed.event.data["before"]), (&json!("failed"), &json!("ok")));
+    assert_eq!(failed.event.plugin, Some(crate::testing::plugin()), "the version that failed is named");
     until("the sample", || latest("collector_up") == Some(0.0)).await;
 
     fake.set_state("http-probe/api", InstanceState::Disabled);

@@ -17,7 +17,7 @@ use quarterdeck_model::domain::runbook::{OnFailure, Run, RunState, RunbookSpec, 
 use quarterdeck_model::effect::{Action, Backoff, DeliveryClass, Effect};
 use quarterdeck_model::event::Event;
 use quarterdeck_model::id::{EffectId, IdSource, RunId};
-use quarterdeck_model::plugin::{CallError, PluginRef};
+use quarterdeck_model::plugin::{CallFailed, PluginRef};
 use quarterdeck_model::{Span, Timestamp};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,7 +53,7 @@ pub(super) enum Ending {
 }
 
 /// What a step said that it would do; `None`: it can't tell.
-pub(super) type Plan = Result<(Option<String>, PluginRef), CallError>;
+pub(super) type Plan = Result<(Option<String>, PluginRef), CallFailed>;
 
 #[derive(Clone, Debug)]
 pub(super) struct Change {
@@ -183,6 +183,7 @@ pub(super) fn planned(run: Run, plans: Vec<(Value, Plan)>, now: Timestamp, ids: 
             Err(failure) => {
                 record.state = StepState::Failed;
                 record.error = Some(failure.to_string());
+                record.plugin.clone_from(&failure.plugin);
                 error.get_or_insert_with(|| format!("step `{}` can't be planned: {failure}", record.name));
             }
         }

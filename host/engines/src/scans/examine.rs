@@ -7,9 +7,9 @@ use super::findings::{Seen, Sight};
 use super::walk::{self, Content, Entry, Limits};
 use crate::Context;
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use quarterdeck_model::domain::scan::ScanSpec;
+use quarterdeck_model::domain::scan::{FailedRule, ScanSpec};
 use quarterdeck_model::kind::scanner_rule::{Interest, Reported, Subject, SubjectKind};
-use quarterdeck_model::plugin::{CallError, InstanceName, InstanceState, PluginRef};
+use quarterdeck_model::plugin::{CallError, CallFailed, InstanceName, InstanceState, PluginRef};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +50,7 @@ pub(super) struct Examined {
     pub(super) skipped: BTreeMap<String, u64>,
     pub(super) plugins: Vec<PluginRef>,
     pub(super) errors: Vec<String>,
+    pub(super) failed: Vec<FailedRule>,
     /// Pages that were fetched.
     pub(super) pages: Vec<String>,
     /// Not one rule could be asked, or not one subject could be had.
@@ -76,6 +77,8 @@ struct Rule {
     /// Subjects that made it misbehave, or are not offered to it.
     bad: usize,
     errors: Vec<String>,
+    /// The version that the first failed call ran on.
+    failed: Option<PluginRef>,
 }
 
 /// Something to look at, with the name that people know it by.
@@ -94,7 +97,10 @@ pub(super) async fn examine(context: &Context, spec: &ScanSpec, known: BTreeSet<
         ready(context, instance).await;
         match Rule::ask(context, instance).await {
             Ok(rule) => rules.push(rule),
-            Err(error) => examined.errors.push(error),
+            Err(failed) => {
+                examined.errors.push(failed.error.clone());
+                examined.failed.push(failed);
+            }
         }
     }
     if !rules.is_empty() {
@@ -113,6 +119,10 @@ pub(super) async fn examine(context: &Context, spec: &ScanSpec, known: BTreeSet<
     let had = examined.files + examined.urls > 0;
     examined.nothing = rules.is_empty() || (!examined.errors.is_empty() && !had) || (had && !looked);
     for rule in rules {
+        if let Some(error) = rule.errors.first().cloned() {
+            let plugin = Some(rule.failed.unwrap_or_else(|| rule.plugin.clone()));
+            examined.failed.push(FailedRule { instance: rule.instance.clone(), plugin, error });
+        }
         examined.plugins.push(rule.plugin);
         if rule.errors.is_empty() {
             examined.sight.not_looked_at.insert(rule.instance.clone(), rule.missed);
@@ -140,9 +150,12 @@ async fn ready(context: &Context, instance: &InstanceName) {
 }
 
 impl Rule {
-    async fn ask(context: &Context, instance: &InstanceName) -> Result<Self, String> {
+    async fn ask(context: &Context, instance: &InstanceName) -> Result<Self, FailedRule> {
+        let failed =
+            |plugin: Option<PluginRef>, error: String| FailedRule { instance: instance.clone(), plugin, error };
         let called = context.plugins.scanner_rule.interests(instance, context.now()).await;
-        let called = called.map_err(|error| format!("rule `{instance}`: {error}"))?;
+        let called = called.map_err(|error| failed(error.plugin.clone(), format!("rule `{instance}`: {error}")))?;
+        let unusable = |error: String| failed(Some(called.plugin.clone()), error);
         let globs = |patterns: &[String]| -> Result<GlobSet, String> {
             let mut set = GlobSetBuilder::new();
             for pattern in patterns {
@@ -151,11 +164,13 @@ impl Rule {
             }
             set.build().map_err(|error| format!("rule `{instance}` asks for patterns that are too large: {error}"))
         };
+        let include = globs(&called.value.include).map_err(unusable)?;
+        let exclude = globs(&called.value.exclude).map_err(unusable)?;
         Ok(Rule {
             instance: instance.clone(),
             plugin: called.plugin,
-            include: globs(&called.value.include)?,
-            exclude: globs(&called.value.exclude)?,
+            include,
+            exclude,
             interest: called.value,
             looked: BTreeSet::new(),
             missed: BTreeMap::new(),
@@ -163,6 +178,7 @@ impl Rule {
             failures: 0,
             bad: 0,
             errors: Vec::new(),
+            failed: None,
         })
     }
 
@@ -232,10 +248,13 @@ impl Rule {
                 }
                 self.looked.extend(names.into_iter().map(|(name, _)| name));
             }
-            Err(error) => {
+            Err(CallFailed { error, plugin }) => {
                 let is_of_input = error.is_misbehaviour() || matches!(error, CallError::Unavailable { .. });
                 if is_of_input && count > 1 {
                     return Some(shown);
+                }
+                if self.errors.is_empty() {
+                    self.failed = plugin;
                 }
                 if is_of_input {
                     self.bad += 1;

@@ -1,7 +1,7 @@
 //! The shell over the real store and real files; rules are plain functions.
 
 use super::*;
-use crate::testing::{Bench, Fake, START, called, until};
+use crate::testing::{Bench, Fake, START, called, failed, plugin, until};
 use quarterdeck_model::Span;
 use quarterdeck_model::domain::Catalog;
 use quarterdeck_model::domain::scan::PageScore;
@@ -44,11 +44,11 @@ impl ScannerRule for Words {
     async fn scan(&self, _: &InstanceName, subjects: &[Subject], _: Timestamp) -> CallResult<Vec<Reported>> {
         self.gate.acquire().await.unwrap().forget();
         if self.broken.load(Ordering::SeqCst) {
-            return Err(CallError::Trapped { reason: "unreachable".to_owned() });
+            return Err(failed(CallError::Trapped { reason: "unreachable".to_owned() }));
         }
         let is_poison = |subject: &Subject| matches!(subject, Subject::File { content, .. } if content == b"poison");
         if subjects.iter().any(is_poison) {
-            return Err(CallError::Trapped { reason: "poison".to_owned() });
+            return Err(failed(CallError::Trapped { reason: "poison".to_owned() }));
         }
         let bytes = subjects.iter().map(|subject| match subject {
             Subject::File { content, .. } => content.len(),
@@ -148,7 +148,10 @@ async fn a_file_that_traps_a_rule_does_not_hide_the_others() {
     let host = host(data.path(), json!({"rules": ["words/default"], "paths": [root]})).await;
     let scan = host.scan().await;
     assert_eq!((scan.state, scan.new_findings), (ScanState::Partial, 8));
-    assert_eq!(scan.errors, [format!("rule `words/default` about `{root}/4.txt`: the plugin trapped: poison")]);
+    let error = format!("rule `words/default` about `{root}/4.txt`: the plugin trapped: poison");
+    assert_eq!(scan.errors, [error.as_str()]);
+    let told = host.bench.events(&[Scan::FINISHED]).remove(0).data["failed_rules"].take();
+    assert_eq!(told, json!([{"instance": "words/default", "plugin": plugin(), "error": error}]));
 }
 
 #[tokio::test]

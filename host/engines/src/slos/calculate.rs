@@ -16,7 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::domain::slo::SloSpec;
 use quarterdeck_model::kind::sla_calculator::{Attainment, SlaWindow};
-use quarterdeck_model::plugin::{CallError, CallResult, PluginRef};
+use quarterdeck_model::plugin::{CallError, CallFailed, CallResult, PluginRef};
 use quarterdeck_model::series::SeriesData;
 use quarterdeck_model::store::{Page, StoreError};
 use quarterdeck_model::transition::{Expected, Transition};
@@ -118,7 +118,10 @@ pub(super) async fn calculate(
     spec: &SloSpec,
     now: Timestamp,
 ) -> Result<Calculated, Error> {
-    let absent = || Error::not_found(format!("calculator `{}`", spec.calculator));
+    let absent = || {
+        let message = format!("there is no calculator `{}`", spec.calculator);
+        CallFailed::from(CallError::Unavailable { message })
+    };
     let instance = context.registry.instance(&spec.calculator).ok_or_else(absent)?;
     let plugin = instance.plugin.ok_or_else(absent)?;
     let mut config = instance.spec.config.clone();
@@ -268,7 +271,7 @@ impl Calculation<'_> {
             matches!(error, CallError::Rejected { .. } | CallError::Other { .. } | CallError::Trapped { .. })
         };
         Ok(match called {
-            Err(failed) if refuses(&failed) => match folded {
+            Err(failed) if refuses(&failed.error) => match folded {
                 Some(folded) => Ok(Some(folded)),
                 None => Err(Lost { made: self.made(stretch)?, refused: true }),
             },

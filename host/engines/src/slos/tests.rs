@@ -381,3 +381,44 @@ async fn a_version_that_refuses_the_figures_of_the_one_before_says_so_and_no_rec
     assert_eq!((status.complete_since, status.error, status.at_risk), (None, None, false));
     assert_eq!(told(&bench), ["slo.breached", "slo.recovered"]);
 }
+
+#[tokio::test]
+async fn an_objective_that_can_not_be_calculated_is_told_once_and_once_more_when_it_is() {
+    use quarterdeck_model::domain::failure::Failure;
+    let folder = tempfile::tempdir().unwrap();
+    let fake = fake();
+    let (first, tasks, handle) = bench(folder.path(), &fake, catalog(json!({"window": "4days"})), START).await;
+    samples(&first, 2, 1.0).await;
+    handle.calculate("api").await.unwrap();
+    let told = |bench: &Bench| {
+        let events = bench.events(&["calculation."]);
+        events.into_iter().map(|event| event.event_type).collect::<Vec<_>>()
+    };
+    assert!(told(&first).is_empty());
+    fake.with(|fake| fake.rejects = true);
+    samples(&first, 1, 1.0).await;
+    for _ in 0..3 {
+        assert!(handle.calculate("api").await.is_err());
+    }
+    assert_eq!(told(&first), [Failure::CALCULATION_FAILED]);
+    let failed = first.events(&["calculation."]).remove(0);
+    assert_eq!((failed.subject.as_str(), failed.plugin), ("api", Some(crate::testing::plugin())));
+    assert_eq!((&failed.data["objective"], &failed.data["error"]), (&json!("api"), &json!("no such target")));
+    assert_eq!(handle.get("api").unwrap().state, SloState::Met, "what could not be calculated changes nothing");
+    let now = first.now();
+    drop((tasks, handle));
+    first.kill().await;
+
+    let (second, _tasks, handle) = bench(folder.path(), &fake, catalog(json!({"window": "4days"})), now).await;
+    assert!(handle.calculate("api").await.is_err());
+    fake.with(|fake| fake.rejects = false);
+    handle.calculate("api").await.unwrap();
+    handle.calculate("api").await.unwrap();
+    assert_eq!(told(&second), [Failure::CALCULATION_FAILED, Failure::CALCULATION_RECOVERED]);
+    fake.with(|fake| fake.rejects = true);
+    assert!(handle.calculate("api").await.is_err());
+    second.catalog.send_replace(Arc::new(Catalog::default()));
+    crate::testing::until("its end", || told(&second).len() == 4).await;
+    let ended = second.events(&[Failure::CALCULATION_RECOVERED]).remove(1);
+    assert_eq!(ended.data["reason"], "the objective was removed");
+}

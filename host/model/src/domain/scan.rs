@@ -64,6 +64,18 @@ pub struct Scan {
     #[serde(default)]
     pub pages: Vec<PageScore>,
     pub errors: Vec<String>,
+    /// Rules that failed, each with its first failure.
+    #[serde(default)]
+    pub failed_rules: Vec<FailedRule>,
+}
+
+/// A rule that failed during a scan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FailedRule {
+    pub instance: InstanceName,
+    /// The version that failed. `null`: it was never asked.
+    pub plugin: Option<PluginRef>,
+    pub error: String,
 }
 
 /// How good a page is, by what was found in it. See `engines::scans::score`.

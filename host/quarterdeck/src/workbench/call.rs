@@ -17,7 +17,7 @@ use quarterdeck_model::kind::notifier::Message;
 use quarterdeck_model::kind::runbook_action::LONGEST_RUN;
 use quarterdeck_model::kind::scanner_rule::Subject;
 use quarterdeck_model::kind::sla_calculator::SlaWindow;
-use quarterdeck_model::plugin::{CallError, CallFailed, Called, Grants, InstanceSpec, Kind, Limits};
+use quarterdeck_model::plugin::{CallError, CallResult, Grants, InstanceSpec, Kind, Limits};
 use quarterdeck_model::series::SeriesData;
 use quarterdeck_model::{Labels, Severity, Span, Timestamp, brief};
 use serde::de::DeserializeOwned;
@@ -164,9 +164,9 @@ impl Workbench {
             }
             (Kind::Notifier, "notify") => {
                 let Notify { message, key } = parsed(input)?;
-                acted(plugins.notifier.notify(&name, &message.at(now), &key).await)
+                answer(plugins.notifier.notify(&name, &message.at(now), &key).await)
             }
-            (Kind::Notifier, _) => acted(plugins.notifier.poll(&name, &parsed::<Token>(input)?.token).await),
+            (Kind::Notifier, _) => answer(plugins.notifier.poll(&name, &parsed::<Token>(input)?.token).await),
             (Kind::DeploymentStrategy, _) => {
                 let Decide { config, plan, replicas, analysis, promoted, state, now } = parsed(input)?;
                 let plan = plan.unwrap_or_else(|| first_plan(now));
@@ -188,20 +188,20 @@ impl Workbench {
             }
             (Kind::DeploymentTarget, _) => {
                 let Apply { service, step, key } = parsed(input)?;
-                acted(plugins.deployment_target.apply(&name, &service, &step, &key).await)
+                answer(plugins.deployment_target.apply(&name, &service, &step, &key).await)
             }
             (Kind::RunbookAction, "plan") => {
                 answer(plugins.runbook_action.plan(&name, &parsed::<Inputs>(input)?.inputs).await)
             }
             (Kind::RunbookAction, "poll") => {
-                acted(plugins.runbook_action.poll(&name, &parsed::<Token>(input)?.token).await)
+                answer(plugins.runbook_action.poll(&name, &parsed::<Token>(input)?.token).await)
             }
             (Kind::RunbookAction, "cancel") => {
-                acted(plugins.runbook_action.cancel(&name, &parsed::<Token>(input)?.token).await)
+                answer(plugins.runbook_action.cancel(&name, &parsed::<Token>(input)?.token).await)
             }
             (Kind::RunbookAction, _) => {
                 let Inputs { inputs, key } = parsed(input)?;
-                acted(plugins.runbook_action.run(&name, &inputs, &key, LONGEST_RUN).await)
+                answer(plugins.runbook_action.run(&name, &inputs, &key, LONGEST_RUN).await)
             }
             (Kind::SlaCalculator, "fold") => {
                 let Fold { config, window, partial } = parsed(input)?;
@@ -222,7 +222,7 @@ impl Workbench {
                 let window = window.until(now);
                 match plugins.sla_calculator.fold(&name, &config, &window, partial.as_deref()).await {
                     Ok(folded) => answer(plugins.sla_calculator.finish(&name, &config, &folded.value, now).await),
-                    Err(error) => Err(error),
+                    Err(failed) => Err(failed.error),
                 }
             }
         })
@@ -246,12 +246,9 @@ fn parsed<T: DeserializeOwned>(input: Value) -> Result<T> {
     })
 }
 
-fn answer<T: serde::Serialize>(called: Result<Called<T>, CallError>) -> Result<Answer, CallError> {
-    called.and_then(|called| finished(&called.value, &called.events, called.writes.iter().map(|write| &write.id)))
-}
-
-fn acted<T: serde::Serialize>(called: Result<Called<T>, CallFailed>) -> Result<Answer, CallError> {
-    answer(called.map_err(|failed| failed.error))
+fn answer<T: serde::Serialize>(called: CallResult<T>) -> Result<Answer, CallError> {
+    let called = called.map_err(|failed| failed.error)?;
+    finished(&called.value, &called.events, called.writes.iter().map(|write| &write.id))
 }
 
 fn finished<'a, T: serde::Serialize>(
@@ -265,10 +262,10 @@ fn finished<'a, T: serde::Serialize>(
 }
 
 fn with_state<T: serde::Serialize>(
-    called: Result<Called<T>, CallError>,
+    called: CallResult<T>,
     state: impl FnOnce(&mut T) -> Option<Vec<u8>>,
 ) -> Result<Answer, CallError> {
-    let mut called = called?;
+    let mut called = called.map_err(|failed| failed.error)?;
     let state = state(&mut called.value).map(|state| STANDARD.encode(state));
     let mut answer = answer(Ok(called))?;
     if let Value::Object(fields) = &mut answer.output {
@@ -277,8 +274,8 @@ fn with_state<T: serde::Serialize>(
     Ok(answer)
 }
 
-fn opaque(called: Result<Called<Vec<u8>>, CallError>) -> Result<Answer, CallError> {
-    let called = called?;
+fn opaque(called: CallResult<Vec<u8>>) -> Result<Answer, CallError> {
+    let called = called.map_err(|failed| failed.error)?;
     let partial = json!({"partial": STANDARD.encode(&called.value)});
     finished(&partial, &called.events, called.writes.iter().map(|write| &write.id))
 }

@@ -47,11 +47,11 @@ async fn stopped(bench: &Workbench, probe: &Digest, limits: &Limits) -> Result<S
             return Err(format!("the limits that are shown are not those that were set: {installed:?}"));
         }
         let begin = Instant::now();
-        let Err(error) = runtime.plugins().collector.collect(&name, Timestamp::from_millis(0)).await else {
+        let Err(failed) = runtime.plugins().collector.collect(&name, Timestamp::from_millis(0)).await else {
             return Err(format!("a probe that uses {uses} without end came to one"));
         };
         let took = Span::from_millis(u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX));
-        stopped.push(judged(uses, &error, took, &limits)?);
+        stopped.push(judged(uses, &failed.error, took, &limits)?);
         // What it floods the host with are lines. They don't end the call: those over the limit are dropped.
         if uses == "host-calls" {
             stopped.push(kept(Registry::log(&**runtime, &name).len(), &limits)?);

@@ -97,7 +97,7 @@ impl Runtime {
         T: Send + 'static,
         B: for<'a> FnOnce(&'a mut Guest, Arc<Version>, Arc<str>) -> BoxFuture<'a, Reply<T>> + Send + 'static,
     {
-        self.act(request, body).await.map_err(|failed| failed.error)
+        self.act(request, body).await
     }
 
     /// A call of a kind that decides: it is noted in the journal, and offered to a candidate, where that is wanted.
@@ -108,10 +108,10 @@ impl Runtime {
     {
         let request = Request { question: Some(&question), ..request };
         let note = |ran: Ran<'_>, result: Result<&T, &CallError>| self.note(&ran, &question, result);
-        self.carry_out(request, body, Some(note)).await.map_err(|failed| failed.error)
+        self.carry_out(request, body, Some(note)).await
     }
 
-    /// The same; a failure says which version it is of.
+    /// A call of a kind that acts.
     pub(crate) async fn act<T, B>(&self, request: Request<'_>, body: B) -> ActResult<T>
     where
         T: Send + 'static,
@@ -120,7 +120,7 @@ impl Runtime {
         self.carry_out(request, body, None::<fn(Ran<'_>, Result<&T, &CallError>)>).await
     }
 
-    /// `note`: is told of a call that began, if somebody wants to know.
+    /// A failure says which version it is of. `note`: is told of a call that began, if somebody wants to know.
     async fn carry_out<T, B, N>(&self, request: Request<'_>, body: B, note: Option<N>) -> ActResult<T>
     where
         T: Send + 'static,
@@ -159,7 +159,7 @@ impl Runtime {
         request: Request<'_>,
         body: B,
         note: Option<N>,
-    ) -> CallResult<T>
+    ) -> Result<Called<T>, CallError>
     where
         T: Send + 'static,
         B: for<'a> FnOnce(&'a mut Guest, Arc<Version>, Arc<str>) -> BoxFuture<'a, Reply<T>> + Send + 'static,

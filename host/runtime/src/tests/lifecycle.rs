@@ -4,7 +4,7 @@ use crate::testing::guests::{Does, collector};
 use crate::testing::{Bench, eventually};
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::kind::collector::Collector;
-use quarterdeck_model::plugin::{CallError, InstanceName, PluginState, Registry};
+use quarterdeck_model::plugin::{CallError, CallFailed, InstanceName, PluginState, Registry};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -197,8 +197,8 @@ async fn a_shutdown_waits_for_calls_in_flight_and_begins_none() {
         eventually("the call", || (bench.instance(&name).unwrap().usage.in_flight == 1).then_some(())).await;
         bench.shutdown(Duration::from_secs(5)).await;
     });
-    assert!(matches!(looping, Err(CallError::Deadline { .. })), "{looping:?}");
-    assert_eq!(bench.collect(&name, NOW).await.unwrap_err(), CallError::Cancelled);
+    assert!(matches!(looping, Err(CallFailed { error: CallError::Deadline { .. }, .. })), "{looping:?}");
+    assert_eq!(bench.collect(&name, NOW).await.unwrap_err().error, CallError::Cancelled);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use crate::testing::guests::{Does, collector};
 use crate::testing::{Bench, eventually, one, spec};
 use quarterdeck_model::kind::collector::{Collector, Condition};
-use quarterdeck_model::plugin::{Budget, CallError, InstanceName, InstanceState, Registry};
+use quarterdeck_model::plugin::{Budget, CallError, CallFailed, InstanceName, InstanceState, Registry};
 use quarterdeck_model::{Span, Timestamp};
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ async fn fail_within(does: Does, deadline: Span) -> CallError {
     let mut spec = spec("guest");
     spec.limits.deadline = deadline;
     bench.configure(one(name.as_str(), spec)).await;
-    let error = bench.collect(&name, NOW).await.unwrap_err();
+    let error = bench.collect(&name, NOW).await.unwrap_err().error;
     let usage = bench.instance(&name).unwrap().usage;
     assert_eq!((usage.calls, usage.failures.get(error.code())), (1, Some(&1)));
     assert_eq!(usage.last_error, Some(error.to_string()));
@@ -105,7 +105,7 @@ async fn a_loop_ends_at_the_budget_and_others_are_served_meanwhile() {
 
     let started = Instant::now();
     let runaway = async {
-        let error = bench.collect(&looper, NOW).await.unwrap_err();
+        let error = bench.collect(&looper, NOW).await.unwrap_err().error;
         (error, started.elapsed())
     };
     let others = async {
@@ -139,7 +139,7 @@ async fn an_instance_that_was_quick_and_begins_to_loop_leaves_the_callers_thread
         tokio::select! {
             biased;
             () = tokio::time::sleep(Duration::from_millis(5)) => ticks += 1,
-            result = &mut looping => break result.unwrap_err(),
+            result = &mut looping => break result.unwrap_err().error,
         }
     };
     assert!(matches!(error, CallError::Deadline { .. }), "{error}");
@@ -183,9 +183,9 @@ async fn an_instance_over_its_budget_waits_for_the_next_window_and_the_log_is_to
     spec.limits.deadline = Span::from_millis(50);
     spec.limits.budget = Some(Budget { cpu: Some(Span::from_millis(1)), ..Budget::default() });
     bench.configure(one(name.as_str(), spec)).await;
-    assert!(matches!(bench.collect(&name, NOW).await, Err(CallError::Deadline { .. })));
+    assert!(matches!(bench.collect(&name, NOW).await, Err(CallFailed { error: CallError::Deadline { .. }, .. })));
     for _ in 0..2 {
-        let error = bench.collect(&name, NOW).await.unwrap_err();
+        let error = bench.collect(&name, NOW).await.unwrap_err().error;
         assert!(
             matches!(&error, CallError::Unavailable { message } if message.contains("1ms of running time in 1h")),
             "{error}"
@@ -199,7 +199,10 @@ async fn an_instance_over_its_budget_waits_for_the_next_window_and_the_log_is_to
     bench.clock.advance(Span::from_secs(3600));
     let status = bench.instance(&name).unwrap();
     assert_eq!((status.reason, status.usage.window.calls, status.usage.calls), (None, 0, 1));
-    assert!(matches!(bench.collect(&name, NOW).await, Err(CallError::Deadline { .. })), "it is called again");
+    assert!(
+        matches!(bench.collect(&name, NOW).await, Err(CallFailed { error: CallError::Deadline { .. }, .. })),
+        "it is called again"
+    );
     assert_eq!(bench.events("instance.over-budget").len(), 1);
 }
 
@@ -232,16 +235,22 @@ async fn an_instance_that_misbehaves_again_and_again_is_quarantined_and_tried_ag
     let name = InstanceName::from("guest/one");
     bench.use_plugin(&[name.as_str()], "guest").await;
     for _ in 0..5 {
-        assert!(matches!(bench.collect(&name, NOW).await, Err(CallError::Trapped { .. })));
+        assert!(matches!(bench.collect(&name, NOW).await, Err(CallFailed { error: CallError::Trapped { .. }, .. })));
     }
     let status = bench.instance(&name).unwrap();
     assert_eq!(status.state, InstanceState::Quarantined);
     assert!(status.reason.unwrap().contains("5 times in a row"));
-    assert!(matches!(bench.collect(&name, NOW).await, Err(CallError::Unavailable { .. })));
+    assert!(matches!(bench.collect(&name, NOW).await, Err(CallFailed { error: CallError::Unavailable { .. }, .. })));
 
     bench.clock.advance(Span::from_secs(6));
-    assert!(matches!(bench.collect(&name, NOW).await, Err(CallError::Trapped { .. })), "the trial");
-    assert!(matches!(bench.collect(&name, NOW).await, Err(CallError::Unavailable { .. })), "back in quarantine");
+    assert!(
+        matches!(bench.collect(&name, NOW).await, Err(CallFailed { error: CallError::Trapped { .. }, .. })),
+        "the trial"
+    );
+    assert!(
+        matches!(bench.collect(&name, NOW).await, Err(CallFailed { error: CallError::Unavailable { .. }, .. })),
+        "back in quarantine"
+    );
 
     let mut cured = spec("guest");
     cured.config.insert("cured".to_owned(), true.into());

@@ -3,7 +3,7 @@
 use crate::testing::Bench;
 use crate::testing::guests::punctual;
 use quarterdeck_model::kind::scanner_rule::{Reported, ScannerRule, Subject};
-use quarterdeck_model::plugin::{CallError, CallResult, InstanceName, InstanceState, Registry};
+use quarterdeck_model::plugin::{CallError, CallFailed, CallResult, InstanceName, InstanceState, Registry};
 use quarterdeck_model::store::{Document, Page, Store};
 use quarterdeck_model::{Span, Timestamp};
 use std::time::Duration;
@@ -33,7 +33,7 @@ async fn letters(bench: &Bench, count: usize) -> Vec<Document> {
 
 fn refused(result: CallResult<Vec<Reported>>) -> String {
     match result {
-        Err(CallError::Unavailable { message }) => message,
+        Err(CallFailed { error: CallError::Unavailable { message }, .. }) => message,
         other => panic!("{other:?}"),
     }
 }
@@ -44,7 +44,7 @@ async fn a_file_that_traps_a_rule_again_and_again_goes_to_the_dead_letters_and_t
     bench.use_plugin(&["punctual/one"], "punctual").await;
     let (bad, good) = ([file("bad.txt", "x")], [file("good.txt", "x")]);
     for _ in 0..5 {
-        assert!(matches!(scan(&bench, &bad, BADLY).await, Err(CallError::Trapped { .. })));
+        assert!(matches!(scan(&bench, &bad, BADLY).await, Err(CallFailed { error: CallError::Trapped { .. }, .. })));
         scan(&bench, &good, WELL).await.unwrap();
     }
     let why = refused(scan(&bench, &bad, BADLY).await);
@@ -58,7 +58,7 @@ async fn a_file_that_traps_a_rule_again_and_again_goes_to_the_dead_letters_and_t
 
     for wait in [5, 10] {
         bench.clock.advance(Span::from_secs(wait));
-        assert!(matches!(scan(&bench, &bad, BADLY).await, Err(CallError::Trapped { .. })));
+        assert!(matches!(scan(&bench, &bad, BADLY).await, Err(CallFailed { error: CallError::Trapped { .. }, .. })));
     }
     let letter = letters(&bench, 1).await.remove(0);
     assert_eq!((letter.value["kind"].as_str(), letter.value["class"].as_str()), (Some("input"), Some("bad.txt")));
@@ -89,11 +89,26 @@ async fn a_rule_that_traps_on_every_file_is_left_alone_as_a_whole() {
     bench.use_plugin(&["punctual/one"], "punctual").await;
     for number in 0..5 {
         let subject = [file(&format!("{number}.txt"), "x")];
-        assert!(matches!(scan(&bench, &subject, BADLY).await, Err(CallError::Trapped { .. })));
+        assert!(matches!(
+            scan(&bench, &subject, BADLY).await,
+            Err(CallFailed { error: CallError::Trapped { .. }, .. })
+        ));
     }
     assert_eq!(bench.instance(&name()).unwrap().state, InstanceState::Quarantined);
     refused(scan(&bench, &[file("new.txt", "x")], WELL).await);
     bench.clock.advance(Span::from_secs(5));
     scan(&bench, &[file("new.txt", "x")], WELL).await.unwrap();
     assert_eq!(bench.instance(&name()).unwrap().state, InstanceState::Active);
+}
+
+#[tokio::test]
+async fn a_question_that_fails_names_the_version_that_was_asked() {
+    let bench = Bench::with(vec![punctual()]).await;
+    bench.use_plugin(&["punctual/one"], "punctual").await;
+    let plugin = bench.instance(&name()).unwrap().plugin;
+    assert!(plugin.is_some());
+    let subject = [file("bad.txt", "x")];
+    assert_eq!(scan(&bench, &subject, BADLY).await.unwrap_err().plugin, plugin);
+    bench.use_plugin(&[], "punctual").await;
+    assert_eq!(scan(&bench, &subject, WELL).await.unwrap_err().plugin, None, "nobody was asked");
 }

@@ -5,11 +5,11 @@ use crate::testing::{Bench, one, spec};
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::kind::collector::Collector;
 use quarterdeck_model::kind::detector::{Detector, Window};
-use quarterdeck_model::plugin::{CallError, InstanceName};
+use quarterdeck_model::plugin::{CallError, CallFailed, InstanceName};
 use serde_json::Map;
 
 /// For how many calls the sandbox of this call was there by its end.
-async fn collected(bench: &Bench, instance: &str, at: i64) -> Result<usize, CallError> {
+async fn collected(bench: &Bench, instance: &str, at: i64) -> Result<usize, CallFailed> {
     let called = bench.collect(&InstanceName::from(instance), Timestamp::from_millis(at)).await?;
     Ok(called.value.health.message.len())
 }
@@ -57,7 +57,10 @@ async fn a_trap_ends_its_sandbox() {
     let bench = Bench::with(vec![counting(Some(100))]).await;
     bench.use_plugin(&["counting/one"], "counting").await;
     assert_eq!(counts(&bench, "counting/one", 2).await, [1, 2]);
-    assert!(matches!(collected(&bench, "counting/one", 666).await, Err(CallError::Trapped { .. })));
+    assert!(matches!(
+        collected(&bench, "counting/one", 666).await,
+        Err(CallFailed { error: CallError::Trapped { .. }, .. })
+    ));
     assert_eq!(counts(&bench, "counting/one", 2).await, [1, 2]);
 }
 

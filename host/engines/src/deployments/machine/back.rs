@@ -6,6 +6,7 @@ use quarterdeck_model::Span;
 use quarterdeck_model::domain::deployment::DeploymentState;
 use quarterdeck_model::kind::deployment_strategy::Move;
 use quarterdeck_model::kind::deployment_target::{Replica, Step};
+use quarterdeck_model::plugin::PluginRef;
 
 /// Beside the time for starting stable replicas again.
 const ROLL_BACK_WITHIN: Span = Span::from_secs(30 * 60);
@@ -13,7 +14,12 @@ const ROLL_BACK_WITHIN: Span = Span::from_secs(30 * 60);
 impl Turn<'_> {
     /// The host's own decision to go back.
     pub(super) fn go_back(&mut self, reason: String) {
-        self.record(Move::RollBack { reason: reason.clone() }, reason.clone(), None);
+        self.go_back_because_of(None, reason);
+    }
+
+    /// `plugin`: the one that has failed too often.
+    pub(super) fn go_back_because_of(&mut self, plugin: Option<PluginRef>, reason: String) {
+        self.record(Move::RollBack { reason: reason.clone() }, reason.clone(), plugin);
         self.begin_going_back(reason);
     }
 

@@ -4,7 +4,7 @@
 use super::super::steps::{TOTAL, side};
 use super::*;
 use quarterdeck_model::kind::deployment_target::{Replica, ReplicaPhase};
-use quarterdeck_model::plugin::Digest;
+use quarterdeck_model::plugin::{CallError, Digest};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, VecDeque};
@@ -208,13 +208,14 @@ impl Story {
         }
         let bad = self.random.random_range(0..100) < self.bad_looks;
         let observed = wants_observation(&self.d).then(|| match bad {
-            true => Err(CallError::Other { message: "no answer".to_owned() }),
+            true => Err(CallError::Other { message: "no answer".to_owned() }.into()),
             false => Ok(Observation { replicas: self.world.replicas.clone() }),
         });
         let mut change = looked(self.d.clone(), observed, self.now, &self.ids).expect("there is something to do");
         if change.ask {
             let (_, analysis) = question(&change.deployment);
             let answer = (self.strategy)(&change.deployment, &analysis).map(|decision| (decision, plugin()));
+            let answer = answer.map_err(|error| CallFailed { error, plugin: Some(plugin()) });
             let decided = decided(change.deployment, answer, self.now, &self.ids);
             change.events.extend(decided.events);
             change.effects.extend(decided.effects);
@@ -595,6 +596,8 @@ fn errors_are_held_out_four_times_in_a_row() {
     assert_eq!(story.now, at(15), "1, 2, 4 and 8 seconds");
     assert_eq!(story.d.error.as_deref(), Some("the strategy failed 5 times in a row: the plugin trapped: unreachable"));
     assert_eq!(story.d.state, DeploymentState::RolledBack);
+    let back = story.d.moves.iter().find(|moved| matches!(moved.decided, Move::RollBack { .. })).unwrap();
+    assert_eq!(back.plugin, Some(plugin()), "the one that has failed");
 
     let mut story = Story::begin("v1", 2, failing(0), 1);
     story.bad_looks = 100;

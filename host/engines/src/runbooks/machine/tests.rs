@@ -1,4 +1,5 @@
 use super::*;
+use quarterdeck_model::plugin::CallError;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
@@ -336,7 +337,7 @@ fn a_dry_run_says_what_each_step_would_do_and_does_nothing() {
     assert_eq!(dry_inputs(&run, 1), Ok(json!({"text": "saw {{steps.look.free}} on web-1"})), "not known yet");
     let plugin =
         PluginRef { name: "p".into(), version: "1".into(), digest: quarterdeck_model::plugin::Digest("d".into()) };
-    let plans = |last: Result<(Option<String>, PluginRef), CallError>| {
+    let plans = |last: Plan| {
         vec![
             (json!({}), Ok((Some("would run df".to_owned()), plugin.clone()))),
             (json!({}), Ok((None, plugin.clone()))),
@@ -350,9 +351,12 @@ fn a_dry_run_says_what_each_step_would_do_and_does_nothing() {
     assert_eq!(said, ["would run df", "unknown", "unknown"]);
 
     let gone = CallError::Unavailable { message: "no such instance".to_owned() };
-    let change = planned(run, plans(Err(gone)), at(1), &ids);
+    let change = planned(run.clone(), plans(Err(gone.into())), at(1), &ids);
     assert_eq!(change.run.state, RunState::Failed);
     assert_eq!(change.run.error.as_deref(), Some("step `tell` can't be planned: no such instance"));
+    assert_eq!(change.run.steps[2].plugin, None, "nobody was asked");
+    let bad = CallFailed { error: CallError::Rejected { message: "no".to_owned() }, plugin: Some(plugin.clone()) };
+    assert_eq!(planned(run, plans(Err(bad)), at(1), &ids).run.steps[2].plugin, Some(plugin.clone()));
 }
 
 #[test]
