@@ -5,6 +5,7 @@
 //! `authorization` send it. Parameters that are not known are passed over, as Alertmanager does.
 //!
 //! - `answer`: failures, and what handlers take; `filter`: which alerts and silences are asked for
+//! - `post`: alerts that are sent, of which there may be many
 //! - `alerts`, `silences`, `status`: a file per family of endpoints
 //! - `original`: the configuration in Alertmanager's own form
 //! - `document`: how operations here differ in the OpenAPI document
@@ -14,11 +15,13 @@ mod answer;
 mod document;
 mod filter;
 mod original;
+mod post;
 mod silences;
 mod status;
 
 pub(crate) use answer::Failure;
 pub(crate) use document::complete;
+pub(crate) use post::{Posts, largest, takes_many};
 
 use crate::resources::Routes;
 
@@ -30,5 +33,5 @@ pub(crate) fn has(route: &str) -> bool {
 }
 
 pub(crate) fn routes() -> Routes {
-    Routes::new().merge(status::routes()).merge(alerts::routes()).merge(silences::routes())
+    Routes::new().merge(status::routes()).merge(alerts::routes()).merge(post::routes()).merge(silences::routes())
 }

@@ -1,13 +1,12 @@
 //! What handlers take: path, query and body, each with a problem document for what does not fit.
 
-mod strict;
-
 use crate::Api;
 use crate::intake::COMPONENT_LIMIT;
 use crate::problem::Problem;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use bytes::Bytes;
 use http::request::Parts;
+use quarterdeck_formats::strict::Strict;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::str::FromStr;
@@ -27,6 +26,8 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Api>> for At<T> {
     }
 }
 
+pub(crate) const NO_BODY: &str = "there is no body; hint: send a JSON document";
+
 /// A JSON body. Content type, size and time-out were seen to before (see `intake`).
 pub(crate) struct Body<T>(pub(crate) T);
 
@@ -38,7 +39,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Body<T> {
             .await
             .map_err(|error| Problem::malformed(format!("the body can't be read: {error}")))?;
         if bytes.is_empty() {
-            return Err(Problem::malformed("there is no body; hint: send a JSON document"));
+            return Err(Problem::malformed(NO_BODY));
         }
         read(&bytes).map(Body)
     }
@@ -75,9 +76,10 @@ impl<T: DeserializeOwned + Default> FromRequest<Arc<Api>> for Optional<T> {
     }
 }
 
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+/// What a JSON document stands for, or what is wrong with it and where.
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(strict::Strict(&mut json)).map_err(|error| {
+    let value = serde_path_to_error::deserialize(Strict(&mut json)).map_err(|error| {
         let path = match error.path().to_string() {
             whole if whole == "." => String::new(),
             path => path,

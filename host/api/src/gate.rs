@@ -91,10 +91,17 @@ async fn change(api: &Arc<Api>, request: Request, route: Option<&str>, next: Nex
     let is_component = route.is_some_and(|route| document().takes_bytes(request.method(), route));
     // Held until the answer. Never closed; without a permit it would only cost memory.
     let _upload = if is_component { api.uploads.acquire().await.ok() } else { None };
-    let expected = if is_component { intake::COMPONENT } else { intake::json(api.options.body_limit) };
-    let request = intake::take_in(request, expected).await?;
+    // Many alerts may come at once, and are held until they are taken in.
+    let mut room = route.is_some_and(alertmanager::takes_many).then(|| api.alerts.room());
+    let expected = match &room {
+        Some(_) => intake::json(alertmanager::largest(api)),
+        None if is_component => intake::COMPONENT,
+        None => intake::json(api.options.body_limit),
+    };
+    let request = intake::take_in_within(request, expected, room.as_mut()).await?;
     let shared = Arc::clone(api);
     let work = async move {
+        let _room = room;
         let run = |request: Request<bytes::Bytes>| next.run(request.map(Body::from));
         idempotency::once(&shared, request, run).await
     };

@@ -8,8 +8,9 @@ use futures::StreamExt;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Request};
 use quarterdeck_model::Span;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 /// Bytes of a component: the host refuses larger ones unread.
@@ -72,16 +73,16 @@ pub(crate) const COMPONENT: Expected =
     Expected { limit: COMPONENT_LIMIT, within: Duration::from_secs(300), content: Content::Component };
 
 /// Bytes that bodies may have together, from when they arrive until they are done with.
-pub(crate) struct Room<'a> {
-    left: &'a Semaphore,
+pub(crate) struct Room {
+    left: Arc<Semaphore>,
     /// How long a piece of a body waits for others to be done with.
     patience: Duration,
-    taken: Option<SemaphorePermit<'a>>,
+    taken: Option<OwnedSemaphorePermit>,
 }
 
-impl<'a> Room<'a> {
-    pub(crate) const fn new(left: &'a Semaphore, patience: Duration) -> Self {
-        Room { left, patience, taken: None }
+impl Room {
+    pub(crate) fn new(left: &Arc<Semaphore>, patience: Duration) -> Self {
+        Room { left: Arc::clone(left), patience, taken: None }
     }
 
     async fn take(&mut self, bytes: usize) -> Result<(), Problem> {
@@ -92,7 +93,7 @@ impl<'a> Room<'a> {
             .retry_after(Span::from_secs(5))
         };
         let bytes = u32::try_from(bytes).map_err(|_| full())?;
-        let permit = timeout(self.patience, self.left.acquire_many(bytes)).await;
+        let permit = timeout(self.patience, Arc::clone(&self.left).acquire_many_owned(bytes)).await;
         let permit = permit.ok().and_then(Result::ok).ok_or_else(full)?;
         match &mut self.taken {
             Some(taken) => taken.merge(permit),
@@ -110,7 +111,7 @@ pub(crate) async fn take_in(request: Request<Body>, expected: Expected) -> Resul
 pub(crate) async fn take_in_within(
     request: Request<Body>,
     expected: Expected,
-    room: Option<&mut Room<'_>>,
+    room: Option<&mut Room>,
 ) -> Result<Request<Bytes>, Problem> {
     let Expected { limit, within, content } = expected;
     let (parts, body) = request.into_parts();
@@ -129,7 +130,7 @@ pub(crate) async fn take_in_within(
     Ok(Request::from_parts(parts, bytes))
 }
 
-async fn read(body: Body, limit: usize, mut room: Option<&mut Room<'_>>) -> Result<Bytes, Problem> {
+async fn read(body: Body, limit: usize, mut room: Option<&mut Room>) -> Result<Bytes, Problem> {
     let mut stream = body.into_data_stream();
     let mut bytes = BytesMut::new();
     while let Some(chunk) = stream.next().await {

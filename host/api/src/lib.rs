@@ -143,6 +143,7 @@ pub struct Api {
     /// Queries that may still be evaluated at once.
     queries: Arc<Semaphore>,
     samples: samples::Intake,
+    alerts: alertmanager::Posts,
     producers: resources::events::Producers,
     /// Components that may still be taken in at once.
     uploads: Semaphore,
@@ -162,6 +163,7 @@ impl Api {
             stream_bytes: Arc::new(Semaphore::new(resources::stream::ALL_BYTES)),
             ranges: Arc::new(Semaphore::new(RANGES)),
             samples: samples::Intake::default(),
+            alerts: alertmanager::Posts::default(),
             producers: resources::events::Producers::default(),
             uploads: Semaphore::new(UPLOADS),
             cut_off: Arc::default(),

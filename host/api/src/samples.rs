@@ -13,6 +13,7 @@ use quarterdeck_formats::{Batch, Error};
 use quarterdeck_model::Span;
 use quarterdeck_model::store::StoreError;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
@@ -33,13 +34,13 @@ const ROUTES: [&str; 2] = ["/prometheus/api/v1/write", "/otlp/v1/metrics"];
 /// What bodies of samples share.
 pub(crate) struct Intake {
     places: Semaphore,
-    room: Semaphore,
+    room: Arc<Semaphore>,
     patience: Duration,
 }
 
 impl Default for Intake {
     fn default() -> Self {
-        Intake { places: Semaphore::new(AT_ONCE), room: Semaphore::new(ARRIVING), patience: PATIENCE }
+        Intake { places: Semaphore::new(AT_ONCE), room: Arc::new(Semaphore::new(ARRIVING)), patience: PATIENCE }
     }
 }
 
@@ -67,7 +68,7 @@ pub(crate) struct Body<'a> {
     pub(crate) headers: HeaderMap,
     pub(crate) bytes: Bytes,
     _place: SemaphorePermit<'a>,
-    _room: Room<'a>,
+    _room: Room,
 }
 
 /// The place is taken once the whole body is here: nobody holds one by sending slowly.

@@ -179,6 +179,11 @@ impl Handle {
         self.0.state().preview(matchers)
     }
 
+    /// Where an alert was made: with this host's own address for those of its rules.
+    pub fn generator_url(&self, alert: &Alert) -> String {
+        message::generator_url(alert, &self.0.context.public_url)
+    }
+
     /// Alerts that fire, by fingerprint.
     pub fn alerts(&self) -> Vec<Shown> {
         let now = self.0.context.now();

@@ -49,6 +49,10 @@ pub struct Batch {
     /// Where the labels and the samples of each series end.
     series: Vec<(usize, usize)>,
     pub metadata: Vec<Metadata>,
+    /// Samples of series that can't be what they say to be: they were sent, and are not here.
+    pub refused: usize,
+    /// Why, of the first series that was refused.
+    pub reason: Option<String>,
 }
 
 impl Batch {
@@ -113,6 +117,14 @@ impl Batch {
         }
         self.metadata.push(metadata);
         Ok(())
+    }
+
+    /// Counts what was left out of the request.
+    pub(crate) fn refuse(&mut self, samples: usize, why: impl FnOnce() -> String) {
+        self.refused = self.refused.saturating_add(samples);
+        if self.reason.is_none() {
+            self.reason = Some(why());
+        }
     }
 
     /// In the order in which they were added.

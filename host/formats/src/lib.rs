@@ -13,6 +13,7 @@
 //! - `wire`: protobuf's encoding, read where it stands
 //! - `remote_write`: remote write 1.0
 //! - `otlp`: metrics of OpenTelemetry, as protobuf and JSON; `otlp/translate`: to Prometheus's names
+//! - `strict`: JSON whose objects are objects
 //!
 //! ```
 //! use quarterdeck_formats::exposition::{Format, Item, Page};
@@ -38,6 +39,7 @@ pub mod compressed;
 pub mod exposition;
 pub mod otlp;
 pub mod remote_write;
+pub mod strict;
 mod wire;
 
 pub use batch::{Batch, Metadata, Sample, Series};

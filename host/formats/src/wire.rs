@@ -87,10 +87,15 @@ impl<'a> Value<'a> {
 
     /// `what`: for the message where it is not UTF-8.
     pub(crate) fn text(self, what: &str) -> Result<&'a str, Error> {
-        std::str::from_utf8(self.bytes()?).map_err(|error| {
+        self.utf8(what)?.map_err(Error::Malformed)
+    }
+
+    /// The same for whoever can go on where it is not UTF-8: why it is not is inside.
+    pub(crate) fn utf8(self, what: &str) -> Result<Result<&'a str, String>, Error> {
+        Ok(std::str::from_utf8(self.bytes()?).map_err(|error| {
             let at = error.valid_up_to();
-            Error::malformed(format!("{what} is not UTF-8 from its byte {at} on; hint: names and values are text"))
-        })
+            format!("{what} is not UTF-8 from its byte {at} on; hint: names and values are text")
+        }))
     }
 
     pub(crate) fn double(self) -> Result<f64, Error> {

@@ -1,25 +1,23 @@
-//! Alerts: those of this host's rules, and those that others sent here.
+//! Alerts as they are shown: those of this host's rules, and those that others sent here.
 
-use super::answer::{Failure, Parameters, Sent};
+use super::answer::{Failure, Parameters};
 use super::filter::Filter;
 use crate::Api;
 use crate::resources::Routes;
-use crate::schema::{of, taken};
+use crate::schema::of;
 use axum::Json;
 use axum::extract::State;
-use http::StatusCode;
-use quarterdeck_engines::alerting::message::{annotations, generator_url};
-use quarterdeck_engines::alerting::posted::{Incoming, check};
+use quarterdeck_engines::alerting::message::annotations;
 use quarterdeck_engines::alerting::{Shown, fingerprint, groups};
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::label::Labels;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::sync::Arc;
 use utoipa_axum::routes;
 
 pub(super) fn routes() -> Routes {
-    Routes::new().routes(routes!(alertmanager_alerts, alertmanager_post_alerts)).routes(routes!(alertmanager_groups))
+    Routes::new().routes(routes!(alertmanager_alerts)).routes(routes!(alertmanager_groups))
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -64,38 +62,6 @@ struct AlertmanagerGroup {
 #[derive(Debug, Serialize, JsonSchema)]
 struct AlertmanagerGroups(Vec<AlertmanagerGroup>);
 
-/// An alert as a client sends it.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-struct PostableAlert {
-    labels: Labels,
-    #[serde(default)]
-    annotations: Option<Labels>,
-    /// The year 1 says nothing, as if it were absent.
-    #[serde(default)]
-    starts_at: Option<Timestamp>,
-    #[serde(default)]
-    ends_at: Option<Timestamp>,
-    #[serde(default, rename = "generatorURL")]
-    generator_url: Option<String>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-struct PostableAlerts(Vec<PostableAlert>);
-
-impl From<PostableAlert> for Incoming {
-    fn from(sent: PostableAlert) -> Self {
-        let said = |time: Option<Timestamp>| time.filter(|time| time.as_millis() > 0);
-        Incoming {
-            labels: sent.labels,
-            annotations: sent.annotations.unwrap_or_default(),
-            starts_at: said(sent.starts_at),
-            ends_at: said(sent.ends_at),
-            generator_url: sent.generator_url.unwrap_or_default(),
-        }
-    }
-}
-
 fn shown(api: &Api, shown: Shown, now: Timestamp) -> AlertmanagerAlert {
     let alert = &shown.alert;
     let quiet = shown.silenced_by.is_empty() && shown.inhibited_by.is_empty();
@@ -114,7 +80,7 @@ fn shown(api: &Api, shown: Shown, now: Timestamp) -> AlertmanagerAlert {
             inhibited_by: shown.inhibited_by,
         },
         updated_at: posted.map_or(alert.last_evaluated, |posted| posted.updated_at),
-        generator_url: generator_url(alert, ""),
+        generator_url: api.options.engines.alerting.generator_url(alert),
         labels: alert.labels.clone(),
     }
 }
@@ -141,26 +107,6 @@ async fn alertmanager_alerts(
         (received || (alert.receivers.is_empty() && filter.takes_receiver(""))) && filter.takes(alert)
     });
     Ok(Json(AlertmanagerAlerts(wanted.map(|alert| shown(&api, alert, now)).collect())))
-}
-
-/// Takes alerts in. They are durable when it is answered.
-#[utoipa::path(post, path = "/alerts", tag = "alertmanager",
-    request_body(content = ref(taken::<PostableAlerts>()), content_type = "application/json"),
-    responses((status = 200, description = "They are taken in.")))]
-async fn alertmanager_post_alerts(
-    State(api): State<Arc<Api>>,
-    Sent(PostableAlerts(sent)): Sent<PostableAlerts>,
-) -> Result<StatusCode, Failure> {
-    let (mut accepted, mut refused) = (Vec::new(), Vec::new());
-    for alert in sent {
-        match check(alert.into()) {
-            Ok(alert) => accepted.push(alert),
-            Err(refusal) => refused.push(refusal.to_string()),
-        }
-    }
-    // Those that are valid are taken, whatever the others are.
-    api.options.engines.alerting.post(accepted).await?;
-    if refused.is_empty() { Ok(StatusCode::OK) } else { Err(Failure::bad(refused.join("; "))) }
 }
 
 /// Groups of alerts, as they are told.

@@ -18,8 +18,8 @@ pub(super) fn routes() -> Routes {
 }
 
 /// Stores samples that are sent as a `prometheus.WriteRequest` of remote write 1.0, in a snappy block. Answered when they are on the
-/// disk. Where some can't be stored (out of order, from the future, of series beyond a limit) the others are, and the answer is 400 and
-/// says why, so that the sender does not send them again.
+/// disk. Where some can't be stored (out of order, from the future, of series beyond a limit, of series that are none) the others are, and
+/// the answer is 400 and says why, so that the sender does not send them again.
 #[utoipa::path(post, path = "/write", tag = "prometheus",
     request_body(description = "A snappy block.", content_type = "application/x-protobuf"),
     responses((status = 204, description = "They are stored."),

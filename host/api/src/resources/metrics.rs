@@ -14,10 +14,11 @@ use quarterdeck_formats::{Batch, Metadata};
 use quarterdeck_model::series::query::NAME;
 use quarterdeck_model::series::{LOOKBACK, Part, Sample, Selector, SeriesData};
 use quarterdeck_model::{Labels, Span, Timestamp};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +69,62 @@ struct SeriesRange {
     values: Vec<Option<f64>>,
 }
 
+/// A number; `"NaN"`, `"+Inf"` or `"-Inf"` for what has none in JSON.
+#[derive(Clone, Copy, Debug)]
+struct PushedValue(f64);
+
+impl<'de> Deserialize<'de> for PushedValue {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Number;
+
+        impl Visitor<'_> for Number {
+            type Value = PushedValue;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number, or one of `\"NaN\"`, `\"+Inf\"`, `\"-Inf\"`")
+            }
+
+            fn visit_f64<E: Error>(self, value: f64) -> Result<PushedValue, E> {
+                Ok(PushedValue(value))
+            }
+
+            #[expect(clippy::cast_precision_loss, reason = "samples are floats")]
+            fn visit_i64<E: Error>(self, value: i64) -> Result<PushedValue, E> {
+                Ok(PushedValue(value as f64))
+            }
+
+            #[expect(clippy::cast_precision_loss, reason = "samples are floats")]
+            fn visit_u64<E: Error>(self, value: u64) -> Result<PushedValue, E> {
+                Ok(PushedValue(value as f64))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<PushedValue, E> {
+                match text {
+                    "NaN" => Ok(PushedValue(f64::NAN)),
+                    "+Inf" => Ok(PushedValue(f64::INFINITY)),
+                    "-Inf" => Ok(PushedValue(f64::NEG_INFINITY)),
+                    _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+                }
+            }
+        }
+
+        from.deserialize_any(Number)
+    }
+}
+
+impl JsonSchema for PushedValue {
+    fn schema_name() -> Cow<'static, str> {
+        "PushedValue".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A number; a text for what has none in JSON.",
+            "oneOf": [{"type": "number"}, {"type": "string", "enum": ["NaN", "+Inf", "-Inf"]}],
+        })
+    }
+}
+
 /// A sample to be kept.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -76,7 +133,7 @@ struct PushedSample {
     name: String,
     #[serde(default)]
     labels: Labels,
-    value: f64,
+    value: PushedValue,
     /// Now, unless given.
     #[serde(default)]
     at: Option<Timestamp>,
@@ -120,7 +177,7 @@ struct PushedMetric {
     help: String,
     #[serde(default)]
     labels: Labels,
-    value: f64,
+    value: PushedValue,
     /// Now, unless given.
     #[serde(default)]
     at: Option<Timestamp>,
@@ -336,7 +393,7 @@ impl From<PushedSample> for PushedMetric {
 
 fn add(batch: &mut Batch, metric: &PushedMetric, now: Timestamp) -> Result<(), String> {
     let labels = metric.labels.iter().chain([(NAME, metric.name.as_str())]);
-    let sample = quarterdeck_formats::Sample { at: metric.at.unwrap_or(now).as_millis(), value: metric.value };
+    let sample = quarterdeck_formats::Sample { at: metric.at.unwrap_or(now).as_millis(), value: metric.value.0 };
     batch.add(labels, [sample]).map_err(|error| error.to_string())?;
     if metric.help.is_empty() && metric.unit.is_empty() && matches!(metric.kind, PushedType::Unknown) {
         return Ok(());

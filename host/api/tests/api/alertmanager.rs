@@ -159,6 +159,56 @@ async fn what_is_wrong_is_said_in_alertmanagers_form_and_words() {
     assert!(refused.status == 401 && refused.json().is_string(), "what changes anything needs the token");
 }
 
+/// A body of many alerts: 400 bytes each.
+fn storm(count: usize) -> Value {
+    let alert = |number: usize| {
+        let mut alert = json!({"labels": {"alertname": "Down", "instance": format!("10.0.0.{number}:9100"), "job": "node"},
+            "annotations": {"summary": "it is down", "description": ""}, "generatorURL": "http://prometheus/graph"});
+        let left = 400_usize.saturating_sub(alert.to_string().len());
+        alert["annotations"]["description"] = json!("x".repeat(left));
+        alert
+    };
+    Value::Array((0..count).map(alert).collect())
+}
+
+#[tokio::test]
+async fn many_alerts_in_one_body_are_taken_in_and_those_that_are_wrong_are_said() {
+    let deck = told().await;
+    let mut sent = storm(3_000);
+    assert!(sent.to_string().len() > quarterdeck_api::BODY_LIMIT);
+    sent.as_array_mut().unwrap().push(json!({"labels": {}}));
+    assert_eq!(post(&deck, "alerts", sent).await, (400, json!("at least one label pair required")));
+    let shown = get(&deck, "alerts").await;
+    assert_eq!(shown.as_array().unwrap().len(), 3_000, "those that are right are taken");
+    // Nothing else may be as large, and this may not be larger.
+    let large = json!({"matchers": [], "startsAt": later(0), "endsAt": later(9), "createdBy": "x".repeat(2 << 20), "comment": ""});
+    assert_eq!(post(&deck, "silences", large).await.0, 413);
+    let (status, why) = post(&deck, "alerts", json!([{"labels": {"a": "x".repeat(16 << 20)}}])).await;
+    assert_eq!((status, why), (413, json!("the body is larger than 16777216 bytes")));
+}
+
+#[tokio::test]
+async fn many_bodies_of_many_alerts_leave_as_much_room_as_there_was() {
+    let deck = told().await;
+    let bodies = (0..6).map(|_| post(&deck, "alerts", storm(2_700)));
+    for (status, _) in futures::future::join_all(bodies).await {
+        assert_eq!(status, 200);
+    }
+    assert_eq!(get(&deck, "alerts").await.as_array().unwrap().len(), 2_700);
+}
+
+#[tokio::test]
+async fn an_alert_of_this_hosts_own_rules_says_where_it_was_made() {
+    let deck = crate::world::world().await;
+    let shown = get(&deck, "alerts").await;
+    let urls: Vec<&str> =
+        shown.as_array().unwrap().iter().map(|alert| alert["generatorURL"].as_str().unwrap()).collect();
+    assert!(!urls.is_empty());
+    for url in urls {
+        assert!(url.starts_with("http://127.0.0.1:7700/api/v1/alerts/"), "{url}");
+    }
+}
+
 #[tokio::test]
 async fn a_silence_is_made_changed_shown_and_ended() {
     let deck = told().await;

@@ -149,6 +149,27 @@ async fn what_can_not_be_stored_is_said_and_the_rest_is_stored() {
 }
 
 #[tokio::test]
+async fn a_series_that_is_none_costs_those_beside_it_nothing() {
+    let name = (b"__name__".as_slice(), b"up".as_slice());
+    for (bad, why) in [
+        (vec![name, (b"instance", b"b\xff")], "not UTF-8"),
+        (vec![(b"instance".as_slice(), b"b".as_slice())], "no metric's name"),
+        (vec![(b"__name__", b""), (b"instance", b"b")], "no metric's name"),
+        (vec![name, (b"instance", b"b"), (b"instance", b"c")], "twice"),
+    ] {
+        let deck = deck().await;
+        let bad = series(&bad, &[(now() - 1000, 2.0), (now(), 2.0)]);
+        let answer = write(&deck, &[up("a", &[(now(), 1.0)]), bad, up("z", &[(now(), 3.0)])].concat()).await;
+        let error = answer.json()["error"].as_str().unwrap().to_owned();
+        assert!(answer.status == 400 && error.starts_with("2 samples are not stored, 2 are: "), "{error}");
+        assert!(error.contains(why), "{error}");
+        assert_eq!(found(&deck, "up").await, of(&[("a", "1"), ("z", "3")]));
+        let page = String::from_utf8(deck.get("/metrics").await.body).unwrap();
+        assert!(page.contains("quarterdeck_samples_total{outcome=\"refused\"} 2\n"), "{page}");
+    }
+}
+
+#[tokio::test]
 async fn malformed_requests_are_refused_and_what_was_stored_stays() {
     let deck = deck().await;
     write(&deck, &up("a", &[(now(), 1.0)])).await;
@@ -285,6 +306,13 @@ async fn points_of_opentelemetry_that_have_no_place_are_rejected_by_number() {
     assert_eq!((answer.status.as_u16(), &partial["rejectedDataPoints"]), (200, &json!("2")));
     assert!(partial["errorMessage"].as_str().unwrap().contains("`delta` has delta temporality; hint"), "{partial}");
     assert_eq!(found(&deck, "fine_seconds").await.len(), 1);
+    // What is wrong deep inside is an error, not a metric of no kind.
+    let mut broken = gauge("broken", 1.0);
+    *broken.pointer_mut("/resourceMetrics/0/scopeMetrics/0/metrics/0/gauge/dataPoints/0/asDouble").unwrap() =
+        json!("abc");
+    let answer = otlp(&deck, &broken).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (400, &json!(3)));
+    assert!(answer.json()["message"].as_str().unwrap().contains("`\"abc\"` is not the number"), "{}", answer.json());
     for (body, headers, status) in [
         (b"{".to_vec(), vec![(CONTENT_TYPE, "application/json")], 400),
         (b"\x0a\xff".to_vec(), vec![(CONTENT_TYPE, "application/x-protobuf")], 400),
@@ -404,6 +432,28 @@ async fn a_push_of_a_source_says_what_its_metrics_are_and_mistakes_have_their_pl
         assert_eq!(refused.json()["errors"][0]["path"], path, "{refused}", refused = refused.json());
     }
     assert_eq!(found(&deck, "a").await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_push_says_what_has_no_number_in_json_by_a_text() {
+    let deck = deck().await;
+    let metric = |instance: &str, value: Value| json!({"name": "m", "labels": {"instance": instance}, "value": value});
+    let values = [("n", json!("NaN")), ("p", json!("+Inf")), ("m", json!("-Inf")), ("w", json!(-2)), ("f", json!(0.5))];
+    let list: Vec<Value> = values.iter().map(|(instance, value)| metric(instance, value.clone())).collect();
+    assert_eq!(deck.post("/api/v1/metrics", &json!(list)).await.json(), json!({"accepted": 5, "refused": 0}));
+    let stored = [("n", "NaN"), ("p", "+Inf"), ("m", "-Inf"), ("w", "-2"), ("f", "0.5")];
+    assert_eq!(found(&deck, "m").await, of(&stored));
+    let named = json!({"source": "shop", "metrics": [{"name": "shop", "labels": {"instance": "a"}, "value": "+Inf"}]});
+    assert_eq!(deck.post("/api/v1/metrics", &named).await.status, 202);
+    assert_eq!(found(&deck, "shop").await, of(&[("a", "+Inf")]));
+    for value in [json!("Inf"), json!("nan"), json!("1"), json!(null), json!(true)] {
+        let refused = deck.post("/api/v1/metrics", &json!([metric("a", value.clone())])).await;
+        assert_eq!(
+            (refused.status.as_u16(), &refused.json()["errors"][0]["path"]),
+            (422, &json!("[0].value")),
+            "{value}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ pub fn annotations(alert: &Alert) -> Labels {
 }
 
 /// Where it was made.
-pub fn generator_url(alert: &Alert, public_url: &str) -> String {
+pub(super) fn generator_url(alert: &Alert, public_url: &str) -> String {
     match &alert.posted {
         Some(posted) => posted.generator_url.clone(),
         None => format!("{public_url}/api/v1/alerts/{}", alert.fingerprint),

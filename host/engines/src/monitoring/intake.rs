@@ -37,7 +37,7 @@ pub struct Written {
     pub too_old: usize,
     /// Over ten minutes in the future.
     pub too_new: usize,
-    /// Of series that are not stored.
+    /// Of series that are not stored: those that are none, and those beyond a limit.
     pub refused: usize,
     /// Why, of the first sample that is not stored and is no duplicate.
     pub reason: Option<String>,
@@ -231,7 +231,7 @@ impl Intake {
             return Err(WriteError::TooFast { message, after });
         }
         self.describe(batch);
-        let mut written = Written::default();
+        let mut written = Written { refused: batch.refused, reason: batch.reason.clone(), ..Written::default() };
         let mut waiting = Waiting::default();
         for series in batch.series() {
             let most = usize::try_from(limits.series_of(name)).unwrap_or(usize::MAX);

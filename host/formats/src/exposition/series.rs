@@ -124,27 +124,56 @@ pub(super) enum Said<'a> {
     Unit(&'a str),
 }
 
-/// `None`: a comment that says nothing of a metric.
+/// `None`: a comment that says nothing of a metric. In the text format that is whatever does not begin with `#`, a blank, `HELP` or
+/// `TYPE`, and a blank: words may stand there, and lines.
 pub(super) fn described(line: &str, format: Format) -> Result<Option<(&str, Said<'_>)>, String> {
-    let text = line.trim_start_matches('#').trim_start_matches([' ', '\t']);
-    let mut parts = text.splitn(3, [' ', '\t']);
-    let keyword = parts.next().unwrap_or_default();
     let strict = format == Format::OpenMetrics;
-    let says = matches!(keyword, "HELP" | "TYPE") || (strict && keyword == "UNIT");
-    if !says {
+    let Some((keyword, rest)) = keyword(line, strict) else {
         return if strict { Err(format!("`{}` is no comment that there may be", shortened(line))) } else { Ok(None) };
-    }
-    let name = parts.next().unwrap_or_default();
+    };
+    let (name, rest) = rest.split_once(BLANKS).unwrap_or((rest, ""));
     if !crate::is_metric_name(name) {
         return Err(format!("`{}` is not a metric's name", shortened(name)));
     }
-    let rest = parts.next().unwrap_or_default();
     let said = match keyword {
         "HELP" => Said::Help(rest),
         "UNIT" => Said::Unit(rest.trim()),
         _ => Said::Kind(kind(rest.trim(), strict).ok_or_else(|| format!("`{}` is not a type", shortened(rest)))?),
     };
     Ok(Some((name, said)))
+}
+
+const BLANKS: [char; 2] = [' ', '\t'];
+
+/// What kind of a description it is, and what follows. Prometheus takes several blanks in the text format, and one in OpenMetrics.
+fn keyword(line: &str, strict: bool) -> Option<(&str, &str)> {
+    let text = line.strip_prefix('#')?;
+    let (keyword, rest) = if strict {
+        text.strip_prefix(' ')?.split_once(' ')?
+    } else {
+        let (keyword, rest) = text.strip_prefix(BLANKS)?.trim_start_matches(BLANKS).split_once(BLANKS)?;
+        (keyword, rest.trim_start_matches(BLANKS))
+    };
+    (matches!(keyword, "HELP" | "TYPE") || (strict && keyword == "UNIT")).then_some((keyword, rest))
+}
+
+/// A help text without its escapes. In OpenMetrics a quote may be escaped, too.
+fn unescaped(text: &str, format: Format) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        if character != '\\' {
+            out.push(character);
+            continue;
+        }
+        match characters.next() {
+            Some('n') => out.push('\n'),
+            Some('\\') | None => out.push('\\'),
+            Some('"') if format == Format::OpenMetrics => out.push('"'),
+            Some(other) => out.extend(['\\', other]),
+        }
+    }
+    out
 }
 
 fn kind(text: &str, strict: bool) -> Option<&'static str> {
@@ -172,7 +201,7 @@ pub fn metadata<'a>(comments: impl IntoIterator<Item = &'a str>, format: Format)
         }
         let Some(metric) = metrics.last_mut() else { continue };
         match said {
-            Said::Help(help) => metric.help = help.replace("\\n", "\n").replace("\\\\", "\\"),
+            Said::Help(help) => metric.help = unescaped(help, format),
             Said::Kind(kind) => metric.kind = kind,
             Said::Unit(unit) => unit.clone_into(&mut metric.unit),
         }

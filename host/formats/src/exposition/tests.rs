@@ -103,6 +103,61 @@ fn comments_say_type_help_and_unit() {
     assert_eq!(shown, [("up", "gauge", "Whether\nit is."), ("down", "counter", "")]);
 }
 
+/// What the comments of a page say of the metric, in the text format unless it is said otherwise.
+fn said(line: &str, format: Format) -> Option<(String, &'static str, String)> {
+    let metric = metadata([line], format).pop()?;
+    Some((metric.name, metric.kind, metric.help))
+}
+
+#[test]
+fn comments_that_prometheus_passes_over_are_passed_over() {
+    for comment in [
+        "#HELP -----",
+        "## TYPE foo bar baz",
+        "## HELP up Whether.",
+        "# HELP",
+        "# TYPE",
+        "#\tHELP",
+        "#TYPE up number",
+        "# HELPER up",
+        "# TYPES of things",
+        "# help -----",
+        "# UNIT -----",
+        "#",
+        "#!",
+        "# EOF",
+    ] {
+        let page = format!("{comment}\nup 1\n");
+        assert_eq!(samples(&page, Format::Text).unwrap().len(), 1, "{comment}");
+        assert_eq!(said(comment, Format::Text), None, "{comment}");
+    }
+    refused("# HELP -----\n", Format::Text, "`-----` is not a metric's name");
+    refused("# HELP \n", Format::Text, "is not a metric's name");
+    let up = Some(("up".to_owned(), "gauge", String::new()));
+    for line in ["# TYPE up gauge", "#  TYPE  up gauge", "#\tTYPE\tup\tgauge", "# \tTYPE \t up gauge "] {
+        assert_eq!(said(line, Format::Text), up, "{line:?}");
+    }
+    assert_eq!(said("# HELP up  It is.", Format::Text), Some(("up".to_owned(), "unknown", " It is.".to_owned())));
+    for comment in ["#HELP up Whether.", "## TYPE up gauge", "# HELP", "# words", "#", "#  HELP up Whether."] {
+        refused(&format!("{comment}\nup 1\n# EOF\n"), Format::OpenMetrics, "is no comment that there may be");
+    }
+    refused("# HELP  up Whether.\n# EOF\n", Format::OpenMetrics, "is not a metric's name");
+}
+
+#[test]
+fn a_help_text_is_read_once() {
+    for (written, read) in [
+        (r"C:\\new\n", "C:\\new\n"),
+        (r"a\nb\\\nc", "a\nb\\\nc"),
+        (r"\\\\n", "\\\\n"),
+        (r"\x \", "\\x \\"),
+        (r#"a \"quote\""#, "a \\\"quote\\\""),
+    ] {
+        assert_eq!(said(&format!("# HELP up {written}"), Format::Text).unwrap().2, read, "{written}");
+    }
+    assert_eq!(said(r#"# HELP up a \"quote\""#, Format::OpenMetrics).unwrap().2, "a \"quote\"");
+}
+
 #[test]
 fn a_line_that_is_expected_gives_what_it_gives_unexpected() {
     let page = "a{b=\"c\"} 1.5\na 2\na {b=\"c\"} 3\na 4 5\na NaN\nab 6\n";

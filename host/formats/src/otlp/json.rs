@@ -2,6 +2,7 @@
 
 use super::model::Request;
 use crate::Error;
+use crate::strict::Strict;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -13,11 +14,25 @@ pub(super) fn read(bytes: &[u8]) -> Result<Request, Error> {
     if memchr::memchr_iter(b'{', bytes).take(OBJECTS + 1).count() > OBJECTS {
         return Err(Error::TooLarge(format!("there are more than {OBJECTS} objects; hint: send less at once")));
     }
-    serde_json::from_slice(bytes).map_err(|error| Error::malformed(format!("the body is not OTLP in JSON: {error}")))
+    let malformed = |error: serde_json::Error| Error::malformed(format!("the body is not OTLP in JSON: {error}"));
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let request = Request::deserialize(Strict(&mut json)).map_err(malformed)?;
+    json.end().map_err(malformed)?;
+    Ok(request)
+}
+
+/// As it stands, or nothing where it is `null`.
+pub(super) fn plain<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
 }
 
 pub(super) fn unsigned<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
-    whole(&Value::deserialize(from)?).map_err(D::Error::custom)
+    let value = Value::deserialize(from)?;
+    if value.is_null() { Ok(0) } else { whole(&value).map_err(D::Error::custom) }
+}
+
+pub(super) fn flags<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    u32::try_from(unsigned(from)?).map_err(|_| D::Error::custom("there are more flags than there can be"))
 }
 
 pub(super) fn long<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
@@ -27,7 +42,7 @@ pub(super) fn long<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D:
 }
 
 pub(super) fn unsigneds<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u64>, D::Error> {
-    let values = Vec::<Value>::deserialize(from)?;
+    let values: Vec<Value> = plain(from)?;
     values.iter().map(whole).collect::<Result<_, _>>().map_err(D::Error::custom)
 }
 
@@ -38,7 +53,7 @@ pub(super) fn float<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D
 }
 
 pub(super) fn floats<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
-    let values = Vec::<Value>::deserialize(from)?;
+    let values: Vec<Value> = plain(from)?;
     let number = |value: &Value| floating(value).ok_or_else(|| not(value));
     values.iter().map(number).collect::<Result<_, _>>().map_err(D::Error::custom)
 }
@@ -58,12 +73,17 @@ fn floating(value: &Value) -> Option<f64> {
 }
 
 fn not(value: &Value) -> String {
-    format!("`{}` is not the number that it should be", crate::exposition::shortened(&value.to_string()))
+    format!("{} is not the number that it should be", quoted(value))
+}
+
+fn quoted(value: &Value) -> String {
+    format!("`{}`", crate::exposition::shortened(&value.to_string()))
 }
 
 /// An `AnyValue`, as text.
 pub(super) fn anything<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    Ok(text(&plain(&Value::deserialize(from)?)))
+    let value = any(&Value::deserialize(from)?).map_err(D::Error::custom)?;
+    Ok(text(&value))
 }
 
 /// Text as it is, anything else as JSON.
@@ -75,17 +95,47 @@ pub(super) fn text(value: &Value) -> String {
     }
 }
 
-/// `{"arrayValue": {"values": [{"intValue": "1"}]}}` as `[1]`.
-fn plain(value: &Value) -> Value {
-    let Some((kind, inner)) = value.as_object().and_then(|object| object.iter().next()) else { return Value::Null };
-    let list = |key: &str| inner.get(key).and_then(Value::as_array).into_iter().flatten();
-    match kind.as_str() {
-        "intValue" => inner.as_str().and_then(|text| text.parse::<i64>().ok()).map_or(inner.clone(), Value::from),
-        "arrayValue" => Value::Array(list("values").map(plain).collect()),
-        "kvlistValue" => {
-            let entry = |entry: &Value| Some((entry.get("key")?.as_str()?.to_owned(), plain(entry.get("value")?)));
-            Value::Object(list("values").filter_map(entry).collect::<Map<_, _>>())
-        }
-        _ => inner.clone(),
+/// `{"arrayValue": {"values": [{"intValue": "1"}]}}` as `[1]`. A kind that is not known here is no value.
+fn any(value: &Value) -> Result<Value, String> {
+    if value.is_null() {
+        return Ok(Value::Null);
     }
+    let wrong = || format!("{} is not the value of an attribute", quoted(value));
+    let said = value.as_object().ok_or_else(wrong)?.iter().filter(|(_, inner)| !inner.is_null());
+    let mut found = Value::Null;
+    for (kind, inner) in said {
+        let read = match kind.as_str() {
+            "stringValue" | "bytesValue" => inner.as_str().map(Value::from),
+            "boolValue" => inner.as_bool().map(Value::from),
+            "intValue" => inner.as_i64().or_else(|| inner.as_str()?.parse().ok()).map(Value::from),
+            "doubleValue" => floating(inner).map(|_| inner.clone()),
+            "arrayValue" => Some(list(inner, any)?.into()),
+            "kvlistValue" => Some(Value::Object(list(inner, entry)?.into_iter().collect::<Map<_, _>>())),
+            _ => continue,
+        };
+        if !found.is_null() {
+            return Err(wrong());
+        }
+        found = read.ok_or_else(wrong)?;
+    }
+    Ok(found)
+}
+
+/// What stands in the `values` of a list or a map.
+fn list<T>(inner: &Value, read: impl Fn(&Value) -> Result<T, String>) -> Result<Vec<T>, String> {
+    let wrong = || format!("{} is not a list of values", quoted(inner));
+    match inner.as_object().ok_or_else(wrong)?.get("values") {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(values) => values.as_array().ok_or_else(wrong)?.iter().map(read).collect(),
+    }
+}
+
+fn entry(entry: &Value) -> Result<(String, Value), String> {
+    let wrong = || format!("{} is not an entry with a key and a value", quoted(entry));
+    let fields = entry.as_object().ok_or_else(wrong)?;
+    let key = match fields.get("key") {
+        None | Some(Value::Null) => "",
+        Some(key) => key.as_str().ok_or_else(wrong)?,
+    };
+    Ok((key.to_owned(), fields.get("value").map_or(Ok(Value::Null), any)?))
 }

@@ -81,6 +81,77 @@ fn what_has_no_place_in_cumulative_series_is_rejected_and_said_and_the_rest_is_t
     }
 }
 
+/// One point of a gauge with these fields.
+fn point(fields: &str) -> String {
+    request(&format!(r#"{{"name": "a", "gauge": {{"dataPoints": [{{{fields}}}]}}}}"#))
+}
+
+#[test]
+fn what_is_null_in_json_is_as_if_it_were_not_there() {
+    let written = |fields: &str| shown(&json(point(fields).as_bytes()).unwrap());
+    let plain = written(r#""timeUnixNano": "1000000", "asInt": 1"#);
+    assert_eq!(plain[0], "__name__=a,instance=a1,job=shop 1@1");
+    let nulls = r#""timeUnixNano": "1000000", "asInt": 1, "asDouble": null, "attributes": null, "flags": null, "exemplars": null"#;
+    assert_eq!(written(nulls), plain);
+    assert_eq!(written(r#""timeUnixNano": null, "asInt": 1"#)[0], "__name__=a,instance=a1,job=shop 1@0");
+    for metric in [
+        r#"{"name": "a", "unit": null, "description": null, "sum": null, "gauge": {"dataPoints": [{"asInt": 1}]}}"#,
+        r#"{"name": "a", "sum": {"aggregationTemporality": 2, "isMonotonic": null, "dataPoints": [{"asInt": 1}]}}"#,
+        r#"{"name": "a", "gauge": {"dataPoints": null}}, {"name": "a", "gauge": {"dataPoints": [{"asInt": 1}]}}"#,
+        r#"{"name": "a", "gauge": {"dataPoints": [{"asInt": 1, "attributes": [{"key": "b", "value": null}, {"key": null}]}]}}"#,
+    ] {
+        let read = json(request(metric).as_bytes()).unwrap();
+        assert_eq!((read.rejected, shown(&read)[0].as_str()), (0, "__name__=a,instance=a1,job=shop 1@0"), "{metric}");
+    }
+    let histogram = r#"{"name": "a", "histogram": {"aggregationTemporality": 2, "dataPoints": [
+        {"count": null, "sum": null, "bucketCounts": null, "explicitBounds": null}]}}"#;
+    assert_eq!(shown(&json(request(histogram).as_bytes()).unwrap())[0], "__name__=a_count,instance=a1,job=shop 0@0");
+    for nothing in
+        [r#"{"resourceMetrics": null}"#, r#"{"resourceMetrics": [{"resource": null, "scopeMetrics": null}]}"#]
+    {
+        assert!(json(nothing.as_bytes()).unwrap().batch.is_empty(), "{nothing}");
+    }
+    assert!(json(request(r#"{"name": "a", "tomorrows": {"dataPoints": 1}}"#).as_bytes()).unwrap().batch.is_empty());
+}
+
+#[test]
+fn what_is_malformed_inside_of_json_is_an_error_and_never_left_out() {
+    let metric = |kind: &str| request(&format!(r#"{{"name": "a", {kind}}}"#));
+    for (body, why) in [
+        (point(r#""asInt": 1, "attributes": {}"#), "expected a sequence"),
+        (point(r#""asInt": 1, "attributes": [null]"#), "null"),
+        (point(r#""asDouble": "abc""#), "`\"abc\"` is not the number"),
+        (point(r#""asInt": 1.5"#), "`1.5` is not the number"),
+        (point(r#""asInt": 1, "timeUnixNano": "-1""#), "`\"-1\"` is not the number"),
+        (point(r#""asInt": 1, "timeUnixNano": 1.5"#), "`1.5` is not the number"),
+        (point(r#""asInt": 1, "flags": 4294967296"#), "more flags"),
+        (metric(r#""gauge": {"dataPoints": {}}"#), "expected a sequence"),
+        (metric(r#""gauge": []"#), "expected an object"),
+        (r#"{"resourceMetrics": [[]]}"#.to_owned(), "expected an object"),
+        (metric(r#""gauge": {"dataPoints": [1]}"#), "integer `1`"),
+        (metric(r#""gauge": {}, "sum": {}"#), "of two kinds"),
+        (metric(r#""sum": {"isMonotonic": "yes"}"#), "expected a boolean"),
+        (metric(r#""sum": {"aggregationTemporality": "CUMULATIVE"}"#), "not a temporality"),
+        (metric(r#""histogram": {"dataPoints": [{"bucketCounts": [null]}]}"#), "`null` is not the number"),
+        (metric(r#""summary": {"dataPoints": [{"quantileValues": [{"quantile": "p99"}]}]}"#), "`\"p99\"`"),
+        (metric(r#""exponentialHistogram": {"dataPoints": 1}"#), "expected a sequence"),
+        (point(r#""asInt": 1, "attributes": [{"key": "b", "value": "plain"}]"#), "not the value of an attribute"),
+        (point(r#""asInt": 1, "attributes": [{"key": "b", "value": {"intValue": "x"}}]"#), "not the value"),
+        (point(r#""asInt": 1, "attributes": [{"key": "b", "value": {"arrayValue": [1]}}]"#), "not a list of values"),
+        (
+            point(r#""asInt": 1, "attributes": [{"key": "b", "value": {"kvlistValue": {"values": [1]}}}]"#),
+            "not an entry",
+        ),
+    ] {
+        match json(body.as_bytes()) {
+            Err(Error::Malformed(said)) => {
+                assert!(said.contains(why) && said.contains("at line "), "{body}: {said}");
+            }
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+}
+
 #[test]
 fn a_point_without_a_recorded_value_ends_its_series() {
     let metrics = r#"{"name": "a", "gauge": {"dataPoints": [{"timeUnixNano": "1000000", "flags": 1}]}}"#;

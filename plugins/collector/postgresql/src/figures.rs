@@ -29,10 +29,18 @@ select coalesce(nullif(application_name, ''), client_addr::text, pid::text), sta
     coalesce(extract(epoch from replay_lag), 0)
 from pg_stat_replication order by 1";
 
-/// On a replica: how old the newest transaction is that it has, unless it has all that it was sent.
+/// On a replica: how old the newest transaction is that it has, unless it has all that it was sent, and would be sent more.
 const OWN_LAG: &str = "\
-select case when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0
+select case when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() and exists (select from pg_stat_wal_receiver) then 0
     else coalesce(extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()), 0) end";
+
+/// On a replica: receivers that stream from the server that it follows, and whether it follows one at all: some only read an archive. Who
+/// may not read a receiver's status (without `pg_monitor`) sees that one is connected; who may not read settings knows of a server once
+/// something came from it.
+const LINK: &str = "\
+select count(*) filter (where status = 'streaming' or status is null),
+    coalesce((select setting <> '' from pg_settings where name = 'primary_conninfo'), pg_last_wal_receive_lsn() is not null)::int
+from pg_stat_wal_receiver";
 
 pub(crate) struct Figures {
     pub(crate) families: Vec<Family>,
@@ -41,6 +49,8 @@ pub(crate) struct Figures {
     limit: f64,
     /// Who lags the most, and by how many seconds.
     worst_lag: Option<(String, f64)>,
+    /// A replica hears nothing of the server that it follows.
+    is_cut_off: bool,
     latency_ms: f64,
 }
 
@@ -49,7 +59,15 @@ type Column = (&'static str, &'static str, usize);
 
 impl Figures {
     pub(crate) fn new(version: String) -> Self {
-        Figures { families: vec![up(1.0)], version, connections: 0.0, limit: 0.0, worst_lag: None, latency_ms: 0.0 }
+        Figures {
+            families: vec![up(1.0)],
+            version,
+            connections: 0.0,
+            limit: 0.0,
+            worst_lag: None,
+            is_cut_off: false,
+            latency_ms: 0.0,
+        }
     }
 
     pub(crate) fn take(&mut self, config: &Config, session: &mut Session) -> Result<(), Error> {
@@ -69,6 +87,7 @@ impl Figures {
             let lag = rows.first().map_or(0.0, |row| number(row, 0));
             self.gauge("postgresql_replica_lag_seconds", "Of this server, behind the one that it follows", lag);
             self.lags("this replica", lag);
+            self.link(&session.query(LINK)?);
         }
         Ok(())
     }
@@ -134,6 +153,20 @@ impl Figures {
         }
     }
 
+    /// Nothing is said where there is no server that it would follow.
+    fn link(&mut self, rows: &[Row]) {
+        let Some(row) = rows.first() else { return };
+        let is_up = number(row, 0) > 0.0;
+        if is_up || number(row, 1) > 0.0 {
+            self.gauge(
+                "postgresql_replica_link_up",
+                "1 if this replica hears the one that it follows",
+                if is_up { 1.0 } else { 0.0 },
+            );
+            self.is_cut_off = !is_up;
+        }
+    }
+
     fn lags(&mut self, replica: &str, seconds: f64) {
         if self.worst_lag.as_ref().is_none_or(|(_, worst)| seconds > *worst) {
             self.worst_lag = Some((replica.to_owned(), seconds));
@@ -182,6 +215,7 @@ impl Figures {
                 "{} of {} connections are taken ({percent:.0} %)",
                 self.connections, self.limit
             )),
+            _ if self.is_cut_off => Health::degraded("it does not hear the server that it follows"),
             Some((replica, seconds)) if *seconds >= config.lag_seconds => {
                 Health::degraded(format!("`{replica}` is {seconds:.0} s behind"))
             }
@@ -245,5 +279,25 @@ mod tests {
         let lags = collected.families.iter().find(|family| family.name == "postgresql_replication_lag_seconds");
         assert_eq!(lags.unwrap().values, [61.2]);
         assert_eq!(collected.health, Health::degraded("`walreceiver` is 61 s behind"));
+    }
+
+    #[test]
+    fn a_replica_that_is_cut_off_degrades_however_little_it_lags() {
+        let replica = |link: &[Row]| {
+            let mut figures = Figures::new("15.6".to_owned());
+            assert!(figures.activity(&[row(&["1", "1", "0", "0", "0", "0", "100", "3", "1", "1"])]));
+            figures.lags("this replica", 0.0);
+            figures.link(link);
+            let collected = figures.collection(&config());
+            (collected.value("postgresql_replica_link_up", &Labels::new()), collected.health)
+        };
+        let well = Health::ok("version 15.6, 1 of 97 connections, answered in 0.0 ms");
+        let cut_off = Health::degraded("it does not hear the server that it follows");
+        assert_eq!(replica(&[row(&["1", "1"])]), (Some(1.0), well.clone()));
+        assert_eq!(replica(&[row(&["0", "1"])]), (Some(0.0), cut_off));
+        // It reads an archive only.
+        assert_eq!(replica(&[row(&["0", "0"])]), (None, well.clone()));
+        // It has a receiver, whatever its settings say.
+        assert_eq!(replica(&[row(&["1", "0"])]), (Some(1.0), well));
     }
 }

@@ -47,6 +47,11 @@ impl Drop for Server {
 impl Server {
     /// `method`: how users from afar (and from here) prove who they are.
     fn start(test: &str, method: &str, encryption: &str) -> Option<Self> {
+        Self::start_as(test, method, encryption, None)
+    }
+
+    /// `follows`: it is a replica, of the server that this connects to; nothing in it, of none.
+    fn start_as(test: &str, method: &str, encryption: &str, follows: Option<&str>) -> Option<Self> {
         let programs = installed(test)?;
         let folder = std::env::temp_dir().join(format!("quarterdeck-pg-{}-{test}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
@@ -68,10 +73,18 @@ impl Server {
             if made.status.success() { made } else { older_initdb(&programs, method, encryption, &password, &data) };
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = command(&programs.join("postgres"))
+        let mut postgres = command(&programs.join("postgres"));
+        if let Some(connection) = follows {
+            std::fs::write(data.join("standby.signal"), "").unwrap();
+            postgres.args(["-c", &format!("primary_conninfo={connection}")]);
+        }
+        // A replica has to allow as many as the cluster was made with.
+        let connections = if follows.is_some() { 100 } else { 20 };
+        let child = postgres
             .arg("-D")
             .arg(&data)
-            .args(["-p", &port.to_string(), "-h", "127.0.0.1", "-c", "fsync=off", "-c", "max_connections=20"])
+            .args(["-p", &port.to_string(), "-h", "127.0.0.1", "-c", "fsync=off"])
+            .args(["-c", &format!("max_connections={connections}")])
             .arg("-k")
             .arg(&folder)
             .stdout(Stdio::null())
@@ -205,6 +218,22 @@ fn a_server_whose_connections_are_all_taken_is_degraded() {
     let config = Config { connections_percent: 1.0, ..server.local() };
     let collected = server.collect(&config).unwrap();
     assert_eq!(collected.health.state, State::Degraded, "{:?}", collected.health);
+}
+
+#[test]
+fn a_replica_that_hears_nothing_of_the_server_that_it_follows_is_degraded() {
+    let Some(server) = Server::start_as("cut-off", "trust", "scram-sha-256", Some("host=127.0.0.1 port=1")) else {
+        return;
+    };
+    let collected = server.collect(&server.local()).unwrap();
+    let value = |name: &str| collected.value(name, &Labels::new());
+    assert_eq!(value("postgresql_in_recovery"), Some(1.0));
+    assert_eq!(value("postgresql_replica_link_up"), Some(0.0));
+    assert_eq!(collected.health, Health::degraded("it does not hear the server that it follows"));
+    let Some(server) = Server::start_as("archive", "trust", "scram-sha-256", Some("")) else { return };
+    let collected = server.collect(&server.local()).unwrap();
+    assert_eq!(collected.value("postgresql_replica_link_up", &Labels::new()), None);
+    assert_eq!(collected.health.state, State::Ok, "{:?}", collected.health);
 }
 
 #[test]

@@ -78,6 +78,25 @@ fn numbers_are_made_readable_as_prometheus_does() {
 }
 
 #[test]
+fn what_is_printed_has_a_blank_where_neither_side_is_a_text() {
+    for (arguments, printed) in [
+        ("", ""),
+        ("1", "1"),
+        ("1 2", "1 2"),
+        ("1 2 \"a\" \"b\" 3", "1 2ab3"),
+        ("\"a\" 1 true 2.5 \"b\"", "a1 true 2.5b"),
+        ("$value $labels.job", "3node exporter"),
+        ("$labels.job $value", "node exporter3"),
+        ("\"\" 1 \"\" 2", "12"),
+        ("$value $labels", "3 map[instance:db-1.example.com:9100 job:node exporter]"),
+    ] {
+        check(&format!("{{{{ print {arguments} }}}}"), 3.0, printed);
+    }
+    check("{{ println 1 \"a\" \"b\" }}|", 3.0, "1 a b\n|");
+    check("{{ html 1 2 \"<\" }} {{ js 1 2 \"'\" }} {{ urlquery 1 2 \"?\" }}", 3.0, "1 2&lt; 1 2\\' 1+2%3F");
+}
+
+#[test]
 fn choices_loops_and_variables_work_as_in_go() {
     check("{{ if gt $value 5.0 }}high{{ else if gt $value 1.0 }}some{{ else }}low{{ end }}", 3.0, "some");
     check("{{ if and (eq $labels.job \"x\") .Nope }}a{{ else }}b{{ end }}", 3.0, "b");

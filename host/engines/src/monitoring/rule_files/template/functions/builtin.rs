@@ -20,18 +20,33 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Option<Result<Value, Stri
         ("len", [value]) => length(value),
         ("index", [value, keys @ ..]) => keys.iter().try_fold(value.clone(), |value, key| index(&value, key)),
         ("slice", [Value::Text(text), range @ ..]) => slice(text, range).map(Value::Text),
-        ("print", values) => Ok(Value::Text(values.iter().map(Value::print).collect::<Vec<_>>().join(" "))),
+        ("print", values) => Ok(Value::Text(print(values))),
         ("println", values) => Ok(Value::Text(values.iter().map(Value::print).collect::<Vec<_>>().join(" ") + "\n")),
         ("printf", [format, values @ ..]) => format.to_text().map(|format| Value::Text(printf(format, values))),
-        ("html", values) => Ok(Value::Text(html(&values.iter().map(Value::print).collect::<String>()))),
+        ("html", values) => Ok(Value::Text(html(&print(values)))),
         ("js", values) => {
-            let text: String = values.iter().map(Value::print).collect();
+            let text = print(values);
             Ok(Value::Text(
                 text.replace('\\', "\\\\").replace('\'', "\\'").replace('"', "\\\"").replace('\n', "\\u000A"),
             ))
         }
         _ => return None,
     })
+}
+
+/// As Go's `fmt.Sprint`: a blank stands between two values of which neither is a text.
+pub(super) fn print(values: &[Value]) -> String {
+    let mut printed = String::new();
+    let mut behind_text = true;
+    for value in values {
+        let is_text = matches!(value, Value::Text(_));
+        if !is_text && !behind_text {
+            printed.push(' ');
+        }
+        printed.push_str(&value.print());
+        behind_text = is_text;
+    }
+    printed
 }
 
 fn any_equal(first: &Value, others: &[Value]) -> Result<bool, String> {

@@ -1,6 +1,7 @@
 //! Texts.
 
 use super::Value;
+use super::builtin::print;
 use regex::Regex;
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -17,9 +18,7 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Option<Result<Value, Stri
         ("tableLink", [text]) => with(text, |text| format!("/graph?g0.expr={}&g0.tab=1", escape(text))),
         ("match", [pattern, text]) => matches(pattern, text).map(Value::Bool),
         ("reReplaceAll", [pattern, with, text]) => replace(pattern, with, text).map(Value::Text),
-        ("urlquery" | "urlQueryEscape", values) => {
-            Ok(Value::Text(escape(&values.iter().map(Value::print).collect::<String>())))
-        }
+        ("urlquery" | "urlQueryEscape", values) => Ok(Value::Text(escape(&print(values)))),
         _ => return None,
     })
 }

@@ -1,5 +1,5 @@
-//! JSON in which an object is an object: serde's structs take a list of their fields' values as well, which the API's document does not
-//! say, and where a wrong body would be carried out under names that nobody sent.
+//! JSON in which an object is an object: serde's structs take a list of their fields' values as well, which no document says, and where
+//! a wrong body would be carried out under names that nobody sent, or be taken for one that says nothing.
 
 use serde::de::{
     self, DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
@@ -7,7 +7,7 @@ use serde::de::{
 use std::fmt;
 
 /// A deserializer, a seed or a part of one, whose structs are objects all the way down.
-pub(super) struct Strict<T>(pub(super) T);
+pub struct Strict<T>(pub T);
 
 /// A visitor of whatever there is, all the way down.
 struct Any<V>(V);
