@@ -11,10 +11,12 @@ impl Settings {
     /// Fills them in, in the configuration and the grants of instances, the paths and pages of scans, and what runbooks hand to
     /// their steps. Other `{{...}}` are left alone: they are filled in when a step or an alert has their values.
     pub fn resolve(&self, host_url: &str, config_dir: &Path, data_dir: &Path) -> Settings {
+        // A folder may be named relative to the working directory, which programs that are started need not share.
+        let shown = |dir: &Path| std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()).display().to_string();
         let texts = Texts([
             ("{{host.url}}", host_url.trim_end_matches('/').to_owned()),
-            ("{{config.dir}}", config_dir.display().to_string()),
-            ("{{data.dir}}", data_dir.display().to_string()),
+            ("{{config.dir}}", shown(config_dir)),
+            ("{{data.dir}}", shown(data_dir)),
         ]);
         let mut settings = self.clone();
         settings.instances.values_mut().for_each(|instance| texts.instance(instance));

@@ -142,7 +142,10 @@ fn adapt(node: &mut Node, folder: &Path) {
     }
 }
 
+/// The folder may be named relative to the working directory, whatever that is when the path is used.
 fn anchor(node: &mut Node, folder: &Path) {
     let Some(text) = node.text().filter(|text| !text.is_empty() && Path::new(text).is_relative()) else { return };
-    node.kind = Kind::Scalar(Value::String(folder.join(text).display().to_string()));
+    let path = folder.join(text);
+    let path = std::path::absolute(&path).unwrap_or(path);
+    node.kind = Kind::Scalar(Value::String(path.display().to_string()));
 }

@@ -79,6 +79,27 @@ fn the_jobs_of_a_file_are_taken_as_they_are_and_lists_of_targets_are_left_to_the
 }
 
 #[test]
+fn paths_of_a_folder_that_is_named_relatively_are_absolute() {
+    let here = std::env::current_dir().unwrap();
+    let dir = tempfile::tempdir_in(&here).unwrap();
+    std::fs::create_dir(dir.path().join("scrape")).unwrap();
+    let text = "scrape_configs:\n  - { job_name: a, file_sd_configs: [{ files: [targets/*.json] }] }\n";
+    std::fs::write(dir.path().join("scrape/a.yml"), text).unwrap();
+    let named = dir.path().strip_prefix(&here).unwrap().to_owned();
+    let loaded = load(Source { dir: Some(named), ..Source::default() }).unwrap();
+    let expected = dir.path().join("scrape/targets/*.json").display().to_string();
+    assert_eq!(loaded.settings.scrape["a"].file_sd_configs[0].files, [expected]);
+}
+
+#[test]
+fn the_action_of_a_step_is_read_in_any_case() {
+    let text = "scrape_configs:\n  - job_name: a\n    relabel_configs: [{ action: Drop, source_labels: [x] }, { action: LabelKeep, regex: y }]\n";
+    let (_dir, loaded) = loaded(&[("scrape/a.yml", text)]);
+    let actions: Vec<_> = loaded.unwrap().settings.scrape["a"].relabel_configs.iter().map(|step| step.action).collect();
+    assert_eq!(actions, [RelabelAction::Drop, RelabelAction::LabelKeep]);
+}
+
+#[test]
 fn every_mistake_is_said_at_once_with_its_place_and_what_is_not_supported_by_name() {
     let text = r#"
 scrape_configs:

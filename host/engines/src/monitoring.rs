@@ -236,10 +236,10 @@ impl Handle {
 
 pub(crate) async fn start(context: &Context, tasks: &mut Tasks) -> Result<Handle, Error> {
     let rules = Arc::new(rules::Rules::load(context.clone())?);
-    let groups = Arc::new(rule_files::jobs::Groups::load(context.clone())?);
     let collectors = Arc::new(collect::Collectors::load(context.clone())?);
     let intake = Arc::new(intake::Intake::default());
     let scrapes = Arc::new(scrape::jobs::Scrapes::new(context.clone(), intake.clone()));
+    let groups = Arc::new(rule_files::jobs::Groups::load(context.clone(), scrapes.clone())?);
     let changes =
         context.bus.subscribe(context.store.head(), EventFilter::types(["plugin.", "instance.", "configuration."]));
     let catalog = context.catalog.clone();

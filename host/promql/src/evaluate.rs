@@ -20,7 +20,7 @@ mod sets;
 mod subquery;
 mod window;
 
-pub use blind::is_blind;
+pub use blind::{Presence, Recording, Recordings, is_blind};
 
 use crate::error::Error;
 use crate::expression::{Expression, Kind, Node};
@@ -37,7 +37,8 @@ use row::Row;
 pub struct Options {
     /// A sample that is this old, or older, is not "now" any more.
     pub lookback: Span,
-    /// The step of a subquery that names none. Prometheus takes its evaluation interval.
+    /// The step of a subquery that names none. Prometheus takes its global evaluation interval, whatever that of a group is: 1 m, unless
+    /// it is set.
     pub subquery_step: Span,
     /// Points of a series in the answer, at most.
     pub points: usize,

@@ -52,6 +52,8 @@ fn alert(name: &str, severity: Severity) -> Alert {
         resolved_at: None,
         missing_since: None,
         no_data: false,
+        blind: None,
+        source: Labels::new(),
         last_evaluated: START,
         plugin: None,
         acknowledged_by: None,

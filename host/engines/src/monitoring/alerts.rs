@@ -250,6 +250,8 @@ fn abnormal(before: Option<&Alert>, fingerprint: &str, labels: &Labels, signal: 
         resolved_at: None,
         missing_since: None,
         no_data: false,
+        blind: None,
+        source: Labels::new(),
         last_evaluated: seen.now,
         plugin: Some(seen.plugin.clone()),
         acknowledged_by: before.and_then(|alert| alert.acknowledged_by.clone()),
@@ -309,6 +311,7 @@ pub(super) fn resolved(alert: &Alert, reason: &str, now: Timestamp) -> Alert {
         state: AlertState::Resolved,
         resolved_at: Some(now),
         missing_since: None,
+        blind: None,
         reason: reason.to_owned(),
         last_evaluated: now,
         ..alert.clone()

@@ -19,6 +19,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tracing::warn;
 
+/// What a call takes that takes long.
+const CALL: Span = Span::from_secs(10);
+
 pub(super) struct Collectors {
     context: Context,
     state: Mutex<State>,
@@ -68,6 +71,13 @@ impl Collectors {
             }
             metrics
         })
+    }
+
+    /// How long it takes at most until every instance was called once.
+    pub(super) fn slowest(context: &Context) -> Span {
+        let instances = context.registry.instances().into_iter().filter(collects);
+        let every = instances.map(|instance| instance.spec.every.unwrap_or(DEFAULT_INTERVAL)).max();
+        every.map_or(Span::ZERO, |every| Span::from_millis(every.as_millis().saturating_add(CALL.as_millis())))
     }
 
     /// Sets the jobs of the instances that there are now.

@@ -2,14 +2,15 @@
 //!
 //! - `group`: a group as it is configured, made ready: queries and templates read, names and durations checked
 //! - `template`: labels and annotations of alerts
+//! - `sight`: what an evaluation can see of what a rule, or one of its alerts, is about
 //! - `recording`, `alerting`: what one evaluation of a rule makes of what its query found; pure
 //! - `evaluate`: one evaluation of a group, rule after rule, over a [`World`]; pure but for that
 //! - `jobs`: a job per group in the running host
 //! - `unit`: promtool's unit tests, in virtual time; `backtest`: when a rule would have fired
 //! - `tool`: checks and tests of files, for the command line
 //!
-//! Where Prometheus and this differ: an alert that fires is not resolved because nothing is there any more of what its query reads,
-//! unless the policies say so ([`RulePolicies`]); and an alert is kept across restarts as it is, not read from `ALERTS_FOR_STATE`.
+//! Where Prometheus and this differ: an alert that fires is not resolved because nothing is there any more of what it is about, unless
+//! the policies say so ([`RulePolicies`]) or that has left the configuration; and an alert is kept across restarts as it is, not read from `ALERTS_FOR_STATE`.
 
 pub mod alerting;
 pub mod backtest;
@@ -17,6 +18,7 @@ pub mod evaluate;
 pub mod group;
 pub(super) mod jobs;
 pub mod recording;
+pub mod sight;
 pub mod template;
 pub mod tool;
 pub mod unit;
@@ -40,7 +42,10 @@ pub struct Options {
     pub external_labels: quarterdeck_model::label::Labels,
     /// What templates know as `$externalURL`.
     pub external_url: String,
+    /// One for rules, backtests and queries that anybody asks: a subquery without a step means the same everywhere.
     pub query: quarterdeck_promql::Options,
+    /// What the rules of all groups record: whether it is missing follows from what it is made of.
+    pub recordings: std::sync::Arc<quarterdeck_promql::Recordings>,
 }
 
 #[cfg(test)]

@@ -291,6 +291,8 @@ impl Rules {
         let configured = |target: &Target| match target {
             Target::Instance(name) => self.context.registry.instance(name).is_some(),
             Target::Service(name) => catalog.services.contains_key(name),
+            // Rules of detectors have none of these.
+            Target::Scraped(_) => true,
         };
         let settled = met.iter().chain(&rule.dropped).map(|labels| expected::whole(&rule.spec, labels));
         let settled: Vec<Labels> = settled.collect();

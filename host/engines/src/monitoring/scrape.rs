@@ -8,6 +8,7 @@
 //! - `page`: one page made into rows
 //! - `outside`: the ports to targets and names; `http`, `dns`: how they are really asked; `files`: files of targets
 //! - `discovery`: what a job's configuration finds
+//! - `roll`: who is scraped; pure
 //! - `turn`: one scrape of one target; `jobs`: a job for each in the running host
 //!
 //! What Prometheus says of a scrape is said here as well: `up`, `scrape_duration_seconds`, `scrape_samples_scraped`,
@@ -23,6 +24,7 @@ pub(super) mod jobs;
 mod outside;
 mod page;
 mod relabel;
+mod roll;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -32,4 +34,5 @@ pub use job::check;
 pub use jobs::{DroppedTarget, TargetStatus};
 pub use outside::{Answer, Ask, Found, Names, Outside, Targets};
 pub use page::{Counts, Reader};
+pub(super) use roll::Roll;
 pub use turn::Health;

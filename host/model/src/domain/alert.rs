@@ -115,6 +115,13 @@ pub struct Alert {
     pub missing_since: Option<Timestamp>,
     /// The last evaluation found no samples of the series.
     pub no_data: bool,
+    /// Of a rule in Prometheus's format: why nobody can say whether it is still so, while it is active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blind: Option<Blind>,
+    /// Of a rule in Prometheus's format: labels of what its query found that the alert's own don't show, since the rule has its own of
+    /// that name; and the name of the metric, where the query reads several.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub source: Labels,
     pub last_evaluated: Timestamp,
     /// The detector version that last judged it.
     pub plugin: Option<PluginRef>,
@@ -125,6 +132,26 @@ pub struct Alert {
     /// It was made by another program, and sent here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub posted: Option<Posted>,
+}
+
+/// An alert about which there is nothing to judge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Blind {
+    pub why: Blindness,
+    /// The first evaluation that could not see.
+    pub since: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Blindness {
+    /// There is nothing of what the rule's query reads.
+    NoData,
+    /// There is, but not the series that this alert is about.
+    MissingSeries,
+    /// The query failed.
+    Error,
 }
 
 /// What comes with an alert that another program has made.
@@ -150,6 +177,8 @@ fn number_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::
 pub enum Target {
     Instance(InstanceName),
     Service(String),
+    /// Targets that are scraped: those that have these labels.
+    Scraped(Labels),
 }
 
 impl std::fmt::Display for Target {
@@ -157,6 +186,7 @@ impl std::fmt::Display for Target {
         match self {
             Target::Instance(name) => write!(f, "instance `{name}`"),
             Target::Service(name) => write!(f, "service `{name}`"),
+            Target::Scraped(labels) => write!(f, "target {labels}"),
         }
     }
 }

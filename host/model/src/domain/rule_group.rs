@@ -4,6 +4,7 @@
 //! Prometheus's (`1h30m`); what they, queries and templates mean is known where rules are evaluated.
 
 use crate::label::Labels;
+use crate::time::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -84,6 +85,12 @@ pub enum Policy {
 pub struct RulePolicies {
     /// Nothing is there any more of what a rule's query reads.
     pub no_data: Policy,
+    /// There is, but not the series that an alert is about. Unless given: as `no-data`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing_series: Option<Policy>,
+    /// An alert that is kept though nothing is there to judge ends after this long. Unless given: never by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_missing_after: Option<Span>,
     /// A rule's query can't be evaluated.
     pub on_error: Policy,
     /// Other policies for the alerts of a name.
@@ -97,17 +104,25 @@ pub struct AlertPolicy {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_data: Option<Policy>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing_series: Option<Policy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub on_error: Option<Policy>,
 }
 
 impl RulePolicies {
     /// As Prometheus does it, which knows no others: nothing found is nothing wrong, and what can't be evaluated changes nothing.
     pub fn prometheus() -> Self {
-        RulePolicies { no_data: Policy::Normal, on_error: Policy::Keep, alerts: BTreeMap::new() }
+        RulePolicies { no_data: Policy::Normal, ..RulePolicies::default() }
     }
 
     pub fn no_data(&self, alert: &str) -> Policy {
         self.alerts.get(alert).and_then(|own| own.no_data).unwrap_or(self.no_data)
+    }
+
+    /// The narrower word holds: what is said of the alert, and of series before what is said of all data.
+    pub fn missing_series(&self, alert: &str) -> Policy {
+        let own = self.alerts.get(alert).and_then(|own| own.missing_series.or(own.no_data));
+        own.or(self.missing_series).unwrap_or(self.no_data)
     }
 
     pub fn on_error(&self, alert: &str) -> Policy {

@@ -10,7 +10,13 @@ use quarterdeck_model::series::query::Columns;
 use quarterdeck_model::time::Timestamp;
 
 impl Evaluator<'_> {
-    fn select(&self, selector: &Selector, grid: &Grid, shifted: Shifted, back: i64) -> Result<Vec<Columns>, Error> {
+    pub(super) fn select(
+        &self,
+        selector: &Selector,
+        grid: &Grid,
+        shifted: Shifted,
+        back: i64,
+    ) -> Result<Vec<Columns>, Error> {
         if grid.steps() == 0 {
             return Ok(Vec::new());
         }

@@ -63,6 +63,7 @@ impl Trial {
         let configured = |target: &Target| match target {
             Target::Instance(name) => self.configured.contains(&name.as_str()),
             Target::Service(name) => self.configured.contains(&name.as_str()),
+            Target::Scraped(_) => true,
         };
         let (spec, plugin, settled) = (&self.spec, &self.plugin, self.settled.as_slice());
         let seen = Seen { rule: "hot", spec, series, signals, settled, plugin, configured: &configured, now };

@@ -3,12 +3,13 @@
 //! The query is evaluated over the whole time in columns, and what it finds at each step goes through the rule's state machine: the
 //! same as in the running host, in virtual time.
 
-use super::alerting::{self, Seen, Sight};
+use super::alerting::{self, Configured, Finding, Seen};
 use super::group::{Alerting, Group, Kind, Rule};
+use super::sight::{self, Sight};
 use super::template::{Found, Scene, Template};
 use super::{Mistake, Options};
 use crate::monitoring::alerts::{Alerts, Change};
-use quarterdeck_model::domain::rule_group::{Policy, RuleGroup};
+use quarterdeck_model::domain::rule_group::RuleGroup;
 use quarterdeck_model::label::Labels;
 use quarterdeck_model::series::query::{Budget, Querier};
 use quarterdeck_model::{Span, Timestamp};
@@ -163,7 +164,6 @@ impl Run<'_> {
         alerts: &mut Alerts,
         backtest: &mut Backtest,
     ) -> Result<(), Error> {
-        let sight = self.sight(now, &found, alerts)?;
         let fill = |template: &Template, labels: &Labels, value: f64| {
             // What a query in a template would have found is no part of what is told.
             let query = |_: &str| Ok(Vec::new());
@@ -171,10 +171,22 @@ impl Run<'_> {
             let scene = Scene { labels, external_labels, external_url, value, query: &query };
             template.fill(&scene).unwrap_or_else(|error| format!("<error expanding template: {error}>"))
         };
-        let findings =
-            found.into_iter().map(|found| alerting::finding(self.rule, self.alerting, found, fill)).collect();
         let Run { group, rule, alerting, .. } = *self;
-        let evaluated = match alerting::evaluate(alerts, Seen { group, rule, alerting, findings, sight, now }) {
+        let findings: Vec<Finding> =
+            found.into_iter().map(|found| alerting::finding((group, rule, alerting), found, fill)).collect();
+        let sight = self.look(now, &findings, alerts)?;
+        let seen = Seen {
+            group,
+            rule,
+            alerting,
+            findings,
+            sight,
+            configured: &Then,
+            held: None,
+            end_missing_after: self.options.policies.end_missing_after,
+            now,
+        };
+        let evaluated = match alerting::evaluate(alerts, seen) {
             Ok(evaluated) => evaluated,
             Err((failure, ended)) => {
                 backtest.failed += 1;
@@ -204,23 +216,17 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn sight(&self, now: Timestamp, found: &[Found], alerts: &Alerts) -> Result<Sight, Error> {
-        let policy = self.options.policies.no_data(&self.rule.name);
-        let fires = alerts.values().any(|alert| alert.fired_at.is_some() && alert.resolved_at.is_none());
-        let needed = match policy {
-            Policy::Normal => false,
-            Policy::Keep => fires && found.is_empty(),
-            Policy::Alerting => found.is_empty(),
-        };
-        if !needed {
-            return Ok(Sight::Clear);
-        }
+    fn look(&self, now: Timestamp, findings: &[Finding], alerts: &Alerts) -> Result<Sight, Error> {
         let (at, budget) = (now.minus(self.group.query_offset), (self.budget)());
-        let blind =
-            quarterdeck_promql::is_blind(&self.rule.expression, at, self.querier, &budget, &self.options.query)?;
-        Ok(if blind { Sight::NoData(policy) } else { Sight::Clear })
+        let (of, with) = ((self.rule, self.alerting), (self.querier, &*budget));
+        sight::look(of, (alerts, findings), at, with, self.options)
     }
 }
+
+/// Nobody knows what was configured at the time.
+struct Then;
+
+impl Configured for Then {}
 
 fn tell(backtest: &mut Backtest, firing: Firing) {
     if backtest.firings.len() < MOST_FIRINGS {

@@ -1,7 +1,8 @@
 //! One evaluation of a group: rule after rule, each of which sees what those before it have recorded.
 
-use super::alerting::{self, Sight};
+use super::alerting::{self, Configured, Held};
 use super::group::{Alerting, Group, Kind, Rule};
+use super::sight::{self, Sight};
 use super::template::{Found, Scene, Template};
 use super::{Options, recording};
 use crate::monitoring::alerts::{Alerts, Change, Evaluated};
@@ -16,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// What an evaluation reads and writes series with.
-pub trait World {
+pub trait World: Configured {
     fn querier(&self) -> &dyn Querier;
 
     /// For the next query. Whoever wants to end the evaluation stops it.
@@ -53,6 +54,8 @@ pub struct RuleState {
     pub health: Health,
     pub evaluated_at: Option<Timestamp>,
     pub took: Span,
+    /// Where the host came back with alerts that fire.
+    pub held: Option<Held>,
 }
 
 /// What is known of a group between evaluations: by the ids of its rules.
@@ -132,27 +135,35 @@ impl Step<'_> {
     }
 
     fn alert(&self, alerting: &Alerting, before: &RuleState, changes: &mut Vec<Change>) -> RuleState {
-        let name = &self.rule.name;
         let policies = &self.options.policies;
-        let (found, sight, error) = match self.ask(&self.rule.expression, self.shown) {
-            Ok(found) => match self.sight(&found, before, policies.no_data(name)) {
-                Ok(sight) => (found, sight, None),
-                Err(error) => return failed(before, &error.to_string()),
-            },
-            Err(error) => match policies.on_error(name) {
+        let (found, failure) = match self.ask(&self.rule.expression, self.shown) {
+            Ok(found) => (found, None),
+            Err(error) => match policies.on_error(&self.rule.name) {
                 // As in Prometheus: nothing changes, and what is pending goes on.
                 Policy::Keep => return failed(before, &error.to_string()),
-                policy => (Vec::new(), Sight::Failed(policy), Some(error.to_string())),
+                policy => (Vec::new(), Some((policy, error.to_string()))),
             },
         };
-        let findings =
-            found.into_iter().map(|found| alerting::finding(self.rule, alerting, found, |t, l, v| self.fill(t, l, v)));
+        let of = (self.group, self.rule, alerting);
+        let findings: Vec<alerting::Finding> =
+            found.into_iter().map(|found| alerting::finding(of, found, |t, l, v| self.fill(t, l, v))).collect();
+        let sight = match &failure {
+            Some((policy, _)) => Sight::failed(*policy),
+            None => match self.look(alerting, before, &findings) {
+                Ok(sight) => sight,
+                Err(error) => return failed(before, &error.to_string()),
+            },
+        };
+        let error = failure.map(|(_, error)| error);
         let seen = alerting::Seen {
             group: self.group,
             rule: self.rule,
             alerting,
-            findings: findings.collect(),
+            findings,
             sight,
+            configured: self.world,
+            held: before.held,
+            end_missing_after: policies.end_missing_after,
             now: self.at,
         };
         let (evaluated, error) = match alerting::evaluate(&before.alerts, seen) {
@@ -174,22 +185,10 @@ impl Step<'_> {
         }
     }
 
-    /// Whether there is something to judge. It is looked for only where it makes a difference.
-    fn sight(&self, found: &[Found], before: &RuleState, policy: Policy) -> Result<Sight, Error> {
-        let fires =
-            before.alerts.values().filter(|alert| alert.fired_at.is_some() && alert.resolved_at.is_none()).count();
-        let needed = match policy {
-            Policy::Normal => false,
-            Policy::Keep => fires > 0 && found.is_empty(),
-            Policy::Alerting => found.is_empty(),
-        };
-        if !needed {
-            return Ok(Sight::Clear);
-        }
-        let (querier, budget) = (self.world.querier(), self.world.budget());
-        let blind =
-            quarterdeck_promql::is_blind(&self.rule.expression, self.shown, querier, &budget, &self.options.query)?;
-        Ok(if blind { Sight::NoData(policy) } else { Sight::Clear })
+    fn look(&self, alerting: &Alerting, before: &RuleState, findings: &[alerting::Finding]) -> Result<Sight, Error> {
+        let (budget, of) = (self.world.budget(), (self.rule, alerting));
+        let with = (self.world.querier(), &*budget);
+        sight::look(of, (&before.alerts, findings), self.shown, with, self.options)
     }
 
     fn fill(&self, template: &Template, labels: &Labels, value: f64) -> String {
@@ -245,7 +244,7 @@ impl Step<'_> {
         {
             health = Health::Bad(error.to_string());
         }
-        RuleState { alerts, series, health, ..RuleState::default() }
+        RuleState { alerts, series, health, held: before.held, ..RuleState::default() }
     }
 }
 

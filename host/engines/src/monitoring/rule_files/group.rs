@@ -4,10 +4,10 @@ use super::template::Template;
 use quarterdeck_model::domain::rule_group::{GroupRule, RuleGroup};
 use quarterdeck_model::label::Labels;
 use quarterdeck_model::series::METRIC_BYTES;
-use quarterdeck_model::series::query::NAME;
+use quarterdeck_model::series::query::{Comparison, Matcher, NAME};
 use quarterdeck_model::{Severity, Span};
 use quarterdeck_promql::{Expression, parse_duration};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub const ALERT_NAME: &str = "alertname";
 const DEFAULT_INTERVAL: Span = Span::from_secs(15);
@@ -60,6 +60,8 @@ pub struct Alerting {
     pub keep_firing_for: Span,
     pub labels: Vec<(String, Template)>,
     pub annotations: Vec<(String, Template)>,
+    /// The query reads metrics of several names: that of what it found says which.
+    pub reads_several: bool,
 }
 
 impl Group {
@@ -193,7 +195,11 @@ impl Reader {
         let id = format!("{} {occurrence}", identity(rule, under));
         let labels = laid_over(under, &rule.labels);
         let (name, kind) = match (&rule.alert, &rule.record) {
-            (Some(name), None) => (name, Kind::Alerting(self.alerting(&at, name, rule, &labels))),
+            (Some(name), None) => {
+                let alerting = self.alerting(&at, name, rule, &labels);
+                let reads_several = expression.as_ref().is_some_and(reads_several);
+                (name, Kind::Alerting(Alerting { reads_several, ..alerting }))
+            }
             (None, Some(name)) => {
                 self.recording(&at, name, rule);
                 (name, Kind::Recording)
@@ -241,6 +247,7 @@ impl Reader {
             ),
             labels: self.templates(&format!("{at}/labels"), labels),
             annotations: self.templates(&format!("{at}/annotations"), &rule.annotations),
+            reads_several: false,
         }
     }
 
@@ -254,6 +261,16 @@ impl Reader {
         }
         templates
     }
+}
+
+/// Whether not all selectors read one metric.
+fn reads_several(expression: &Expression) -> bool {
+    let name = |matchers: &[Matcher]| {
+        let mut named = matchers.iter().filter(|matcher| matcher.label == NAME);
+        named.find(|matcher| matcher.comparison == Comparison::Equal).map(|matcher| matcher.value.clone())
+    };
+    let names: BTreeSet<Option<String>> = expression.selectors().into_iter().map(name).collect();
+    names.len() > 1 || names.contains(&None)
 }
 
 fn is_name(text: &str, more: char) -> bool {

@@ -8,10 +8,13 @@ mod world;
 
 pub use past::BacktestRequest;
 
+use super::alerting::Held;
 use super::evaluate::{Health, RuleState, State, carry_over, evaluate};
 use super::group::{Group, Kind, Rule};
 use super::{Evaluation, Options};
 use crate::monitoring::alerts::{self, Alerts, Change};
+use crate::monitoring::collect::Collectors;
+use crate::monitoring::scrape::jobs::{Scrapes, slowest};
 use crate::{Asked, Context, Error, to_value};
 use async_trait::async_trait;
 use quarterdeck_model::domain::Catalog;
@@ -21,6 +24,7 @@ use quarterdeck_model::domain::rule_group::RuleGroup;
 use quarterdeck_model::store::{Page, StoreError};
 use quarterdeck_model::transition::{Expected, Transition};
 use quarterdeck_model::{Span, Timestamp};
+use quarterdeck_promql::Recordings;
 use quarterdeck_scheduler::Job;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,6 +37,10 @@ use world::Live;
 const WRITE_EVERY: Span = Span::from_secs(60);
 /// An evaluation is ended after its interval, but not sooner.
 const LEAST_TIME: Span = Span::from_secs(10);
+
+/// What fired holds for this long after a start at most. A sample that is older is not "now" any more, so that what is asked less often is
+/// missed by itself.
+const LONGEST_HOLD: Span = quarterdeck_model::series::LOOKBACK;
 
 /// One group at work.
 #[derive(Clone)]
@@ -49,7 +57,10 @@ struct Working {
 
 pub(in crate::monitoring) struct Groups {
     context: Context,
+    scrapes: Arc<Scrapes>,
     groups: Mutex<BTreeMap<String, Working>>,
+    /// What all of them record, until they are set anew.
+    recordings: Mutex<Option<Arc<Recordings>>>,
     /// Read at the start, until their groups are set.
     left: Mutex<BTreeMap<String, Alerts>>,
     /// How many are evaluated at once.
@@ -77,7 +88,7 @@ pub struct RuleStatus {
 }
 
 impl Groups {
-    pub(in crate::monitoring) fn load(context: Context) -> Result<Self, Error> {
+    pub(in crate::monitoring) fn load(context: Context, scrapes: Arc<Scrapes>) -> Result<Self, Error> {
         let mut left: BTreeMap<String, Alerts> = BTreeMap::new();
         for alert in context.read_all::<Alert>(Alert::COLLECTION, &Page::all())? {
             if let Some(group) = &alert.group {
@@ -85,7 +96,8 @@ impl Groups {
             }
         }
         let places = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Ok(Groups { context, groups: Mutex::default(), left: Mutex::new(left), places: Semaphore::new(places) })
+        let (groups, left, places) = (Mutex::default(), Mutex::new(left), Semaphore::new(places));
+        Ok(Groups { context, scrapes, groups, recordings: Mutex::default(), left, places })
     }
 
     pub(in crate::monitoring) fn alerts(&self) -> Vec<Alert> {
@@ -116,6 +128,7 @@ impl Groups {
                 failure = Some(error);
             }
         }
+        *self.recordings.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let orphans: Vec<(String, Alerts)> = {
             let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
             let orphans = left.iter().filter(|(key, _)| !catalog.rule_groups.contains_key(*key));
@@ -128,6 +141,13 @@ impl Groups {
             }
         }
         failure.map_or(Ok(()), Err)
+    }
+
+    fn recordings(&self) -> Arc<Recordings> {
+        let mut kept = self.recordings.lock().unwrap_or_else(PoisonError::into_inner);
+        let groups = || self.with(|groups| groups.values().map(|working| working.group.clone()).collect::<Vec<_>>());
+        let made = || Arc::new(super::sight::recordings(groups().iter().map(|group| &**group)));
+        kept.get_or_insert_with(made).clone()
     }
 
     /// Takes the jobs out again.
@@ -183,7 +203,9 @@ impl Groups {
                 info!(group = key, rule = rule.name, %down_at, "pending alerts wait anew after an absence");
                 self.context.commit(self.transition(&changes)?).await?;
             }
-            state.rules.insert(rule.id.clone(), RuleState { alerts: own, ..RuleState::default() });
+            let fires = own.values().any(|alert| alert.state == AlertState::Firing);
+            let held = if fires { self.held(now) } else { None };
+            state.rules.insert(rule.id.clone(), RuleState { alerts: own, held, ..RuleState::default() });
         }
         self.retire(left.values()).await?;
         let turn = Arc::new(Semaphore::new(1));
@@ -192,6 +214,13 @@ impl Groups {
         self.with(|groups| groups.insert(key.to_owned(), working));
         self.forget_left(key);
         Ok(())
+    }
+
+    /// What fired before the start was made of sources that nobody has asked since: a query that joins several of them finds less than
+    /// there is until each had its turn.
+    fn held(&self, now: Timestamp) -> Option<Held> {
+        let slowest = slowest(&self.context.catalog()).max(Collectors::slowest(&self.context)).min(LONGEST_HOLD);
+        (slowest > Span::ZERO).then(|| Held { since: now, until: now.plus(slowest) })
     }
 
     /// A group that is at work, and is written otherwise now.
@@ -253,13 +282,10 @@ impl Groups {
         let options = Options {
             policies: catalog.rule_policies.clone(),
             external_url: self.context.public_url.clone(),
+            recordings: self.recordings(),
             ..Options::default()
         };
-        let options = Options {
-            query: quarterdeck_promql::Options { subquery_step: working.group.interval, ..options.query.clone() },
-            ..options
-        };
-        let live = Arc::new(Live::of(&self.context));
+        let live = Arc::new(Live::of(&self.context, self.scrapes.roll()));
         let started = std::time::Instant::now();
         let (group, state, world) = (working.group.clone(), working.state, live.clone());
         let mut run = tokio::task::spawn_blocking(move || evaluate(&group, &state, at, &*world, &options));

@@ -1,11 +1,11 @@
 use super::evaluate::{Health, State, World, evaluate};
 use super::unit::Virtual;
 use super::*;
-use quarterdeck_model::Timestamp;
-use quarterdeck_model::domain::alert::{Alert, AlertState};
+use quarterdeck_model::domain::alert::{Alert, AlertState, Blind, Blindness};
 use quarterdeck_model::domain::rule_group::{AlertPolicy, Policy};
 use quarterdeck_model::label::Labels;
 use quarterdeck_model::series::query::{Matcher, is_stale};
+use quarterdeck_model::{Span, Timestamp};
 use quarterdeck_promql::notation::{Item, parse_series};
 use quarterdeck_promql::parse_selector;
 use serde_json::{Value, json};
@@ -35,7 +35,9 @@ impl Trial {
                 world.0.push(&labels, at(60 * i64::try_from(index).unwrap()), *value);
             }
         }
-        Trial { group, state: State::default(), world, options: Options::default() }
+        let recordings = Arc::new(super::sight::recordings([&group]));
+        let options = Options { recordings, ..Options::default() };
+        Trial { group, state: State::default(), world, options }
     }
 
     fn alert(rule: Value, series: &[&str]) -> Self {
@@ -198,15 +200,119 @@ fn a_firing_alert_stays_when_nothing_is_there_any_more_of_what_it_reads() {
     let mut trial = Trial::alert(json!({}), &series);
     trial.options.policies.no_data = Policy::Normal;
     assert_eq!((trial.evaluate(0), trial.evaluate(120)), (vec!["fired"], vec!["resolved"]));
-    // Where other series of the metric are there, the one that vanished was taken away.
-    let mut trial = Trial::alert(json!({}), &["x{a=\"1\"} 1 1 stale", "x{a=\"2\"} 0x100"]);
-    assert_eq!((trial.evaluate(0), trial.evaluate(120)), (vec!["fired"], vec!["resolved"]));
+}
+
+#[test]
+fn a_firing_alert_stays_when_its_own_series_are_missing_and_others_of_the_metric_are_there() {
+    let series = ["x{a=\"1\"} 1 1 stale _x97 0", "x{a=\"2\"} 0x200"];
+    let mut trial = Trial::alert(json!({}), &series);
+    assert_eq!((trial.evaluate(0), trial.evaluate(120)), (vec!["fired"], vec!["kept"]));
+    for minute in 3..100 {
+        assert_eq!(trial.evaluate(minute * 60), [""; 0]);
+    }
+    let alert = trial.alerts()[0];
+    assert_eq!(alert.blind, Some(Blind { why: Blindness::MissingSeries, since: at(120) }));
+    assert!(alert.no_data && alert.state == AlertState::Firing, "{alert:?}");
+    assert_eq!(alert.reason, "its series are missing");
+    // It is back, and well.
+    assert_eq!(trial.evaluate(100 * 60), ["resolved"]);
+    assert_eq!((trial.alerts()[0].reason.as_str(), trial.alerts()[0].blind), ("not found any more", None));
+    // Without a marker, as after an absence of the host: a sample is now for five minutes.
+    let mut trial = Trial::alert(json!({}), &["x{a=\"1\"} 1", "x{a=\"2\"} 0x100"]);
+    assert_eq!((trial.evaluate(0), trial.evaluate(299), trial.evaluate(300)), (vec!["fired"], vec![], vec!["kept"]));
+}
+
+#[test]
+fn what_becomes_of_missing_series_is_a_policy_of_its_own() {
+    let run = |rule: Value, policies: RulePolicies| {
+        let mut trial = Trial::alert(rule, &["x{a=\"1\"} 1 1 stale", "x{a=\"2\"} 0x100"]);
+        trial.options.policies = policies;
+        let changes: Vec<_> = [0, 120, 300, 720, 721].map(|seconds| trial.evaluate(seconds)).into();
+        (changes, trial.alerts().first().map(|alert| alert.reason.clone()))
+    };
+    let none = || vec![""; 0];
+    let normal = RulePolicies { missing_series: Some(Policy::Normal), ..RulePolicies::default() };
+    let (changes, reason) = run(json!({}), normal);
+    assert_eq!(changes[..2], [vec!["fired"], vec!["resolved"]]);
+    assert_eq!(reason.as_deref(), Some("not found any more"));
+    // As for all data, unless it is said.
+    let (changes, _) = run(json!({}), RulePolicies::prometheus());
+    assert_eq!(changes[..2], [vec!["fired"], vec!["resolved"]]);
+    let limited = RulePolicies { end_missing_after: Some(Span::from_secs(600)), ..RulePolicies::default() };
+    let (changes, reason) = run(json!({}), limited);
+    assert_eq!(changes, [vec!["fired"], vec!["kept"], none(), vec!["resolved"], none()]);
+    assert_eq!(reason.as_deref(), Some("its series are missing, for 10m"));
+    // What is pending is dropped where it is kept, and goes on where it is alerting.
+    let (changes, _) = run(json!({"for": "5m"}), RulePolicies::default());
+    assert_eq!(changes[..2], [vec!["kept"], vec!["dropped"]]);
+    let own = AlertPolicy { missing_series: Some(Policy::Alerting), ..AlertPolicy::default() };
+    let alerting = RulePolicies { alerts: [("A".to_owned(), own)].into(), ..RulePolicies::prometheus() };
+    let (changes, reason) = run(json!({"for": "5m"}), alerting);
+    assert_eq!(changes[..3], [vec!["kept"], vec!["kept"], vec!["fired"]]);
+    assert_eq!(reason.as_deref(), Some("its series are missing"));
+}
+
+#[test]
+fn an_alert_misses_its_series_by_their_labels_whatever_its_own_are() {
+    let missed = |rule: Value, series: &[&str]| {
+        let mut trial = Trial::alert(rule, series);
+        assert_eq!(trial.evaluate(0), ["fired"]);
+        let changes = trial.evaluate(120);
+        assert!(matches!(changes[..], ["kept"] | ["resolved"]), "{changes:?}");
+        let alert = trial.alerts()[0].clone();
+        (alert.state == AlertState::Firing, alert.source)
+    };
+    let gone = ["x{a=\"1\",b=\"x\"} 1 1 stale", "x{a=\"2\",b=\"x\"} 0x9", "x{a=\"1!\",b=\"x\"} 0x9"];
+    let well = ["x{a=\"1\",b=\"x\"} 1 0 0", "x{a=\"2\",b=\"x\"} 0x9"];
+    for (rule, source) in [
+        (json!({"labels": {"a": "{{ $labels.a }}!", "c": "d"}}), Labels::new().with("a", "1")),
+        (json!({"labels": {"a": "{{ \"\" }}"}}), Labels::new().with("a", "1")),
+        (json!({"expr": "sum by (a) (x) > 0"}), Labels::new()),
+        (json!({"expr": "{__name__=~\"x|y\"} > 0"}), Labels::new().with("__name__", "x")),
+    ] {
+        assert_eq!(missed(rule.clone(), &gone), (true, source.clone()), "{rule}");
+        assert_eq!(missed(rule.clone(), &well), (false, source), "{rule}");
+    }
+    // An aggregation leaves `a` out: there are others, and the condition is not met any more.
+    assert_eq!(missed(json!({"expr": "sum by (b) (x) > 0"}), &gone), (false, Labels::new()));
+    // Of two metrics, the one that it is of.
+    let both = ["x{a=\"1\"} 1 1 stale", "y{a=\"1\"} 0x9"];
+    let named = Labels::new().with("__name__", "x");
+    assert_eq!(missed(json!({"expr": "x > 0 or y > 0"}), &both), (true, named));
+}
+
+#[test]
+fn an_alert_over_what_another_rule_makes_ends_with_the_condition_of_that_rule() {
+    let group = json!({"rules": [
+        {"record": "high", "expr": "x > 5", "labels": {"level": "1"}},
+        {"alert": "A", "expr": "high"},
+        {"alert": "B", "expr": "ALERTS{alertname=\"A\"}"},
+    ]});
+    let well = ["x{a=\"1\"} 9 9 0x9", "x{a=\"2\"} 9x20"];
+    let mut trial = Trial::new(group.clone(), &well);
+    assert_eq!((trial.evaluate(0), trial.evaluate(60)), (vec!["fired"; 4], vec![]));
+    assert_eq!(trial.evaluate(120), ["resolved", "resolved"]);
+    let gone = ["x{a=\"1\"} 9 9 stale", "x{a=\"2\"} 9x20"];
+    let mut trial = Trial::new(group, &gone);
+    assert_eq!((trial.evaluate(0), trial.evaluate(60), trial.evaluate(120)), (vec!["fired"; 4], vec![], vec!["kept"]));
+}
+
+#[test]
+fn a_window_that_runs_dry_is_no_condition_that_is_not_met() {
+    // Two samples of the last two minutes make a rate, one makes none.
+    let mut trial =
+        Trial::alert(json!({"expr": "rate(x[150s]) > 0"}), &["x{a=\"1\"} 0 60 120 180", "x{a=\"2\"} 0x100"]);
+    assert_eq!(trial.evaluate(180), ["fired"]);
+    assert_eq!((trial.evaluate(240), trial.evaluate(300)), (vec![], vec!["kept"]));
+    for minute in 6..20 {
+        assert_eq!(trial.evaluate(minute * 60), [""; 0]);
+    }
 }
 
 #[test]
 fn no_data_fires_where_the_policy_of_the_alert_says_so() {
     let mut trial = Trial::alert(json!({"for": "1m", "labels": {"team": "x", "from": "{{ $labels.a }}"}}), &["y 1"]);
-    let own = AlertPolicy { no_data: Some(Policy::Alerting), on_error: None };
+    let own = AlertPolicy { no_data: Some(Policy::Alerting), ..AlertPolicy::default() };
     trial.options.policies.alerts.insert("A".to_owned(), own);
     assert_eq!((trial.evaluate(0), trial.evaluate(60)), (vec!["kept"], vec!["fired"]));
     let alert = trial.alerts()[0];

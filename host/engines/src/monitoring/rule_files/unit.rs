@@ -11,6 +11,7 @@ mod report;
 
 pub use read::{TestFile, matching, read};
 
+use super::alerting::Configured;
 use super::evaluate::{Health, State, World, evaluate};
 use super::group::Group;
 use super::{Mistake, Options};
@@ -62,6 +63,8 @@ pub fn run(file: &TestFile, groups: &Groups, policies: &RulePolicies) -> Result<
 #[derive(Default)]
 pub(super) struct Virtual(pub(super) Memory);
 
+impl Configured for Virtual {}
+
 impl World for Virtual {
     fn querier(&self) -> &dyn Querier {
         &self.0
@@ -93,6 +96,7 @@ fn run_test(file: &TestFile, test: &Test, groups: &[Group], policies: &RulePolic
         external_labels: test.external_labels.clone(),
         external_url: test.external_url.clone(),
         query: quarterdeck_promql::Options { subquery_step: file.evaluation_interval, ..Default::default() },
+        recordings: Arc::new(super::sight::recordings(groups)),
     };
     let interval = file.evaluation_interval;
     let times = test.alerts.iter().map(|case| case.at).chain(test.queries.iter().map(|case| case.at));

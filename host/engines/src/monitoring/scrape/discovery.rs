@@ -18,13 +18,42 @@ const LOOK_UP: Span = Span::from_secs(30);
 pub(super) struct Discovery {
     files: Files,
     /// By the place of the configuration, and the name.
-    names: BTreeMap<(usize, String), (Timestamp, Vec<Discovered>)>,
+    names: BTreeMap<(usize, String), LookedUp>,
+}
+
+#[derive(Default)]
+struct LookedUp {
+    at: Timestamp,
+    found: Vec<Discovered>,
+    /// It led somewhere, if to nobody, at least once.
+    answered: bool,
 }
 
 impl Discovery {
     /// Whether there is anything to look for again.
     pub(super) fn is_needed(job: &Job) -> bool {
         !job.spec.file_sd_configs.is_empty() || !job.spec.dns_sd_configs.is_empty()
+    }
+
+    /// Whether what was found is all that there is: nothing of it has been unreadable ever since the start.
+    pub(super) fn is_sure(&self) -> bool {
+        self.names.values().all(|name| name.answered) && files::is_sure(&self.files)
+    }
+
+    /// The job is written otherwise: what is known of names that it has still stays.
+    pub(super) fn follow(&mut self, before: &Job, after: &Job) {
+        let mut known = std::mem::take(&mut self.names);
+        for (place, discovery) in after.spec.dns_sd_configs.iter().enumerate() {
+            for name in &discovery.names {
+                let mut places = before.spec.dns_sd_configs.iter().enumerate();
+                let same = places.find(|(_, other)| {
+                    (other.record, other.port) == (discovery.record, discovery.port) && other.names.contains(name)
+                });
+                if let Some(found) = same.and_then(|(at, _)| known.remove(&(at, name.clone()))) {
+                    self.names.insert((place, name.clone()), found);
+                }
+            }
+        }
     }
 
     /// Everything that is found now.
@@ -49,24 +78,24 @@ impl Discovery {
                 labels
             })
         });
-        let looked_up = self.names.values().flat_map(|(_, found)| found.iter().cloned());
+        let looked_up = self.names.values().flat_map(|name| name.found.iter().cloned());
         named.chain(files::found(&self.files).cloned()).chain(looked_up).collect()
     }
 
     async fn look_up(&mut self, place: usize, discovery: &DnsDiscovery, name: &str, names: &dyn Names, now: Timestamp) {
         let key = (place, name.to_owned());
         let every = discovery.refresh_interval.unwrap_or(LOOK_UP);
-        if self.names.get(&key).is_some_and(|(at, _)| now.since(*at) < every) {
+        if self.names.get(&key).is_some_and(|known| now.since(known.at) < every) {
             return;
         }
         match names.look_up(name, discovery.record).await {
             Ok(found) => {
                 let found = found.into_iter().map(|found| of_name(name, discovery, found)).collect();
-                self.names.insert(key, (now, found));
+                self.names.insert(key, LookedUp { at: now, found, answered: true });
             }
             Err(error) => {
                 warn!(name, error, "a name can't be looked up; what it led to before stays");
-                self.names.entry(key).or_default().0 = now;
+                self.names.entry(key).or_default().at = now;
             }
         }
     }

@@ -17,6 +17,8 @@ pub(super) struct File {
     written: Option<SystemTime>,
     bytes: u64,
     targets: Vec<Discovered>,
+    /// It could be read, now or before.
+    is_sure: bool,
 }
 
 pub(super) type Files = BTreeMap<PathBuf, File>;
@@ -35,12 +37,12 @@ pub(super) fn read(patterns: &[String], before: &Files) -> Files {
         }
         match targets(&path, bytes) {
             Ok(targets) => {
-                files.insert(path, File { written, bytes, targets });
+                files.insert(path, File { written, bytes, targets, is_sure: true });
             }
             Err(error) => {
                 warn!(file = %path.display(), %error, "a file of targets can't be read; what it held before stays");
-                let targets = known.map(|known| known.targets.clone()).unwrap_or_default();
-                files.insert(path, File { written, bytes, targets });
+                let (targets, is_sure) = known.map(|known| (known.targets.clone(), known.is_sure)).unwrap_or_default();
+                files.insert(path, File { written, bytes, targets, is_sure });
             }
         }
     }
@@ -49,6 +51,11 @@ pub(super) fn read(patterns: &[String], before: &Files) -> Files {
 
 pub(super) fn found(files: &Files) -> impl Iterator<Item = &Discovered> {
     files.values().flat_map(|file| &file.targets)
+}
+
+/// Whether each of them could be read at least once.
+pub(super) fn is_sure(files: &Files) -> bool {
+    files.values().all(|file| file.is_sure)
 }
 
 fn matching(pattern: &str) -> Vec<PathBuf> {
@@ -73,7 +80,12 @@ fn targets(path: &Path, bytes: u64) -> Result<Vec<Discovered>, String> {
         return Err(format!("it has {bytes} bytes, more than the {LARGEST} that are read"));
     }
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let is_json = path.extension().is_some_and(|extension| extension == "json");
     let groups: Vec<TargetGroup> = if text.trim().is_empty() {
+        if is_json {
+            // As Prometheus reads it. A file that is being written is empty for a moment.
+            return Err("it is empty, which is no JSON; hint: a list of no targets is `[]`".to_owned());
+        }
         Vec::new()
     } else {
         let value = quarterdeck_config::parse_texts(path, &text).map_err(|problems| problems.to_string())?;

@@ -3,8 +3,9 @@
 use super::discovery::{Discovery, LOOK};
 use super::job::Job;
 use super::relabel::Set;
+use super::roll::Roll;
 use super::target::{self, Target};
-use super::turn::{Health, Turn};
+use super::turn::{Health, Settings, Turn};
 use crate::Context;
 use crate::monitoring::Described;
 use crate::monitoring::intake::{Allowance, Intake};
@@ -13,9 +14,10 @@ use quarterdeck_formats::Metadata;
 use quarterdeck_formats::exposition::metadata;
 use quarterdeck_model::domain::Catalog;
 use quarterdeck_model::domain::job::JobSpec;
+use quarterdeck_model::domain::scrape::ScrapeConfig;
 use quarterdeck_model::{Labels, Span, Timestamp};
 use quarterdeck_scheduler::Job as Scheduled;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tracing::{error, warn};
 
@@ -52,12 +54,15 @@ struct AtWork {
     dropped: Vec<Labels>,
     /// How many were dropped, those that are not shown too.
     dropped_count: usize,
+    /// All of its targets are known.
+    is_known: bool,
 }
 
+/// What a change of the configuration leaves as it is is shared by the one before and the one after it.
 struct Working {
     job: Arc<Job>,
-    discovery: tokio::sync::Mutex<Discovery>,
-    at_work: Mutex<AtWork>,
+    discovery: Arc<tokio::sync::Mutex<Discovery>>,
+    at_work: Arc<Mutex<AtWork>>,
     allowance: Allowance,
 }
 
@@ -72,34 +77,43 @@ pub(in crate::monitoring) struct Scrapes {
     intake: Arc<Intake>,
     /// By their names in the catalog.
     jobs: Mutex<BTreeMap<String, Arc<Working>>>,
+    /// Until something changes.
+    roll: Mutex<Option<Arc<Roll>>>,
 }
 
 impl Scrapes {
     pub(in crate::monitoring) fn new(context: Context, intake: Arc<Intake>) -> Self {
-        Scrapes { context, intake, jobs: Mutex::default() }
+        Scrapes { context, intake, jobs: Mutex::default(), roll: Mutex::default() }
     }
 
-    /// Puts the catalog's configurations to work; those that are unchanged go on as they are.
+    /// Puts the catalog's configurations to work; those that are unchanged go on as they are, and of those that changed the targets
+    /// that did not.
     pub(in crate::monitoring) async fn sync(self: &Arc<Self>, catalog: &Catalog) {
         let known = self.with(|jobs| jobs.clone());
         for (name, working) in &known {
-            if catalog.scrape.get(name).is_none_or(|spec| *spec != working.job.spec) {
+            if !catalog.scrape.contains_key(name) {
                 self.remove(name, working).await;
             }
         }
         for (name, spec) in &catalog.scrape {
-            if self.with(|jobs| jobs.contains_key(name)) {
+            let before = known.get(name);
+            if before.is_some_and(|before| before.job.spec == *spec) {
                 continue;
             }
-            match Job::read(name, spec) {
-                Ok(job) => self.begin(name, job).await,
+            match (Job::read(name, spec), before) {
+                (Ok(job), None) => self.begin(name, job).await,
+                (Ok(job), Some(before)) => self.change(name, before, job).await,
                 // Whoever takes a configuration asks before; a kept one may be older than what is known now.
-                Err(mistakes) => {
+                (Err(mistakes), before) => {
+                    if let Some(before) = before {
+                        self.remove(name, before).await;
+                    }
                     let mistake = mistakes.first().map(|mistake| format!("{}: {}", mistake.pointer, mistake.message));
                     error!(job = name, mistake, "a scrape configuration is not at work");
                 }
             }
         }
+        self.forget_roll();
     }
 
     /// Takes the jobs out again.
@@ -124,6 +138,36 @@ impl Scrapes {
         turns.collect()
     }
 
+    /// Who is scraped, as far as it is known.
+    pub(in crate::monitoring) fn roll(&self) -> Arc<Roll> {
+        let mut kept = self.roll.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(roll) = &*kept {
+            return roll.clone();
+        }
+        let mut roll = Roll::default();
+        let working = self.with(|jobs| jobs.clone());
+        for working in working.values() {
+            working.with(|at_work| {
+                at_work.targets.values().for_each(|turn| roll.add(&turn.settings().target.labels));
+                if !at_work.is_known {
+                    roll.add_unknown(&working.job);
+                }
+            });
+        }
+        if self.context.catalog().scrape.keys().any(|name| !working.contains_key(name)) {
+            // What is configured and not at work yet is told to whoever asks, and not kept.
+            roll.add_job_to_come();
+            return Arc::new(roll);
+        }
+        let roll = Arc::new(roll);
+        *kept = Some(roll.clone());
+        roll
+    }
+
+    fn forget_roll(&self) {
+        *self.roll.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Those that relabelling dropped, and how many of each job, those that are not shown too.
     pub(in crate::monitoring) fn dropped(&self) -> (Vec<DroppedTarget>, BTreeMap<String, usize>) {
         let (mut shown, mut counts) = (Vec::new(), BTreeMap::new());
@@ -143,7 +187,7 @@ impl Scrapes {
         let turns = self.turns();
         let said = turns.iter().filter_map(|turn| {
             let said = turn.last().said?;
-            Some((turn.target.labels.clone(), metadata(said.text.lines(), said.format)))
+            Some((turn.settings().target.labels.clone(), metadata(said.text.lines(), said.format)))
         });
         said.collect()
     }
@@ -160,15 +204,38 @@ impl Scrapes {
     }
 
     async fn begin(self: &Arc<Self>, name: &str, job: Job) {
-        let needs_discovery = Discovery::is_needed(&job);
         let working = Working {
             job: Arc::new(job),
-            discovery: tokio::sync::Mutex::default(),
-            at_work: Mutex::default(),
+            discovery: Arc::default(),
+            at_work: Arc::default(),
             allowance: Allowance::default(),
         };
         self.with(|jobs| jobs.insert(name.to_owned(), Arc::new(working)));
-        if !needs_discovery {
+        self.look(name).await;
+    }
+
+    /// A job that is at work, and is written otherwise now: its targets go on, but for those that are gone.
+    async fn change(self: &Arc<Self>, name: &str, before: &Working, job: Job) {
+        // A look under way ends first, and none begins before the job is another.
+        let mut discovery = before.discovery.lock().await;
+        discovery.follow(&before.job, &job);
+        before.with(|at_work| at_work.is_known = false);
+        let working = Working {
+            job: Arc::new(job),
+            discovery: before.discovery.clone(),
+            at_work: before.at_work.clone(),
+            allowance: before.allowance.clone(),
+        };
+        self.with(|jobs| jobs.insert(name.to_owned(), Arc::new(working)));
+        drop(discovery);
+        self.look(name).await;
+    }
+
+    /// Looks for the targets of a job, once or from time to time.
+    async fn look(self: &Arc<Self>, name: &str) {
+        let Some(job) = self.with(|jobs| jobs.get(name).map(|working| working.job.clone())) else { return };
+        if !Discovery::is_needed(&job) {
+            self.context.scheduler.remove(&discovery_name(name));
             self.refresh(name).await;
             return;
         }
@@ -190,30 +257,48 @@ impl Scrapes {
         }
     }
 
-    /// Looks for a job's targets, starts those that are new and ends those that are gone.
+    /// Looks for a job's targets, starts those that are new and ends those that are gone. The others go on, as the job says now.
     async fn refresh(self: &Arc<Self>, name: &str) {
         let Some(working) = self.with(|jobs| jobs.get(name).cloned()) else { return };
         let mut discovery = working.discovery.lock().await;
+        // While it waited, the job may have been written otherwise.
+        let is_current = || self.with(|jobs| jobs.get(name).is_some_and(|current| Arc::ptr_eq(current, &working)));
+        if !is_current() {
+            return;
+        }
         let found = discovery.refresh(&working.job, &*self.context.outside.names, self.context.now()).await;
-        if !self.with(|jobs| jobs.get(name).is_some_and(|current| Arc::ptr_eq(current, &working))) {
+        if !is_current() {
             return;
         }
         let (wanted, dropped) = targets(name, &working.job, &found);
         let known = working.with(|at_work| {
             at_work.dropped_count = dropped.len();
             at_work.dropped = dropped.into_iter().take(DROPPED).collect();
-            at_work.targets.keys().cloned().collect::<BTreeSet<_>>()
+            at_work.targets.clone()
         });
-        for gone in known.iter().filter(|target| !wanted.contains_key(*target)) {
+        let mut changed = false;
+        for gone in known.keys().filter(|target| !wanted.contains_key(*target)) {
             self.context.scheduler.remove(gone);
+            changed = true;
             if let Some(turn) = working.with(|at_work| at_work.targets.remove(gone)) {
                 turn.leave().await;
             }
         }
-        for (key, target) in wanted.into_iter().filter(|(key, _)| !known.contains(key)) {
+        for (key, target) in wanted {
             let interval = target.interval;
-            let allowance = working.allowance.clone();
-            let turn = Arc::new(Turn::new(&self.context, &self.intake, working.job.clone(), target, allowance));
+            let turn = match known.get(&key) {
+                Some(turn) => {
+                    if !turn.follow(&working.job, target) {
+                        continue;
+                    }
+                    turn.clone()
+                }
+                None => {
+                    changed = true;
+                    let (job, allowance) = (working.job.clone(), working.allowance.clone());
+                    Arc::new(Turn::new(&self.context, &self.intake, job, target, allowance))
+                }
+            };
             // Spread over the interval by its name: always at the same moment of it.
             let spec = JobSpec { jitter: interval, at_start: false, ..JobSpec::every(key.clone(), interval) };
             if let Err(error) = self.context.scheduler.set(spec, Arc::new(Scrape(turn.clone()))) {
@@ -221,6 +306,11 @@ impl Scrapes {
                 continue;
             }
             working.with(|at_work| at_work.targets.insert(key, turn));
+        }
+        let is_known = discovery.is_sure();
+        changed |= working.with(|at_work| std::mem::replace(&mut at_work.is_known, is_known)) != is_known;
+        if changed {
+            self.forget_roll();
         }
     }
 
@@ -236,9 +326,8 @@ fn targets(name: &str, job: &Job, found: &[Set]) -> (BTreeMap<String, Target>, V
         match target::make(job, discovered) {
             Ok(Ok(target)) => {
                 let identity = target.labels.clone().with("__url__", target.url.clone()).fingerprint();
-                let every = format!("{}/{}", target.interval.as_millis(), target.timeout.as_millis());
                 // Two that are alike in the end are one.
-                wanted.insert(format!("scrape/{name}/{}/{identity}/{every}", target.instance()), target);
+                wanted.insert(format!("scrape/{name}/{}/{identity}", target.instance()), target);
             }
             Ok(Err(labels)) => dropped.push(labels),
             Err(why) => warn!(job = name, target = ?discovered.get(target::ADDRESS), why, "a target can't be scraped"),
@@ -248,19 +337,29 @@ fn targets(name: &str, job: &Job, found: &[Set]) -> (BTreeMap<String, Target>, V
 }
 
 fn status(turn: &Turn) -> TargetStatus {
-    let last = turn.last();
+    let (last, settings) = (turn.last(), turn.settings());
+    let Settings { job, target } = &*settings;
     TargetStatus {
-        job: turn.job.name.clone(),
-        labels: turn.target.labels.clone(),
-        discovered: turn.target.discovered.clone(),
-        url: turn.target.url.clone(),
-        interval: turn.target.interval,
-        timeout: turn.target.timeout,
+        job: job.name.clone(),
+        labels: target.labels.clone(),
+        discovered: target.discovered.clone(),
+        url: target.url.clone(),
+        interval: target.interval,
+        timeout: target.timeout,
         health: last.health,
         error: last.error,
         scraped_at: last.at,
         took: last.took,
     }
+}
+
+/// How long it takes at most until every target was asked once, as far as the configurations say.
+pub(in crate::monitoring) fn slowest(catalog: &Catalog) -> Span {
+    let of = |(name, spec): (&String, &ScrapeConfig)| {
+        let job = Job::read(name, spec).ok()?;
+        Some(Span::from_millis(job.interval.as_millis().saturating_add(job.timeout.as_millis())))
+    };
+    catalog.scrape.iter().filter_map(of).max().unwrap_or(Span::ZERO)
 }
 
 fn discovery_name(name: &str) -> String {

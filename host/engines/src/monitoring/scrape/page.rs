@@ -44,6 +44,8 @@ pub struct Reader {
     limits: IngestLimits,
     allowance: Allowance,
     cache: Cache,
+    /// Series of the page before, which was read as another configuration said: those that the next page does not lead to end.
+    former: Vec<SeriesRef>,
     said: Arc<Said>,
     /// Up to where this page's comments are those of the one before.
     same: usize,
@@ -62,7 +64,7 @@ impl Reader {
     pub(super) fn of(ingest: Arc<dyn Ingest>, job: Arc<Job>, labels: Labels, allowance: Allowance) -> Self {
         let said = Arc::new(Said { text: String::new(), format: Format::Text });
         let limits = IngestLimits::default();
-        Reader { ingest, job, labels, limits, allowance, cache: Cache::default(), said, same: 0 }
+        Reader { ingest, job, labels, limits, allowance, cache: Cache::default(), former: Vec::new(), said, same: 0 }
     }
 
     /// What holds from now on.
@@ -71,6 +73,19 @@ impl Reader {
             self.limits = limits.clone();
         }
         self.allowance.limit(limits.series_of(&self.job.name));
+    }
+
+    /// Reads as this configuration says from now on. Where that makes other series of the same lines, they are recognised anew.
+    pub(super) fn follow(&mut self, job: &Arc<Job>) {
+        if Arc::ptr_eq(&self.job, job) {
+            return;
+        }
+        if !makes_the_same(&self.job.spec, &job.spec) {
+            self.former.extend(self.cache.all());
+            self.allowance.give_back(self.cache.series());
+            self.cache = Cache::default();
+        }
+        self.job = job.clone();
     }
 
     pub(super) fn said(&self) -> Arc<Said> {
@@ -94,13 +109,17 @@ impl Reader {
             self.note(text, format);
             Ok(counts)
         });
-        let ended = match &counts {
+        let mut ended = match &counts {
             Ok(_) => self.cache.vanished(),
             Err(_) => {
                 rows.clear();
                 self.cache.failed()
             }
         };
+        if !self.former.is_empty() {
+            let there: HashSet<SeriesRef> = rows.iter().map(|row| row.series).collect();
+            ended.extend(std::mem::take(&mut self.former).into_iter().filter(|series| !there.contains(series)));
+        }
         ends(ended, at, rows);
         if counts.is_ok() {
             self.allowance.give_back(self.cache.tidy());
@@ -110,7 +129,9 @@ impl Reader {
 
     /// The target leaves: everything of it ends.
     pub(super) fn leave(&mut self, at: i64, rows: &mut Vec<Row>) {
-        ends(self.cache.all(), at, rows);
+        let mut ended = self.cache.all();
+        ended.append(&mut self.former);
+        ends(ended, at, rows);
         self.allowance.give_back(self.cache.series());
         self.cache = Cache::default();
     }
@@ -317,6 +338,14 @@ impl Reader {
         }
         self.said = Arc::new(Said { text: comments, format });
     }
+}
+
+/// Whether both make the same series of a line.
+fn makes_the_same(one: &ScrapeConfig, other: &ScrapeConfig) -> bool {
+    let of = |spec: &ScrapeConfig| {
+        (spec.honor_labels, spec.label_limit, spec.label_name_length_limit, spec.label_value_length_limit)
+    };
+    of(one) == of(other) && one.metric_relabel_configs == other.metric_relabel_configs
 }
 
 fn ends(series: Vec<SeriesRef>, at: i64, rows: &mut Vec<Row>) {

@@ -84,6 +84,14 @@ impl World {
         World { bench, scrapes, intake, script, _folder: folder }
     }
 
+    /// Another configuration, and targets that are asked by [`World::turn`] alone still.
+    async fn sync(&self, jobs: Value) {
+        self.scrapes.sync(&catalog(jobs)).await;
+        for job in self.bench.context.scheduler.list() {
+            self.bench.context.scheduler.remove(&job.spec.name);
+        }
+    }
+
     fn page(&self, url: &str, page: Result<&str, &str>) {
         let page = page.map(str::to_owned).map_err(str::to_owned);
         self.script.pages.lock().unwrap().insert(url.to_owned(), page);
@@ -370,7 +378,7 @@ async fn a_target_is_asked_at_its_interval_until_its_job_is_gone() {
     assert!(world.scrapes.targets().is_empty());
     assert_eq!(world.samples("m")[OF_A].last().map(|(_, value)| value.as_str()), Some("end"));
     assert!(world.bench.context.scheduler.list().is_empty());
-    // A configuration that changed begins anew; one that did not goes on.
+    // A target that is asked elsewhere now is another; one that is not goes on.
     world.scrapes.sync(&catalog(one())).await;
     let before = world.scrapes.turns();
     world.scrapes.sync(&catalog(one())).await;
@@ -378,6 +386,103 @@ async fn a_target_is_asked_at_its_interval_until_its_job_is_gone() {
     let changed = json!({"j": {"static_configs": [{"targets": ["a:1"]}], "metrics_path": "/other"}});
     world.scrapes.sync(&catalog(changed)).await;
     assert_eq!(world.scrapes.targets()[0].url, "http://a:1/other");
+    world.scrapes.clear();
+}
+
+#[tokio::test]
+async fn a_job_that_changes_ends_the_series_of_no_target_that_it_has_still() {
+    let world = World::new(one()).await;
+    world.page(A, Ok("m 1\n"));
+    world.page("http://b:1/metrics", Ok("m 2\n"));
+    world.turn().await;
+    let before = world.scrapes.turns();
+    let job = |more: Value| {
+        let mut job = json!({"static_configs": [{"targets": ["a:1", "b:1"]}]});
+        job.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"j": job})
+    };
+    world.sync(job(json!({}))).await;
+    world.turn().await;
+    // Of what is asked otherwise, too.
+    world.sync(job(json!({"scrape_interval": "1m", "scrape_timeout": "5s", "sample_limit": 10}))).await;
+    world.turn().await;
+    let status = world.scrapes.targets().remove(0);
+    assert_eq!((status.interval, status.timeout), (Span::from_secs(60), Span::from_secs(5)));
+    assert!(Arc::ptr_eq(&before[0], &world.scrapes.turns()[0]));
+    // Only one that is gone ends.
+    world.bench.clock.advance(Span::from_secs(15));
+    world.sync(json!({"j": {"static_configs": [{"targets": ["b:1"]}]}})).await;
+    let of_b = r#"{instance="b:1",job="j"}"#;
+    world.check("m", &[(OF_A, &[(1, "1"), (2, "1"), (3, "1"), (4, "end")]), (of_b, &[(2, "2"), (3, "2")])]);
+    world.check("up", &[(OF_A, &[(1, "1"), (2, "1"), (3, "1"), (4, "end")]), (of_b, &[(2, "1"), (3, "1")])]);
+}
+
+#[tokio::test]
+async fn a_target_of_a_job_that_changed_is_asked_at_the_moment_of_its_interval_as_before() {
+    let world = World::scheduled(catalog(one()), |ingest| ingest).await;
+    let of_a = || {
+        let jobs = world.bench.context.scheduler.list();
+        jobs.into_iter().find(|job| job.spec.name.starts_with("scrape/j/a:1/")).unwrap()
+    };
+    let before = of_a();
+    world.bench.clock.advance(Span::from_secs(1));
+    world.scrapes.sync(&catalog(json!({"j": {"static_configs": [{"targets": ["a:1", "b:1"]}]}}))).await;
+    assert_eq!((of_a().spec, of_a().next_run), (before.spec, before.next_run));
+    world
+        .scrapes
+        .sync(&catalog(json!({"j": {"scrape_interval": "1m", "static_configs": [{"targets": ["a:1"]}]}})))
+        .await;
+    assert_eq!(of_a().spec.schedule, Schedule::Every(Span::from_secs(60)));
+    world.scrapes.clear();
+}
+
+#[tokio::test]
+async fn a_job_that_relabels_otherwise_ends_the_series_that_it_makes_no_more_and_those_alone() {
+    let mut limited = catalog(one());
+    limited.ingest.series = 2;
+    let world = World::over(limited, |ingest| ingest).await;
+    world.page(A, Ok("m 1\nn 2\n"));
+    world.turn().await;
+    let steps = json!([{"source_labels": ["__name__"], "regex": "n", "target_label": "__name__", "replacement": "o"}]);
+    let relabelled = json!({"j": {"static_configs": [{"targets": ["a:1"]}], "metric_relabel_configs": steps}});
+    world.sync(relabelled).await;
+    assert_eq!(world.turn().await, None, "what is read no more counts no more");
+    world.turn().await;
+    world.check("m", &[(OF_A, &[(1, "1"), (2, "1"), (3, "1")])]);
+    world.check("n", &[(OF_A, &[(1, "2"), (2, "end")])]);
+    world.check("o", &[(OF_A, &[(2, "2"), (3, "2")])]);
+    // A page that fails ends what the one before it had, whoever read that.
+    world.sync(one()).await;
+    world.page(A, Err("connection refused"));
+    world.turn().await;
+    world.check("m", &[(OF_A, &[(1, "1"), (2, "1"), (3, "1"), (4, "end")])]);
+    world.check("o", &[(OF_A, &[(2, "2"), (3, "2"), (4, "end")])]);
+}
+
+#[tokio::test]
+async fn a_file_of_targets_that_is_empty_keeps_what_it_said_where_it_is_json() {
+    let files = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(files.path().join(name), text).unwrap();
+    write("one.json", r#"[{"targets": ["a:1"]}]"#);
+    write("two.yml", "- targets: [b:1]\n");
+    let pattern = |name: &str| files.path().join(name).display().to_string();
+    let jobs = json!({"j": {"file_sd_configs": [{"files": [pattern("one.json"), pattern("two.yml")]}]}});
+    let world = World::scheduled(catalog(jobs), |ingest| ingest).await;
+    let urls = || world.scrapes.targets().into_iter().map(|target| target.url).collect::<Vec<_>>();
+    until("the files are read", || urls() == [A, "http://b:1/metrics"]).await;
+    write("one.json", "");
+    write("two.yml", "");
+    until("what changed is followed", || {
+        world.bench.clock.advance(Span::from_secs(5));
+        urls() == [A]
+    })
+    .await;
+    write("one.json", "[]");
+    until("a list of none is one", || {
+        world.bench.clock.advance(Span::from_secs(5));
+        urls().is_empty()
+    })
+    .await;
     world.scrapes.clear();
 }
 

@@ -50,12 +50,18 @@ pub(super) struct Last {
     pub(super) said: Option<Arc<Said>>,
 }
 
-/// A target at work.
+/// How a target is asked now.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) job: Arc<Job>,
+    pub(super) target: Target,
+}
+
+/// A target at work: who it is stays the same, how it is asked may change.
 pub(super) struct Turn {
     context: Context,
     intake: Arc<Intake>,
-    pub(super) job: Arc<Job>,
-    pub(super) target: Target,
+    settings: Mutex<Arc<Settings>>,
     reader: Arc<tokio::sync::Mutex<Reader>>,
     last: Mutex<Last>,
     ended: CancellationToken,
@@ -73,8 +79,7 @@ impl Turn {
         Turn {
             context: context.clone(),
             intake: intake.clone(),
-            job,
-            target,
+            settings: Mutex::new(Arc::new(Settings { job, target })),
             reader: Arc::new(tokio::sync::Mutex::new(reader)),
             last: Mutex::default(),
             ended: context.shutdown.child_token(),
@@ -85,20 +90,36 @@ impl Turn {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Goes on as a job says that was written otherwise, from the next scrape on. `target`: the same one. Whether its interval is another.
+    pub(super) fn follow(&self, job: &Arc<Job>, target: Target) -> bool {
+        let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&settings.job, job) && settings.target == target {
+            return false;
+        }
+        let is_other = settings.target.interval != target.interval;
+        *settings = Arc::new(Settings { job: job.clone(), target });
+        is_other
+    }
+
     /// Asks the target once, and stores what it says.
     pub(super) async fn scrape(self: &Arc<Self>, planned: Timestamp) -> Result<(), String> {
         let reader = self.reader.clone().lock_owned().await;
         let now = self.context.now();
         let at = if now.since(planned) <= TOLERANCE { planned.min(now) } else { now };
         let started = Instant::now();
-        let ask = self.ask();
+        let settings = self.settings();
+        let ask = ask(&settings);
         let answer = tokio::select! {
             () = self.ended.cancelled() => return Ok(()),
             answer = self.context.outside.targets.ask(&ask) => answer,
         };
         let large = answer.as_ref().is_ok_and(|answer| answer.body.len() > LARGE);
         let turn = self.clone();
-        let digest = move || turn.digest(reader, answer, at, started);
+        let digest = move || turn.digest(&settings, reader, answer, (at, started));
         if large {
             tokio::task::spawn_blocking(digest).await.unwrap_or_else(|error| Err(error.to_string()))
         } else {
@@ -111,36 +132,25 @@ impl Turn {
         self.ended.cancel();
         let mut reader = self.reader.lock().await;
         let at = self.context.now().as_millis();
+        let Settings { target, .. } = &*self.settings();
         let mut rows = Vec::new();
         reader.leave(at, &mut rows);
         if self.last().health != Health::Unknown {
-            rows.extend(self.report(at, [f64::from_bits(STALE); REPORT.len()]));
+            rows.extend(self.report(target, at, [f64::from_bits(STALE); REPORT.len()]));
         }
         if let Err(error) = self.store(&mut reader, &rows) {
-            tracing::warn!(target = self.target.url, error, "the series of a target that left could not be ended");
-        }
-    }
-
-    fn ask(&self) -> Ask {
-        let spec = &self.job.spec;
-        Ask {
-            url: self.target.url.clone(),
-            within: self.target.timeout,
-            limit: self.job.body_limit,
-            follow_redirects: spec.follow_redirects,
-            basic_auth: spec.basic_auth.clone(),
-            authorization: spec.authorization.clone(),
-            tls: spec.tls_config.clone(),
+            tracing::warn!(target = target.url, error, "the series of a target that left could not be ended");
         }
     }
 
     fn digest(
         &self,
+        settings: &Settings,
         mut reader: OwnedMutexGuard<Reader>,
         answer: Result<Answer, String>,
-        at: Timestamp,
-        started: Instant,
+        (at, started): (Timestamp, Instant),
     ) -> Result<(), String> {
+        reader.follow(&settings.job);
         reader.limit(&self.context.catalog().ingest);
         let mut rows = Vec::new();
         let page = answer.as_ref().map_err(Clone::clone).and_then(text);
@@ -152,7 +162,7 @@ impl Turn {
         };
         #[expect(clippy::cast_precision_loss, reason = "counts are far below what a float has exactly")]
         let figures = [took.as_secs_f64(), counts.kept as f64, counts.scraped as f64, counts.added as f64, up];
-        rows.extend(self.report(at.as_millis(), figures));
+        rows.extend(self.report(&settings.target, at.as_millis(), figures));
         let stored = self.store(&mut reader, &rows);
         if let Ok(written) = &stored {
             let written = Written { refused: counts.refused, ..written.clone() };
@@ -174,9 +184,9 @@ impl Turn {
     }
 
     /// Rows of what is said of the scrape.
-    fn report(&self, at: i64, figures: [f64; REPORT.len()]) -> Vec<Row> {
+    fn report(&self, target: &Target, at: i64, figures: [f64; REPORT.len()]) -> Vec<Row> {
         let of = |name: &str| {
-            let mut labels: Vec<(&str, &str)> = self.target.labels.iter().collect();
+            let mut labels: Vec<(&str, &str)> = target.labels.iter().collect();
             labels.push((NAME, name));
             labels.sort_unstable();
             let labels: Vec<_> = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -226,6 +236,18 @@ impl Turn {
             gone.extend(appended.gone.iter().filter_map(|place| part.get(*place)));
         }
         Ok(gone)
+    }
+}
+
+fn ask(Settings { job, target }: &Settings) -> Ask {
+    Ask {
+        url: target.url.clone(),
+        within: target.timeout,
+        limit: job.body_limit,
+        follow_redirects: job.spec.follow_redirects,
+        basic_auth: job.spec.basic_auth.clone(),
+        authorization: job.spec.authorization.clone(),
+        tls: job.spec.tls_config.clone(),
     }
 }
 

@@ -62,9 +62,10 @@ impl Groups {
         let options = Options {
             policies: catalog.rule_policies.clone(),
             external_url: self.context.public_url.clone(),
+            recordings: self.recordings(),
             ..Options::default()
         };
-        let live = Arc::new(Live::of(&self.context));
+        let live = Arc::new(Live::of(&self.context, self.scrapes.roll()));
         let world = live.clone();
         let mut run = tokio::task::spawn_blocking(move || {
             let range = (request.from, to);

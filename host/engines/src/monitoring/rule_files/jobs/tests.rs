@@ -1,11 +1,12 @@
+use crate::monitoring::rule_files::BacktestRequest;
 use crate::monitoring::{Handle, start};
 use crate::testing::{Bench, Fake, START, until};
 use crate::{Error, Tasks};
 use quarterdeck_model::domain::Catalog;
-use quarterdeck_model::domain::alert::{Alert, AlertState};
+use quarterdeck_model::domain::alert::{Alert, AlertState, Blindness, Target};
 use quarterdeck_model::label::Labels;
 use quarterdeck_model::series::Sample;
-use quarterdeck_model::series::query::{Budget, Comparison, Matcher, NAME, is_stale};
+use quarterdeck_model::series::query::{Budget, Comparison, Matcher, NAME, STALE, is_stale};
 use quarterdeck_model::{Severity, Span, Timestamp};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -151,4 +152,103 @@ async fn a_rule_that_fails_is_said_and_keeps_no_other_from_being_evaluated() {
     let error = handle.evaluate_group("file/group", START).await.unwrap_err().to_string();
     assert!(error.starts_with("rule `bad`: "), "{error}");
     assert_eq!(values(&bench, "good"), [1.0, 1.0]);
+}
+
+/// Two targets that nobody asks by himself, and a rule over what they say.
+fn scraped(targets: &[&str], query: &str) -> Catalog {
+    let rules = json!([{"alert": "Hot", "expr": query}]);
+    serde_json::from_value(json!({
+        "rule_groups": {"file/group": {"interval": "8760h", "rules": rules}},
+        "scrape": {"j": {"scrape_interval": "24h", "static_configs": [{"targets": targets}]}},
+    }))
+    .unwrap()
+}
+
+async fn of_targets(bench: &Bench, handle: &Handle, values: &[(&str, f64)]) {
+    let labels = |target: &str| Labels::new().with("job", "j").with("instance", target).with("core", "1");
+    let sample = |(target, value): &(&str, f64)| Sample {
+        name: "cpu".into(),
+        labels: labels(target),
+        at: bench.now(),
+        value: *value,
+    };
+    handle.push(values.iter().map(sample).collect()).await.unwrap();
+    evaluate(bench, handle).await;
+}
+
+#[tokio::test]
+async fn an_alert_whose_target_is_still_scraped_stays_and_one_whose_target_was_taken_away_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let (both, query) = (["a:1", "b:1"], "cpu > 90");
+    let (bench, _tasks, handle) = bench(folder.path(), scraped(&both, query), START).await;
+    of_targets(&bench, &handle, &[("a:1", 95.0), ("b:1", 1.0)]).await;
+    bench.advance(Span::from_secs(60));
+    of_targets(&bench, &handle, &[("a:1", f64::from_bits(STALE)), ("b:1", 1.0)]).await;
+    let alert = handle.alerts().remove(0);
+    assert_eq!((alert.state, alert.blind.map(|blind| blind.why)), (AlertState::Firing, Some(Blindness::MissingSeries)));
+    assert!(
+        matches!(&alert.target, Some(Target::Scraped(labels)) if labels.get("instance") == Some("a:1")),
+        "{alert:?}"
+    );
+    bench.catalog.send_replace(Arc::new(scraped(&["b:1"], query)));
+    until("the target is gone", || handle.targets().len() == 1).await;
+    evaluate(&bench, &handle).await;
+    let ended = bench.events(&[Alert::RESOLVED]);
+    assert_eq!(ended.len(), 1);
+    assert_eq!(ended[0].data["reason"], r#"target {instance="a:1",job="j"} is not configured any more"#);
+}
+
+#[tokio::test]
+async fn what_fires_is_missed_after_a_restart_and_ends_with_a_target_that_was_taken_away_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let query = "cpu > 90";
+    let (first, tasks, handle) = bench(folder.path(), scraped(&["a:1", "b:1", "c:1"], query), START).await;
+    of_targets(&first, &handle, &[("a:1", 95.0), ("b:1", 96.0), ("c:1", 97.0)]).await;
+    drop((tasks, handle));
+    first.kill().await;
+    // The first target is asked, the second is not yet, the third is not there any more.
+    let back_at = START.plus(Span::from_secs(315));
+    let (second, _tasks, handle) = bench(folder.path(), scraped(&["a:1", "b:1"], query), back_at).await;
+    of_targets(&second, &handle, &[("a:1", 95.0)]).await;
+    let resolved = second.events(&[Alert::RESOLVED]);
+    assert_eq!(resolved.len(), 1, "{resolved:?}");
+    assert_eq!(resolved[0].data["labels"]["instance"], "c:1");
+    second.advance(Span::from_secs(60));
+    of_targets(&second, &handle, &[("a:1", 95.0), ("b:1", 96.0)]).await;
+    let firing = handle.alerts().into_iter().filter(|alert| alert.state == AlertState::Firing).collect::<Vec<_>>();
+    assert!(firing.len() == 2 && firing.iter().all(|alert| alert.active_at == START && !alert.no_data), "{firing:?}");
+    assert_eq!(second.events(&[Alert::FIRING]).len(), 3, "nothing is told again");
+}
+
+#[tokio::test]
+async fn what_joins_several_sources_holds_after_a_start_until_each_of_them_had_its_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = || scraped(&["a:1", "b:1"], "count by (job) (cpu > 90) > 1");
+    let (first, tasks, handle) = bench(folder.path(), catalog(), START).await;
+    of_targets(&first, &handle, &[("a:1", 95.0), ("b:1", 96.0)]).await;
+    assert_eq!(first.events(&[Alert::FIRING]).len(), 1);
+    drop((tasks, handle));
+    first.kill().await;
+    let back_at = START.plus(Span::from_secs(315));
+    let (second, _tasks, handle) = bench(folder.path(), catalog(), back_at).await;
+    for (seconds, resolved) in [(0, 0), (299, 0), (1, 1)] {
+        second.advance(Span::from_secs(seconds));
+        of_targets(&second, &handle, &[("a:1", 95.0)]).await;
+        assert_eq!(second.events(&[Alert::RESOLVED]).len(), resolved, "{seconds}");
+    }
+}
+
+#[tokio::test]
+async fn a_subquery_without_a_step_means_the_same_in_a_rule_and_in_a_backtest_whatever_the_interval_of_its_group() {
+    let folder = tempfile::tempdir().unwrap();
+    let alert = json!({"alert": "Three", "expr": "count_over_time(cpu[3m:]) == 3"});
+    let rules = json!([{"record": "count", "expr": "count_over_time(cpu[3m:])"}, alert]);
+    let (bench, _tasks, handle) = bench(folder.path(), group(rules), START).await;
+    sample(&bench, &handle, 1.0).await;
+    bench.advance(Span::from_secs(4 * 60));
+    evaluate(&bench, &handle).await;
+    assert_eq!(values(&bench, "count"), [3.0], "a step is a minute");
+    let (from, step) = (bench.now(), Some(Span::from_secs(15)));
+    let request = BacktestRequest { alert: "Three".into(), group: None, rules: None, from, to: Some(from), step };
+    assert_eq!(handle.backtest(request).await.unwrap().firings.len(), 1);
 }

@@ -2,6 +2,10 @@
 
 use crate::Context;
 use crate::monitoring::rule_files::World;
+use crate::monitoring::rule_files::alerting::Configured;
+use crate::monitoring::scrape::Roll;
+use quarterdeck_model::domain::alert::Target;
+use quarterdeck_model::label::Labels;
 use quarterdeck_model::series::query::{Budget, Querier};
 use quarterdeck_model::series::{Sample, Series};
 use quarterdeck_model::store::StoreError;
@@ -13,6 +17,9 @@ use tokio::runtime::Handle;
 const SAMPLES: usize = 50_000_000;
 
 pub(super) struct Live {
+    context: Context,
+    /// Who is scraped.
+    roll: Arc<Roll>,
     querier: Arc<dyn Querier>,
     series: Arc<dyn Series>,
     runtime: Handle,
@@ -23,8 +30,10 @@ pub(super) struct Live {
 
 impl Live {
     /// Has to be made on the runtime.
-    pub(super) fn of(context: &Context) -> Self {
+    pub(super) fn of(context: &Context, roll: Arc<Roll>) -> Self {
         Live {
+            context: context.clone(),
+            roll,
             querier: context.querier.clone(),
             series: context.series.clone(),
             runtime: Handle::current(),
@@ -39,6 +48,24 @@ impl Live {
         self.stopped.store(true, Ordering::Relaxed);
         if let Some(budget) = &*current {
             budget.stop();
+        }
+    }
+}
+
+impl Configured for Live {
+    fn target(&self, labels: &Labels) -> Option<Target> {
+        let scraped = || self.roll.target(labels).map(Target::Scraped);
+        let instance = || labels.get("instance").map(|name| Target::Instance(name.into()));
+        let service = || labels.get("service").map(|name| Target::Service(name.to_owned()));
+        let there = |target: Option<Target>| target.filter(|target| self.is_configured(target));
+        scraped().or_else(|| there(instance())).or_else(|| there(service()))
+    }
+
+    fn is_configured(&self, target: &Target) -> bool {
+        match target {
+            Target::Scraped(labels) => self.roll.has(labels),
+            Target::Instance(name) => self.context.registry.instance(name).is_some(),
+            Target::Service(name) => self.context.catalog().services.contains_key(name),
         }
     }
 }
