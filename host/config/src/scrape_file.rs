@@ -108,7 +108,7 @@ pub(crate) fn unsupported(pointer: &str, key: &str) -> Option<&'static str> {
     UNSUPPORTED.iter().find(|(known, _)| *known == key).map(|(_, hint)| *hint)
 }
 
-/// Numbers, switches, and paths that say where they lead; what is empty is left out.
+/// Numbers, switches, words in any case, and paths that say where they lead; what is empty is left out.
 fn adapt(node: &mut Node, folder: &Path) {
     match &mut node.kind {
         Kind::Table(entries) => {
@@ -132,6 +132,8 @@ fn adapt(node: &mut Node, folder: &Path) {
                             inner.kind = Kind::Scalar(Value::from(switch));
                         }
                     }
+                    // Prometheus reads `Drop` as `drop`.
+                    ("action", Some(text)) => inner.kind = Kind::Scalar(Value::String(text.to_lowercase())),
                     (key, Some(_)) if PATHS.contains(&key) => anchor(inner, folder),
                     _ => adapt(inner, folder),
                 }

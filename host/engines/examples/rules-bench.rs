@@ -7,6 +7,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a bench may panic")]
 
+use quarterdeck_engines::monitoring::rule_files::alerting::Configured;
 use quarterdeck_engines::monitoring::rule_files::{Group, Options, State, World};
 use quarterdeck_engines::monitoring::rule_files::{Health, evaluate::evaluate};
 use quarterdeck_model::clock::ManualClock;
@@ -85,6 +86,8 @@ fn groups() -> Vec<Group> {
 
 struct InMemory(Memory);
 
+impl Configured for InMemory {}
+
 impl World for InMemory {
     fn querier(&self) -> &dyn Querier {
         &self.0
@@ -103,6 +106,8 @@ impl World for InMemory {
 }
 
 struct Stored(Arc<Database>);
+
+impl Configured for Stored {}
 
 impl World for Stored {
     fn querier(&self) -> &dyn Querier {
