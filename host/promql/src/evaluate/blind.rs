@@ -26,6 +26,8 @@ use std::sync::Arc;
 
 /// Rules that read what others record, one in another, at most.
 const DEEPEST: usize = 8;
+/// Levels of their queries together that are gone down before the next rule is asked: a thread has a stack.
+const LEVELS: usize = 500;
 /// What the host makes of its alerts.
 const OF_ALERTS: [&str; 2] = ["ALERTS", "ALERTS_FOR_STATE"];
 /// Functions that make nothing of a single sample.
@@ -63,8 +65,9 @@ pub struct Presence<'a> {
     root: &'a Node,
     grid: Grid,
     recordings: &'a Recordings,
-    /// Of the rule under way.
-    depth: usize,
+    /// What is recorded by the rules that are being asked, one for the other.
+    under_way: Vec<&'a str>,
+    level: usize,
     /// By the address of the selector, which stays where it is.
     seen: HashMap<usize, Seen>,
 }
@@ -92,7 +95,15 @@ impl<'a> Presence<'a> {
         let grid = Grid::of(Times::at(at), options.points)?;
         let (start, end) = (at.as_millis(), at.as_millis());
         let evaluator = Evaluator { querier, budget, options, start, end, notes: Notes::of(expression.text()) };
-        Ok(Presence { evaluator, root: &expression.root, grid, recordings, depth: 0, seen: HashMap::new() })
+        Ok(Presence {
+            evaluator,
+            root: &expression.root,
+            grid,
+            recordings,
+            under_way: Vec::new(),
+            level: 0,
+            seen: HashMap::new(),
+        })
     }
 
     /// Whether nothing is there of what the element with these labels (its name among them, if it has one) was made of. Without labels:
@@ -107,6 +118,13 @@ impl<'a> Presence<'a> {
     /// `wanted`: what a series has to have. `reach`: how much further back the subqueries around it look, in milliseconds.
     fn blind(&mut self, node: &Node, wanted: &Labels, reach: i64) -> Result<bool, Error> {
         self.evaluator.check()?;
+        self.level += 1;
+        let blind = self.blind_at(node, wanted, reach);
+        self.level -= 1;
+        blind
+    }
+
+    fn blind_at(&mut self, node: &Node, wanted: &Labels, reach: i64) -> Result<bool, Error> {
         if !wanted.is_empty() && node.shape() == Shape::Scalar {
             // A number has no labels, whatever it was made of.
             return self.blind(node, &Labels::new(), reach);
@@ -217,15 +235,23 @@ impl<'a> Presence<'a> {
             return Ok(false);
         }
         let recordings = self.recordings;
-        let Some(rules) = recordings.get(name).filter(|_| self.depth < DEEPEST) else { return Ok(true) };
+        let Some((name, rules)) = recordings.get_key_value(name) else { return Ok(true) };
+        let is_under_way = self.under_way.iter().any(|of| of == name);
+        if is_under_way || self.under_way.len() >= DEEPEST || self.level >= LEVELS {
+            return Ok(true);
+        }
         let mut wanted = wanted.clone();
         for matcher in selector.matchers.iter().filter(equal).filter(|matcher| !matcher.value.is_empty()) {
+            if matcher.label != NAME && wanted.get(&matcher.label).is_some_and(|value| value != matcher.value) {
+                // It is not from here.
+                return Ok(true);
+            }
             wanted.insert(&matcher.label, &matcher.value);
         }
         wanted.0.remove(NAME);
-        self.depth += 1;
+        self.under_way.push(name);
         let blind = self.none_recorded(rules, &wanted, reach);
-        self.depth -= 1;
+        self.under_way.pop();
         blind
     }
 
