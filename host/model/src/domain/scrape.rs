@@ -6,7 +6,7 @@ use crate::domain::is_yes;
 use crate::label::Labels;
 use crate::time::Span;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -213,7 +213,8 @@ pub struct Relabel {
     pub action: RelabelAction,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Read in any case, as Prometheus does it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RelabelAction {
     #[default]
@@ -228,6 +229,44 @@ pub enum RelabelAction {
     LabelKeep,
     Lowercase,
     Uppercase,
+}
+
+impl RelabelAction {
+    const ALL: [Self; 11] = [
+        Self::Replace,
+        Self::Keep,
+        Self::Drop,
+        Self::KeepEqual,
+        Self::DropEqual,
+        Self::HashMod,
+        Self::LabelMap,
+        Self::LabelDrop,
+        Self::LabelKeep,
+        Self::Lowercase,
+        Self::Uppercase,
+    ];
+    /// In the same order.
+    const NAMES: [&'static str; 11] = [
+        "replace",
+        "keep",
+        "drop",
+        "keepequal",
+        "dropequal",
+        "hashmod",
+        "labelmap",
+        "labeldrop",
+        "labelkeep",
+        "lowercase",
+        "uppercase",
+    ];
+}
+
+impl<'de> Deserialize<'de> for RelabelAction {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let known = Self::ALL.into_iter().zip(Self::NAMES).find(|(_, name)| text.eq_ignore_ascii_case(name));
+        known.map(|(action, _)| action).ok_or_else(|| serde::de::Error::unknown_variant(&text, &Self::NAMES))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
