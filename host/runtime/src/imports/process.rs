@@ -113,6 +113,11 @@ mod tests {
     use crate::imports::testing::{Fixture, grants};
     use quarterdeck_model::plugin::ProgramGrant;
 
+    fn web(environment: &[&str]) -> ProgramGrant {
+        let environment = environment.iter().map(|name| (*name).to_owned()).collect();
+        ProgramGrant { program: "/bin/web".to_owned(), arguments: vec!["*".to_owned()], environment }
+    }
+
     fn spec(program: &str) -> Spec {
         Spec {
             name: "web-1".to_owned(),
@@ -127,11 +132,7 @@ mod tests {
     async fn starts_and_stops_are_on_the_record_and_so_is_what_was_denied_but_no_look() {
         let fixture = Fixture::new();
         let mut sandbox = fixture.sandbox(grants(|grants| {
-            grants.process = vec![ProgramGrant {
-                program: "/bin/web".to_owned(),
-                arguments: vec!["*".to_owned()],
-                environment: vec!["LOG_NAME".to_owned()],
-            }];
+            grants.process = vec![web(&["LOG_NAME"])];
         }));
         start(&mut sandbox, spec("/bin/web")).await.unwrap();
         assert!(matches!(start(&mut sandbox, spec("/bin/other")).await, Err(Error::Denied(_))));
@@ -167,7 +168,7 @@ mod tests {
     async fn what_a_call_had_begun_when_it_was_dropped_is_on_the_record() {
         let fixture = Fixture::new();
         let mut sandbox = fixture.sandbox(grants(|grants| {
-            grants.process = vec![ProgramGrant { program: "/bin/web".to_owned(), arguments: vec!["*".to_owned()] }];
+            grants.process = vec![web(&[])];
         }));
         let soon = std::time::Duration::from_millis(20);
         let slow = Spec { name: "slow".to_owned(), ..spec("/bin/web") };
@@ -183,7 +184,7 @@ mod tests {
     async fn what_a_process_is_started_with_goes_out() {
         let fixture = Fixture::new();
         let mut sandbox = fixture.sandbox(grants(|grants| {
-            grants.process = vec![ProgramGrant { program: "/bin/web".to_owned(), arguments: vec!["*".to_owned()] }];
+            grants.process = vec![web(&["A"])];
         }));
         let environment = vec![("A".to_owned(), "bc".to_owned())];
         start(&mut sandbox, Spec { environment, ..spec("/bin/web") }).await.unwrap();

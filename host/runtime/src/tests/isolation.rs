@@ -38,7 +38,7 @@ async fn a_call_that_decides_can_not_sleep_and_its_monotonic_clock_shows_the_tim
     assert_eq!(u64::from_le_bytes(shown[..8].try_into().unwrap()), 7_000_000_000, "in nanoseconds");
     // For a while, and until a moment.
     for at in [9_000, 9_001] {
-        let refused = evaluated(&bench, "exact/one", at).await.err();
+        let refused = evaluated(&bench, "exact/one", at).await.map_err(|failed| failed.error).err();
         assert!(
             matches!(&refused, Some(CallError::Trapped { reason }) if reason.contains("can't sleep")),
             "{at}: {refused:?}"

@@ -219,13 +219,16 @@ async fn budgets_of_bytes_and_of_host_calls_are_used_up_by_what_calls_hand_out_a
         (spec.limits.host_calls, spec.limits.log_lines) = (20, 7);
         spec.limits.budget = Some(budget);
         bench.configure(one(name.as_str(), spec)).await;
-        assert!(matches!(bench.collect(&name, NOW).await, Err(CallError::Trapped { .. })));
+        assert!(matches!(bench.collect(&name, NOW).await, Err(CallFailed { error: CallError::Trapped { .. }, .. })));
         let window = bench.instance(&name).unwrap().usage.window;
         assert_eq!((window.bytes_out, window.host_calls), (7, 20));
-        let error = bench.collect(&name, NOW).await.unwrap_err();
+        let error = bench.collect(&name, NOW).await.unwrap_err().error;
         assert!(matches!(&error, CallError::Unavailable { message } if message.contains(what)), "{error}");
         bench.clock.advance(Span::from_secs(3600));
-        assert!(matches!(bench.collect(&name, NOW).await, Err(CallError::Trapped { .. })), "it is called again");
+        assert!(
+            matches!(bench.collect(&name, NOW).await, Err(CallFailed { error: CallError::Trapped { .. }, .. })),
+            "it is called again"
+        );
     }
 }
 
