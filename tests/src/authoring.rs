@@ -116,7 +116,7 @@ async fn every_kind_has_a_template_whose_tests_pass_and_whose_component_passes_t
             "a loop after",
             "an allocation at 67108864 bytes",
             "a recursion by its stack",
-            "a text of more than 16777216 bytes",
+            "a text of more than 4194304 bytes",
             "after 10000 host calls",
             "its lines after 100 of them",
         ] {

@@ -31,7 +31,7 @@ pub(super) async fn hold(bench: &Workbench, limits: &Limits) -> Result<Result<St
 
 async fn stopped(bench: &Workbench, probe: &Digest, limits: &Limits) -> Result<String, String> {
     let mut stopped = Vec::new();
-    for uses in ["time", "memory", "stack", "io-bytes", "host-calls"] {
+    for uses in ["time", "memory", "stack", "result-bytes", "host-calls"] {
         // The others have the time of a call: a busy machine is no reason to be ended by the wrong limit.
         let deadline = if uses == "time" { DEADLINE } else { limits.deadline };
         let limits = Limits { deadline, ..limits.clone() };
@@ -89,10 +89,10 @@ fn judged(uses: &str, error: &CallError, took: Span, limits: &Limits) -> Result<
         ("stack", CallError::Trapped { reason }) if reason.contains("stack") => {
             Ok("a recursion by its stack".to_owned())
         }
-        ("io-bytes", CallError::Limited { message })
-            if message.contains(&format!("more than {} bytes", limits.io_bytes)) =>
+        ("result-bytes", CallError::Limited { message })
+            if message.contains(&format!("more than {} bytes", limits.result_bytes)) =>
         {
-            Ok(format!("a text of more than {} bytes", limits.io_bytes))
+            Ok(format!("a text of more than {} bytes", limits.result_bytes))
         }
         ("host-calls", CallError::Trapped { reason }) if reason.contains("host calls") => {
             Ok(format!("a flood after {} host calls", limits.host_calls))
@@ -129,8 +129,8 @@ mod tests {
         assert!(judged("host-calls", &trapped("more than 10000 host calls in one call"), took, &limits).is_ok());
         let limited =
             |bytes: u64| CallError::Limited { message: format!("the call handed over more than {bytes} bytes") };
-        assert!(judged("io-bytes", &limited(limits.io_bytes), took, &limits).is_ok());
-        assert!(judged("io-bytes", &limited(1), took, &limits).is_err());
+        assert!(judged("result-bytes", &limited(limits.result_bytes), took, &limits).is_ok());
+        assert!(judged("result-bytes", &limited(1), took, &limits).is_err());
         assert!(kept(100, &limits).is_ok() && kept(99, &limits).is_err() && kept(1000, &limits).is_err());
     }
 }

@@ -22,7 +22,7 @@ quarterdeck_sdk::config! {
         /// The stack.
         Stack,
         /// Bytes that a call of the host takes.
-        IoBytes,
+        ResultBytes,
         /// Calls of the host, and lines of its log.
         HostCalls,
     }
@@ -54,7 +54,7 @@ impl Collector for LimitsProbe {
                 }
             }
             Uses::Stack => Ok(Collection::new(Health::ok(deeper(0).to_string()))),
-            Uses::IoBytes => {
+            Uses::ResultBytes => {
                 let text = "x".repeat(TEXT_BYTES);
                 loop {
                     log::debug(black_box(&text));
