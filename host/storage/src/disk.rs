@@ -15,9 +15,8 @@ use tracing::warn;
 
 /// Raised whenever an older program could misread what this one writes.
 ///
-/// 2: further parts of documents lie in two places. 3: samples are in files of their own. 4: frames of the log
-/// may be compressed.
-const SCHEMA: u64 = 4;
+/// 2: further parts of documents lie in two places. 3: samples are in files of their own.
+const SCHEMA: u64 = 3;
 /// Pages of the tree that stay in memory. sled spreads them over 256 shards: each must hold a whole page.
 const CACHE_BYTES: u64 = 32 << 20;
 /// How long a lock is waited for that is held: a daemon that is just ending, or a process that is just being started and still has

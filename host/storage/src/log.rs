@@ -2,9 +2,6 @@
 //!
 //! A frame is a value, or several where it is larger than one may be; without its last part it was never acknowledged and
 //! counts for nothing.
-//!
-//! In a frame an alert, say, stands as a document and as an event, and much in both is the same; sled writes its pages again and again. So
-//! what follows the header is compressed (Snappy, a raw block) where that makes it a quarter smaller at least.
 
 use crate::codec::{Input, put_bytes, put_int, put_uint};
 use crate::disk::{Disk, failure};
@@ -22,13 +19,6 @@ const STRETCH_EVENTS: u64 = 16_384;
 const STRETCH_BYTES: usize = 4 << 20;
 /// Bytes of a frame that no transition makes larger by itself; leaves room for the header in one value.
 pub(crate) const FRAME_BYTES: usize = VALUE_BYTES - 64;
-
-/// In the number of parts: what follows the header is compressed.
-const COMPRESSED: u16 = 1 << 15;
-/// Less is not worth it.
-const COMPRESS_FROM_BYTES: usize = 256;
-/// No transition is larger; a frame that says so is broken.
-const MAX_BODY_BYTES: usize = 1 << 28;
 
 /// What stands in front of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,17 +87,15 @@ impl Builder {
         put_uint(&mut bytes, header.position);
         put_int(&mut bytes, header.at.as_millis());
         put_uint(&mut bytes, header.events);
-        let mut body = self.events;
-        put_uint(&mut body, self.write_count);
-        body.extend_from_slice(&self.writes);
-        put_uint(&mut body, self.ack_count);
-        body.extend_from_slice(&self.acks);
-        let compressed = compressed(&body);
-        bytes.extend_from_slice(compressed.as_deref().unwrap_or(&body));
-        let parts = u16::try_from(bytes.len().div_ceil(VALUE_BYTES)).ok().filter(|parts| *parts < COMPRESSED);
-        let parts = parts.ok_or_else(|| StoreError::Invalid("a frame of the log is too large".to_owned()))?;
+        bytes.extend_from_slice(&self.events);
+        put_uint(&mut bytes, self.write_count);
+        bytes.extend_from_slice(&self.writes);
+        put_uint(&mut bytes, self.ack_count);
+        bytes.extend_from_slice(&self.acks);
+        let parts = u16::try_from(bytes.len().div_ceil(VALUE_BYTES))
+            .map_err(|_| StoreError::Invalid("a frame of the log is too large".to_owned()))?;
         if let Some(place) = bytes.first_chunk_mut::<2>() {
-            *place = (if compressed.is_some() { parts | COMPRESSED } else { parts }).to_be_bytes();
+            *place = parts.to_be_bytes();
         }
         let space = if header.events > 0 { keys::EVENTS } else { keys::CHANGES };
         for (part, chunk) in (0..parts).zip(bytes.chunks(VALUE_BYTES)) {
@@ -117,27 +105,10 @@ impl Builder {
     }
 }
 
-/// `None`: it is not worth it.
-fn compressed(body: &[u8]) -> Option<Vec<u8>> {
-    if body.len() < COMPRESS_FROM_BYTES {
-        return None;
-    }
-    // An error would be a body of four gigabytes.
-    let compressed = snap::raw::Encoder::new().compress_vec(body).ok()?;
-    (compressed.len() <= body.len() / 4 * 3).then_some(compressed)
-}
-
-fn decompressed(bytes: &[u8]) -> Option<Vec<u8>> {
-    snap::raw::decompress_len(bytes).ok().filter(|length| *length <= MAX_BODY_BYTES)?;
-    snap::raw::Decoder::new().decompress_vec(bytes).ok()
-}
-
 /// A frame as read: one value as it lies in memory, or the joined parts.
 pub(crate) struct Frame {
     pub(crate) order: u64,
     pub(crate) header: Header,
-    /// As it lies on the disk.
-    stored_bytes: u64,
     bytes: FrameBytes,
     body: usize,
 }
@@ -162,7 +133,7 @@ impl Frame {
     fn read(order: u64, bytes: FrameBytes) -> Option<Frame> {
         let all = bytes.as_slice();
         let mut input = Input::new(all);
-        let parts = u16::from_be_bytes(input.fixed()?);
+        let _parts: [u8; 2] = input.fixed()?;
         let header = Header {
             serial: input.uint()?,
             group: input.uint()?,
@@ -170,23 +141,16 @@ impl Frame {
             at: Timestamp::from_millis(input.int()?),
             events: input.uint()?,
         };
-        let stored_bytes = all.len() as u64;
-        let rest = input.rest();
-        if parts & COMPRESSED != 0 {
-            let bytes = FrameBytes::Many(decompressed(rest)?);
-            return Some(Frame { order, header, stored_bytes, bytes, body: 0 });
-        }
-        let body = all.len() - rest.len();
-        Some(Frame { order, header, stored_bytes, bytes, body })
+        let body = all.len() - input.rest().len();
+        Some(Frame { order, header, bytes, body })
     }
 
     fn body(&self) -> Input<'_> {
         Input::new(self.bytes.as_slice().get(self.body..).unwrap_or_default())
     }
 
-    /// As it lies on the disk.
     pub(crate) fn len(&self) -> u64 {
-        self.stored_bytes
+        self.bytes.as_slice().len() as u64
     }
 
     fn corrupt(&self) -> StoreError {
@@ -249,7 +213,7 @@ impl Frames {
         loop {
             let Some((key, value)) = self.entry()? else { return Ok(None) };
             let Some((order, 0)) = keys::parse_frame(&key) else { continue };
-            let parts = value.first_chunk::<2>().map_or(0, |parts| u16::from_be_bytes(*parts) & !COMPRESSED);
+            let parts = value.first_chunk::<2>().map_or(0, |parts| u16::from_be_bytes(*parts));
             let bytes = if parts == 1 { FrameBytes::One(value) } else { FrameBytes::Many(value.to_vec()) };
             let Some(bytes) = self.gather(order, parts, bytes)? else { continue };
             return Frame::read(order, bytes)
@@ -387,39 +351,4 @@ fn decode(event_type: &str, subject: &str, mut input: Input<'_>) -> Option<Event
         schema,
         data: serde_json::from_slice(input.rest()).ok()?,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_repeats_itself_is_compressed_and_comes_back() {
-        let body = br#"{"alertname":"disk is full","instance":"a"}"#.repeat(40);
-        let smaller = compressed(&body).unwrap();
-        assert!(smaller.len() < body.len() / 4, "{}", smaller.len());
-        assert_eq!(decompressed(&smaller), Some(body));
-    }
-
-    #[test]
-    fn what_is_short_or_does_not_repeat_itself_is_left_as_it_is() {
-        assert_eq!(compressed(&[0; COMPRESS_FROM_BYTES - 1]), None);
-        let mut number = 1_u32;
-        let noise: Vec<u8> = std::iter::repeat_with(|| {
-            number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (number >> 24) as u8
-        })
-        .take(4_096)
-        .collect();
-        assert_eq!(compressed(&noise), None);
-    }
-
-    #[test]
-    fn broken_bodies_and_such_as_say_that_they_are_enormous_are_noticed() {
-        let mut bytes = compressed(&[7; 1_000]).unwrap();
-        assert_eq!(decompressed(&bytes[..bytes.len() - 1]), None);
-        bytes.splice(0..2, [0xff, 0xff, 0xff, 0xff, 0x0f]);
-        assert_eq!(decompressed(&bytes), None);
-        assert_eq!(decompressed(&[]), None);
-    }
 }
