@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::SystemTime;
 
 /// Names of files that are being written begin with a dot, so that nobody takes them for plugins, and end like this.
 const ON_ITS_WAY: &str = ".installing";
@@ -31,6 +32,8 @@ pub(super) fn put(folder: &Path, file: &str, bytes: &[u8]) -> io::Result<()> {
     let written = (|| {
         let mut written = File::options().write(true).create(true).truncate(true).open(&temporary)?;
         written.write_all(bytes)?;
+        // The one that was modified last wins, and the kernel's own times are the same for some milliseconds.
+        written.set_modified(SystemTime::now())?;
         written.sync_all()?;
         fs::rename(&temporary, folder.join(file))?;
         sync(folder)
