@@ -282,6 +282,7 @@ fn not_found(alert: &Alert, seen: &Seen<'_>, evaluated: &mut Evaluated) {
 }
 
 /// What becomes of an alert that fires and was not found.
+#[expect(clippy::large_enum_variant, reason = "it lives for a moment, and most are kept")]
 enum Fate {
     Kept(Alert),
     /// With the reason.

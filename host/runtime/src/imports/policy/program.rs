@@ -28,7 +28,8 @@ pub(crate) fn program_allowed(
         if let Some(why) = never_set(name) {
             return Err(format!("`{}` {why}", name.escape_debug()));
         }
-        if !(capability == "process" && name == REPLICA) && !names.contains(&name) {
+        let is_the_hosts = capability == "process" && name == REPLICA;
+        if !is_the_hosts && !names.contains(&name) {
             names.push(name);
         }
     }
