@@ -3,6 +3,7 @@
 use crate::harness::at_rest::AtRest;
 use crate::harness::receiver::Receiver;
 use crate::harness::{Answers, Daemon, Setup, eventually};
+use quarterdeck_model::event::StoredEvent;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -164,6 +165,9 @@ async fn after_fifty_kills_under_load_every_acknowledged_event_is_there_and_noth
 fn look(setup: &Setup, acknowledged: &Acknowledged, round: usize) -> AtRest {
     let at_rest = AtRest::of(setup);
     at_rest.check(&TOLD);
+    // What they are grouped by.
+    let has_series = |stored: &StoredEvent| stored.event.data["labels"]["series"].is_string();
+    assert!(at_rest.of_types(&["incident."]).all(has_series), "round {round}: an incident of no series");
     let mut seen = BTreeSet::new();
     for stored in at_rest.of_types(&["custom.test"]) {
         assert!(seen.insert(stored.event.subject.clone()), "round {round}: {} is there twice", stored.event.subject);

@@ -129,8 +129,15 @@ impl AtRest {
         for stored in self.of_types(&["incident."]) {
             let mut told = stored.event.data.clone();
             // What its members have in common is said for routes and triggers; the document has the members.
-            let labels = told.as_object_mut().and_then(|told| told.remove("labels"));
-            assert!(labels.is_some_and(|labels| labels["alertname"].is_string()), "{:?}", stored.event);
+            let labels = told.as_object_mut().and_then(|told| told.remove("labels")).unwrap();
+            assert!(labels["alertname"].is_string(), "{:?}", stored.event);
+            let members =
+                told["members"].as_array().unwrap().iter().map(|member| member["labels"].as_object().unwrap());
+            let common = members.cloned().reduce(|mut common, labels| {
+                common.retain(|name, value| labels.get(name) == Some(value));
+                common
+            });
+            assert_eq!(labels.as_object(), common.as_ref(), "{:?}", stored.event);
             last.insert(stored.event.subject.as_str(), told);
             if let Some(cause) = &stored.event.causation {
                 *changes.entry(cause.as_str()).or_default() += 1;
