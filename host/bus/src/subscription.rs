@@ -24,6 +24,8 @@ pub struct Subscription {
     patience: Option<u64>,
     /// Does not wait until events are durable.
     early: bool,
+    /// Events on which this reader commits at once.
+    prompt: Option<Arc<EventFilter>>,
     /// `None` while this reader is behind and reads the log. So one that lags holds no memory.
     live: Option<broadcast::Receiver<Arc<Vec<StoredEvent>>>>,
     /// The group that came last, until all of it is handed out.
@@ -39,6 +41,7 @@ impl Subscription {
             told: after,
             patience: None,
             early: false,
+            prompt: None,
             live: None,
             group: None,
         }
@@ -55,6 +58,10 @@ impl Subscription {
     pub(crate) fn early(mut self) -> Self {
         self.early = true;
         self
+    }
+
+    pub(crate) fn set_prompt(&mut self, filter: EventFilter) {
+        self.prompt = Some(Arc::new(filter));
     }
 
     /// Where this reader stands: handed to `subscribe`, it goes on from there without a gap.
@@ -128,7 +135,7 @@ impl Subscription {
     /// One stretch of the log. Whoever finds nothing and stands at the head goes live: the receiver was there before the
     /// head was looked at, so that nothing falls between.
     async fn read_log(&mut self, limit: usize) -> Result<(Option<Gap>, Vec<StoredEvent>), Error> {
-        let live = if self.early { self.store.upcoming() } else { self.store.live() };
+        let live = if self.early { self.store.upcoming(self.prompt.as_ref()) } else { self.store.live() };
         let (store, filter, after) = (Arc::clone(&self.store), self.filter.clone(), self.position);
         let batch = tokio::task::spawn_blocking(move || store.events(after, &filter, limit))
             .await

@@ -170,7 +170,10 @@ pub trait Store: Send + Sync + 'static {
     /// The same, a moment earlier: when `get` and `list` show the record, and its fdatasync begins. For those who do nothing with it but
     /// commit what follows: the disk has that after the record, or not at all. What a person or another system gets to see is no such
     /// thing.
-    fn upcoming(&self) -> broadcast::Receiver<Arc<Vec<StoredEvent>>> {
+    ///
+    /// `prompt`: the events on which this reader commits at once. As long as it lives, the fdatasync of such an event may be held back for
+    /// a fraction of a millisecond, so that what follows shares it.
+    fn upcoming(&self, _prompt: Option<&Arc<EventFilter>>) -> broadcast::Receiver<Arc<Vec<StoredEvent>>> {
         self.live()
     }
 

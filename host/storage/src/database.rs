@@ -242,7 +242,10 @@ impl Store for Database {
         self.shared.live.subscribe()
     }
 
-    fn upcoming(&self) -> broadcast::Receiver<Arc<Vec<StoredEvent>>> {
+    fn upcoming(&self, prompt: Option<&Arc<EventFilter>>) -> broadcast::Receiver<Arc<Vec<StoredEvent>>> {
+        if let Some(prompt) = prompt {
+            self.shared.prompt.add(prompt);
+        }
         self.shared.upcoming.subscribe()
     }
 

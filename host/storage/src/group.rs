@@ -36,8 +36,8 @@ struct Projected {
 }
 
 impl<'a> Group<'a> {
-    pub(crate) fn new(disk: &'a Disk, now: Timestamp, mut place: Place) -> Self {
-        place.group += 1;
+    /// `place`: with the number of the group.
+    pub(crate) fn new(disk: &'a Disk, now: Timestamp, place: Place) -> Self {
         Group {
             disk,
             now,
@@ -48,10 +48,6 @@ impl<'a> Group<'a> {
             cursors: BTreeMap::new(),
             events: Vec::new(),
         }
-    }
-
-    pub(crate) fn number(&self) -> u64 {
-        self.place.group
     }
 
     /// Takes a transition in. [`StoreError::Conflict`] concerns it alone; any other error the whole store.

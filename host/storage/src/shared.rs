@@ -7,14 +7,33 @@ use crate::recovery::Place;
 use crate::series;
 use crate::space::Space;
 use quarterdeck_model::clock::Clock;
-use quarterdeck_model::event::StoredEvent;
+use quarterdeck_model::event::{EventFilter, StoredEvent};
 use quarterdeck_model::store::StoreError;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::{broadcast, watch};
 
 /// Few: a reader that lags reads the log, and groups that wait for one take memory - in a storm, megabytes each.
 const LIVE_GROUPS: usize = 16;
+
+/// Readers who commit at once what follows from certain events. Each holds its filter; those who are gone are forgotten.
+#[derive(Default)]
+pub(crate) struct Prompt(Mutex<Vec<Weak<EventFilter>>>);
+
+impl Prompt {
+    pub(crate) fn add(&self, filter: &Arc<EventFilter>) {
+        let mut filters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        filters.retain(|known| known.strong_count() > 0 && !std::ptr::eq(known.as_ptr(), Arc::as_ptr(filter)));
+        filters.push(Arc::downgrade(filter));
+    }
+
+    /// Whether somebody commits at once on one of these.
+    pub(crate) fn is_any(&self, events: &[StoredEvent]) -> bool {
+        let filters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut filters = filters.iter().filter_map(Weak::upgrade);
+        filters.any(|filter| events.iter().any(|stored| filter.matches(&stored.event)))
+    }
+}
 
 pub(crate) struct Shared {
     pub(crate) disk: Disk,
@@ -29,6 +48,8 @@ pub(crate) struct Shared {
     /// Offset of the newest event that is put, be it durable or not.
     pub(crate) upcoming_head: AtomicU64,
     pub(crate) upcoming: broadcast::Sender<Arc<Vec<StoredEvent>>>,
+    /// Who commits at once, and on what.
+    pub(crate) prompt: Prompt,
     pub(crate) failed: watch::Sender<Option<StoreError>>,
     /// The last group of which readers may have seen something.
     pub(crate) shown: AtomicU64,
@@ -62,6 +83,7 @@ impl Shared {
             live: broadcast::channel(LIVE_GROUPS).0,
             upcoming_head: AtomicU64::new(place.head),
             upcoming: broadcast::channel(LIVE_GROUPS).0,
+            prompt: Prompt::default(),
             failed: watch::channel(None).0,
             shown: AtomicU64::new(place.group),
             synced: watch::channel(place.group).0,

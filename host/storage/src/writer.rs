@@ -1,4 +1,6 @@
-//! The one thread that writes. Whoever comes while a sync runs shares the next one; nobody waits for company.
+//! The one thread that writes. Whoever comes while a sync runs shares the next one. Nobody waits for company, but for one: an event on
+//! which a reader is known to commit at once waits a moment for that, because the two together are on the disk sooner than one after
+//! the other.
 
 use crate::group::Group;
 use crate::prepared::Prepared;
@@ -16,6 +18,8 @@ use tracing::{error, warn};
 
 /// How long samples are gathered.
 const GATHER: Duration = Duration::from_secs(1);
+/// How long an event waits for what follows at once: less than a sync takes.
+const PROMPT: Duration = Duration::from_micros(250);
 /// How often old frames are looked for, while there are none.
 const RETAIN: Duration = Duration::from_secs(60);
 const GROUP_BYTES: usize = 1 << 20;
@@ -43,6 +47,8 @@ pub(crate) struct Writer {
     shared: Arc<Shared>,
     commands: Receiver<Command>,
     place: Place,
+    /// Came in between, and is next.
+    put_off: Option<Command>,
     samples_due: Instant,
     retention_due: Instant,
 }
@@ -50,7 +56,7 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, commands: Receiver<Command>, place: Place) -> Self {
         let now = Instant::now();
-        Writer { shared, commands, place, samples_due: now + GATHER, retention_due: now + GATHER }
+        Writer { shared, commands, place, put_off: None, samples_due: now + GATHER, retention_due: now + GATHER }
     }
 
     /// Until the store is closed, or the disk fails: then it stops at once, and nobody is told of a success any more.
@@ -82,14 +88,17 @@ impl Writer {
     fn step(&mut self, replies: &mut Vec<Reply>) -> Result<bool, StoreError> {
         let due = self.samples_due.min(self.retention_due);
         let mut open = true;
-        let mut next = match self.commands.recv_timeout(due.saturating_duration_since(Instant::now())) {
-            Ok(command) => Some(command),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => {
-                open = false;
-                None
-            }
-        };
+        let mut next = self.put_off.take();
+        if next.is_none() {
+            next = match self.commands.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(command) => Some(command),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => {
+                    open = false;
+                    None
+                }
+            };
+        }
         let mut transitions = Vec::new();
         let (mut bytes, mut flush_samples, mut waiting) = (0, false, Vec::new());
         while let Some(command) = next.take() {
@@ -131,11 +140,70 @@ impl Writer {
         Ok(open)
     }
 
+    /// Puts the transitions, and what follows from them at once, and answers when all of it is on the disk.
     fn commit(
         &mut self,
         transitions: Vec<(Box<Prepared>, Reply)>,
         bytes: usize,
         replies: &mut Vec<Reply>,
+    ) -> Result<(), StoreError> {
+        let (mut results, mut told) = (Vec::with_capacity(transitions.len()), Vec::new());
+        let number = self.place.group + 1;
+        let mut place = Place { group: number, ..self.place };
+        self.put(transitions, bytes, &mut place, replies, &mut results, &mut told)?;
+        if told.iter().any(|events| self.shared.prompt.is_any(events)) {
+            let (follow, bytes) = self.follow(bytes);
+            self.put(follow, bytes, &mut place, replies, &mut results, &mut told)?;
+        }
+        if replies.is_empty() {
+            return Ok(());
+        }
+        self.shared.sync()?;
+        self.place = place;
+        self.shared.synced.send_replace(place.group);
+        self.shared.head.store(place.head, Ordering::Release);
+        for (committed, reply) in results.into_iter().zip(replies.drain(..)) {
+            let _ = reply.send(Ok(committed));
+        }
+        // A reader that subscribes from here on finds the events in the log.
+        for events in &told {
+            tell(&self.shared.live, events);
+        }
+        Ok(())
+    }
+
+    /// Waits for the commit of a reader. What else comes meanwhile goes with it.
+    fn follow(&mut self, mut bytes: usize) -> (Vec<(Box<Prepared>, Reply)>, usize) {
+        let (mut follow, before, until) = (Vec::new(), bytes, Instant::now() + PROMPT);
+        while bytes < GROUP_BYTES && follow.len() < GROUP_TRANSITIONS {
+            match self.commands.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(Command::Commit(prepared, reply)) => {
+                    let is_a_readers = !prepared.acks.is_empty();
+                    bytes += prepared.bytes;
+                    follow.push((prepared, reply));
+                    if is_a_readers {
+                        break;
+                    }
+                }
+                Ok(command) => {
+                    self.put_off = Some(command);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        (follow, bytes - before)
+    }
+
+    /// Puts transitions, of which readers learn at once and nobody else before the sync. Those that do not fit are refused alone.
+    fn put(
+        &self,
+        transitions: Vec<(Box<Prepared>, Reply)>,
+        bytes: usize,
+        place: &mut Place,
+        replies: &mut Vec<Reply>,
+        results: &mut Vec<Committed>,
+        told: &mut Vec<Arc<Vec<StoredEvent>>>,
     ) -> Result<(), StoreError> {
         // Record, projections, and what sled adds to both.
         if let Err(full) = self.shared.space.check(4 * bytes as u64) {
@@ -144,8 +212,8 @@ impl Writer {
             }
             return Ok(());
         }
-        let mut group = Group::new(&self.shared.disk, self.shared.clock.now(), self.place);
-        let mut results = Vec::with_capacity(transitions.len());
+        let before = replies.len();
+        let mut group = Group::new(&self.shared.disk, self.shared.clock.now(), *place);
         let mut waiting = transitions.into_iter();
         let added = waiting.by_ref().try_for_each(|(prepared, reply)| match group.add(*prepared) {
             Ok(committed) => {
@@ -166,24 +234,17 @@ impl Writer {
             replies.extend(waiting.map(|(_, reply)| reply));
             return Err(failure);
         }
-        if replies.is_empty() {
+        if replies.len() == before {
             return Ok(());
         }
         // Readers see its documents from here on. Those who answer for them wait until it is synced.
-        self.shared.shown.store(group.number(), Ordering::SeqCst);
-        let (place, events) = group.put()?;
+        self.shared.shown.store(place.group, Ordering::SeqCst);
+        let (after, events) = group.put()?;
+        *place = after;
         let events = Arc::new(events);
         self.shared.upcoming_head.store(place.head, Ordering::Release);
         tell(&self.shared.upcoming, &events);
-        self.shared.sync()?;
-        self.place = place;
-        self.shared.synced.send_replace(place.group);
-        self.shared.head.store(place.head, Ordering::Release);
-        for (committed, reply) in results.into_iter().zip(replies.drain(..)) {
-            let _ = reply.send(Ok(committed));
-        }
-        // A reader that subscribes from here on finds the events in the log.
-        tell(&self.shared.live, &events);
+        told.push(events);
         Ok(())
     }
 

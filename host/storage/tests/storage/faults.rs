@@ -277,3 +277,45 @@ async fn a_snapshot_that_can_not_be_read_is_made_anew_from_the_log() {
     assert_eq!(whole(&store), before);
     assert_eq!(store.get("d", "x").unwrap().unwrap().value, json!(1));
 }
+
+/// Syncs of a hundred events, each of which a reader makes a commit of that is waited for.
+async fn syncs_of_a_hundred(prompt: Option<Arc<EventFilter>>) -> u64 {
+    const ROUNDS: u64 = 100;
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(folder.path());
+    let faults = options.faults.clone();
+    let store = Database::open(options).unwrap();
+    let mut upcoming = store.upcoming(prompt.as_ref());
+    let before = faults.syncs();
+    for n in 0..ROUNDS {
+        let (event, follows) =
+            tokio::join!(store.commit(Transition::new().event(event("alert.firing", "x", n))), async {
+                let offset = upcoming.recv().await.unwrap()[0].offset;
+                store.commit(Transition::new().ack("reader", offset).put("c", "x", Expected::Any, json!(n))).await
+            });
+        event.unwrap();
+        follows.unwrap();
+    }
+    let syncs = faults.syncs() - before;
+    assert_eq!(store.cursor("reader").unwrap(), Offset(ROUNDS));
+    drop(store);
+    let store = open(folder.path());
+    assert_eq!((store.head(), store.cursor("reader").unwrap()), (Offset(ROUNDS), Offset(ROUNDS)));
+    assert_eq!(store.get("c", "x").unwrap().unwrap().value, json!(ROUNDS - 1));
+    syncs
+}
+
+#[tokio::test]
+async fn what_a_reader_commits_at_once_shares_the_sync_of_its_event() {
+    let prompt = Arc::new(EventFilter::types(["alert."]));
+    let syncs = syncs_of_a_hundred(Some(prompt)).await;
+    // Where the machine had something else to do for a quarter of a millisecond, there were two.
+    assert!((100..150).contains(&syncs), "{syncs}");
+}
+
+#[tokio::test]
+async fn events_on_which_nobody_commits_at_once_are_not_held_back() {
+    assert_eq!(syncs_of_a_hundred(None).await, 200);
+    let other = Arc::new(EventFilter::types(["incident."]));
+    assert_eq!(syncs_of_a_hundred(Some(other)).await, 200);
+}
