@@ -1,6 +1,8 @@
 //! Plugins in other languages than Rust, as their authors make them. The tools stand for themselves: where `componentize-py` or
 //! `componentize-js` is not on the path, the tests that need it say so by name and are left out.
 
+mod types;
+
 use crate::harness::counterpart::{find, say};
 use crate::harness::web::free_port;
 use crate::harness::{Daemon, Setup, eventually};
