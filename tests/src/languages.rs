@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 /// Compiling an interpreter takes seconds, and other tests compile beside it.
 const COMPILED: Duration = Duration::from_secs(120);
 
+/// A second is what it should take on a machine that has nothing else to do; here other tests compile beside it.
+const FROM_THE_CACHE: Duration = Duration::from_secs(10);
+
 const KINDS: [&str; 9] = [
     "collector",
     "correlator",
@@ -146,6 +149,7 @@ async fn first_plugin(guide: &str, mark_file: &str) {
     let calls =
         async || daemon.get("/api/v1/instances/wave/first").await["usage"]["calls"].as_u64().filter(|calls| *calls > 0);
     eventually("a call after the restart", COMPILED, calls).await;
+    assert!(begin.elapsed() < FROM_THE_CACHE, "{:?}", begin.elapsed());
     say(&format!(
         "MEASURED: {guide}: after a restart ready after {ready:.1?}, first call done after {:.1?} (bound: 1 s from the cache, every second one call)",
         begin.elapsed()
