@@ -1,5 +1,5 @@
 //! From `quarterdeck plugin new` to the first figure of the plugin's instance in the running daemon, in each language, by the steps of the
-//! guides of the SDKs. Prints a row of the table for each.
+//! guides of the SDKs; then, of the same instances, from the end of a daemon to their first call in the next one. Prints a row of the table for each.
 //!
 //! `cargo run --release -p quarterdeck --example bench-first-plugin [rust|python|javascript]` (after `cargo build --release`). Crates are
 //! downloaded before; what pip and npm bring is part of it, as it is for whoever begins. A language whose tools are missing is named and
@@ -14,18 +14,19 @@
     reason = "a benchmark may panic"
 )]
 
-#[expect(dead_code, reason = "one figure has no percentile")]
 mod report;
 #[path = "peers/server.rs"]
 #[expect(dead_code, reason = "the programs of others are for another benchmark")]
 mod server;
 
-use report::row;
+use report::{percentile, row};
 use serde_json::Value;
-use server::{Cores, Server, binary, until};
+use server::{Cores, Server, binary, now, until};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+const RESTARTS: usize = 5;
 
 struct Language {
     name: &'static str,
@@ -34,6 +35,8 @@ struct Language {
     hint: &'static str,
     with: &'static str,
     bound: &'static str,
+    /// From the end of a daemon to the first call in the next one.
+    restart_bound: &'static str,
 }
 
 const LANGUAGES: [Language; 3] = [
@@ -43,6 +46,7 @@ const LANGUAGES: [Language; 3] = [
         hint: "they come with rustup",
         with: "crates downloaded before",
         bound: "60 s",
+        restart_bound: "",
     },
     Language {
         name: "python",
@@ -50,6 +54,7 @@ const LANGUAGES: [Language; 3] = [
         hint: "Python 3.11 or newer with its venv module",
         with: "with what pip downloads",
         bound: "90 s",
+        restart_bound: "1 s",
     },
     Language {
         name: "javascript",
@@ -57,6 +62,7 @@ const LANGUAGES: [Language; 3] = [
         hint: "Node.js 20 or newer with npm",
         with: "with what npm downloads",
         bound: "90 s",
+        restart_bound: "1 s",
     },
 ];
 
@@ -71,19 +77,63 @@ async fn main() {
     // One daemon for all of them, as it runs for somebody who begins: what is bundled is compiled.
     let server = Server::quarterdeck(&[], Cores::All).await;
     let desk = tempfile::tempdir().unwrap();
+    let mut measured = Vec::new();
     for language in LANGUAGES.iter().filter(|language| only.as_deref().is_none_or(|only| only == language.name)) {
         if let Some(tool) = language.tools.iter().find(|(tool, arguments)| !answers(tool, arguments)) {
             eprintln!("LEFT OUT: {}, for want of `{}`; hint: {}", language.name, tool.0, language.hint);
             continue;
         }
         let author = Author { server: &server, desk: desk.path(), lock: None };
-        match language.name {
-            "rust" => match author.with_crates() {
-                Some(author) => author.measure(language).await,
-                None => eprintln!("LEFT OUT: rust, as its crates can't be downloaded"),
-            },
-            _ => author.measure(language).await,
+        let author = if language.name == "rust" { author.with_crates() } else { Some(author) };
+        match author {
+            Some(author) => {
+                author.measure(language).await;
+                measured.push(language);
+            }
+            None => eprintln!("LEFT OUT: rust, as its crates can't be downloaded"),
         }
+    }
+    restarts(server, desk.path(), &measured).await;
+}
+
+/// The instance of the plugin in that language.
+fn instance(language: &Language) -> String {
+    format!("first-{}/mine", language.name)
+}
+
+/// Everything is in the cache. The instances are called so often that the time until their turn comes is small.
+async fn restarts(mut server: Server, desk: &Path, languages: &[&Language]) {
+    for language in languages {
+        Author { server: &server, desk, lock: None }.put_to_use(language, "100ms");
+    }
+    let mut took = vec![Vec::new(); languages.len()];
+    for _ in 0..RESTARTS {
+        let (again, ended) = server.killed().await;
+        server = again;
+        let mut waiting: Vec<usize> = (0..languages.len()).collect();
+        while !waiting.is_empty() {
+            for index in std::mem::take(&mut waiting) {
+                let path = format!("/api/v1/instances/{}", instance(languages[index]));
+                let shown: Value = serde_json::from_str(&server.text(&path).await).unwrap();
+                match shown["usage"]["calls"].as_u64() {
+                    Some(1..) => took[index].push((now() - ended) * 1e3),
+                    _ => waiting.push(index),
+                }
+            }
+            assert!(now() - ended < 60.0, "no call after a restart");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+    for (language, took) in languages.iter().zip(&mut took) {
+        row(
+            &format!(
+                "end of the daemon until the first call after a restart has ended, {}, cached (median of {RESTARTS})",
+                language.name
+            ),
+            &format!("{:.0} ms", percentile(took, 0.5)),
+            language.restart_bound,
+            "",
+        );
     }
 }
 
@@ -114,7 +164,7 @@ impl Author<'_> {
 
     async fn measure(&self, language: &Language) {
         let name = format!("first-{}", language.name);
-        let (instance, metric) = (format!("{name}/mine"), format!("{}_height", name.replace('-', "_")));
+        let (instance, metric) = (instance(language), format!("{}_height", name.replace('-', "_")));
         let folder = self.desk.join(&name);
         let at = folder.to_str().unwrap();
         let begin = Instant::now();
@@ -134,8 +184,7 @@ impl Author<'_> {
         self.run(&["plugin", "install", built["component"].as_str().unwrap(), "--name", &format!("{name}.wasm")]);
         step("install", begun);
         let begun = Instant::now();
-        let spec = format!("{{\"plugin\": \"{name}\", \"every\": \"5s\", \"config\": {{\"amplitude\": 2}}}}");
-        self.run(&["config", "set", "instances", &instance, &spec]);
+        self.put_to_use(language, "5s");
         self.granted(&instance).await;
         until(&format!("the first figure of {instance}"), async || {
             let path = format!("/api/v1/metrics/latest?metric={metric}");
@@ -151,6 +200,12 @@ impl Author<'_> {
             language.bound,
             "",
         );
+    }
+
+    fn put_to_use(&self, language: &Language, every: &str) {
+        let plugin = format!("first-{}", language.name);
+        let spec = format!(r#"{{"plugin": "{plugin}", "every": "{every}", "config": {{"amplitude": 2}}}}"#);
+        self.run(&["config", "set", "instances", &instance(language), &spec]);
     }
 
     /// Gives the instance what it waits for, if it waits for anything.

@@ -119,6 +119,8 @@ async fn every_kind_has_a_template_whose_tests_pass_and_whose_component_passes_t
             "a text of more than 4194304 bytes",
             "after 10000 host calls",
             "its lines after 100 of them",
+            "its values at 1048576 bytes of them",
+            "the last of 9 calls by the 8 before it",
         ] {
             assert!(how.contains(stopped), "{kind}: {how}");
         }

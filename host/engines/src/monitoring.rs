@@ -3,7 +3,8 @@
 //! - `alerts`: what an evaluation makes of a rule's alerts; pure
 //! - `collect`: a job per instance of a collector; `lives`: which of its series have ended; `checks`: when its target counts as failed, and who is asked to mend it
 //! - `scrape`: Prometheus's scrape, a job per target; `intake`: samples that are sent
-//! - `rules`: a job per rule; `ended`: which series are over; `expected`: what its detector is to miss where it is not there
+//! - `rules`: a job per rule; `ended`: which series are over; `expected`: what its detector is to miss where it is not there; `suspects`:
+//!   which of its series make its detector trap
 //! - `rule_files`: rules in Prometheus's format, a job per group
 //!
 //! All sets of jobs follow the catalog and the registry while the host runs.
@@ -20,6 +21,7 @@ pub(crate) mod lives;
 pub mod rule_files;
 mod rules;
 pub mod scrape;
+mod suspects;
 
 pub use collect::check_names;
 pub use intake::{Tally, WriteError, Written};

@@ -6,7 +6,7 @@ mod meter;
 
 pub(crate) use breakers::{Admitted, Breakers, News};
 pub(crate) use circuit::{Change, Circuit};
-pub(crate) use meter::{Meter, Report, over_budget, window_end};
+pub(crate) use meter::{CODES, Meter, Report, UP_TO_MICROS, buckets, named, over_budget, window_end};
 
 use crate::call::Kept;
 use crate::decisions::Outgoing;

@@ -150,7 +150,7 @@ def _failure(error: failure.Failure) -> Any:
 
 
 def _err(value: Any) -> Exception:
-    from componentize_py_types import Err
+    from componentize_py_types import Err  # pyright: ignore[reportMissingImports]
 
     return Err(value)
 

@@ -3,10 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
-from wit_world.imports import monotonic_clock, outgoing_handler, poll, streams, wasi_http_types
-from wit_world.imports import wasi_http_types as wit
+# What componentize-py makes of the interfaces; no type checker can see it.
+from wit_world.imports import (  # pyright: ignore[reportMissingImports]
+    monotonic_clock,
+    outgoing_handler,
+    poll,
+    streams,
+    wasi_http_types,
+)
 
 from quarterdeck_sdk import http
+
+wit = wasi_http_types
 
 _METHODS: dict[str, Callable[[], Any]] = {
     "GET": wit.Method_Get,
@@ -123,7 +131,7 @@ def _read(response: Any, limit: int, deadline: _Deadline) -> http.Response:
 
 
 def _broken(error: Exception) -> Exception:
-    failed = getattr(error, "value", None)
+    failed: Any = getattr(error, "value", None)
     if not isinstance(failed, streams.StreamError_LastOperationFailed):
         return error
     code = wasi_http_types.http_error_code(failed.value)

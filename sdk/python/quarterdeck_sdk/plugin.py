@@ -73,7 +73,7 @@ class Plugin(Generic[C]):
         for base in vars(cls).get("__orig_bases__", ()):
             origin, given = get_origin(base), get_args(base)
             if isinstance(origin, type) and issubclass(origin, Plugin) and given and not isinstance(given[0], TypeVar):
-                if not is_dataclass(given[0]):
+                if not isinstance(given[0], type) or not is_dataclass(given[0]):
                     raise TypeError(f"{cls.__name__}: {given[0]!r} is no dataclass; hint: {origin.__name__}[Config]")
                 cls.config_type = given[0]
 

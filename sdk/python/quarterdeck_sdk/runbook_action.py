@@ -40,6 +40,6 @@ class RunbookAction(Plugin[C], Generic[C, I]):
         for base in vars(cls).get("__orig_bases__", ()):
             given = get_args(base)
             if get_origin(base) is RunbookAction and len(given) == 2 and not isinstance(given[1], TypeVar):
-                if not is_dataclass(given[1]):
+                if not isinstance(given[1], type) or not is_dataclass(given[1]):
                     raise TypeError(f"{cls.__name__}: {given[1]!r} is no dataclass; hint: RunbookAction[Config, Inputs]")
                 cls.inputs_type = given[1]

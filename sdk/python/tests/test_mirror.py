@@ -1,7 +1,8 @@
 import unittest
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from quarterdeck_sdk import Severity, mirror
 from quarterdeck_sdk.collector import Family
@@ -107,16 +108,23 @@ class Subject_HttpResponse:
 WitSubject = Union[Subject_File, Subject_HttpResponse]
 
 
+def way(ours: Any, theirs: Any) -> Callable[[Any], Any]:
+    """There is something to do on the way."""
+    found = mirror.way(ours, theirs)
+    assert found is not None
+    return found
+
+
 class TestMirror(unittest.TestCase):
     def test_records_labels_and_enumerations_go_over_and_columns_stay_what_they_are(self) -> None:
         family = Family.gauge("up", "Whether").sample({"a": "1"}, 1.0)
-        over = mirror.way(Family, WitFamily)(family)
+        over = way(Family, WitFamily)(family)
         self.assertEqual(over, WitFamily("up", MetricType.GAUGE, "Whether", [[Label("a", "1")]], [1.0], []))
         self.assertIs(over.values, family.values)
-        self.assertEqual(mirror.way(list[Label], dict[str, str])([Label("a", "1")]), {"a": "1"})
+        self.assertEqual(way(list[Label], dict[str, str])([Label("a", "1")]), {"a": "1"})
 
     def test_every_case_of_a_variant_goes_over(self) -> None:
-        over = mirror.way(Move, WitMove)
+        over = way(Move, WitMove)
         for ours, theirs in [
             (Start(2), Move_Start(2)),
             (Weight(50), Move_Weight(50)),
@@ -129,7 +137,7 @@ class TestMirror(unittest.TestCase):
             self.assertEqual(over(ours), theirs)
 
     def test_a_case_that_holds_a_record_comes_back(self) -> None:
-        back = mirror.way(list[WitSubject], list[Subject])
+        back = way(list[WitSubject], list[Subject])
         response = WitHttpResponse("http://a", 200, [("x", "y")], b"b")
         self.assertEqual(
             back([Subject_File(WitFile("a", b"c")), Subject_HttpResponse(response)]),
@@ -138,5 +146,5 @@ class TestMirror(unittest.TestCase):
 
     def test_what_may_be_absent_stays_absent(self) -> None:
         self.assertIsNone(mirror.way(Optional[int], int | None))
-        over = mirror.way(Optional[Severity], Optional[WitSeverity])
+        over = way(Optional[Severity], Optional[WitSeverity])
         self.assertEqual((over(None), over(Severity.LOW)), (None, WitSeverity.LOW))

@@ -6,6 +6,7 @@
 //!   dropped; nobody was told about it.
 //! - Firing resolves when the series is normal again, after `keep-firing-for` from the first evaluation without a signal.
 //! - A series without samples is not a normal one: unless the rule says otherwise its alert stays as it is, marked as blind.
+//! - Of a series that could not be judged nobody knows anything: its alert stays as it is, whatever the rule says of missing ones.
 //! - What left the configuration (an instance, a service) takes its alerts along once it has no samples any more, whatever the rule
 //!   says of missing ones: nobody will ever measure it again.
 //! - A resolved alert is kept for [`KEEP_RESOLVED`] and then forgotten; before that it may become active anew.
@@ -38,6 +39,8 @@ pub struct Seen<'a> {
     /// Labels of series that were expected and are there now, by whatever other labels, or are expected no more: what was said of them
     /// is over.
     pub settled: &'a [Labels],
+    /// Labels of series that could not be judged: their alerts stay as they are.
+    pub unheard: &'a [Labels],
     pub plugin: &'a PluginRef,
     /// Whether something is in the configuration.
     pub configured: &'a (dyn Fn(&Target) -> bool + Sync),
@@ -110,6 +113,8 @@ pub fn evaluate(alerts: &Alerts, seen: &Seen<'_>) -> Result<Evaluated, Failure> 
         .chain(seen.settled)
         .map(|labels| identity(seen.rule, seen.spec, labels).fingerprint())
         .collect();
+    let unheard: BTreeSet<String> =
+        seen.unheard.iter().map(|labels| identity(seen.rule, seen.spec, labels).fingerprint()).collect();
     let mut evaluated = Evaluated::default();
     for (fingerprint, (labels, signal)) in &signals {
         let known = alerts.get(fingerprint).filter(|alert| alert.state != AlertState::Resolved);
@@ -138,6 +143,8 @@ pub fn evaluate(alerts: &Alerts, seen: &Seen<'_>) -> Result<Evaluated, Failure> 
     for alert in alerts.values().filter(|alert| !signals.contains_key(&alert.fingerprint)) {
         let fate = if alert.state == AlertState::Firing && !belongs(alert, seen.rule, seen.spec) {
             Fate::Changed(Change::Resolved(resolved(alert, NOT_COVERED, seen.now)))
+        } else if unheard.contains(&alert.fingerprint) {
+            Fate::Unchanged(alert.clone())
         } else {
             without_signal(alert, present.contains(&alert.fingerprint), seen)
         };

@@ -5,6 +5,7 @@
 //! evaluation is made again on what they wrote.
 
 use super::alerts::{self, Alerts, Change, Evaluated, Seen};
+use super::suspects::{self, Ask, LeftOut};
 use super::{derived, ended, expected};
 use crate::failing::{Asker, Failing, outcome, unusable};
 use crate::{Asked, Context, Error, belongings, to_value};
@@ -72,6 +73,7 @@ struct Rule {
     detector: Option<Vec<u8>>,
     /// What it expected before, while an alert of that fires still.
     dropped: Vec<Labels>,
+    left_out: LeftOut,
     /// When the detector's state was written last.
     written: Option<Timestamp>,
     /// One evaluation at a time: an older window must not be concluded after a newer one.
@@ -180,6 +182,7 @@ impl Rules {
                 if watches(&rule.spec) != watches(spec) {
                     // Another detector can't read the state of the one before, nor does it hold for other series.
                     rule.detector = None;
+                    rule.left_out.clear();
                 }
                 rule.dropped = expected::dropped(rule.spec.expect.iter().chain(&rule.dropped), &spec.expect);
                 rule.spec = spec.clone();
@@ -212,7 +215,8 @@ impl Rules {
         let detector = kept.and_then(|kept| STANDARD.decode(kept.state).ok());
         let turn = Arc::new(Semaphore::new(1));
         let spec = spec.clone();
-        let rule = Rule { spec, alerts, revisions, detector, dropped, written: None, turn, leaving: false };
+        let left_out = LeftOut::new();
+        let rule = Rule { spec, alerts, revisions, detector, dropped, left_out, written: None, turn, leaving: false };
         self.with(|rules| rules.insert(name.to_owned(), rule));
         self.forget_left(name);
         Ok(())
@@ -247,14 +251,27 @@ impl Rules {
         let expected::Expected { absent, met } = expected::among(&rule.spec, &series);
         series.extend(absent);
         let from = now.minus(rule.spec.window);
-        let window = Window { now, from, series };
-        let config = &rule.spec.config;
-        let detector = &self.context.plugins.detector;
-        let mut called = detector.evaluate(&rule.spec.detector, config, &window, rule.detector.as_deref()).await?;
+        let mut left_out = std::mem::take(&mut rule.left_out);
+        let ask = Ask {
+            detector: &*self.context.plugins.detector,
+            instance: &rule.spec.detector,
+            config: &rule.spec.config,
+            state: rule.detector.as_deref(),
+            from,
+            now,
+        };
+        let asked = ask.judge(series, &mut left_out).await;
+        self.with(|rules| {
+            if let Some(known) = rules.get_mut(name).filter(|known| watches(&known.spec) == watches(&rule.spec)) {
+                known.left_out.clone_from(&left_out);
+            }
+        });
+        let (window, mut called) = asked?;
+        let unheard: Vec<Labels> = left_out.keys().cloned().collect();
         let rest = belongings(&mut called);
         let mut conflicts = 0;
         loop {
-            match self.conclude(name, &rule, &window, &met, &called, rest.clone()).await {
+            match self.conclude(name, &rule, (&window, &unheard), &met, &called, rest.clone()).await {
                 Err(Error::Store(StoreError::Conflict { .. })) if conflicts < CONFLICTS => {
                     conflicts += 1;
                     self.reload(name)?;
@@ -271,18 +288,18 @@ impl Rules {
         if !samples.is_empty() {
             self.context.series.append(samples).await?;
         }
-        match refused {
+        match refused.or_else(|| suspects::told(&left_out)) {
             Some(reason) => Err(unusable(&called.plugin, reason)),
             None => Ok(called.plugin),
         }
     }
 
-    /// Judges the signals, and makes durable what has to be. `met`: what is expected and there.
+    /// Judges the signals, and makes durable what has to be. `unheard`: what is left out of the window. `met`: what is expected and there.
     async fn conclude(
         &self,
         name: &str,
         rule: &Rule,
-        window: &Window,
+        (window, unheard): (&Window, &[Labels]),
         met: &[Labels],
         called: &Called<Verdict>,
         rest: Transition,
@@ -302,6 +319,7 @@ impl Rules {
             series: &window.series,
             signals: &called.value.signals,
             settled: &settled,
+            unheard,
             plugin: &called.plugin,
             configured: &configured,
             now: window.now,

@@ -1,5 +1,6 @@
 mod ended;
 mod failing;
+mod suspects;
 
 use super::*;
 use crate::testing::{Bench, Fake, START, until};

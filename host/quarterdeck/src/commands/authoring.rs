@@ -2,6 +2,7 @@
 
 use super::exit_code;
 use crate::arguments::{Given, Global, Plugin, PluginLanguage};
+use crate::daemon::scratch::{self, Folder};
 use crate::output::{Column, Output, print_line};
 use crate::workbench::call::{self, Call};
 use crate::workbench::check::{self, Report};
@@ -16,6 +17,7 @@ use serde_json::{Map, Value, json};
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 /// The exit code of a check that came to no verdict.
 const NOT_CHECKED: u8 = 2;
@@ -32,7 +34,7 @@ pub(super) fn local(global: &Global, command: &Plugin) -> Option<Result<ExitCode
         Plugin::Sign(command) => Some(super::signing::sign(output, command)),
         Plugin::Build { folder } => Some(build(output, folder)),
         Plugin::Test { folder, given } => Some(test(global, output, folder, given)),
-        Plugin::Check { file, given } => Some(judge(global, output, file, given)),
+        Plugin::Check { file, given } => Some(judge(&settings(global), output, file, given)),
         Plugin::Run { file, function, input, limits, given } => {
             Some(run(global, file, function.as_deref(), input, limits, given))
         }
@@ -58,18 +60,33 @@ fn build(output: Output, folder: &Path) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What the tests have built is not built again, and what they had compiled is not compiled again: an interpreter takes seconds each time.
 fn test(global: &Global, output: Output, folder: &Path, given: &Given) -> Result<ExitCode> {
-    language::test(folder)?;
-    let component = language::build(folder)?;
-    judge(global, output, &component, given)
+    let (begin, mut settings) = (SystemTime::now(), settings(global));
+    let own = Folder::make()?;
+    let cache = match scratch::shared_cache(&settings) {
+        Some(cache) => cache,
+        None => {
+            own.path().clone_into(&mut settings.data_dir);
+            let cache = own.path().join("cache");
+            std::fs::create_dir(&cache).with_context(|| format!("failed to make {}", cache.display()))?;
+            cache
+        }
+    };
+    language::test(folder, &cache)?;
+    let component = match language::built_since(begin, folder) {
+        Some(component) => component,
+        None => language::build(folder)?,
+    };
+    judge(&settings, output, &component, given)
 }
 
 /// What could not be checked has not failed the check: whoever decides by the exit code is told so.
-fn judge(global: &Global, output: Output, file: &Path, given: &Given) -> Result<ExitCode> {
+fn judge(settings: &Settings, output: Output, file: &Path, given: &Given) -> Result<ExitCode> {
     let judged = || {
         let config = given.config.as_deref().map(|text| parsed("--config", text)).transpose()?;
         let grants = given.grants.as_deref().map(|text| parsed("--grants", text)).transpose()?;
-        check::check(&settings(global)?, file, config, grants)
+        check::check(settings, file, config, grants)
     };
     match judged() {
         Ok(report) => {
@@ -117,7 +134,7 @@ fn run(
     let grants: Grants = given.grants.as_deref().map_or(Ok(Grants::default()), |text| parsed("--grants", text))?;
     let limits: Limits = parsed("--limits", limits)?;
     let call = Call { file, function, config, input: parsed("--input", input)?, grants, limits };
-    let answer = call::run(&settings(global)?, call)?;
+    let answer = call::run(&settings(global), call)?;
     Output { json: true }.one(&answer);
     Ok(ExitCode::SUCCESS)
 }
@@ -131,13 +148,13 @@ fn show_log_lines() {
 }
 
 /// The daemon's settings, for its cache and its limits; what is wrong with a configuration is no concern of a plugin's author.
-fn settings(global: &Global) -> Result<Settings> {
+fn settings(global: &Global) -> Settings {
     let mut settings =
         crate::daemon::load_configuration(global).map_or_else(|_| Settings::default(), |loaded| loaded.settings);
     if let Some(data_dir) = &global.data_dir {
         settings.data_dir.clone_from(data_dir);
     }
-    Ok(settings)
+    settings
 }
 
 /// JSON from a flag: as it stands, `@FILE`, or `-` for standard input.

@@ -142,14 +142,10 @@ impl ScratchHost {
         let mut settings = settings.clone();
         settings.plugins.unsigned = Unsigned::Allow;
         let settings = &settings;
-        let named = std::env::var_os("QUARTERDECK_CACHE_DIR").map(PathBuf::from);
-        let of_the_daemon = named.unwrap_or_else(|| settings.data_dir.join("cache"));
         let folders = Folders {
             data: folder.path().to_owned(),
             cache: folder.path().join("cache"),
-            artefacts: is_own(&of_the_daemon)
-                .then(|| of_the_daemon.join("aot"))
-                .filter(|aot| !aot.exists() || is_own(aot)),
+            artefacts: shared_cache(settings).map(|cache| cache.join("aot")).filter(|aot| !aot.exists() || is_own(aot)),
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut options = quarterdeck_storage::Options::new(folder.path().join("store"), clock.clone());
@@ -189,6 +185,12 @@ impl ScratchHost {
         self.runtime.shutdown(Duration::from_secs(1)).await;
         self.database.close().await;
     }
+}
+
+/// The daemon's cache, or one that the environment names, if this user owns it.
+pub(crate) fn shared_cache(settings: &Settings) -> Option<PathBuf> {
+    let named = std::env::var_os("QUARTERDECK_CACHE_DIR").map(PathBuf::from);
+    Some(named.unwrap_or_else(|| settings.data_dir.join("cache"))).filter(|cache| is_own(cache))
 }
 
 /// Compiled code is run as it is found: only what this user keeps is trusted.

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::SystemTime;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Language {
@@ -70,22 +71,30 @@ pub(crate) fn build(folder: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Runs the native tests of the plugin in `folder`.
+/// The component that Python or JavaScript has left in a plugin's folder since; what cargo builds it knows itself.
+pub(crate) fn built_since(begin: SystemTime, folder: &Path) -> Option<PathBuf> {
+    let built = folder.join("build").read_dir().ok()?.flatten().map(|entry| entry.path());
+    let mut built = built.filter(|path| path.extension().is_some_and(|extension| extension == "wasm"));
+    let is_new = |path: &PathBuf| path.metadata().and_then(|file| file.modified()).is_ok_and(|at| at > begin);
+    built.find(is_new)
+}
+
+/// Runs the tests of the plugin in `folder`. Those that ask for a host get this program, which keeps what it compiles in `cache`.
 ///
 /// # Errors
 /// There is no plugin, a tool is missing, or a test fails: the tool has said which.
-pub(crate) fn test(folder: &Path) -> Result<()> {
+pub(crate) fn test(folder: &Path, cache: &Path) -> Result<()> {
+    let program = std::env::current_exe().context("failed to find this program's own file")?;
+    let host = [("QUARTERDECK", program), ("QUARTERDECK_CACHE_DIR", cache.to_owned())];
     match Language::of(folder)? {
-        Language::Rust => rust::test(folder),
-        Language::Python => python::test(folder),
-        Language::Javascript => javascript::test(folder),
+        Language::Rust => rust::test(folder, host),
+        Language::Python => python::test(folder, host),
+        Language::Javascript => javascript::test(folder, host),
     }
 }
 
-/// What tests find the host by that they ask for: this program.
-fn host() -> Result<(&'static str, PathBuf)> {
-    Ok(("QUARTERDECK", std::env::current_exe().context("failed to find this program's own file")?))
-}
+/// Variables that tests find the host by that they ask for.
+type Host = [(&'static str, PathBuf); 2];
 
 /// Runs a tool to its end, its words to standard error.
 fn run(command: &mut Command, hint: &str) -> Result<()> {

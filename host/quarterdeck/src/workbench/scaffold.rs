@@ -48,6 +48,8 @@ fn target(template: &'static str, kind: Kind) -> Option<&'static str> {
     match (folder, file.rsplit_once('.').map_or("", |(_, extension)| extension)) {
         ("src" | "tests", _) if of.is_some_and(|of| of != kind) => None,
         ("src", "rs") => Some("src/lib.rs"),
+        ("tests", "py") if file == "component.py" => Some("tests/test_component.py"),
+        ("tests", "js") if file == "component.js" => Some("tests/component.test.js"),
         ("src", "py") => Some("src/plugin.py"),
         ("tests", "py") => Some("tests/test_plugin.py"),
         ("src", "js") => Some("src/plugin.js"),
@@ -130,7 +132,9 @@ mod tests {
             (Language::Rust, "src/lib.rs", "Cargo.toml"),
             (Language::Rust, "tests/component.rs", "Cargo.toml"),
             (Language::Python, "src/plugin.py", "pyproject.toml"),
+            (Language::Python, "tests/test_plugin.py", "tests/test_component.py"),
             (Language::Javascript, "src/plugin.js", "package.json"),
+            (Language::Javascript, "tests/plugin.test.js", "tests/component.test.js"),
         ] {
             for kind in Kind::ALL {
                 let folder = tempfile::tempdir().unwrap();
@@ -139,6 +143,7 @@ mod tests {
                 for file in [source, manifest, "README.md", ".gitignore"] {
                     let text = std::fs::read_to_string(folder.join(file)).unwrap();
                     assert!(!text.contains("{{"), "{language} {kind}: {file} has a gap: {text}");
+                    assert!(!text.contains("<<<<<<<"), "{language} {kind}: {file} was not merged: {text}");
                 }
                 let guide = std::fs::read_to_string(folder.join("README.md")).unwrap();
                 assert!(guide.contains("quarterdeck plugin install "), "{language} {kind}: {guide}");

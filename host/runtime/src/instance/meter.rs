@@ -4,15 +4,17 @@ use crate::runtime::Totals;
 use crate::sandbox::{Capability, Counters};
 use quarterdeck_model::plugin::{Bucket, CallError, Usage, Window};
 use quarterdeck_model::{Span, Timestamp};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-const CODES: [&str; 9] =
+/// Kinds of errors.
+pub(crate) const CODES: [&str; 9] =
     ["rejected", "retry", "other", "trapped", "deadline", "out-of-memory", "limited", "unavailable", "cancelled"];
 
 /// Upper bounds of the histogram of durations, in microseconds.
-const UP_TO_MICROS: [u64; 11] =
+pub(crate) const UP_TO_MICROS: [u64; 11] =
     [100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000];
 
 #[derive(Default)]
@@ -122,6 +124,8 @@ impl Meter {
             guest_micros: self.guest_nanos.load(Ordering::Relaxed) / 1000,
             bytes_out: self.bytes_out.load(Ordering::Relaxed),
             host_calls: self.all_host_calls(),
+            failures: self.failures.each_ref().map(|failures| failures.load(Ordering::Relaxed)),
+            latency: self.latency.each_ref().map(|calls| calls.load(Ordering::Relaxed)),
         }
     }
 
@@ -164,42 +168,44 @@ impl Meter {
     }
 
     pub(crate) fn usage(&self, now: Timestamp, per: Span) -> Usage {
-        let named = |names: &[&str], counts: &[AtomicU64]| {
-            names
-                .iter()
-                .zip(counts)
-                .map(|(name, count)| ((*name).to_owned(), count.load(Ordering::Relaxed)))
-                .filter(|(_, count)| *count > 0)
-                .collect()
-        };
+        let loaded =
+            |counts: &[AtomicU64]| counts.iter().map(|count| count.load(Ordering::Relaxed)).collect::<Vec<_>>();
+        let calls = self.calls.load(Ordering::Relaxed);
         Usage {
-            calls: self.calls.load(Ordering::Relaxed),
-            failures: named(&CODES, &self.failures),
+            calls,
+            failures: named(&CODES, loaded(&self.failures)),
             guest_micros: self.guest_nanos.load(Ordering::Relaxed) / 1000,
             wall_micros: self.wall_nanos.load(Ordering::Relaxed) / 1000,
-            host_calls: named(&Capability::ALL.map(Capability::as_str), &self.host_calls),
+            host_calls: named(&Capability::ALL.map(Capability::as_str), loaded(&self.host_calls)),
             bytes_in: self.bytes_in.load(Ordering::Relaxed),
             bytes_out: self.bytes_out.load(Ordering::Relaxed),
             log_lines: self.log_lines.load(Ordering::Relaxed),
             memory_high_water_bytes: self.memory_high_water_bytes.load(Ordering::Relaxed),
             in_flight: self.in_flight(),
             last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            latency: self.latency(),
+            latency: buckets(calls, loaded(&self.latency)),
             window: self.window(now, per),
         }
     }
+}
 
-    fn latency(&self) -> Vec<Bucket> {
-        if self.calls.load(Ordering::Relaxed) == 0 {
-            return Vec::new();
-        }
-        let mut sum = 0;
-        let buckets = UP_TO_MICROS.iter().zip(&self.latency).map(|(up_to_micros, calls)| {
-            sum += calls.load(Ordering::Relaxed);
-            Bucket { up_to_micros: *up_to_micros, calls: sum }
-        });
-        buckets.collect()
+/// Counts by name, those that there are.
+pub(crate) fn named(names: &[&str], counts: impl IntoIterator<Item = u64>) -> BTreeMap<String, u64> {
+    let counts = names.iter().map(|name| (*name).to_owned()).zip(counts);
+    counts.filter(|(_, count)| *count > 0).collect()
+}
+
+/// Of `calls` calls those that took at most so long, each bucket with those before it; none where there were no calls.
+pub(crate) fn buckets(calls: u64, latency: impl IntoIterator<Item = u64>) -> Vec<Bucket> {
+    if calls == 0 {
+        return Vec::new();
     }
+    let mut sum: u64 = 0;
+    let buckets = UP_TO_MICROS.into_iter().zip(latency).map(|(up_to_micros, calls)| {
+        sum = sum.saturating_add(calls);
+        Bucket { up_to_micros, calls: sum }
+    });
+    buckets.collect()
 }
 
 /// The number of a window since the epoch.

@@ -437,6 +437,71 @@ pub fn counting(reuse: Option<u32>) -> Vec<u8> {
     component(&module, &world, "0.1.0")
 }
 
+/// A collector that asks to be reused and holds on to what a call had. At 1 it connects to that port of 127.0.0.1, and at 1 and 2 it says
+/// `ping` to whom it has connected to last; its message is the answer, or why there is none. At 3 it writes a key and fails. Whoever has
+/// connected to nobody traps at 2.
+pub fn hoarding(port: u16) -> Vec<u8> {
+    let module = format!(
+        r#"(module
+        (import "quarterdeck:host/tcp@0.1.0" "[static]connection.connect" (func $connect (param i32 i32 i32 i32 i32)))
+        (import "quarterdeck:host/tcp@0.1.0" "[method]connection.read" (func $read (param i32 i32 i32)))
+        (import "quarterdeck:host/tcp@0.1.0" "[method]connection.write" (func $write (param i32 i32 i32 i32)))
+        (import "quarterdeck:host/kv@0.1.0" "set" (func $set (param i32 i32 i32 i32 i32)))
+        (memory (export "memory") 2)
+        (global $free (mut i32) (i32.const 65536))
+        (global $held (mut i32) (i32.const 0))
+        (data (i32.const 1024) "hoarding")
+        (data (i32.const 1040) "1.0.0")
+        (data (i32.const 1056) "{{}}")
+        (data (i32.const 1072) "127.0.0.1")
+        (data (i32.const 1088) "ping")
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+            (global.set $free (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
+            global.get $free
+            (global.set $free (i32.add (global.get $free) (local.get 3))))
+        (func $say (param i32 i32)
+            (i32.store (i32.const 532) (local.get 0)) (i32.store (i32.const 536) (local.get 1)))
+        (func $failed (result i32)
+            (if (i32.load8_u (i32.const 2560)) (then
+                (call $say (i32.load (i32.const 2568)) (i32.load (i32.const 2572)))))
+            (i32.load8_u (i32.const 2560)))
+        (func (export "quarterdeck:plugin/reuse@0.1.0#calls") (result i32) i32.const 100)
+        (func (export "quarterdeck:plugin/plugin@0.1.0#describe") (result i32)
+            (i32.store (i32.const 256) (i32.const 1024)) (i32.store (i32.const 260) (i32.const 8))
+            (i32.store (i32.const 264) (i32.const 1040)) (i32.store (i32.const 268) (i32.const 5))
+            (i32.store (i32.const 280) (i32.const 1056)) (i32.store (i32.const 284) (i32.const 2))
+            i32.const 256)
+        (func (export "quarterdeck:plugin/plugin@0.1.0#validate-configuration") (param i32 i32) (result i32)
+            i32.const 512)
+        (func (export "quarterdeck:collector/collector@0.1.0#collect")
+            (param i32 i32) (param $now i64) (result i32)
+            (i64.store (i32.const 512) (i64.const 0)) (i64.store (i32.const 520) (i64.const 0))
+            (i32.store (i32.const 528) (i32.const 0)) (call $say (i32.const 0) (i32.const 0))
+            (if (i64.eq (local.get $now) (i64.const 3)) (then
+                (call $set (i32.const 1088) (i32.const 4) (i32.const 1088) (i32.const 4) (i32.const 2560))
+                (i32.store8 (i32.const 512) (i32.const 1)) (i32.store8 (i32.const 520) (i32.const 2))
+                (i32.store (i32.const 528) (i32.const 1088)) (i32.store (i32.const 532) (i32.const 4))
+                (return (i32.const 512))))
+            (if (i64.eq (local.get $now) (i64.const 1)) (then
+                (call $connect
+                    (i32.const 0) (i32.const 1072) (i32.const 9) (i32.const {port}) (i32.const 2560))
+                (if (call $failed) (then (return (i32.const 512))))
+                (global.set $held (i32.load (i32.const 2564)))))
+            (if (i64.le_s (local.get $now) (i64.const 2)) (then
+                (call $write (global.get $held) (i32.const 1088) (i32.const 4) (i32.const 2560))
+                (if (call $failed) (then (return (i32.const 512))))
+                (call $read (global.get $held) (i32.const 4) (i32.const 2560))
+                (if (call $failed) (then (return (i32.const 512))))
+                (call $say (i32.load (i32.const 2564)) (i32.load (i32.const 2568)))))
+            i32.const 512))"#
+    );
+    let world = "package test:guest; world guest {
+        import quarterdeck:host/tcp@0.1.0; import quarterdeck:host/kv@0.1.0;
+        export quarterdeck:plugin/reuse@0.1.0; export quarterdeck:plugin/plugin@0.1.0;
+        export quarterdeck:collector/collector@0.1.0; }";
+    component(&module, world, "0.1.0")
+}
+
 /// A scanner rule and a calculator that tell what WASI's wall clock showed them, in seconds: as the size that the rule takes, the
 /// partial result of a merge, and the good events of an attainment. A scan traps unless it is 7.
 pub fn punctual() -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! A sandbox may serve several calls, where its component asks for that.
 
-use crate::testing::guests::{Does, collector, counting};
+use crate::testing::guests::{Does, collector, counting, hoarding};
 use crate::testing::{Bench, one, spec};
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::kind::collector::Collector;
@@ -73,6 +73,57 @@ async fn another_configuration_never_meets_a_sandbox_of_the_last_one() {
     changed.grants.kv = true;
     bench.configure(one("counting/one", changed)).await;
     assert_eq!(counts(&bench, "counting/one", 2).await, [1, 2]);
+}
+
+/// Its memory, and with it the handle, is all that a guest has of an earlier call.
+#[tokio::test]
+async fn a_sandbox_that_serves_several_calls_has_no_connection_write_or_grant_of_an_earlier_one() {
+    use tokio::io::AsyncReadExt;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // Says what it hears, and tells when there is nothing more to hear.
+    let (over, mut ended) = tokio::sync::mpsc::unbounded_channel();
+    let server = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let (mut read, mut write) = stream.split();
+            let mut heard = [0; 4];
+            read.read_exact(&mut heard).await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut write, &heard).await.unwrap();
+            let more = read.read(&mut heard).await.map_or(0, |more| more);
+            over.send(more).unwrap();
+        }
+    });
+    let bench = Bench::with(vec![hoarding(port)]).await;
+    let granting = |tcp: &[String]| {
+        let mut spec = spec("hoarding");
+        (spec.grants.kv, spec.grants.tcp) = (true, tcp.to_vec());
+        spec.limits.deadline = quarterdeck_model::Span::from_secs(10);
+        one("hoarding/one", spec)
+    };
+    let name = InstanceName::from("hoarding/one");
+    let call = async |at: i64| bench.collect(&name, Timestamp::from_millis(at)).await;
+    let said = async |at: i64| call(at).await.map(|called| called.value.health.message);
+    bench.configure(granting(&[format!("127.0.0.1:{port}")])).await;
+
+    assert_eq!(said(1).await.unwrap(), "ping");
+    assert_eq!(ended.recv().await, Some(0), "it ends with its call, not with the handle");
+    assert_eq!(said(2).await.unwrap(), "the connection ended with the call that opened it");
+    assert_eq!(said(1).await.unwrap(), "ping", "a call has connections of its own");
+    assert_eq!(ended.recv().await, Some(0));
+
+    // A call that failed in its own words is no reason for another sandbox, and leaves nothing that the next one commits.
+    let failed = call(3).await.unwrap_err().error;
+    assert_eq!(failed, CallError::Other { message: "ping".to_owned() });
+    let next = call(2).await.unwrap();
+    assert!(next.writes.is_empty() && next.events.is_empty(), "{next:?}");
+    assert_eq!(next.value.health.message, "the connection ended with the call that opened it");
+
+    // Under other grants there is no such handle, nor anything to get one by.
+    bench.configure(granting(&[])).await;
+    let denied = said(1).await.unwrap();
+    assert!(denied.contains("`tcp`") || denied.contains("grants.tcp"), "{denied}");
+    assert!(matches!(call(2).await.unwrap_err().error, CallError::Trapped { .. }));
+    server.abort();
 }
 
 /// More instances than sandboxes may wait, and one more call than that at once.

@@ -18,6 +18,8 @@ struct Trial {
     configured: Vec<&'static str>,
     /// What was expected, and is there or not expected any more.
     settled: Vec<Labels>,
+    /// What could not be judged.
+    unheard: Vec<Labels>,
 }
 
 impl Trial {
@@ -26,7 +28,7 @@ impl Trial {
         whole.as_object_mut().unwrap().extend(rule.as_object().unwrap().clone());
         let plugin = PluginRef { name: "t".into(), version: "1".into(), digest: Digest("sha256:0".into()) };
         let spec = serde_json::from_value(whole).unwrap();
-        Trial { spec, alerts: Alerts::new(), plugin, configured: Vec::new(), settled: Vec::new() }
+        Trial { spec, alerts: Alerts::new(), plugin, configured: Vec::new(), settled: Vec::new(), unheard: Vec::new() }
     }
 
     /// `series`: name of the instance, and whether it is abnormal; those that are not named have no data.
@@ -66,7 +68,8 @@ impl Trial {
             Target::Scraped(_) => true,
         };
         let (spec, plugin, settled) = (&self.spec, &self.plugin, self.settled.as_slice());
-        let seen = Seen { rule: "hot", spec, series, signals, settled, plugin, configured: &configured, now };
+        let unheard = self.unheard.as_slice();
+        let seen = Seen { rule: "hot", spec, series, signals, settled, unheard, plugin, configured: &configured, now };
         match evaluate(&self.alerts, &seen) {
             Ok(evaluated) => {
                 self.alerts = evaluated.alerts;
@@ -161,6 +164,25 @@ fn missing_data_resolves_where_the_rule_says_so() {
     trial.evaluate(at(0), &[("a", true)]);
     assert_eq!(trial.evaluate(at(15), &[]), ["resolved"]);
     assert_eq!(trial.only().reason, "no samples any more");
+}
+
+#[test]
+fn the_alert_of_a_series_that_could_not_be_judged_stays_as_it_is_whatever_the_rule_says_of_missing_ones() {
+    for (policy, hold, state) in [
+        ("normal", "0s", AlertState::Firing),
+        ("keep-last", "0s", AlertState::Firing),
+        ("normal", "1m", AlertState::Pending),
+    ] {
+        let mut trial = Trial::new(json!({"no-data": policy, "for": hold}));
+        trial.evaluate(at(0), &[("a", true)]);
+        let before = trial.only().clone();
+        assert_eq!(before.state, state);
+        trial.unheard = vec![Labels::new().with("instance", "a")];
+        assert_eq!(trial.evaluate(at(15), &[("b", false)]), [""; 0]);
+        assert_eq!(*trial.only(), before);
+        trial.unheard.clear();
+        assert_eq!(trial.evaluate(at(30), &[("a", false)]).len(), 1);
+    }
 }
 
 #[test]

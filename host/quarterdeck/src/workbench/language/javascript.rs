@@ -1,6 +1,6 @@
 //! What Node.js does with a plugin's folder. What it needs is installed by npm, in the folder.
 
-use super::{Language, absolute, host, made, run, sdk};
+use super::{Host, Language, absolute, made, run, sdk};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -22,11 +22,10 @@ pub(super) fn build(folder: &Path) -> Result<PathBuf> {
     made(Command::new("node").arg(sdk.join("src/build.js")).arg(&folder).current_dir(&folder), HINT)
 }
 
-/// Tests that ask for a host get this one.
-pub(super) fn test(folder: &Path) -> Result<()> {
+pub(super) fn test(folder: &Path, host: Host) -> Result<()> {
     let folder = absolute(folder)?;
     install(&folder)?;
-    run(Command::new("node").args(["--test", "tests/"]).current_dir(&folder).envs([host()?]), HINT)
+    run(Command::new("node").args(["--test", "tests/"]).current_dir(&folder).envs(host), HINT)
 }
 
 fn install(folder: &Path) -> Result<()> {

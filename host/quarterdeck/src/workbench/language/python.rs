@@ -1,6 +1,6 @@
 //! What Python does with a plugin's folder: in the virtual environment that is active, else in one that is made in the folder.
 
-use super::{Language, absolute, host, made, run, sdk};
+use super::{Host, Language, absolute, made, run, sdk};
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -19,12 +19,12 @@ pub(super) fn build(folder: &Path) -> Result<PathBuf> {
     made(python(&environment, &folder, &[])?.args(["-m", "quarterdeck_sdk.build"]).arg(&folder), HINT)
 }
 
-/// By pytest where it is installed, else by unittest. Tests that ask for a host get this one.
-pub(super) fn test(folder: &Path) -> Result<()> {
+/// By pytest where it is installed, else by unittest.
+pub(super) fn test(folder: &Path, host: Host) -> Result<()> {
     let folder = absolute(folder)?;
     let environment = environment(&folder)?;
     let mut command = python(&environment, &folder, &["src"])?;
-    command.envs([host()?]);
+    command.envs(host);
     let has_pytest = Command::new(interpreter(&environment))
         .args(["-c", "import pytest"])
         .stderr(Stdio::null())

@@ -1,6 +1,6 @@
 //! What cargo does with a plugin's folder.
 
-use super::host;
+use super::Host;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::ffi::OsStr;
@@ -37,20 +37,14 @@ pub(super) fn build(folder: &Path) -> Result<PathBuf> {
     Ok(Path::new(target).join(TARGET).join("release").join(format!("{}.wasm", library.replace('-', "_"))))
 }
 
-/// Tests that ask for a host get this one.
-pub(super) fn test(folder: &Path) -> Result<()> {
-    let host = host()?;
+pub(super) fn test(folder: &Path, host: Host) -> Result<()> {
     add_target(folder)?;
     cargo(folder, ["test"], Some(host))
 }
 
-fn cargo(
-    folder: &Path,
-    arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
-    host: Option<(&str, PathBuf)>,
-) -> Result<()> {
+fn cargo(folder: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>, host: Option<Host>) -> Result<()> {
     let mut command = Command::new("cargo");
-    command.envs(host);
+    command.envs(host.into_iter().flatten());
     let status = command.args(arguments).current_dir(folder).stdout(std::io::stderr()).status();
     match status {
         Ok(status) if status.success() => Ok(()),
