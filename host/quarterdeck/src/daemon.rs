@@ -134,7 +134,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
     // Parts end in an order of their own, so each has a token of its own.
     let (accepting, scheduling, running) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-    let database = open_database(&settings, &folders, &clock)?;
+    let database = open_database(&settings, &folders, &clock).await?;
     // The folder is this daemon's from here on.
     let starts = folders.starting()?;
     let store: Arc<dyn Store> = database.clone();
@@ -312,7 +312,7 @@ fn stream_buffer(settings: &Settings) -> usize {
     usize::try_from(settings.events.stream_buffer).unwrap_or(usize::MAX)
 }
 
-fn open_database(settings: &Settings, folders: &Folders, clock: &Arc<dyn Clock>) -> Result<Arc<Database>> {
+async fn open_database(settings: &Settings, folders: &Folders, clock: &Arc<dyn Clock>) -> Result<Arc<Database>> {
     let mut options = quarterdeck_storage::Options::new(folders.data.join("store"), clock.clone());
     options.free_space_floor_bytes = settings.storage.free_space_floor_bytes;
     let (after, step) = (settings.storage.thin_samples_after, settings.storage.thin_samples_to);
@@ -325,7 +325,10 @@ fn open_database(settings: &Settings, folders: &Folders, clock: &Arc<dyn Clock>)
     };
     options.max_series = settings.storage.max_series;
     options.out_of_order = settings.storage.out_of_order;
-    Database::open(options).with_context(|| format!("failed to open the store in {}", folders.data.display()))
+    // On one of our threads: those of the store have the turns of the one that starts them, and everybody waits for them.
+    let opened =
+        tokio::task::spawn_blocking(move || Database::open(options)).await.context("the store's start failed")?;
+    opened.with_context(|| format!("failed to open the store in {}", folders.data.display()))
 }
 
 struct Parts<'a> {

@@ -196,10 +196,3 @@ fn the_p99_of_a_probe_stays_within_twice_its_own_beside_two_whose_results_are_hu
         |result: &CallResult<Collection>| matches!(result, Err(CallFailed { error: CallError::Limited { .. }, .. }));
     check(true, Pair { does: Does::Giant, budget: Limits::default().deadline, ends });
 }
-
-/// What is taken costs more than what is refused: it is copied.
-#[test]
-fn the_p99_of_a_probe_stays_within_twice_its_own_beside_two_whose_results_are_as_large_as_may_be() {
-    let ends = |result: &CallResult<Collection>| result.is_ok();
-    check(true, Pair { does: Does::Large, budget: Limits::default().deadline, ends });
-}
