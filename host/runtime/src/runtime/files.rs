@@ -232,17 +232,22 @@ impl Runtime {
 
     /// Returns when the file's content is in use, or stands behind a newer file of its name.
     pub(super) async fn taken_up(&self, file: &str, content: &Digest) -> Result<(), FileError> {
+        let folder = self.folder()?;
         let over = async {
             loop {
                 // Made before the look: an end in between is not missed.
                 let ended = self.load_ended.notified();
-                let is_over = {
+                let held = {
                     let catalog = self.catalog();
-                    let holds = catalog.files.get(file).is_some_and(|found| found.digest.as_ref() == Some(content));
-                    holds && !catalog.loading.contains_key(file)
+                    let held = catalog.files.get(file).filter(|found| found.digest.as_ref() == Some(content));
+                    held.filter(|_| !catalog.loading.contains_key(file)).map(|found| found.stamp)
                 };
-                if is_over {
-                    return;
+                // The same content may have been put there anew: the younger of two files is in use.
+                if let Some(stamp) = held {
+                    let path = folder.join(file);
+                    if blocking(move || Ok(folder::is_still(&path, stamp))).await? {
+                        return Ok(());
+                    }
                 }
                 self.look_for_work(Awaited::Look);
                 // It may have been found still being written.
@@ -250,7 +255,7 @@ impl Runtime {
             }
         };
         let late = |_| FileError::Unavailable("it is in its place, and not in use after twenty seconds".to_owned());
-        tokio::time::timeout(QUIET, over).await.map_err(late)
+        tokio::time::timeout(QUIET, over).await.map_err(late)?
     }
 
     /// Unlike one that somebody else took away it is not waited for.
