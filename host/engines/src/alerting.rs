@@ -69,8 +69,6 @@ const EVENTS: [&str; 7] = [
     Notification::FALLEN_BACK,
     Notification::DIGESTED,
 ];
-/// A group that does not wait tells of them at once.
-const PROMPT: [&str; 2] = [Alert::FIRING, Alert::RESOLVED];
 const BATCH: usize = 256;
 /// Alerts and orders that are taken into one record, and alerts that end in one.
 const AT_ONCE: usize = 256;
@@ -248,7 +246,7 @@ pub(crate) async fn start(context: &Context, tasks: &mut Tasks) -> Result<Handle
     // Looked at before the documents: what comes after it is read as an event too.
     let head = context.store.head();
     let state = State::load(context)?;
-    let mut consumer = context.bus.consumer(CONSUMER, EventFilter::types(EVENTS))?.prompt(EventFilter::types(PROMPT));
+    let mut consumer = context.bus.consumer(CONSUMER, EventFilter::types(EVENTS))?;
     if is_new {
         // The alerts that there are say all; the past was told by others.
         consumer.seek(head);

@@ -23,7 +23,6 @@ use crate::place::Place;
 use crate::{Context, Error, Tasks, to_value};
 use delivery::{Delivery, PURPOSE};
 use quarterdeck_bus::Consumer;
-use quarterdeck_model::domain::alert::Alert;
 use quarterdeck_model::domain::notification::{DeliveryState, Notification, RouteSpec};
 use quarterdeck_model::domain::silence::Silence;
 use quarterdeck_model::effect::{EffectResult, OUTBOX, Pending};
@@ -42,8 +41,6 @@ use tracing::{error, warn};
 /// Name of the durable consumer.
 pub const CONSUMER: &str = "notifications";
 const BATCH: usize = 256;
-/// What is most often told, and is waited for.
-const PROMPT: [&str; 2] = [Alert::FIRING, Alert::RESOLVED];
 const AGAIN: Duration = Duration::from_secs(1);
 /// How often what waits is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -98,7 +95,7 @@ pub fn under_way(store: &dyn Store, mut notification: Notification) -> Result<No
 }
 
 pub(crate) async fn start(context: &Context, tasks: &mut Tasks) -> Result<Handle, Error> {
-    let consumer = context.bus.consumer(CONSUMER, EventFilter::default())?.prompt(EventFilter::types(PROMPT));
+    let consumer = context.bus.consumer(CONSUMER, EventFilter::default())?;
     held::remember(context)?;
     tasks.spawn("notifications", run(context.clone(), consumer));
     tasks.spawn("notifications-held", look(context.clone()));
