@@ -30,19 +30,16 @@ use tokio::sync::Mutex;
 use tokio::time::MissedTickBehavior;
 
 const NOW: Timestamp = Timestamp::from_millis(5_000);
-/// The p99 of so many calls is known well enough: of 1,500, fifteen decide, and a moment's work of the machine makes as many slow.
+/// The p99 of so many calls is known well enough: of 1,500, fifteen decide, and a moment's work of the machine makes as many slow; of 4,000
+/// one figure in twenty was still decided by it.
 const PHASES: usize = 10;
-const CALLS: usize = 400;
+const CALLS: usize = 800;
 const PACE: Duration = Duration::from_millis(2);
 /// The p99 beside the loops, to the one alone.
 const BOUND: f64 = 2.0;
 /// A p99 alone below this counts as this. A call takes some 10 microseconds; one interrupt of a timer or a thread that is woken on
 /// another core costs one call in a hundred up to about this much, and whether it does is the machine's mood and not the loops'.
 const NOISE: Duration = Duration::from_micros(50);
-
-/// What a pair costs is there whenever it is measured. A burst of other work in one half of a measurement, and not in the other, makes its
-/// p99 twice that of the other by itself: forty calls decide.
-const MEASUREMENTS: usize = 3;
 
 /// One measurement at a time.
 static TURN: Mutex<()> = Mutex::const_new(());
@@ -110,15 +107,8 @@ fn check(inline: bool, pair: Pair) {
         .enable_all()
         .build()
         .unwrap();
-    let mut ratios = Vec::new();
-    while ratios.len() < MEASUREMENTS && ratios.last().is_none_or(|ratio| *ratio > BOUND) {
-        ratios.push(threads.block_on(probed(inline, &pair)));
-    }
-    let does = pair.does;
-    assert!(
-        ratios.last().is_some_and(|ratio| *ratio <= BOUND),
-        "p99 beside two that do {does:?}: {ratios:.2?} times its own"
-    );
+    let (does, ratio) = (pair.does, threads.block_on(probed(inline, &pair)));
+    assert!(ratio <= BOUND, "p99 beside two that do {does:?}: {ratio:.2} times its own");
 }
 
 /// A paced probe alone and beside the pair. The two take turns within one run, so that what else the machine does falls on both.
@@ -206,4 +196,12 @@ fn the_p99_of_a_probe_stays_within_twice_its_own_beside_two_whose_results_are_hu
     let ends =
         |result: &CallResult<Collection>| matches!(result, Err(CallFailed { error: CallError::Limited { .. }, .. }));
     check(true, Pair { does: Does::Giant, budget: Limits::default().deadline, ends });
+}
+
+/// What is taken costs more than what is refused: it is copied. The bound is not met yet: run it by name (`--ignored`).
+#[test]
+#[ignore = "a known limit, 1.9 to 3.8 times: see tests/bench/README.md"]
+fn the_p99_of_a_probe_stays_within_twice_its_own_beside_two_whose_results_are_as_large_as_may_be() {
+    let ends = |result: &CallResult<Collection>| result.is_ok();
+    check(true, Pair { does: Does::Large, budget: Limits::default().deadline, ends });
 }
