@@ -3,6 +3,7 @@
 mod alerts;
 mod backtests;
 mod configuration;
+mod console;
 mod dead_letters;
 mod decisions;
 mod deployments;
@@ -11,7 +12,7 @@ mod exposition;
 mod findings;
 mod health;
 mod home;
-mod incidents;
+pub(crate) mod incidents;
 mod instances;
 mod jobs;
 mod maintenance;
@@ -27,7 +28,7 @@ mod scans;
 mod services;
 mod silences;
 mod slos;
-mod status;
+pub(crate) mod status;
 pub(crate) mod stream;
 
 use crate::problem::Problem;
@@ -79,6 +80,7 @@ fn api() -> Routes {
         .merge(notifications::routes())
         .merge(dead_letters::routes())
         .merge(configuration::routes())
+        .merge(console::routes())
         .merge(openapi::routes())
 }
 

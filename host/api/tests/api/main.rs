@@ -14,6 +14,7 @@ mod alertmanager;
 mod backtests;
 mod changes;
 mod configuration;
+mod console;
 mod contract;
 mod decisions;
 mod life;

@@ -1,0 +1,72 @@
+//! The list of all pages, in the order of the navigation.
+
+mod events;
+mod incidents;
+mod overview;
+
+use super::PREFIX;
+use super::search::Finds;
+use crate::Api;
+use crate::problem::Problem;
+use axum::Router;
+use std::sync::Arc;
+
+pub(crate) const PAGES: [&Page; 3] = [&overview::PAGE, &incidents::PAGE, &events::PAGE];
+
+/// One page, and those below it.
+pub(crate) struct Page {
+    pub(crate) title: &'static str,
+    /// Below `/console`; empty for the first one.
+    pub(crate) path: &'static str,
+    pub(crate) group: Group,
+    /// What one object of it is called in the search.
+    pub(crate) one: &'static str,
+    /// Words beside the title by which the page is found.
+    pub(crate) words: &'static str,
+    pub(crate) routes: fn() -> Router<Arc<Api>>,
+    /// Offers its objects to the search, on a thread that may block.
+    pub(crate) find: fn(&Api, &mut Finds) -> Result<(), Problem>,
+}
+
+impl Page {
+    /// Where a browser finds it.
+    pub(crate) fn at(&self) -> String {
+        format!("{PREFIX}{}", self.path)
+    }
+
+    /// Whether the path is that of this page or of one below it.
+    pub(crate) fn is_at(&self, path: &str) -> bool {
+        let rest = path.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix(self.path));
+        rest.is_some_and(|rest| rest.is_empty() || (!self.path.is_empty() && rest.starts_with('/')))
+    }
+}
+
+/// A part of the navigation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    Watching,
+    Acting,
+    Host,
+}
+
+impl Group {
+    pub(crate) const ALL: [Group; 3] = [Group::Watching, Group::Acting, Group::Host];
+
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            Group::Watching => "Watching",
+            Group::Acting => "Acting",
+            Group::Host => "The host",
+        }
+    }
+}
+
+/// Where the page of this path is, as long as there is one.
+pub(super) fn at(path: &str) -> Option<String> {
+    PAGES.iter().find(|page| page.path == path).map(|page| page.at())
+}
+
+/// For a page that has no objects of its own.
+pub(super) fn finds_nothing(_: &Api, _: &mut Finds) -> Result<(), Problem> {
+    Ok(())
+}
