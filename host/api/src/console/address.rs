@@ -18,7 +18,8 @@ pub(crate) fn below(base: &str, segment: &str) -> String {
 
 /// `path` with these parameters; those that are `None` or empty are left out.
 pub(crate) fn with<'a>(path: &str, parameters: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> String {
-    let given = parameters.into_iter().filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?)));
+    let given =
+        parameters.into_iter().filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?)));
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(given).finish();
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }
@@ -57,7 +58,9 @@ mod tests {
         for good in ["/console", "/console/incidents?state=open", "/console?x=1"] {
             assert_eq!(own(good), Some(good));
         }
-        for bad in ["//evil.example", "/consoles", "https://evil.example", "/console\r\nX: y", "/api/v1", "/console/\\evil"] {
+        for bad in
+            ["//evil.example", "/consoles", "https://evil.example", "/console\r\nX: y", "/api/v1", "/console/\\evil"]
+        {
             assert_eq!(own(bad), None, "{bad}");
         }
     }

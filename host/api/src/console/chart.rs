@@ -25,6 +25,10 @@ const TEXT: RGBColor = RGBColor(0, 0, 0xF5);
 const MOMENTS: u64 = 7;
 /// Labels along the other axis, about.
 const LEVELS: f64 = 5.0;
+/// And never more, whatever the values are.
+const LEVELS_MOST: u32 = 16;
+/// Beyond it a value is drawn at the edge: differences have to be numbers as well.
+const LARGEST: f64 = 1e300;
 
 pub(crate) struct Chart<'a> {
     pub(crate) title: &'a str,
@@ -166,24 +170,29 @@ impl Chart<'_> {
     }
 
     fn draw(&self) -> Result<String, Box<dyn std::error::Error>> {
-        let values = || self.lines.iter().flat_map(|line| line.points.iter().map(|(_, value)| *value)).filter(|v| v.is_finite());
-        let (low, high, step) = levels(values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
+        let all = || self.lines.iter().flat_map(|line| line.points.iter().map(|(_, value)| *value));
+        let values = || all().filter(|value| value.is_finite()).map(within);
+        let (low, high, step) =
+            levels(values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
         let (from, to) = (self.from.as_millis(), self.to.as_millis().max(self.from.as_millis() + 1));
         let mut svg = String::with_capacity(64 << 10);
         {
             let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-            let place = (LEFT..width() - RIGHT, TOP..height() - BOTTOM);
-            let plot = root
-                .clone()
-                .apply_coord_spec(Cartesian2d::<RangedCoordi64, RangedCoordf64>::new(from..to, low..high, place));
+            let place = (LEFT..width() - RIGHT, height() - BOTTOM..TOP);
+            let plot = root.clone().apply_coord_spec(Cartesian2d::<RangedCoordi64, RangedCoordf64>::new(
+                from..to,
+                low..high,
+                place,
+            ));
             let y_label = ("sans-serif", 13).into_font().color(&TEXT).pos(Pos::new(HPos::Right, VPos::Center));
             let x_label = ("sans-serif", 13).into_font().color(&TEXT).pos(Pos::new(HPos::Center, VPos::Top));
-            let mut level = low;
-            while level <= high + step / 2.0 {
+            for level in (0..LEVELS_MOST)
+                .map(|count| low + f64::from(count) * step)
+                .take_while(|level| *level <= high + step / 2.0)
+            {
                 plot.draw(&PathElement::new(vec![(from, level), (to, level)], GRID))?;
                 let (_, y) = plot.map_coordinate(&(from, level));
                 root.draw_text(&number(level), &y_label, (LEFT - 8, y))?;
-                level += step;
             }
             for (at, label) in moments(self.from, self.to) {
                 let (x, y) = plot.map_coordinate(&(at, low));
@@ -197,8 +206,10 @@ impl Chart<'_> {
             }
             for (index, line) in self.lines.iter().enumerate() {
                 let colour = RGBColor(0, 0, u8::try_from(index % COLOURS).unwrap_or_default());
-                for stretch in line.points.split(|(_, value)| !value.is_finite()).filter(|stretch| !stretch.is_empty()) {
-                    let points: Vec<_> = stretch.iter().map(|(at, value)| (at.as_millis().clamp(from, to), *value)).collect();
+                for stretch in line.points.split(|(_, value)| !value.is_finite()).filter(|stretch| !stretch.is_empty())
+                {
+                    let points: Vec<_> =
+                        stretch.iter().map(|(at, value)| (at.as_millis().clamp(from, to), within(*value))).collect();
                     match points.as_slice() {
                         [only] => plot.draw(&Circle::new(*only, 2, colour.stroke_width(2)))?,
                         _ => plot.draw(&PathElement::new(points, colour.stroke_width(2)))?,
@@ -212,6 +223,10 @@ impl Chart<'_> {
         let inner = svg.split_once('>').map(|(_, inner)| inner).ok_or("no drawing")?;
         Ok(head + inner)
     }
+}
+
+fn within(value: f64) -> f64 {
+    value.clamp(-LARGEST, LARGEST)
 }
 
 fn width() -> i32 {
@@ -236,10 +251,15 @@ fn rounded(value: f64) -> f64 {
 fn levels(least: f64, most: f64) -> (f64, f64, f64) {
     // What is never negative is shown from zero, unless it hardly moves far above it.
     let least = if least > 0.0 && least < most * 0.7 { 0.0 } else { least };
-    let (least, most) = if most > least { (least, most) } else { (least - least.abs().max(1.0) * 0.1, most + most.abs().max(1.0) * 0.1) };
+    let (least, most) = if most > least {
+        (least, most)
+    } else {
+        (least - least.abs().max(1.0) * 0.1, most + most.abs().max(1.0) * 0.1)
+    };
     let rough = ((most - least) / LEVELS).clamp(f64::MIN_POSITIVE, f64::MAX / 100.0);
     let power = 10_f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|times| times * power).find(|step| *step >= rough).unwrap_or(rough);
+    let step =
+        [1.0, 2.0, 5.0, 10.0].into_iter().map(|times| times * power).find(|step| *step >= rough).unwrap_or(rough);
     let step = if step.is_finite() && step > 0.0 && least + step > least { step } else { (most - least).max(1.0) };
     ((least / step).floor() * step, (most / step).ceil() * step, step)
 }
@@ -315,7 +335,8 @@ mod tests {
                 .map(|point| (FROM.plus(Span::from_secs(point * 288)), (point as f64 / 20.0).sin() + index as f64))
                 .collect(),
         };
-        let note = Note { at: FROM.plus(Span::from_secs(3600)), text: "shop <r2>".to_owned(), kind: NoteKind::Deployment };
+        let note =
+            Note { at: FROM.plus(Span::from_secs(3600)), text: "shop <r2>".to_owned(), kind: NoteKind::Deployment };
         Chart {
             title: "CPU",
             unit: "%",
@@ -342,9 +363,21 @@ mod tests {
     #[test]
     fn a_chart_has_axes_a_legend_notes_and_a_table() {
         let shown = day(2).show().into_string();
-        for expected in ["#000000", "#000001", "#0000F2", "&lt;line 1&gt;", "shop &lt;r2&gt;", "09-22", "<details>", "1.5<", "data-chart"] {
+        for expected in [
+            "#000000",
+            "#000001",
+            "#0000F2",
+            "&lt;line 1&gt;",
+            "shop &lt;r2&gt;",
+            "09-22",
+            "<details>",
+            "data-chart",
+            "<text x=\"50\" y=\"10\"",
+        ] {
             assert!(shown.contains(expected), "{expected}: {shown}");
         }
+        let highest = shown.split("<text x=\"50\" y=\"10\"").nth(1).unwrap().split('>').nth(1).unwrap();
+        assert_eq!(highest.trim().trim_end_matches("</text").trim(), "2", "the largest value is at the top");
         for unwanted in ["style=", "<line 1>", "#000002", "<script"] {
             assert!(!shown.contains(unwanted), "{unwanted}");
         }
@@ -364,19 +397,29 @@ mod tests {
 
     #[test]
     fn labels_are_round() {
-        for (least, most, expected) in [(0.0, 97.0, (0.0, 100.0, 20.0)), (3.0, 3.0, (2.7, 3.3000000000000003, 0.2)), (-5.0, 5.0, (-6.0, 6.0, 2.0))] {
+        for (least, most, expected) in
+            [(0.0, 97.0, (0.0, 100.0, 20.0)), (3.0, 3.0, (2.7, 3.3000000000000003, 0.2)), (-5.0, 5.0, (-6.0, 6.0, 2.0))]
+        {
             let (low, high, step) = levels(least, most);
             assert!(low <= least && high >= most, "{low} {high}");
             assert!((step - expected.2).abs() < 1e-9, "{step}");
         }
-        for (value, told) in [(0.0, "0"), (12_000.0, "12k"), (1.5e9, "1.5G"), (0.25, "0.25"), (0.00001, "1.0e-5"), (-0.0001e-3, "-1.0e-7")] {
+        for (value, told) in [
+            (0.0, "0"),
+            (12_000.0, "12k"),
+            (1.5e9, "1.5G"),
+            (0.25, "0.25"),
+            (0.00001, "1.0e-5"),
+            (-0.0001e-3, "-1.0e-7"),
+        ] {
             assert_eq!(number(value), told);
         }
     }
 
     #[test]
     fn the_time_axis_has_whole_hours_and_days() {
-        let labels: Vec<_> = moments(FROM, FROM.plus(Span::from_secs(86_400))).into_iter().map(|(_, label)| label).collect();
+        let labels: Vec<_> =
+            moments(FROM, FROM.plus(Span::from_secs(86_400))).into_iter().map(|(_, label)| label).collect();
         assert_eq!(labels, ["18:00", "09-22", "06:00", "12:00"]);
     }
 }

@@ -11,7 +11,10 @@ use maud::html;
 use std::sync::Arc;
 
 pub(super) async fn no_page(view: View) -> Problem {
-    Problem::not_found(format!("there is no page `{}`; hint: the navigation and the search lead to what there is", view.path()))
+    Problem::not_found(format!(
+        "there is no page `{}`; hint: the navigation and the search lead to what there is",
+        view.path()
+    ))
 }
 
 /// A refusal that came before the console was reached.
@@ -46,7 +49,9 @@ pub(super) fn as_page(view: &View, mut response: Response) -> Response {
     let status = response.status();
     let mut page = view.page_with(status, &problem.title, content);
     // What else the refusal says, `Retry-After` for one, but for what is of its body.
-    for (name, value) in response.headers().iter().filter(|(name, _)| **name != CONTENT_TYPE && **name != CONTENT_LENGTH) {
+    for (name, value) in
+        response.headers().iter().filter(|(name, _)| **name != CONTENT_TYPE && **name != CONTENT_LENGTH)
+    {
         page.headers_mut().entry(name).or_insert_with(|| value.clone());
     }
     if status == StatusCode::UNAUTHORIZED {

@@ -189,9 +189,11 @@ async fn sweep(api: &Api, now: Timestamp) -> Result<(), Problem> {
         let page = Page { limit: SWEPT, ..Page::all() };
         let documents = store.list(COLLECTION, &page)?.into_iter();
         let is_over = |used: Result<Record, _>| used.is_ok_and(|record| now.since(record.used_at) >= KEPT);
-        Ok(documents.filter(|document| is_over(document.decode::<Record>())).fold(Transition::new(), |all, document| {
-            all.delete(COLLECTION, &document.id, Expected::Revision(document.revision))
-        }))
+        Ok(documents
+            .filter(|document| is_over(document.decode::<Record>()))
+            .fold(Transition::new(), |all, document| {
+                all.delete(COLLECTION, &document.id, Expected::Revision(document.revision))
+            }))
     })
     .await?;
     if !over.is_empty() {

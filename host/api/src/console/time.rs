@@ -66,6 +66,9 @@ mod tests {
     #[test]
     fn a_moment_without_script_is_told_in_utc() {
         let shown = ago(Timestamp::from_millis(1_790_000_000_000)).into_string();
-        assert!(shown.contains(">2026-09-21 14:13:20 UTC<") && shown.contains("datetime=\"2026-09-21T14:13:20.000Z\""), "{shown}");
+        assert!(
+            shown.contains(">2026-09-21 14:13:20 UTC<") && shown.contains("datetime=\"2026-09-21T14:13:20.000Z\""),
+            "{shown}"
+        );
     }
 }

@@ -49,7 +49,8 @@ impl View {
     }
 
     pub(crate) fn page_with(&self, status: StatusCode, title: &str, content: Markup) -> Response {
-        let said = self.session.as_ref().filter(|_| !self.renewed).and_then(|session| session::said(&self.api, session));
+        let said =
+            self.session.as_ref().filter(|_| !self.renewed).and_then(|session| session::said(&self.api, session));
         let page = layout::page(self, title, said.as_deref(), content).into_string();
         (status, axum::response::Html(page)).into_response()
     }
@@ -87,7 +88,11 @@ impl FromRequestParts<Arc<Api>> for View {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<Api>) -> Result<Self, Problem> {
-        parts.extensions.get::<View>().cloned().ok_or_else(|| Problem::internal("a page was asked for beside the console"))
+        parts
+            .extensions
+            .get::<View>()
+            .cloned()
+            .ok_or_else(|| Problem::internal("a page was asked for beside the console"))
     }
 }
 
@@ -119,7 +124,8 @@ async fn admit(view: &mut View, method: &Method, headers: &HeaderMap) -> Result<
     }
     let free = dress || view.path() == "/console/sign-in";
     let reads = Method::GET;
-    let must = method.is_safe() && security::needs_token(&reads, &view.uri, headers, &host, api.options.reads_need_token);
+    let must =
+        method.is_safe() && security::needs_token(&reads, &view.uri, headers, &host, api.options.reads_need_token);
     view.host = Some(host);
     if must && !free && view.session.is_none() {
         return Err(Problem::unauthorized(

@@ -61,7 +61,9 @@ impl Tone {
             }
             "acknowledged" | "pending" | "paused" | "awaiting" | "degraded" | "partial" | "timed-out" | "unknown"
             | "at-risk" | "held" | "quarantined" => Tone::Warning,
-            "open" | "firing" | "failed" | "breached" | "refused" | "unhealthy" | "exited" | "down" | "given-up" => Tone::Bad,
+            "open" | "firing" | "failed" | "breached" | "refused" | "unhealthy" | "exited" | "down" | "given-up" => {
+                Tone::Bad
+            }
             _ => Tone::Quiet,
         }
     }
@@ -175,7 +177,10 @@ pub(crate) fn tabs(label: &str, here: &str, tabs: &[(&str, &str)]) -> Markup {
 
 /// On to the next part of a list, and back to its beginning.
 pub(crate) fn pager(view: &View, next_cursor: Option<&str>) -> Markup {
-    let is_later = view.uri.query().is_some_and(|query| form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "cursor"));
+    let is_later = view
+        .uri
+        .query()
+        .is_some_and(|query| form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "cursor"));
     html! {
         @if is_later || next_cursor.is_some() {
             nav.pager aria-label="Parts of the list" {

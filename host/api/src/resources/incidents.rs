@@ -40,11 +40,12 @@ async fn list_incidents(State(api): State<Arc<Api>>, params: Params) -> Result<J
 pub(crate) async fn read(api: &Api, params: &Params) -> Result<List<Incident>, Problem> {
     let states = params.words::<IncidentState>("state")?;
     let severity = params.word::<Severity>("severity")?;
-    let Json(list) = stored(api, Incident::COLLECTION, Order::Newest, Slice::of(params)?, move |incident: &Incident| {
-        (states.is_empty() || states.contains(&incident.state))
-            && severity.is_none_or(|severity| incident.severity == severity)
-    })
-    .await?;
+    let Json(list) =
+        stored(api, Incident::COLLECTION, Order::Newest, Slice::of(params)?, move |incident: &Incident| {
+            (states.is_empty() || states.contains(&incident.state))
+                && severity.is_none_or(|severity| incident.severity == severity)
+        })
+        .await?;
     Ok(list)
 }
 

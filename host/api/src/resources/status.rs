@@ -112,40 +112,40 @@ async fn get_status(State(api): State<Arc<Api>>) -> Result<Json<Status>, Problem
 
 impl Status {
     pub(crate) async fn of(api: &Api) -> Result<Self, Problem> {
-    let store = Arc::clone(&api.options.store);
-    let (log, health, open) = blocking(move || {
-        let log = LogStatus { head: store.head(), tail: store.tail() };
-        Ok((log, store.health(), open(&*store)?))
-    })
-    .await?;
-    let Readiness { ready, checks } = Readiness::of(api);
-    let refused = api.options.configuration.refused();
-    let configuration = ConfigurationStatus {
-        refused: wide(refused.len()),
-        reason: refused.into_iter().next().map(|mistake| mistake.detail),
-    };
-    let (now, depth) = (api.now(), api.options.scheduler.depth());
-    Ok(Status {
-        version: api.options.version.to_owned(),
-        started_at: api.options.started_at,
-        now,
-        uptime: now.since(api.options.started_at),
-        ready,
-        checks,
-        configuration,
-        store: StoreStatus {
-            writable: health.writable,
-            reason: health.reason,
-            free_bytes: health.free_bytes,
-            size_bytes: health.size_bytes,
-        },
-        log,
-        audit: AuditStatus { lost: api.options.registry.audit_records_lost() },
-        plugins: tally(api.options.registry.plugins().into_iter().map(|plugin| plugin.state)),
-        instances: tally(api.options.registry.states().into_iter()),
-        jobs: JobsStatus { jobs: wide(depth.jobs), running: wide(depth.running), queued: wide(depth.queued) },
-        open,
-    })
+        let store = Arc::clone(&api.options.store);
+        let (log, health, open) = blocking(move || {
+            let log = LogStatus { head: store.head(), tail: store.tail() };
+            Ok((log, store.health(), open(&*store)?))
+        })
+        .await?;
+        let Readiness { ready, checks } = Readiness::of(api);
+        let refused = api.options.configuration.refused();
+        let configuration = ConfigurationStatus {
+            refused: wide(refused.len()),
+            reason: refused.into_iter().next().map(|mistake| mistake.detail),
+        };
+        let (now, depth) = (api.now(), api.options.scheduler.depth());
+        Ok(Status {
+            version: api.options.version.to_owned(),
+            started_at: api.options.started_at,
+            now,
+            uptime: now.since(api.options.started_at),
+            ready,
+            checks,
+            configuration,
+            store: StoreStatus {
+                writable: health.writable,
+                reason: health.reason,
+                free_bytes: health.free_bytes,
+                size_bytes: health.size_bytes,
+            },
+            log,
+            audit: AuditStatus { lost: api.options.registry.audit_records_lost() },
+            plugins: tally(api.options.registry.plugins().into_iter().map(|plugin| plugin.state)),
+            instances: tally(api.options.registry.states().into_iter()),
+            jobs: JobsStatus { jobs: wide(depth.jobs), running: wide(depth.running), queued: wide(depth.queued) },
+            open,
+        })
     }
 }
 

@@ -78,7 +78,10 @@ async fn crawl(deck: &Deck, cookie: &str) -> Vec<(String, String)> {
         for attribute in ["href=\"", "src=\"", "action=\""] {
             for link in shown.split(attribute).skip(1).filter_map(|rest| rest.split('"').next()) {
                 let link = link.replace("&amp;", "&");
-                if attribute == "action=\"" || link.starts_with('#') || !answer.header("content-type").starts_with("text/html") {
+                if attribute == "action=\""
+                    || link.starts_with('#')
+                    || !answer.header("content-type").starts_with("text/html")
+                {
                     continue;
                 }
                 assert!(link.starts_with('/'), "{path} leads to {link}");
@@ -95,7 +98,9 @@ async fn crawl(deck: &Deck, cookie: &str) -> Vec<(String, String)> {
 /// What holds of every page.
 fn check(path: &str, answer: &Answer, shown: &str) {
     let policy = answer.header("content-security-policy");
-    for expected in ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "form-action 'self'"] {
+    for expected in
+        ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "form-action 'self'"]
+    {
         assert!(policy.contains(expected), "{path}: {policy}");
     }
     assert!(!policy.contains("unsafe"), "{path}: {policy}");
@@ -109,7 +114,11 @@ fn check(path: &str, answer: &Answer, shown: &str) {
         let end = rest[start..].find('>').unwrap() + start;
         let tag = &rest[start + 1..end];
         rest = &rest[end + 1..];
-        let names: Vec<_> = tag.split('"').step_by(2).flat_map(|part| part.split_whitespace().skip(usize::from(!part.starts_with(' ')))).collect();
+        let names: Vec<_> = tag
+            .split('"')
+            .step_by(2)
+            .flat_map(|part| part.split_whitespace().skip(usize::from(!part.starts_with(' '))))
+            .collect();
         for name in names.iter().map(|name| name.trim_end_matches('=')) {
             assert!(name != "style" && !name.starts_with("on"), "{path}: <{tag}>");
         }
@@ -265,7 +274,11 @@ async fn nobody_is_offered_what_only_a_session_may() {
 async fn the_cookie_opens_nothing_but_the_console() {
     let deck = deck_with(Catalog::default(), |options| options.reads_need_token = true).await;
     let (cookie, csrf) = sign_in(&deck).await;
-    for (path, body) in [("incidents/one/acknowledge", json!({})), ("events", json!({"type": "custom.a", "subject": "a"})), ("console/links", Value::Null)] {
+    for (path, body) in [
+        ("incidents/one/acknowledge", json!({})),
+        ("events", json!({"type": "custom.a", "subject": "a"})),
+        ("console/links", Value::Null),
+    ] {
         let asked = request(Method::POST, &format!("/api/v1/{path}"))
             .header(COOKIE, &cookie)
             .header("x-csrf", &csrf)
@@ -285,7 +298,12 @@ async fn where_reading_needs_the_token_pages_need_the_session() {
         assert_eq!(status, 401, "{path}");
         assert!(shown.contains("/console/sign-in"), "{shown}");
     }
-    for (path, cookie) in [("/console/sign-in", ""), ("/console/assets/console.css", ""), ("/console", cookie.as_str()), ("/console/events", cookie.as_str())] {
+    for (path, cookie) in [
+        ("/console/sign-in", ""),
+        ("/console/assets/console.css", ""),
+        ("/console", cookie.as_str()),
+        ("/console/events", cookie.as_str()),
+    ] {
         assert_eq!(page_as(&deck, path, cookie).await.0, 200, "{path}");
     }
     let elsewhere = Request::builder().uri("/console").header("host", "deck.example").body(Body::empty()).unwrap();
@@ -335,7 +353,8 @@ async fn names_of_others_are_shown_as_text_on_every_page() {
     let deck = world().await;
     let long = format!("{HOSTILE}{}", "x".repeat(10_000));
     for (id, title) in [("inc_hostile", HOSTILE), ("inc_long", &long)] {
-        let mut incident = like(Incident::COLLECTION, id, &json!({"title": title, "key": title, "severity": "critical"}));
+        let mut incident =
+            like(Incident::COLLECTION, id, &json!({"title": title, "key": title, "severity": "critical"}));
         incident["members"][0]["name"] = json!(title);
         incident["members"][0]["labels"] = json!({HOSTILE: title});
         incident["timeline"][0]["text"] = json!(title);
@@ -347,7 +366,11 @@ async fn names_of_others_are_shown_as_text_on_every_page() {
     let (cookie, _) = sign_in(&deck).await;
     let mut found = crawl(&deck, &cookie).await;
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("q", HOSTILE).finish();
-    for path in [format!("/console/search?{query}"), format!("/console/events?{}", query.replacen("q=", "subject=", 1)), format!("/console/{}", query.replacen("q=", "", 1).replace('+', "%20"))] {
+    for path in [
+        format!("/console/search?{query}"),
+        format!("/console/events?{}", query.replacen("q=", "subject=", 1)),
+        format!("/console/{}", query.replacen("q=", "", 1).replace('+', "%20")),
+    ] {
         let (_, shown) = page_as(&deck, &path, &cookie).await;
         found.push((path, shown));
     }
@@ -380,7 +403,12 @@ async fn pages_and_objects_are_found_by_their_words() {
 #[tokio::test]
 async fn what_goes_wrong_is_a_page_that_says_what_to_do() {
     let deck = world().await;
-    for (path, status) in [("/console/nothing", 404), ("/console/incidents/none", 404), ("/console/incidents?state=loud", 400), ("/console/events?cursor=x", 400)] {
+    for (path, status) in [
+        ("/console/nothing", 404),
+        ("/console/incidents/none", 404),
+        ("/console/incidents?state=loud", 400),
+        ("/console/events?cursor=x", 400),
+    ] {
         let answer = send(&deck, request(Method::GET, path).body(Body::empty()).unwrap()).await;
         let shown = String::from_utf8(answer.body.clone()).unwrap();
         assert_eq!(answer.status.as_u16(), status, "{path}");
@@ -393,7 +421,9 @@ async fn what_goes_wrong_is_a_page_that_says_what_to_do() {
 #[tokio::test]
 async fn filters_choose_what_a_list_shows_and_empty_ones_choose_nothing() {
     let deck = world().await;
-    let shows = async |query: &str| page(&deck, &format!("/console/incidents?{query}")).await.1.contains("/console/incidents/one");
+    let shows = async |query: &str| {
+        page(&deck, &format!("/console/incidents?{query}")).await.1.contains("/console/incidents/one")
+    };
     assert!(shows("state=&severity=").await && shows("state=open").await && shows("severity=high").await);
     assert!(!shows("state=resolved").await && !shows("severity=low").await);
 }
@@ -408,7 +438,8 @@ async fn the_stream_of_pages_tells_what_happened_and_no_more() {
     let mut body = response.into_body();
     let mut told = String::new();
     while !told.contains("custom.a") {
-        let frame = tokio::time::timeout(std::time::Duration::from_secs(20), body.frame()).await.unwrap().unwrap().unwrap();
+        let frame =
+            tokio::time::timeout(std::time::Duration::from_secs(20), body.frame()).await.unwrap().unwrap().unwrap();
         told += std::str::from_utf8(frame.data_ref().unwrap()).unwrap();
     }
     assert!(told.contains("data: {\"subject\":\"0\",\"type\":\"custom.a\"}\n\n"), "{told}");

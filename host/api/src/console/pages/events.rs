@@ -42,7 +42,8 @@ async fn list(view: View) -> Result<Response, Problem> {
     let (store, asked) = (Arc::clone(&view.api.options.store), filter.clone());
     let page = blocking(move || log::backwards(&*store, &asked, SHOWN, cursor, None)).await?;
     let topics: BTreeSet<&str> = TYPES.iter().filter_map(|name| name.split('.').next()).chain(["custom"]).collect();
-    let options: Vec<(&str, &str)> = std::iter::once(("", "all")).chain(topics.iter().map(|topic| (*topic, *topic))).collect();
+    let options: Vec<(&str, &str)> =
+        std::iter::once(("", "all")).chain(topics.iter().map(|topic| (*topic, *topic))).collect();
     let one = types.first().map(String::as_str);
     let others = one.filter(|chosen| !options.iter().any(|(value, _)| value == chosen));
     let options: Vec<_> = options.iter().copied().chain(others.map(|other| (other, other))).collect();

@@ -61,7 +61,12 @@ async fn list(view: View) -> Result<Response, Problem> {
     let List { items, next_cursor } = incidents::read(&view.api, &params).await?;
     let chosen = |name: &str| params.many(name).next().map(str::to_owned);
     let severities = [
-        ("", "any"), ("critical", "critical"), ("high", "high"), ("medium", "medium"), ("low", "low"), ("info", "info"),
+        ("", "any"),
+        ("critical", "critical"),
+        ("high", "high"),
+        ("medium", "medium"),
+        ("low", "low"),
+        ("info", "info"),
     ];
     let states = [("", "any"), ("open", "open"), ("acknowledged", "acknowledged"), ("resolved", "resolved")];
     let list = html! {
@@ -149,22 +154,32 @@ fn offers(view: &View, incident: &Incident) -> Markup {
     actions.push(Action {
         to: &resolve,
         label: "Resolve",
-        effect: Some("Ends the incident. Alerts that still fire stay, and don't open it again; what fires anew opens another."),
+        effect: Some(
+            "Ends the incident. Alerts that still fire stay, and don't open it again; what fires anew opens another.",
+        ),
         inputs: form::area("note", "Note for the time line (may be empty)", ""),
         ..Action::default()
     });
     // Those that its alerts name come first, then all others that need no input.
-    let ready = |slug: &&String| catalog.runbooks.get(*slug).is_some_and(|spec| !spec.inputs.values().any(|input| input.is_null() || is_required(input)));
+    let ready = |slug: &&String| {
+        catalog
+            .runbooks
+            .get(*slug)
+            .is_some_and(|spec| !spec.inputs.values().any(|input| input.is_null() || is_required(input)))
+    };
     let named = incident.runbooks.iter().filter(ready);
     let others = catalog.runbooks.keys().filter(ready).filter(|slug| !incident.runbooks.contains(slug));
-    let runbooks: Vec<(&str, &str)> = named.chain(others)
+    let runbooks: Vec<(&str, &str)> = named
+        .chain(others)
         .filter_map(|slug| Some((slug.as_str(), catalog.runbooks.get(slug)?.title.as_str())))
         .collect();
     if !runbooks.is_empty() {
         actions.push(Action {
             to: &run,
             label: "Run a runbook",
-            effect: Some("Starts the runbook with its default inputs, for this incident. What a step has done stays done."),
+            effect: Some(
+                "Starts the runbook with its default inputs, for this incident. What a step has done stays done.",
+            ),
             inputs: form::select("runbook", "Runbook", &runbooks, None),
             ..Action::default()
         });

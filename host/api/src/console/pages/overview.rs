@@ -37,8 +37,17 @@ const LOOK_AT: usize = 1000;
 /// Of each kind that are shown.
 const SHOWN: usize = 8;
 /// What happened on which the page changes. What plugins do all the time does not count.
-const CONCERNS: [&str; 9] =
-    ["incident.", "alert.", "slo.", "deployment.", "instance.state-changed", "health.", "configuration.", "plugin.", "run."];
+const CONCERNS: [&str; 9] = [
+    "incident.",
+    "alert.",
+    "slo.",
+    "deployment.",
+    "instance.state-changed",
+    "health.",
+    "configuration.",
+    "plugin.",
+    "run.",
+];
 
 fn routes() -> Router<Arc<Api>> {
     Router::new().route("/", get(show))
@@ -58,7 +67,8 @@ async fn glance(api: &Arc<Api>) -> Result<Glance, Problem> {
     let store = Arc::clone(&api.options.store);
     blocking(move || {
         let store = &*store;
-        let mut incidents = those(store, Incident::COLLECTION, |incident: &Incident| incident.state != IncidentState::Resolved)?;
+        let mut incidents =
+            those(store, Incident::COLLECTION, |incident: &Incident| incident.state != IncidentState::Resolved)?;
         // Within one severity they stay newest first.
         incidents.sort_by_key(|incident| incident.severity);
         let mut alerts = those(store, Alert::COLLECTION, |alert: &Alert| alert.state == AlertState::Firing)?;
@@ -75,7 +85,11 @@ async fn glance(api: &Arc<Api>) -> Result<Glance, Problem> {
     .await
 }
 
-fn those<T: DeserializeOwned>(store: &dyn Store, collection: &str, keep: impl Fn(&T) -> bool) -> Result<Vec<T>, Problem> {
+fn those<T: DeserializeOwned>(
+    store: &dyn Store,
+    collection: &str,
+    keep: impl Fn(&T) -> bool,
+) -> Result<Vec<T>, Problem> {
     let mut found = Vec::new();
     for document in store.list(collection, &Part::newest(LOOK_AT))? {
         found.extend(Some(document.decode::<T>()?).filter(&keep));
@@ -135,9 +149,12 @@ fn health(status: &Status) -> Markup {
 fn figures(glance: &Glance) -> Markup {
     let count = |number: usize, bad: Tone| (number.to_string(), if number == 0 { Tone::Good } else { bad });
     let breached = glance.slos.iter().filter(|slo| slo.state == SloState::Breached).count();
-    let unwell = glance.status.instances.iter().filter(|(word, _)| Tone::of(word) != Tone::Good && word.as_str() != "disabled");
+    let unwell =
+        glance.status.instances.iter().filter(|(word, _)| Tone::of(word) != Tone::Good && word.as_str() != "disabled");
     let unwell = unwell.map(|(_, count)| usize::try_from(*count).unwrap_or(usize::MAX)).sum::<usize>();
-    let figure = |label: &str, (value, tone): (String, Tone), page: &str| widgets::figure(label, &value, &at_or_home(page), tone);
+    let figure = |label: &str, (value, tone): (String, Tone), page: &str| {
+        widgets::figure(label, &value, &at_or_home(page), tone)
+    };
     html! {
         div.figures {
             (figure("open incidents", count(glance.incidents.len(), Tone::Bad), "/incidents"))
