@@ -147,7 +147,7 @@ impl Chart<'_> {
                     told(values().reduce(f64::min)),
                     told(Some(mean)),
                     told(values().reduce(f64::max)),
-                    told(values().last()),
+                    told(values().next_back()),
                 ]
             }),
         )
