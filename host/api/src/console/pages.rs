@@ -1,6 +1,7 @@
 //! The list of all pages, in the order of the navigation.
 
 mod alerts;
+mod dashboards;
 mod events;
 mod incidents;
 pub(crate) mod metrics;
@@ -15,12 +16,13 @@ use crate::problem::Problem;
 use axum::Router;
 use std::sync::Arc;
 
-pub(crate) const PAGES: [&Page; 7] = [
+pub(crate) const PAGES: [&Page; 8] = [
     &overview::PAGE,
     &alerts::PAGE,
     &silences::PAGE,
     &rules::PAGE,
     &metrics::PAGE,
+    &dashboards::PAGE,
     &incidents::PAGE,
     &events::PAGE,
 ];

@@ -13,7 +13,7 @@ pub(super) fn windows(view: &View) -> Markup {
         return widgets::empty(
             "No work is planned.",
             "Work that comes again, a backup every night say, is a window of [alerting.maintenance] in the configuration: nobody is told of the alerts that it makes.",
-            Some("quarterdeck config show alerting.maintenance"),
+            Some("quarterdeck config show alerting"),
         );
     }
     let rows = windows.iter().map(|window| {
