@@ -10,6 +10,7 @@
 //! - `session`: links that sign in once, sessions, and the secret against forged forms; `sign_in`: the pages for them
 //! - `form`: what a form sends, and how a page offers a change, with what it does to be confirmed
 //! - `widgets`, `time`, `address`, `chart`: the parts that pages are made of; `live`: the parts that renew themselves
+//! - `query`: expressions of PromQL as lines and values; `frame`: the time that a page of charts looks at
 //! - `search`: over all pages and what they find; `assets`: style and script
 //! - `failure`: errors as pages
 //!
@@ -31,9 +32,11 @@ mod assets;
 pub(crate) mod chart;
 pub(crate) mod failure;
 pub(crate) mod form;
+pub(crate) mod frame;
 mod layout;
 pub(crate) mod live;
 mod pages;
+pub(crate) mod query;
 mod search;
 pub(crate) mod session;
 mod sign_in;

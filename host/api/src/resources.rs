@@ -1,6 +1,6 @@
 //! A file per resource, and the list of all of them.
 
-mod alerts;
+pub(crate) mod alerts;
 mod backtests;
 mod configuration;
 mod console;
@@ -26,7 +26,7 @@ mod runbooks;
 mod runs;
 mod scans;
 mod services;
-mod silences;
+pub(crate) mod silences;
 mod slos;
 pub(crate) mod status;
 pub(crate) mod stream;

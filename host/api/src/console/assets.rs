@@ -24,6 +24,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
     vec![
         asset("console.css", "text/css; charset=utf-8", include_str!("assets/console.css")),
         asset("console.js", "text/javascript; charset=utf-8", include_str!("assets/console.js")),
+        asset("promql.js", "text/javascript; charset=utf-8", include_str!("assets/promql.js")),
         asset("theme.js", "text/javascript; charset=utf-8", include_str!("assets/theme.js")),
         asset("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
     ]

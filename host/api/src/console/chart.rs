@@ -48,10 +48,20 @@ pub(crate) struct Line {
 }
 
 /// Something that happened, as a line across.
+#[derive(Clone)]
 pub(crate) struct Note {
     pub(crate) at: Timestamp,
     pub(crate) text: String,
     pub(crate) kind: NoteKind,
+    /// Of the object that the note is about; its page is led to, where there is one.
+    pub(crate) id: String,
+}
+
+impl Note {
+    fn page(&self) -> Option<String> {
+        let base = super::pages::at(self.kind.path())?;
+        (!self.id.is_empty()).then(|| super::address::below(&base, &self.id))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +71,13 @@ pub(crate) enum NoteKind {
 }
 
 impl NoteKind {
+    const fn path(self) -> &'static str {
+        match self {
+            NoteKind::Deployment => "/deployments",
+            NoteKind::Incident => "/incidents",
+        }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             NoteKind::Deployment => "deployment",
@@ -122,7 +139,12 @@ impl Chart<'_> {
                     @for note in notes {
                         li {
                             span class={ "key key-" (note.kind.name()) } aria-hidden="true" {}
-                            (note.kind.name()) " " (widgets::clip(&note.text)) " " (time::at(note.at))
+                            (note.kind.name()) " "
+                            @match note.page() {
+                                Some(to) => (widgets::link(&to, &note.text)),
+                                None => (widgets::clip(&note.text)),
+                            }
+                            " " (time::at(note.at))
                         }
                     }
                 }
@@ -310,7 +332,7 @@ pub(crate) struct Window {
 
 impl Window {
     pub(crate) fn of(params: &crate::extract::Params, now: Timestamp, otherwise: Span) -> Result<Self, crate::Problem> {
-        let moment = |name: &str| params.parsed(name, "a time as in RFC 3339", Timestamp::parse);
+        let moment = |name: &str| params.parsed(name, "a time like `2026-09-21T14:00:00Z`", moment);
         let range = params.parsed("range", "a span like `1h`", Span::parse)?.unwrap_or(otherwise);
         let to = moment("to")?.unwrap_or(now);
         let from = moment("from")?.unwrap_or_else(|| to.minus(range));
@@ -319,6 +341,13 @@ impl Window {
         }
         Ok(Window { from, to })
     }
+}
+
+/// As in RFC 3339; without a zone, and down to the minute only, it is one in UTC.
+pub(crate) fn moment(text: &str) -> Option<Timestamp> {
+    let joined = text.trim().replace(' ', "T");
+    let or = |end: &str| Timestamp::parse(&format!("{joined}{end}"));
+    or("").or_else(|| or("Z")).or_else(|| or(":00Z")).or_else(|| or("T00:00:00Z"))
 }
 
 #[cfg(test)]
@@ -335,8 +364,7 @@ mod tests {
                 .map(|point| (FROM.plus(Span::from_secs(point * 288)), (point as f64 / 20.0).sin() + index as f64))
                 .collect(),
         };
-        let note =
-            Note { at: FROM.plus(Span::from_secs(3600)), text: "shop <r2>".to_owned(), kind: NoteKind::Deployment };
+        let note = Note { at: FROM.plus(Span::from_secs(3600)), text: "shop <r2>".to_owned(), kind: NoteKind::Deployment, id: String::new() };
         Chart {
             title: "CPU",
             unit: "%",

@@ -1,8 +1,13 @@
 //! The list of all pages, in the order of the navigation.
 
+mod alerts;
+mod dashboards;
 mod events;
 mod incidents;
+pub(crate) mod metrics;
 mod overview;
+mod rules;
+mod silences;
 
 use super::PREFIX;
 use super::search::Finds;
@@ -11,7 +16,16 @@ use crate::problem::Problem;
 use axum::Router;
 use std::sync::Arc;
 
-pub(crate) const PAGES: [&Page; 3] = [&overview::PAGE, &incidents::PAGE, &events::PAGE];
+pub(crate) const PAGES: [&Page; 8] = [
+    &overview::PAGE,
+    &alerts::PAGE,
+    &silences::PAGE,
+    &rules::PAGE,
+    &metrics::PAGE,
+    &dashboards::PAGE,
+    &incidents::PAGE,
+    &events::PAGE,
+];
 
 /// One page, and those below it.
 pub(crate) struct Page {

@@ -72,12 +72,20 @@ impl View {
 
     /// The same page with one parameter set otherwise, or left out.
     pub(crate) fn with(&self, name: &str, value: Option<&str>) -> String {
+        self.with_all(&[(name, value)])
+    }
+
+    /// The same page with these parameters set otherwise, or left out.
+    pub(crate) fn with_all(&self, parameters: &[(&str, Option<&str>)]) -> String {
         let query = self.uri.query().unwrap_or_default();
-        let others = form_urlencoded::parse(query.as_bytes()).filter(|(found, _)| found != name);
+        let is_other = |found: &str| parameters.iter().all(|(name, _)| *name != found);
+        let others = form_urlencoded::parse(query.as_bytes()).filter(|(found, _)| is_other(found));
         let mut new = form_urlencoded::Serializer::new(String::new());
         new.extend_pairs(others);
-        if let Some(value) = value {
-            new.append_pair(name, value);
+        for (name, value) in parameters {
+            if let Some(value) = value {
+                new.append_pair(name, value);
+            }
         }
         let query = new.finish();
         if query.is_empty() { self.path().to_owned() } else { format!("{}?{query}", self.path()) }

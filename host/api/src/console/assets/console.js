@@ -168,6 +168,7 @@
       // A page that nobody sees holds no connection: a browser has few of them.
       if (document.hidden) stop(); else { tick(); listen(); schedule(); }
     });
+    for (const part of $$("[data-every]")) setInterval(schedule, Number(part.dataset.every) * 1000);
     addEventListener("pagehide", stop);
     addEventListener("pageshow", (event) => { if (event.persisted) { listen(); schedule(); } });
     listen();
