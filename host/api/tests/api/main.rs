@@ -15,6 +15,7 @@ mod backtests;
 mod changes;
 mod configuration;
 mod console;
+mod console_acting;
 mod contract;
 mod decisions;
 mod life;
