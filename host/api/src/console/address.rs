@@ -37,6 +37,7 @@ pub(crate) fn of_id(id: &str) -> Option<String> {
         "inc" => "/console/incidents",
         "dep" => "/console/deployments",
         "run" => "/console/runs",
+        "scan" => "/console/scans",
         _ => return None,
     };
     super::pages::PAGES.iter().any(|page| page.at() == base).then(|| below(base, id))

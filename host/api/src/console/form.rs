@@ -157,6 +157,18 @@ pub(crate) fn notice() -> Markup {
     html! { p.notice { "Sign in to change anything: run " code { "quarterdeck console" } " at the host." } }
 }
 
+/// A form that is a part of the page, to be filled in.
+pub(crate) fn sheet(view: &View, to: &str, label: &str, content: Markup) -> Markup {
+    let Some(session) = &view.session else { return html! { (notice()) } };
+    html! {
+        form.sheet method="post" action=(to) {
+            input type="hidden" name=(CSRF) value=(session.csrf);
+            (content)
+            button.button.primary type="submit" { (label) }
+        }
+    }
+}
+
 /// A field with its label.
 pub(crate) fn input(name: &str, label: &str, value: &str) -> Markup {
     html! { label.field { span { (label) } input type="text" name=(name) value=(value) autocomplete="off"; } }

@@ -2,29 +2,52 @@
 
 mod alerts;
 mod dashboards;
+mod dead_letters;
+mod deployments;
 mod events;
+mod findings;
 mod incidents;
+mod jobs;
 pub(crate) mod metrics;
+mod outbox;
+mod over;
 mod overview;
 mod rules;
+mod runbooks;
+mod runs;
+mod scans;
+mod services;
 mod silences;
+mod slos;
 
-use super::PREFIX;
 use super::search::Finds;
+use super::{PREFIX, address, widgets};
 use crate::Api;
 use crate::problem::Problem;
 use axum::Router;
+use maud::{Markup, html};
+use quarterdeck_model::plugin::{InstanceName, PluginRef};
 use std::sync::Arc;
 
-pub(crate) const PAGES: [&Page; 8] = [
+pub(crate) const PAGES: [&Page; 18] = [
     &overview::PAGE,
     &alerts::PAGE,
     &silences::PAGE,
     &rules::PAGE,
+    &incidents::PAGE,
     &metrics::PAGE,
     &dashboards::PAGE,
-    &incidents::PAGE,
+    &slos::PAGE,
+    &findings::PAGE,
     &events::PAGE,
+    &runbooks::PAGE,
+    &runs::PAGE,
+    &services::PAGE,
+    &deployments::PAGE,
+    &scans::PAGE,
+    &jobs::PAGE,
+    &outbox::PAGE,
+    &dead_letters::PAGE,
 ];
 
 /// One page, and those below it.
@@ -78,6 +101,29 @@ impl Group {
 /// Where the page of this path is, as long as there is one.
 pub(super) fn at(path: &str) -> Option<String> {
     PAGES.iter().find(|page| page.path == path).map(|page| page.at())
+}
+
+/// An instance by its name, with a link to its page as long as there is one.
+pub(super) fn instance(name: &InstanceName) -> Markup {
+    match (at("/instances"), name.as_str().split_once('/')) {
+        (Some(base), Some((plugin, rest))) => {
+            widgets::link(&address::below(&address::below(&base, plugin), rest), name.as_str())
+        }
+        _ => html! { code { (widgets::clip(name.as_str())) } },
+    }
+}
+
+/// Which version of which plugin it was.
+pub(super) fn plugin(plugin: Option<&PluginRef>) -> Markup {
+    match plugin {
+        Some(plugin) => html! { span.muted { (widgets::clip(&plugin.name)) " " (widgets::clip(&plugin.version)) } },
+        None => html! { span.none { "–" } },
+    }
+}
+
+/// What something was done for: a link where the id tells of what kind it is.
+pub(super) fn cause(id: &str) -> Markup {
+    address::of_id(id).map_or_else(|| widgets::clip(id), |to| widgets::link(&to, id))
 }
 
 /// For a page that has no objects of its own.

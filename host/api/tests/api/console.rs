@@ -18,7 +18,7 @@ use tower::ServiceExt;
 pub(crate) const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u{202e}gpj.exe\u{2066}&amp;";
 
 /// Sends the request past the check of the API's document: pages are not in it.
-async fn send(deck: &Deck, request: Request<Body>) -> Answer {
+pub(crate) async fn send(deck: &Deck, request: Request<Body>) -> Answer {
     let response = deck.router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes().to_vec() }

@@ -16,6 +16,7 @@ mod changes;
 mod configuration;
 mod console;
 mod console_watching;
+mod console_acting;
 mod contract;
 mod decisions;
 mod life;

@@ -1,6 +1,6 @@
 //! Incidents: the list, and one with its time line and what can be done about it.
 
-use super::{Group, Page};
+use super::{Group, Page, runbooks};
 use crate::Api;
 use crate::console::form::{self, Action, Form};
 use crate::console::search::Finds;
@@ -122,6 +122,7 @@ async fn show(view: View, At(id): At<String>) -> Result<Response, Problem> {
         (live::part("incident", &["incident.", "run."], html! {
             p.badges { (widgets::severity(incident.severity)) " " (widgets::state(incident.state)) }
             (offers(&view, &incident))
+            (named(&view, &incident))
             (widgets::section("What is known", facts(&incident)))
             (widgets::section("Alerts", members(&incident)))
             (widgets::section("Time line", timeline(&incident)))
@@ -185,6 +186,23 @@ fn offers(view: &View, incident: &Incident) -> Markup {
         });
     }
     form::actions(view, &actions)
+}
+
+/// The runbooks that its alerts name, each with its form, in which the incident stands already.
+fn named(view: &View, incident: &Incident) -> Markup {
+    let catalog = view.api.options.engines.catalog();
+    let known: Vec<_> = incident.runbooks.iter().filter_map(|slug| Some((slug, catalog.runbooks.get(slug)?))).collect();
+    html! {
+        @if !known.is_empty() && incident.state != IncidentState::Resolved {
+            p.muted {
+                "With inputs of your own: "
+                @for (index, (slug, spec)) in known.iter().enumerate() {
+                    @if index > 0 { ", " }
+                    (widgets::link(&address::with(&address::below(runbooks::BASE, slug), [("cause", Some(incident.id.as_str()))]), &spec.title))
+                }
+            }
+        }
+    }
 }
 
 fn facts(incident: &Incident) -> Markup {

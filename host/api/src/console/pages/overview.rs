@@ -248,7 +248,7 @@ fn in_flight(deployments: &[Deployment]) -> Markup {
 }
 
 /// A part of one as percent, with digits where they matter.
-fn percent(part: f64) -> String {
+pub(super) fn percent(part: f64) -> String {
     let text = format!("{:.3}", part * 100.0);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
