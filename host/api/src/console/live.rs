@@ -17,6 +17,11 @@ pub(crate) fn part(id: &str, types: &[&str], content: Markup) -> Markup {
     html! { div id=(id) data-live=(types.join(" ")) { (content) } }
 }
 
+/// A part that also changes without an event: it is made anew every few seconds while somebody looks.
+pub(crate) fn ticking(id: &str, types: &[&str], seconds: u32, content: Markup) -> Markup {
+    html! { div id=(id) data-live=(types.join(" ")) data-every=(seconds) { (content) } }
+}
+
 /// That events happened, for the script: their offsets, types and subjects. Goes on as the API's stream does.
 pub(super) async fn stream(
     State(api): State<Arc<Api>>,

@@ -1,8 +1,13 @@
 //! The list of all pages, in the order of the navigation.
 
+mod configuration;
 mod events;
+mod host;
 mod incidents;
+mod instances;
 mod overview;
+mod plugins;
+mod processes;
 
 use super::PREFIX;
 use super::search::Finds;
@@ -11,7 +16,16 @@ use crate::problem::Problem;
 use axum::Router;
 use std::sync::Arc;
 
-pub(crate) const PAGES: [&Page; 3] = [&overview::PAGE, &incidents::PAGE, &events::PAGE];
+pub(crate) const PAGES: [&Page; 8] = [
+    &overview::PAGE,
+    &incidents::PAGE,
+    &plugins::PAGE,
+    &instances::PAGE,
+    &processes::PAGE,
+    &configuration::PAGE,
+    &events::PAGE,
+    &host::PAGE,
+];
 
 /// One page, and those below it.
 pub(crate) struct Page {
