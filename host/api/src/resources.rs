@@ -2,7 +2,7 @@
 
 pub(crate) mod alerts;
 mod backtests;
-mod configuration;
+pub(crate) mod configuration;
 mod console;
 pub(crate) mod dead_letters;
 mod decisions;
@@ -13,15 +13,15 @@ mod findings;
 mod health;
 mod home;
 pub(crate) mod incidents;
-mod instances;
+pub(crate) mod instances;
 mod jobs;
 mod maintenance;
 mod metrics;
 mod notifications;
 mod openapi;
-mod plugin_files;
-mod plugins;
-mod processes;
+pub(crate) mod plugin_files;
+pub(crate) mod plugins;
+pub(crate) mod processes;
 mod runbooks;
 pub(crate) mod silences;
 pub(crate) mod runs;

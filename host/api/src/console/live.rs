@@ -24,6 +24,11 @@ pub(crate) fn part_every(id: &str, types: &[&str], every: Option<Span>, content:
     html! { div id=(id) data-live=(types.join(" ")) data-every=[seconds] { (content) } }
 }
 
+/// A part that also changes without an event: it is made anew every few seconds while somebody looks.
+pub(crate) fn ticking(id: &str, types: &[&str], seconds: u32, content: Markup) -> Markup {
+    part_every(id, types, Some(Span::from_secs(u64::from(seconds))), content)
+}
+
 /// That events happened, for the script: their offsets, types and subjects. Goes on as the API's stream does.
 pub(super) async fn stream(
     State(api): State<Arc<Api>>,

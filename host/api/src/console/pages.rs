@@ -1,17 +1,22 @@
 //! The list of all pages, in the order of the navigation.
 
 mod alerts;
+mod configuration;
 mod dashboards;
 mod dead_letters;
 mod deployments;
 mod events;
 mod findings;
+mod host;
 mod incidents;
+mod instances;
 mod jobs;
 pub(crate) mod metrics;
 mod outbox;
 mod over;
 mod overview;
+mod plugins;
+mod processes;
 mod rules;
 mod runbooks;
 mod runs;
@@ -29,7 +34,7 @@ use maud::{Markup, html};
 use quarterdeck_model::plugin::{InstanceName, PluginRef};
 use std::sync::Arc;
 
-pub(crate) const PAGES: [&Page; 18] = [
+pub(crate) const PAGES: [&Page; 23] = [
     &overview::PAGE,
     &alerts::PAGE,
     &silences::PAGE,
@@ -48,6 +53,11 @@ pub(crate) const PAGES: [&Page; 18] = [
     &jobs::PAGE,
     &outbox::PAGE,
     &dead_letters::PAGE,
+    &plugins::PAGE,
+    &instances::PAGE,
+    &processes::PAGE,
+    &configuration::PAGE,
+    &host::PAGE,
 ];
 
 /// One page, and those below it.

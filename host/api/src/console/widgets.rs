@@ -56,14 +56,12 @@ impl Tone {
         match word {
             "active" | "ok" | "met" | "succeeded" | "delivered" | "healthy" | "ready" | "loaded" | "running" | "up"
             | "fixed" | "complete" | "finished" => Tone::Good,
-            "progressing" | "starting" | "waiting" | "retrying" | "rolling-back" | "loading" | "queued" | "planned" => {
+            "progressing" | "probation" | "draining" | "stopping" | "starting" | "waiting" | "retrying" | "rolling-back" | "loading" | "queued" | "planned" => {
                 Tone::Busy
             }
             "acknowledged" | "pending" | "paused" | "awaiting" | "degraded" | "partial" | "timed-out" | "unknown"
-            | "at-risk" | "held" | "quarantined" => Tone::Warning,
-            "open" | "firing" | "failed" | "breached" | "refused" | "unhealthy" | "exited" | "down" | "given-up" => {
-                Tone::Bad
-            }
+            | "at-risk" | "held" | "quarantined" | "awaiting-grant" => Tone::Warning,
+            "open" | "firing" | "failed" | "breached" | "refused" | "unhealthy" | "missing-plugin" | "misconfigured" | "exited" | "down" | "given-up" => Tone::Bad,
             _ => Tone::Quiet,
         }
     }
@@ -144,6 +142,22 @@ pub(crate) fn labels(labels: &Labels) -> Markup {
 /// Names with values, in a row.
 pub(crate) fn key_values<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Markup {
     html! { ul.labels { @for (name, value) in pairs { li { bdi.name { (name) } "=" (clip(value)) } } } }
+}
+
+/// `100kB`, as charts have it.
+pub(crate) fn bytes(count: u64) -> String {
+    format!("{}B", super::chart::number(count as f64))
+}
+
+/// The beginning of a digest. The whole of it stands where the pointer rests.
+pub(crate) fn digest(digest: &str) -> Markup {
+    let hex = digest.strip_prefix("sha256:").unwrap_or(digest);
+    html! { code title=(digest) { (hex.chars().take(12).collect::<String>()) } }
+}
+
+/// Lines of text of other origin.
+pub(crate) fn lines<T: AsRef<str>>(lines: impl IntoIterator<Item = T>) -> Markup {
+    html! { ul.lines { @for line in lines { li { (text(line.as_ref())) } } } }
 }
 
 /// A value as JSON.
