@@ -399,7 +399,8 @@ impl<'a> Check<'a> {
                 self.some(queries, &at, Panel::QUERIES);
                 for (index, query) in queries.items().enumerate() {
                     if query.text().is_some_and(|text| text.trim().is_empty()) {
-                        let problem = Problem::at(&query.place, &format!("{at}/{index}"), "expected PromQL, found nothing");
+                        let problem =
+                            Problem::at(&query.place, &format!("{at}/{index}"), "expected PromQL, found nothing");
                         self.problems.push(problem.hint("write an expression such as `cpu_usage_percent`"));
                     }
                 }

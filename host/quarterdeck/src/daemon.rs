@@ -265,14 +265,16 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
         metrics_page: Arc::new(String::new),
         shutdown: accepting.clone(),
     }));
-    let server = tokio::spawn(quarterdeck_api::serve(listener, quarterdeck_api::router(api), accepting.clone()));
+    let server = quarterdeck_api::serve(listener, quarterdeck_api::router(api.clone()), accepting.clone());
+    let server = tokio::spawn(server);
     let watcher = tokio::spawn(watch::run(configuration.clone(), accepting.clone()));
     let trimmer = tokio::spawn(memory::run(runtime.clone(), accepting.clone()));
     let follower = tokio::spawn(files.follow(moves, accepting.clone()));
     folders.announce(&host_url)?;
     drop(starts);
     info!(%host_url, ready_after = ?begin.elapsed(), "ready");
-    greet(&host_url, &folders, &config_dir, &plugins_dir);
+    let link = api.console_link().inspect_err(|problem| warn!(%problem, "no link to the console")).ok();
+    greet(&host_url, &folders, &config_dir, &plugins_dir, link.as_deref());
 
     let reason = until_the_end(signals, &database, &engines, &configuration).await?;
     info!(reason = reason.as_deref().unwrap_or("asked to"), "stopping");
@@ -419,8 +421,12 @@ async fn start_runtime(parts: Parts<'_>) -> Result<Arc<Runtime>> {
 }
 
 /// Where to look: for a person who has just started it.
-fn greet(url: &str, folders: &Folders, config_dir: &Path, plugins_dir: &Path) {
+fn greet(url: &str, folders: &Folders, config_dir: &Path, plugins_dir: &Path, console: Option<&str>) {
     print_line(&format!("Quarterdeck {} listens on {url}", env!("CARGO_PKG_VERSION")));
+    if let Some(path) = console {
+        print_line(&format!("  console        {url}{path}"));
+        print_line("                 signs in once, within ten minutes; another one: quarterdeck console");
+    }
     print_line(&format!("  status         quarterdeck status, or {url}/"));
     print_line(&format!("  API            {url}/api/v1/openapi.json"));
     print_line(&format!("  configuration  {}", config_dir.display()));

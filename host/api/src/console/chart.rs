@@ -364,7 +364,12 @@ mod tests {
                 .map(|point| (FROM.plus(Span::from_secs(point * 288)), (point as f64 / 20.0).sin() + index as f64))
                 .collect(),
         };
-        let note = Note { at: FROM.plus(Span::from_secs(3600)), text: "shop <r2>".to_owned(), kind: NoteKind::Deployment, id: String::new() };
+        let note = Note {
+            at: FROM.plus(Span::from_secs(3600)),
+            text: "shop <r2>".to_owned(),
+            kind: NoteKind::Deployment,
+            id: String::new(),
+        };
         Chart {
             title: "CPU",
             unit: "%",

@@ -17,7 +17,8 @@ const RANGES: [(&str, &str); 7] = [
     ("30d", "last 30 days"),
     ("90d", "last 90 days"),
 ];
-const RENEWALS: [(&str, &str); 5] = [("", "no"), ("10s", "every 10 s"), ("30s", "every 30 s"), ("1m", "every minute"), ("5m", "every 5 minutes")];
+const RENEWALS: [(&str, &str); 5] =
+    [("", "no"), ("10s", "every 10 s"), ("30s", "every 30 s"), ("1m", "every minute"), ("5m", "every 5 minutes")];
 /// Renewed more often, a page of many charts would do nothing else.
 const LEAST_RENEWAL: Span = Span::from_secs(5);
 
@@ -69,7 +70,8 @@ impl Frame {
             }
         };
         let renewal = self.renewal.map(|renewal| renewal.to_string()).unwrap_or_default();
-        let chosen_renewal = RENEWALS.iter().find(|(value, _)| Span::parse(value) == self.renewal && self.renewal.is_some());
+        let chosen_renewal =
+            RENEWALS.iter().find(|(value, _)| Span::parse(value) == self.renewal && self.renewal.is_some());
         html! {
             (form::select("range", "Time", &ranges, Some(chosen)))
             @if self.range.is_none() {
@@ -110,13 +112,16 @@ mod tests {
 
     #[test]
     fn a_time_is_up_to_now_or_from_one_moment_to_another() {
-        let length = |query: &str| frame(query).map(|frame| frame.window.to.since(frame.window.from).as_millis() / 1000);
+        let length =
+            |query: &str| frame(query).map(|frame| frame.window.to.since(frame.window.from).as_millis() / 1000);
         assert_eq!(length("").unwrap(), 3600);
         assert_eq!(length("range=7d").unwrap(), 604_800);
         assert_eq!(length("from=2026-09-21T12:00:00Z&to=2026-09-21T13:00:00Z").unwrap(), 3600);
         assert_eq!(length("from=2026-09-21+12:00&to=2026-09-21+12:30").unwrap(), 1800);
         assert_eq!(length("range=6h&from=2026-09-21+12:00&to=2026-09-21+13:00").unwrap(), 21_600);
-        for bad in ["range=x", "range=0s", "from=yesterday", "from=2026-09-21T13:00:00Z&to=2026-09-21T12:00:00Z", "renew=1s"] {
+        for bad in
+            ["range=x", "range=0s", "from=yesterday", "from=2026-09-21T13:00:00Z&to=2026-09-21T12:00:00Z", "renew=1s"]
+        {
             assert!(length(bad).is_err(), "{bad}");
         }
     }

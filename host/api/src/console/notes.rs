@@ -25,11 +25,16 @@ pub(crate) fn between(
             continue;
         }
         let text = format!("{} {}", short(&deployment.service), short(&deployment.candidate));
-        notes.push(Note { at: deployment.started_at, text, kind: NoteKind::Deployment });
+        notes.push(Note { at: deployment.started_at, text, kind: NoteKind::Deployment, id: deployment.id.to_string() });
     }
     for document in store.list(Incident::COLLECTION, &Page::newest(LOOK_AT))? {
         let incident: Incident = document.decode()?;
-        notes.push(Note { at: incident.opened_at, text: short(&incident.title), kind: NoteKind::Incident });
+        notes.push(Note {
+            at: incident.opened_at,
+            text: short(&incident.title),
+            kind: NoteKind::Incident,
+            id: incident.id.to_string(),
+        });
     }
     notes.retain(|note| (from..=to).contains(&note.at));
     notes.sort_by_key(|note| std::cmp::Reverse(note.at));

@@ -55,8 +55,7 @@ pub(crate) struct Evaluated {
 
 /// The step at which a line of that time has about as many points as a chart shows.
 pub(crate) fn step(window: &Window) -> Span {
-    const STEPS: [u64; 17] =
-        [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400];
+    const STEPS: [u64; 17] = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400];
     let wanted = window.to.since(window.from).as_millis() / POINTS;
     let step = STEPS.into_iter().map(|seconds| seconds * 1000).find(|step| *step >= wanted);
     Span::from_millis(step.unwrap_or(wanted))
@@ -220,7 +219,10 @@ pub(crate) fn selector(metric: &str, labels: &Labels) -> String {
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
     };
     let named = |name: &str| if is_plain(name) { name.to_owned() } else { quoted(name) };
-    let pairs = labels.iter().filter(|(name, _)| *name != NAME).map(|(name, value)| format!("{}={}", named(name), quoted(value)));
+    let pairs = labels
+        .iter()
+        .filter(|(name, _)| *name != NAME)
+        .map(|(name, value)| format!("{}={}", named(name), quoted(value)));
     let plain_metric = is_plain(&metric.replace(':', "_"));
     let all: Vec<String> = (!plain_metric).then(|| quoted(metric)).into_iter().chain(pairs).collect();
     let metric = if plain_metric { metric } else { "" };
@@ -238,14 +240,17 @@ mod tests {
 
     #[test]
     fn a_step_is_round_and_gives_as_many_points_as_a_chart_shows() {
-        for (seconds, expected) in [(60, 1), (3600, 15), (21_600, 120), (86_400, 600), (604_800, 3600), (90 * 86_400, 43_200)] {
+        for (seconds, expected) in
+            [(60, 1), (3600, 15), (21_600, 120), (86_400, 600), (604_800, 3600), (90 * 86_400, 43_200)]
+        {
             assert_eq!(step(&window(seconds)), Span::from_secs(expected), "{seconds}");
         }
     }
 
     #[test]
     fn lines_are_named_by_what_tells_them_apart() {
-        let series = |labels: &[(&str, &str)]| Series { labels: Arc::new(labels.iter().copied().collect()), points: Vec::new() };
+        let series =
+            |labels: &[(&str, &str)]| Series { labels: Arc::new(labels.iter().copied().collect()), points: Vec::new() };
         let named = |all: &[Series]| lines(all, 1000).into_iter().map(|line| line.name).collect::<Vec<_>>();
         let disk = |device| series(&[(NAME, "disk"), ("device", device), ("host", "a")]);
         assert_eq!(named(&[disk("sda"), disk("sdb")]), ["device=sda", "device=sdb"]);

@@ -56,12 +56,12 @@ impl Tone {
         match word {
             "active" | "ok" | "met" | "succeeded" | "delivered" | "healthy" | "ready" | "loaded" | "running" | "up"
             | "fixed" | "complete" | "finished" => Tone::Good,
-            "progressing" | "probation" | "draining" | "stopping" | "starting" | "waiting" | "retrying" | "rolling-back" | "loading" | "queued" | "planned" => {
-                Tone::Busy
-            }
+            "progressing" | "probation" | "draining" | "stopping" | "starting" | "waiting" | "retrying"
+            | "rolling-back" | "loading" | "queued" | "planned" => Tone::Busy,
             "acknowledged" | "pending" | "paused" | "awaiting" | "degraded" | "partial" | "timed-out" | "unknown"
             | "at-risk" | "held" | "quarantined" | "awaiting-grant" => Tone::Warning,
-            "open" | "firing" | "failed" | "breached" | "refused" | "unhealthy" | "missing-plugin" | "misconfigured" | "exited" | "down" | "given-up" => Tone::Bad,
+            "open" | "firing" | "failed" | "breached" | "refused" | "unhealthy" | "missing-plugin"
+            | "misconfigured" | "exited" | "down" | "given-up" => Tone::Bad,
             _ => Tone::Quiet,
         }
     }

@@ -49,11 +49,12 @@ async fn list_deployments(State(api): State<Arc<Api>>, params: Params) -> Result
 pub(crate) async fn read(api: &Api, params: &Params) -> Result<List<Deployment>, Problem> {
     let service = params.text("service")?.map(str::to_owned);
     let state = params.word::<DeploymentState>("state")?;
-    let Json(list) = stored(api, Deployment::COLLECTION, Order::Newest, Slice::of(params)?, move |deployment: &Deployment| {
-        service.as_ref().is_none_or(|service| deployment.service == *service)
-            && state.is_none_or(|state| deployment.state == state)
-    })
-    .await?;
+    let Json(list) =
+        stored(api, Deployment::COLLECTION, Order::Newest, Slice::of(params)?, move |deployment: &Deployment| {
+            service.as_ref().is_none_or(|service| deployment.service == *service)
+                && state.is_none_or(|state| deployment.state == state)
+        })
+        .await?;
     Ok(list)
 }
 

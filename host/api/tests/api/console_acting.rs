@@ -59,8 +59,19 @@ async fn a_runbook_is_told_in_words() {
     let (_, list) = page(&deck, "/console/runbooks").await;
     has(&list, &["Restart the web server", "href=\"/console/runbooks/restart\"", "incident.opened"]);
     let (_, shown) = page(&deck, "/console/runbooks/restart").await;
-    has(&shown, &["Drains it first.", "up to 3 times", "goes on with the next step", "goes on at", "labels.job", "needed; JSON, or else a text",
-        "quarterdeck runbook run restart", "quarterdeck console"]);
+    has(
+        &shown,
+        &[
+            "Drains it first.",
+            "up to 3 times",
+            "goes on with the next step",
+            "goes on at",
+            "labels.job",
+            "needed; JSON, or else a text",
+            "quarterdeck runbook run restart",
+            "quarterdeck console",
+        ],
+    );
     assert!(!shown.contains("method=\"post\""), "nobody is signed in");
     assert_eq!(page(&deck, "/console/runbooks/none").await.0, 404);
 }
@@ -69,21 +80,60 @@ async fn a_runbook_is_told_in_words() {
 async fn the_form_of_a_runbook_takes_what_its_inputs_are_and_says_what_is_wrong_with_which() {
     let deck = deck_with(with_runbook(), |_| {}).await;
     let form = signed_in(&deck, "/console/runbooks/restart?input.host=web-1&cause=inc_1").await;
-    has(&form, &["name=\"input.depth\" value=\"2\"", "name=\"input.host\" value=\"web-1\"", "name=\"cause\" value=\"inc_1\"", "<select name=\"input.loud\"",
-        "<textarea name=\"input.list\""]);
-    let (status, wrong) = change(&deck, "/console/runbooks/restart",
-        &[("input.depth", "two"), ("input.host", " "), ("input.list", "{"), ("input.why", "<b>"), ("cause", "inc_1")]).await;
+    has(
+        &form,
+        &[
+            "name=\"input.depth\" value=\"2\"",
+            "name=\"input.host\" value=\"web-1\"",
+            "name=\"cause\" value=\"inc_1\"",
+            "<select name=\"input.loud\"",
+            "<textarea name=\"input.list\"",
+        ],
+    );
+    let (status, wrong) = change(
+        &deck,
+        "/console/runbooks/restart",
+        &[("input.depth", "two"), ("input.host", " "), ("input.list", "{"), ("input.why", "<b>"), ("cause", "inc_1")],
+    )
+    .await;
     assert_eq!(status, 422);
-    has(&wrong, &["It was not started: 3", "`two` is not a number", "it has no default, so it must be given", "it is not JSON", "value=\"two\"",
-        "value=\"&lt;b&gt;\"", "aria-invalid=\"true\""]);
+    has(
+        &wrong,
+        &[
+            "It was not started: 3",
+            "`two` is not a number",
+            "it has no default, so it must be given",
+            "it is not JSON",
+            "value=\"two\"",
+            "value=\"&lt;b&gt;\"",
+            "aria-invalid=\"true\"",
+        ],
+    );
     assert_eq!(deck.get("/api/v1/runs").await.json()["items"], json!([]), "nothing was begun");
-    let (status, to) = change(&deck, "/console/runbooks/restart",
-        &[("input.depth", "3"), ("input.host", "web-1"), ("input.list", "[\"a\", \"b\"]"), ("input.loud", "true"), ("input.note", "first\r\nsecond"), ("cause", "inc_1")]).await;
+    let (status, to) = change(
+        &deck,
+        "/console/runbooks/restart",
+        &[
+            ("input.depth", "3"),
+            ("input.host", "web-1"),
+            ("input.list", "[\"a\", \"b\"]"),
+            ("input.loud", "true"),
+            ("input.note", "first\r\nsecond"),
+            ("cause", "inc_1"),
+        ],
+    )
+    .await;
     assert_eq!(status, 303, "{to}");
     let run = deck.get("/api/v1/runs").await.json()["items"][0].clone();
     assert_eq!(to, format!("/console/runs/{}", run["id"].as_str().unwrap()));
-    assert_eq!(run["inputs"], json!({"depth": 3, "host": "web-1", "list": ["a", "b"], "loud": true, "note": "first\nsecond", "why": "asked for"}));
-    assert_eq!((&run["principal"], &run["cause"], &run["dry_run"]), (&json!("console"), &json!("inc_1"), &json!(false)));
+    assert_eq!(
+        run["inputs"],
+        json!({"depth": 3, "host": "web-1", "list": ["a", "b"], "loud": true, "note": "first\nsecond", "why": "asked for"})
+    );
+    assert_eq!(
+        (&run["principal"], &run["cause"], &run["dry_run"]),
+        (&json!("console"), &json!("inc_1"), &json!(false))
+    );
     let shown = signed_in(&deck, &to).await;
     has(&shown, &["Run it again", "input.host=web-1", "cause=inc_1", "href=\"/console/incidents/inc_1\""]);
 }
@@ -91,7 +141,8 @@ async fn the_form_of_a_runbook_takes_what_its_inputs_are_and_says_what_is_wrong_
 #[tokio::test]
 async fn a_dry_run_says_what_each_step_would_do() {
     let deck = deck_with(with_runbook(), |_| {}).await;
-    let (status, to) = change(&deck, "/console/runbooks/restart", &[("input.host", "web-1"), ("dry_run", "true")]).await;
+    let (status, to) =
+        change(&deck, "/console/runbooks/restart", &[("input.host", "web-1"), ("dry_run", "true")]).await;
     assert_eq!(status, 303, "{to}");
     has(&page(&deck, &to).await.1, &["dry run", "Nothing was done"]);
 }
@@ -112,7 +163,18 @@ async fn a_run_is_shown_with_its_steps_and_cancelled_while_it_goes_on() {
     has(&list, &["/console/runs/run_1", "1 of 2", "at <bdi"]);
     assert!(!list.contains("/console/runs/one\""), "{list}");
     let shown = signed_in(&deck, "/console/runs/run_1").await;
-    has(&shown, &["one\n&lt;two&gt;", "exit_code", "took 3 s", "attempt 2", "refused: try later", "data-live=\"run. effect. audit.\"", "/console/runs/run_1/cancel"]);
+    has(
+        &shown,
+        &[
+            "one\n&lt;two&gt;",
+            "exit_code",
+            "took 3 s",
+            "attempt 2",
+            "refused: try later",
+            "data-live=\"run. effect. audit.\"",
+            "/console/runs/run_1/cancel",
+        ],
+    );
     let (status, to) = change(&deck, "/console/runs/run_1/cancel", &[]).await;
     assert_eq!((status, to.as_str()), (303, "/console/runs/run_1"));
     assert_eq!(deck.get("/api/v1/runs/run_1").await.json()["state"], "cancelled");
@@ -138,7 +200,10 @@ async fn an_incident_leads_to_its_runbooks_with_itself_as_the_cause() {
 async fn a_deployment_is_started_watched_promoted_and_taken_back() {
     let deck = world().await;
     has(&signed_in(&deck, "/console/services").await, &["/console/services/shop", "not seen of late"]);
-    has(&signed_in(&deck, "/console/services/shop").await, &["Deploy", "name=\"revision\"", "r2", "Replicas that are up"]);
+    has(
+        &signed_in(&deck, "/console/services/shop").await,
+        &["Deploy", "name=\"revision\"", "r2", "Replicas that are up"],
+    );
     let (status, wrong) = change(&deck, "/console/deployments", &[("service", "shop"), ("revision", "no good")]).await;
     assert_eq!(status, 422);
     has(&wrong, &["is not a revision"]);
@@ -172,8 +237,20 @@ async fn a_deployment_tells_what_was_decided_and_on_what_figures() {
         "next_look": START.plus(Span::from_secs(86_400)), "in_flight": [{"effect": "eff_9", "step": {"step": "weight", "replica": "shop-1", "weight": 26}, "done": true}]});
     deck.put(Deployment::COLLECTION, "dep_1", &like(Deployment::COLLECTION, "dep_1", &changes)).await;
     let shown = signed_in(&deck, "/console/deployments/dep_1").await;
-    has(&shown, &["give it 10 % of the traffic", "3 of 200 (1.5 %)", "waits for a person", "asks &lt;you&gt;", "a weight of 26 of 256", "<svg", "value=\"10\"",
-        ">Promote…", "weight of the new revision"]);
+    has(
+        &shown,
+        &[
+            "give it 10 % of the traffic",
+            "3 of 200 (1.5 %)",
+            "waits for a person",
+            "asks &lt;you&gt;",
+            "a weight of 26 of 256",
+            "<svg",
+            "value=\"10\"",
+            ">Promote…",
+            "weight of the new revision",
+        ],
+    );
     assert_eq!(change(&deck, "/console/deployments/dep_1/promote", &[]).await.0, 303);
     assert_eq!(deck.get("/api/v1/deployments/dep_1").await.json()["state"], "progressing");
     let list = page(&deck, "/console/deployments?service=shop&state=progressing").await.1;
@@ -183,23 +260,48 @@ async fn a_deployment_tells_what_was_decided_and_on_what_figures() {
 #[tokio::test]
 async fn findings_come_worst_first_and_say_what_to_do() {
     let deck = world().await;
-    for (id, severity, state, subject) in
-        [("default/a/low", "low", "open", "low.txt"), ("default/a/critical", "critical", "open", "critical.txt"), ("default/a/fixed", "critical", "fixed", "fixed.txt")]
-    {
-        let finding = like(Finding::COLLECTION, id, &json!({"severity": severity, "state": state, "subject": subject, "rule": severity}));
+    for (id, severity, state, subject) in [
+        ("default/a/low", "low", "open", "low.txt"),
+        ("default/a/critical", "critical", "open", "critical.txt"),
+        ("default/a/fixed", "critical", "fixed", "fixed.txt"),
+    ] {
+        let finding = like(
+            Finding::COLLECTION,
+            id,
+            &json!({"severity": severity, "state": state, "subject": subject, "rule": severity}),
+        );
         deck.put(Finding::COLLECTION, id, &finding).await;
     }
     let (_, list) = page(&deck, "/console/findings").await;
     let at = |name: &str| list.find(name).unwrap_or_else(|| panic!("{name}: {list}"));
     assert!(at(">critical.txt") < at(">a.pem") && at(">a.pem") < at(">low.txt"));
     assert!(!list.contains("fixed.txt") && list.contains("3 findings"), "{list}");
-    for (query, expected) in [("state=any", 4), ("state=fixed", 1), ("severity=critical", 1), ("rule=low", 1), ("scan=default", 3), ("scan=other", 0), ("target=CRITICAL", 1)] {
+    for (query, expected) in [
+        ("state=any", 4),
+        ("state=fixed", 1),
+        ("severity=critical", 1),
+        ("rule=low", 1),
+        ("scan=default", 3),
+        ("scan=other", 0),
+        ("target=CRITICAL", 1),
+    ] {
         let (_, list) = page(&deck, &format!("/console/findings?{query}")).await;
         assert_eq!(list.matches("href=\"/console/findings/default").count(), expected, "{query}: {list}");
     }
     assert_eq!(page(&deck, "/console/findings?state=loud").await.0, 400);
     let (_, shown) = page(&deck, "/console/findings/default%2Fsecrets%2Ffiles%2Fone").await;
-    has(&shown, &["What to do", "a.pem", "line 1, column 1", "CWE-798", "private-key", "href=\"/console/scans/one\"", "quarterdeck scan default"]);
+    has(
+        &shown,
+        &[
+            "What to do",
+            "a.pem",
+            "line 1, column 1",
+            "CWE-798",
+            "private-key",
+            "href=\"/console/scans/one\"",
+            "quarterdeck scan default",
+        ],
+    );
 }
 
 #[tokio::test]
@@ -212,7 +314,10 @@ async fn a_long_list_of_findings_has_parts() {
     let (_, first) = page(&deck, "/console/findings").await;
     has(&first, &["131 findings", "cursor=1"]);
     let (_, second) = page(&deck, "/console/findings?cursor=1").await;
-    assert_eq!((first.matches("/console/findings/default").count(), second.matches("/console/findings/default").count()), (100, 31));
+    assert_eq!(
+        (first.matches("/console/findings/default").count(), second.matches("/console/findings/default").count()),
+        (100, 31)
+    );
 }
 
 #[tokio::test]
@@ -227,8 +332,18 @@ async fn a_scan_is_started_and_says_what_failed() {
     let changes = json!({"failed_rules": [{"instance": "secrets/files", "plugin": null, "error": "ran <out>"}], "errors": ["can't read <a>"],
         "pages": [{"url": "http://a/<b>", "score": 40, "grade": "F"}], "skipped_because": {"too large": 1}});
     deck.put(Scan::COLLECTION, "scan_1", &like(Scan::COLLECTION, "scan_1", &changes)).await;
-    has(&page(&deck, "/console/scans/scan_1").await.1, &["ran &lt;out&gt;", "can't read &lt;a&gt;", "http://a/&lt;b&gt;", "40 of 100", "1 too large", "partial",
-        "scan=scan_1"]);
+    has(
+        &page(&deck, "/console/scans/scan_1").await.1,
+        &[
+            "ran &lt;out&gt;",
+            "can't read &lt;a&gt;",
+            "http://a/&lt;b&gt;",
+            "40 of 100",
+            "1 too large",
+            "partial",
+            "scan=scan_1",
+        ],
+    );
 }
 
 #[tokio::test]
@@ -248,7 +363,17 @@ async fn objectives_are_told_in_figures_words_and_charts() {
     has(&list, &["breached", "99 %", "99.9 %", "-900 %", "<meter", "no data", "of &lt;all&gt;"]);
     assert!(!page(&deck, "/console/slos?state=met").await.1.contains("/console/slos/shop"));
     let (_, shown) = page(&deck, "/console/slos/shop").await;
-    has(&shown, &["no &lt;calculator&gt;", "-25 % in the last hour", "moved &lt;it&gt;", "<svg", "aria-current=\"page\">1 day", "range=7days"]);
+    has(
+        &shown,
+        &[
+            "no &lt;calculator&gt;",
+            "-25 % in the last hour",
+            "moved &lt;it&gt;",
+            "<svg",
+            "aria-current=\"page\">1 day",
+            "range=7days",
+        ],
+    );
     has(&page(&deck, "/console/slos/shop?range=1h").await.1, &["aria-current=\"page\">1 hour"]);
     assert_eq!(page(&deck, "/console/slos/shop?range=x").await.0, 400);
 }
@@ -289,7 +414,10 @@ async fn dead_letters_are_read_and_taken_up_again_where_that_can_be() {
     deck.put(DEAD_LETTERS, "eff_2", &step).await;
     deck.put(DEAD_LETTERS, "evt_1.runs", &json!({"kind": "event", "at": START, "reason": "odd <shape>", "consumer": "runs", "event": {"offset": 1, "event": {"type": "custom.a"}}})).await;
     let (_, list) = page(&deck, "/console/dead-letters").await;
-    has(&list, &["tell: ", "an event that could not be handled", "odd &lt;shape&gt;", "custom.a", "/console/dead-letters/one"]);
+    has(
+        &list,
+        &["tell: ", "an event that could not be handled", "odd &lt;shape&gt;", "custom.a", "/console/dead-letters/one"],
+    );
     assert!(!page(&deck, "/console/dead-letters?kind=event").await.1.contains("/dead-letters/eff_1"));
     has(&signed_in(&deck, "/console/dead-letters/eff_1").await, &["Retry", "webhook/gone"]);
     has(&signed_in(&deck, "/console/dead-letters/eff_2").await, &["Do it all the same", "may do harm"]);
@@ -308,13 +436,21 @@ async fn dead_letters_are_read_and_taken_up_again_where_that_can_be() {
 async fn whatever_is_in_the_names_of_these_it_is_shown_as_text() {
     let deck = world().await;
     let spec = json!({"title": HOSTILE, "description": HOSTILE, "inputs": {HOSTILE: HOSTILE}, "steps": [{"name": HOSTILE, "action": HOSTILE, "with": {HOSTILE: HOSTILE}}]});
-    let mut run = like(Run::COLLECTION, "run_1", &json!({"spec": spec, "runbook": HOSTILE, "cause": HOSTILE, "principal": HOSTILE, "inputs": {HOSTILE: HOSTILE}, "error": HOSTILE}));
+    let mut run = like(
+        Run::COLLECTION,
+        "run_1",
+        &json!({"spec": spec, "runbook": HOSTILE, "cause": HOSTILE, "principal": HOSTILE, "inputs": {HOSTILE: HOSTILE}, "error": HOSTILE}),
+    );
     for name in ["name", "action", "error"] {
         run["steps"][0][name] = json!(HOSTILE);
     }
     run["steps"][0]["outputs"] = json!({HOSTILE: format!("{HOSTILE}\n{HOSTILE}")});
     deck.put(Run::COLLECTION, "run_1", &run).await;
-    let mut deployment = like(Deployment::COLLECTION, "dep_1", &json!({"candidate": HOSTILE, "stable": HOSTILE, "principal": HOSTILE, "error": HOSTILE}));
+    let mut deployment = like(
+        Deployment::COLLECTION,
+        "dep_1",
+        &json!({"candidate": HOSTILE, "stable": HOSTILE, "principal": HOSTILE, "error": HOSTILE}),
+    );
     for name in ["name", "message"] {
         deployment["replicas"][0][name] = json!(HOSTILE);
     }
@@ -322,13 +458,26 @@ async fn whatever_is_in_the_names_of_these_it_is_shown_as_text() {
     deck.put(Deployment::COLLECTION, "dep_1", &deployment).await;
     let finding = json!({"title": HOSTILE, "message": HOSTILE, "remediation": HOSTILE, "subject": HOSTILE, "rule": HOSTILE, "scan_name": HOSTILE});
     deck.put(Finding::COLLECTION, "hostile", &like(Finding::COLLECTION, "hostile", &finding)).await;
-    deck.put(Scan::COLLECTION, "scan_1", &like(Scan::COLLECTION, "scan_1", &json!({"name": HOSTILE, "errors": [HOSTILE]}))).await;
+    deck.put(
+        Scan::COLLECTION,
+        "scan_1",
+        &like(Scan::COLLECTION, "scan_1", &json!({"name": HOSTILE, "errors": [HOSTILE]})),
+    )
+    .await;
     deck.put(DEAD_LETTERS, "eff_1", &json!({"kind": HOSTILE, "reason": HOSTILE})).await;
     let (cookie, _) = sign_in(&deck).await;
     let found = crawl(&deck, &cookie).await;
-    for expected in ["/console/runs/run_1", "/console/deployments/dep_1", "/console/findings/hostile", "/console/scans/scan_1", "/console/dead-letters/eff_1",
-        "/console/services/shop", "/console/runbooks/health", "/console/slos/one", "/console/jobs/dead-letters"]
-    {
+    for expected in [
+        "/console/runs/run_1",
+        "/console/deployments/dep_1",
+        "/console/findings/hostile",
+        "/console/scans/scan_1",
+        "/console/dead-letters/eff_1",
+        "/console/services/shop",
+        "/console/runbooks/health",
+        "/console/slos/one",
+        "/console/jobs/dead-letters",
+    ] {
         assert!(found.iter().any(|(path, _)| path == expected), "{expected} is not led to");
     }
     let mut shown_as_text = 0;

@@ -24,7 +24,9 @@ async fn shows(deck: &Deck, path: &str, expected: &[&str]) -> String {
 
 /// An alert of another program, with these labels.
 async fn alert_posted(deck: &Deck, labels: serde_json::Value) {
-    let answer = deck.post("/alertmanager/api/v2/alerts", &json!([{"labels": labels, "annotations": {"summary": "sent"}}])).await;
+    let answer = deck
+        .post("/alertmanager/api/v2/alerts", &json!([{"labels": labels, "annotations": {"summary": "sent"}}]))
+        .await;
     assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
 }
 
@@ -59,7 +61,9 @@ async fn alerts_are_listed_by_state_severity_and_labels() {
 #[tokio::test]
 async fn an_alert_says_what_is_known_and_why_somebody_was_told() {
     let deck = world().await;
-    let page = shows(&deck, ALERT, &["97 &gt; 90", "Why was somebody told", "receiver ops", "Runbook", "All events about it"]).await;
+    let page =
+        shows(&deck, ALERT, &["97 &gt; 90", "Why was somebody told", "receiver ops", "Runbook", "All events about it"])
+            .await;
     assert!(page.contains("quarterdeck console") && !page.contains("method=\"post\""), "nobody is signed in: {page}");
     let silence = format!("/console/silences/new?{}", query(&[("matchers", "alertname=\"cpu\"")]));
     assert!(page.contains(&format!("href=\"{silence}\"")), "{page}");
@@ -73,7 +77,8 @@ async fn an_alert_is_acknowledged_and_resolved_by_who_is_signed_in() {
     alert_posted(&deck, json!({"alertname": "DiskFull"})).await;
     let alerts = deck.get("/api/v1/alerts").await.json();
     let all = alerts["items"].as_array().unwrap();
-    let posted = all.iter().find(|alert| alert["labels"]["alertname"] == "DiskFull").unwrap()["fingerprint"].as_str().unwrap();
+    let posted =
+        all.iter().find(|alert| alert["labels"]["alertname"] == "DiskFull").unwrap()["fingerprint"].as_str().unwrap();
     let (cookie, csrf) = sign_in(&deck).await;
     for id in ["one", posted] {
         let at = format!("/console/alerts/{id}");
@@ -188,11 +193,18 @@ async fn rules_say_how_their_evaluation_went() {
 async fn expressions_are_charted_and_their_values_shown() {
     let deck = world().await;
     let asked = query(&[("q", "up"), ("q", "up * 3"), ("range", "15m"), ("step", "15s")]);
-    let both = shows(&deck, &format!("/console/metrics?{asked}"), &["data-chart", "All expressions", "instance", ">3<", "15s"]).await;
+    let both = shows(
+        &deck,
+        &format!("/console/metrics?{asked}"),
+        &["data-chart", "All expressions", "instance", ">3<", "15s"],
+    )
+    .await;
     assert_eq!(both.matches("<svg").count(), 1);
     let apart = shows(&deck, &format!("/console/metrics?{asked}&charts=apart"), &[]).await;
     assert_eq!(apart.matches("<svg").count(), 2, "{apart}");
-    let noted = shows(&deck, "/console/metrics?q=up&range=1h", &["deployment", "shop r2", "href=\"/console/incidents/one\""]).await;
+    let noted =
+        shows(&deck, "/console/metrics?q=up&range=1h", &["deployment", "shop r2", "href=\"/console/incidents/one\""])
+            .await;
     assert!(noted.contains("stroke=\"#0000F2\"") && noted.contains("stroke=\"#0000F3\""), "{noted}");
     let exact = query(&[("q", "up"), ("from", "2026-09-21 12:00"), ("to", "2026-09-21T13:00:00Z")]);
     shows(&deck, &format!("/console/metrics?{exact}"), &["No values in this time", "No series has a value then"]).await;
@@ -206,7 +218,12 @@ async fn expressions_are_charted_and_their_values_shown() {
 async fn an_expression_that_can_t_be_evaluated_is_pointed_at_and_others_are_shown() {
     let deck = world().await;
     let asked = query(&[("q", "sum(up))"), ("q", "up")]);
-    shows(&deck, &format!("/console/metrics?{asked}"), &["Expression A can", "sum(up))\n       ^", "What to do", "data-chart"]).await;
+    shows(
+        &deck,
+        &format!("/console/metrics?{asked}"),
+        &["Expression A can", "sum(up))\n       ^", "What to do", "data-chart"],
+    )
+    .await;
     shows(&deck, "/console/metrics?q=rate(up)", &["Expression A can", "[5m]"]).await;
 }
 
@@ -229,7 +246,16 @@ async fn a_dashboard_shows_its_panels_over_the_time_that_is_chosen() {
     shows(&deck, "/console/dashboards", &["The &lt;host&gt;", "href=\"/console/dashboards/host\"", ">4<"]).await;
     let none = shows(&deck, "/console/dashboards?text=other", &["No dashboard is like that"]).await;
     assert!(!none.contains("&lt;host&gt;"), "{none}");
-    let expected = ["The &lt;host&gt;", "data-chart", "up * 3", "20 <bdi>kB</bdi>", "instance", "unexpected `)`", "q=up&amp;q=up+*+3", "data-every=\"30\""];
+    let expected = [
+        "The &lt;host&gt;",
+        "data-chart",
+        "up * 3",
+        "20 <bdi>kB</bdi>",
+        "instance",
+        "unexpected `)`",
+        "q=up&amp;q=up+*+3",
+        "data-every=\"30\"",
+    ];
     let shown = shows(&deck, "/console/dashboards/host?range=15m&renew=30s", &expected).await;
     assert_eq!(shown.matches("<svg").count(), 1, "{shown}");
     let past = "/console/dashboards/host?from=2026-09-21T12:00:00Z&to=2026-09-21T13:00:00Z&renew=30s";
@@ -266,7 +292,11 @@ async fn what_others_have_named_is_text_on_the_pages_of_alerts_and_metrics() {
         for unwanted in ["<script>alert", "<img", "onerror=alert(1)>"] {
             assert!(!shown.contains(unwanted), "{path}: {unwanted}");
         }
-        if path.starts_with("/console/alerts") && !path.contains("filter") && !path.contains("state=") && !path.contains("/one") {
+        if path.starts_with("/console/alerts")
+            && !path.contains("filter")
+            && !path.contains("state=")
+            && !path.contains("/one")
+        {
             assert!(shown.contains(escaped), "{path}: {shown}");
         }
     }

@@ -31,7 +31,10 @@ mod tests {
             {"title": "c", "queries": ["up[5m]"]}]});
         let mistakes = check_dashboard(&serde_json::from_value(spec).unwrap());
         assert_eq!(mistakes.len(), 2);
-        assert_eq!((mistakes[1].pointer.as_str(), mistakes[1].message.contains("found a matrix")), ("/panels/2/queries/0", true));
+        assert_eq!(
+            (mistakes[1].pointer.as_str(), mistakes[1].message.contains("found a matrix")),
+            ("/panels/2/queries/0", true)
+        );
         assert_eq!(mistakes[0].pointer, "/panels/1/queries/1");
         assert!(mistakes[0].message.contains("(1:7)"), "{}", mistakes[0].message);
     }

@@ -58,7 +58,9 @@ fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
         }
         let alert: Alert = document.decode()?;
         let labels = alert.labels.to_string();
-        finds.offer(name(&alert), &[&alert.rule, &alert.summary, &labels, &alert.fingerprint], || to(&alert.fingerprint));
+        finds.offer(name(&alert), &[&alert.rule, &alert.summary, &labels, &alert.fingerprint], || {
+            to(&alert.fingerprint)
+        });
     }
     Ok(())
 }
@@ -73,7 +75,12 @@ pub(super) fn name(alert: &Alert) -> &str {
 
 /// The tabs of all pages of alerts.
 pub(super) fn tabs(here: &str) -> Markup {
-    let all = [("Alerts", BASE), ("Groups as told", "/console/alerts/groups"), ("Silences", "/console/silences"), ("Rules", "/console/rules")];
+    let all = [
+        ("Alerts", BASE),
+        ("Groups as told", "/console/alerts/groups"),
+        ("Silences", "/console/silences"),
+        ("Rules", "/console/rules"),
+    ];
     widgets::tabs("Pages about alerts", here, &all)
 }
 
@@ -116,7 +123,13 @@ impl Wanted {
             _ => None,
         })?;
         let filter = matchers(params.text("filter")?.unwrap_or_default());
-        Ok(Wanted { states, severity: params.word("severity")?, muted, filter, begin: params.number("cursor")?.unwrap_or(0) })
+        Ok(Wanted {
+            states,
+            severity: params.word("severity")?,
+            muted,
+            filter,
+            begin: params.number("cursor")?.unwrap_or(0),
+        })
     }
 }
 
@@ -133,7 +146,8 @@ fn read(api: &Api, filter: &[Matcher]) -> Result<Found, Problem> {
         shown.insert(one.alert.fingerprint.clone(), one);
     }
     let documents = api.options.store.list(Alert::COLLECTION, &Part::newest(LOOK_AT))?;
-    let mut found = Found { alerts: Vec::with_capacity(documents.len()), counts: [0; 3], more: documents.len() == LOOK_AT };
+    let mut found =
+        Found { alerts: Vec::with_capacity(documents.len()), counts: [0; 3], more: documents.len() == LOOK_AT };
     for document in documents {
         let alert: Alert = document.decode()?;
         if all_match(filter, &alert.labels) {
@@ -177,8 +191,21 @@ async fn list(view: View) -> Result<Response, Problem> {
             live::part("alerts", &CONCERNS, shown(&view, &wanted, found))
         }
     };
-    let states = [("", "firing and pending"), ("firing", "firing"), ("pending", "pending"), ("resolved", "resolved lately"), ("all", "all")];
-    let severities = [("", "any"), ("critical", "critical"), ("high", "high"), ("medium", "medium"), ("low", "low"), ("info", "info")];
+    let states = [
+        ("", "firing and pending"),
+        ("firing", "firing"),
+        ("pending", "pending"),
+        ("resolved", "resolved lately"),
+        ("all", "all"),
+    ];
+    let severities = [
+        ("", "any"),
+        ("critical", "critical"),
+        ("high", "high"),
+        ("medium", "medium"),
+        ("low", "low"),
+        ("info", "info"),
+    ];
     let content = html! {
         h1 { "Alerts" }
         (tabs(BASE))

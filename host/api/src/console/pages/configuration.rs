@@ -68,13 +68,17 @@ fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
 }
 
 fn tabs(view: &View) -> Markup {
-    widgets::tabs("Configuration", view.path(), &[
-        ("In force", BASE),
-        ("Objects", "/console/configuration/objects"),
-        ("Problems", "/console/configuration/problems"),
-        ("Versions", "/console/configuration/versions"),
-        ("Export", "/console/configuration/export"),
-    ])
+    widgets::tabs(
+        "Configuration",
+        view.path(),
+        &[
+            ("In force", BASE),
+            ("Objects", "/console/configuration/objects"),
+            ("Problems", "/console/configuration/problems"),
+            ("Versions", "/console/configuration/versions"),
+            ("Export", "/console/configuration/export"),
+        ],
+    )
 }
 
 /// A single setting: its JSON pointer, its value, and where that comes from.
@@ -118,7 +122,11 @@ fn setting_table(caption: &str, settings: &[Setting]) -> Markup {
             vec![
                 html! { code { (clip(&key_path(&setting.pointer))) } },
                 html! { code { (clip(&setting.value)) } },
-                if setting.is_built_in() { html! { span.muted { (BUILT_IN) } } } else { clip(&setting.from) },
+                if setting.is_built_in() {
+                    html! { span.muted { (BUILT_IN) } }
+                } else {
+                    clip(&setting.from)
+                },
             ]
         }),
     )

@@ -50,7 +50,8 @@ async fn list(view: View) -> Result<Response, Problem> {
     let wanted = params.text("text")?.unwrap_or_default().to_lowercase();
     let catalog = view.api.options.engines.catalog();
     let fits = |text: &str| text.to_lowercase().contains(&wanted);
-    let all = catalog.dashboards.iter().filter(|(name, spec)| fits(name) || fits(&spec.title) || fits(&spec.description));
+    let all =
+        catalog.dashboards.iter().filter(|(name, spec)| fits(name) || fits(&spec.title) || fits(&spec.description));
     let Json(List { items, next_cursor }) = part(all, &Slice::of(&params)?, |(name, _)| name.as_str());
     let rows = items.iter().map(|(name, spec)| {
         vec![
@@ -78,7 +79,9 @@ async fn show(view: View, At(name): At<String>) -> Result<Response, Problem> {
     let params = view.params()?;
     let catalog = view.api.options.engines.catalog();
     let Some(spec) = catalog.dashboards.get(&name) else {
-        return Err(Problem::not_found(format!("there is no dashboard `{name}`; hint: the list of dashboards shows those that there are")));
+        return Err(Problem::not_found(format!(
+            "there is no dashboard `{name}`; hint: the list of dashboards shows those that there are"
+        )));
     };
     let frame = Frame::of(&params, view.api.options.clock.now(), Span::from_secs(3600))?;
     let (from, to) = (frame.window.from, frame.window.to);
@@ -86,7 +89,8 @@ async fn show(view: View, At(name): At<String>) -> Result<Response, Problem> {
         let over_time = panel.kind == PanelKind::Chart;
         panel.queries.iter().map(move |text| Question { text: text.clone(), over_time, at_end: !over_time })
     });
-    let mut answers = query::ask(&view.api, questions.collect(), &frame.window, query::step(&frame.window)).await.into_iter();
+    let mut answers =
+        query::ask(&view.api, questions.collect(), &frame.window, query::step(&frame.window)).await.into_iter();
     let store = Arc::clone(&view.api.options.store);
     let notes = blocking(move || query::notes(&*store, &Window { from, to })).await?;
     let panels = html! {

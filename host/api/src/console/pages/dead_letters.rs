@@ -153,21 +153,43 @@ fn offer(view: &View, id: &str, letter: &Value, effect: Option<&Effect>) -> Mark
     let to = address::below(BASE, id);
     let action = |effect: &'static str, force: bool| {
         let fields: &[(&str, &str)] = if force { &[("force", "true")] } else { &[] };
-        let action = Action { to: &to, label: if force { "Do it all the same" } else { "Retry" }, effect: Some(effect), dangerous: force, fields, ..Action::default() };
+        let action = Action {
+            to: &to,
+            label: if force { "Do it all the same" } else { "Retry" },
+            effect: Some(effect),
+            dangerous: force,
+            fields,
+            ..Action::default()
+        };
         form::actions(view, &[action])
     };
     match (said(letter, "kind"), effect) {
-        ("input", _) => action("Offers the input to the plugin once more when its turn comes. If it fails on it again, it comes back here.", false),
-        ("effect", None) => html! { p.notice { "It was not kept as a whole, because of its size: nothing can be done with it." } },
+        ("input", _) => action(
+            "Offers the input to the plugin once more when its turn comes. If it fails on it again, it comes back here.",
+            false,
+        ),
+        ("effect", None) => {
+            html! { p.notice { "It was not kept as a whole, because of its size: nothing can be done with it." } }
+        }
         ("effect", Some(effect)) => match (&effect.action, effect.class) {
-            (Deed::ApplyStep { .. }, _) => html! { p.notice { "It is a step of a deployment that has gone on without it: deploy again." } },
-            (Deed::Notify { .. }, DeliveryClass::AtLeastOnce) => {
-                action("Tries the delivery again for an hour, with the key that it had: whoever got it the first time can tell. If it fails again, it comes back here.", false)
+            (Deed::ApplyStep { .. }, _) => {
+                html! { p.notice { "It is a step of a deployment that has gone on without it: deploy again." } }
             }
-            _ => action("Does now what its run has gone on without. Nobody waits for it any more, and it may do harm.", true),
+            (Deed::Notify { .. }, DeliveryClass::AtLeastOnce) => action(
+                "Tries the delivery again for an hour, with the key that it had: whoever got it the first time can tell. If it fails again, it comes back here.",
+                false,
+            ),
+            _ => action(
+                "Does now what its run has gone on without. Nobody waits for it any more, and it may do harm.",
+                true,
+            ),
         },
-        ("group", _) => html! { p.notice { "The group is told again when something of it changes. There is nothing to be retried." } },
-        _ => html! { p.notice { "It can't be retried here. An event that could not be handled can be published again." } },
+        ("group", _) => {
+            html! { p.notice { "The group is told again when something of it changes. There is nothing to be retried." } }
+        }
+        _ => {
+            html! { p.notice { "It can't be retried here. An event that could not be handled can be published again." } }
+        }
     }
 }
 

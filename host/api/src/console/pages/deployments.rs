@@ -68,8 +68,13 @@ async fn list(view: View) -> Result<Response, Problem> {
     let catalog = view.api.options.engines.catalog();
     let (state, service) = (params.text("state")?, params.text("service")?);
     let states = [
-        ("", "any"), ("progressing", "progressing"), ("paused", "paused"), ("rolling-back", "rolling back"),
-        ("succeeded", "succeeded"), ("rolled-back", "rolled back"), ("failed", "failed"),
+        ("", "any"),
+        ("progressing", "progressing"),
+        ("paused", "paused"),
+        ("rolling-back", "rolling back"),
+        ("succeeded", "succeeded"),
+        ("rolled-back", "rolled back"),
+        ("failed", "failed"),
     ];
     let named: Vec<(&str, &str)> = catalog.services.keys().map(|name| (name.as_str(), name.as_str())).collect();
     let mut names = vec![("", "any")];
@@ -222,7 +227,11 @@ fn replicas(deployment: &Deployment) -> Markup {
             clip(&replica.message),
         ]
     });
-    widgets::table("Replicas", &["Replica", "Revision", "State", "Weight", "Responses", "Failures", "What it says"], rows)
+    widgets::table(
+        "Replicas",
+        &["Replica", "Revision", "State", "Weight", "Responses", "Failures", "What it says"],
+        rows,
+    )
 }
 
 fn facts(view: &View, deployment: &Deployment) -> Markup {
@@ -242,7 +251,10 @@ fn facts(view: &View, deployment: &Deployment) -> Markup {
         ("Rolled back", html! { "if it is not done at " (time::at(deployment.deadline)) }),
         ("Target", instance(&deployment.spec.target)),
         ("Strategy", instance(&deployment.spec.strategy)),
-        ("Replicas", html! { (deployment.spec.replicas) ", each healthy within " (time::span(deployment.spec.start_timeout)) }),
+        (
+            "Replicas",
+            html! { (deployment.spec.replicas) ", each healthy within " (time::span(deployment.spec.start_timeout)) },
+        ),
         ("Strategy's settings", settings(deployment)),
     ])
 }
@@ -264,7 +276,8 @@ async fn start(form: Form) -> Result<Response, Problem> {
 async fn promote(At(id): At<String>, form: Form) -> Result<Response, Problem> {
     let full = form.text("full") == Some("true");
     form.view.api.options.engines.deployments.promote(&id, form.asked(), full).await?;
-    let said = if full { "It is promoted in full: it skips the steps that are left." } else { "It is promoted: it goes on." };
+    let said =
+        if full { "It is promoted in full: it skips the steps that are left." } else { "It is promoted: it goes on." };
     form.done(&address::below(BASE, &id), said)
 }
 

@@ -148,7 +148,12 @@ async fn list(view: View) -> Result<Response, Problem> {
     let more = found.total > wanted.page.saturating_add(1).saturating_mul(SHOWN);
     let next = more.then(|| (wanted.page + 1).to_string());
     let severities = [
-        ("", "any"), ("critical", "critical"), ("high", "high"), ("medium", "medium"), ("low", "low"), ("info", "info"),
+        ("", "any"),
+        ("critical", "critical"),
+        ("high", "high"),
+        ("medium", "medium"),
+        ("low", "low"),
+        ("info", "info"),
     ];
     let chosen = |names: &BTreeSet<String>, chosen: &Option<String>| -> Vec<String> {
         names.iter().cloned().chain(chosen.iter().filter(|chosen| !names.contains(*chosen)).cloned()).collect()

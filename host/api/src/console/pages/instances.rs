@@ -90,7 +90,8 @@ async fn list(view: View) -> Result<Response, Problem> {
         Ok((counts, instances::read(&api, &params)?))
     })
     .await?;
-    let kinds: Vec<(&str, String)> = Kind::ALL.iter().map(|kind| (kind.as_str(), kind.as_str().replace('-', " "))).collect();
+    let kinds: Vec<(&str, String)> =
+        Kind::ALL.iter().map(|kind| (kind.as_str(), kind.as_str().replace('-', " "))).collect();
     let kinds: Vec<(&str, &str)> =
         std::iter::once(("", "any")).chain(kinds.iter().map(|(word, said)| (*word, said.as_str()))).collect();
     let states: Vec<(String, String)> = STATES

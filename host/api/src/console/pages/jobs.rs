@@ -60,13 +60,17 @@ async fn list(view: View) -> Result<Response, Problem> {
     if state.is_some_and(|state| !["running", "failed", "succeeded", "not yet"].contains(&state)) {
         return Err(bad("state", "it is `running`, `failed`, `succeeded` or `not yet`"));
     }
-    jobs.retain(|job| wanted.is_none_or(|wanted| kind(job) == wanted) && state.is_none_or(|state| outcome(job) == state));
+    jobs.retain(|job| {
+        wanted.is_none_or(|wanted| kind(job) == wanted) && state.is_none_or(|state| outcome(job) == state)
+    });
     jobs.sort_by(|one, other| one.spec.name.cmp(&other.spec.name));
     let total = jobs.len();
     let Json(List { items, next_cursor }) = part(jobs, &Slice::of(&params)?, |job| &job.spec.name);
     kinds.extend(wanted.map(str::to_owned));
-    let kinds: Vec<(&str, &str)> = std::iter::once(("", "any")).chain(kinds.iter().map(|kind| (kind.as_str(), kind.as_str()))).collect();
-    let states = [("", "any"), ("failed", "failed"), ("running", "running"), ("succeeded", "succeeded"), ("not yet", "not yet")];
+    let kinds: Vec<(&str, &str)> =
+        std::iter::once(("", "any")).chain(kinds.iter().map(|kind| (kind.as_str(), kind.as_str()))).collect();
+    let states =
+        [("", "any"), ("failed", "failed"), ("running", "running"), ("succeeded", "succeeded"), ("not yet", "not yet")];
     let content = html! {
         h1 { "Jobs" }
         (form::filters(&view, html! {

@@ -93,7 +93,10 @@ impl Asked {
         if let Some(step) = step {
             let length = frame.window.to.since(frame.window.from).as_millis();
             if step == Span::ZERO || length / step.as_millis().max(1) > query::MOST_POINTS {
-                let why = format!("a chart has {} points of a line at most; hint: choose a longer step or a shorter time", query::MOST_POINTS);
+                let why = format!(
+                    "a chart has {} points of a line at most; hint: choose a longer step or a shorter time",
+                    query::MOST_POINTS
+                );
                 return Err(bad("step", &why));
             }
         }
@@ -105,11 +108,8 @@ async fn show(view: View) -> Result<Response, Problem> {
     let params = view.params()?;
     let asked = Asked::read(&view, &params)?;
     let names = known::offered(&view).await?;
-    let results = if asked.expressions.is_empty() {
-        known::list(&view, &params).await?
-    } else {
-        results(&view, &asked).await?
-    };
+    let results =
+        if asked.expressions.is_empty() { known::list(&view, &params).await? } else { results(&view, &asked).await? };
     let content = html! {
         h1 { "Metrics" }
         (ask(&view, &asked))
@@ -131,21 +131,24 @@ fn ask(view: &View, asked: &Asked) -> Markup {
         steps.push((step, step));
     }
     let chosen = known.map_or(step.as_deref().unwrap_or_default(), |(value, _)| value);
-    form::filters(view, html! {
-        div.expressions {
-            @for (index, text) in shown.enumerate() {
-                @let label = if text.is_empty() && index > 0 { "Another expression".to_owned() } else { format!("Expression {}", letter(index)) };
-                label.field {
-                    span { (label) }
-                    input type="text" name="q" value=(text) list="metric-names" data-promql autocomplete="off" autocapitalize="off"
-                        spellcheck="false" placeholder="PromQL: rate(http_requests_total[5m])";
+    form::filters(
+        view,
+        html! {
+            div.expressions {
+                @for (index, text) in shown.enumerate() {
+                    @let label = if text.is_empty() && index > 0 { "Another expression".to_owned() } else { format!("Expression {}", letter(index)) };
+                    label.field {
+                        span { (label) }
+                        input type="text" name="q" value=(text) list="metric-names" data-promql autocomplete="off" autocapitalize="off"
+                            spellcheck="false" placeholder="PromQL: rate(http_requests_total[5m])";
+                    }
                 }
             }
-        }
-        (asked.frame.inputs())
-        (form::select("step", "Step", &steps, Some(chosen)))
-        (form::select("charts", "Charts", &[("", "one for all"), ("apart", "one for each")], Some(if asked.apart { "apart" } else { "" })))
-    })
+            (asked.frame.inputs())
+            (form::select("step", "Step", &steps, Some(chosen)))
+            (form::select("charts", "Charts", &[("", "one for all"), ("apart", "one for each")], Some(if asked.apart { "apart" } else { "" })))
+        },
+    )
 }
 
 /// `A`, `B` ...
@@ -185,7 +188,9 @@ fn charts(asked: &Asked, answers: &[Result<Evaluated, String>], notes: Vec<Note>
     let lines = |index: usize, answer: &Evaluated| {
         let prefix = if many && !asked.apart { format!("{} ", letter(index)) } else { String::new() };
         let lines = answer.lines.iter();
-        lines.map(|line| Line { name: format!("{prefix}{}", line.name), points: line.points.clone() }).collect::<Vec<_>>()
+        lines
+            .map(|line| Line { name: format!("{prefix}{}", line.name), points: line.points.clone() })
+            .collect::<Vec<_>>()
     };
     let text = |index: usize| asked.expressions.get(index).map_or("", String::as_str);
     let chart = |title: &str, lines: Vec<Line>, notes: Vec<Note>| {
@@ -231,7 +236,11 @@ fn values(asked: &Asked, answers: &[Result<Evaluated, String>]) -> Markup {
         answer.values.iter().map(move |(labels, value)| {
             vec![
                 html! { (letter(index)) },
-                if labels.is_empty() { html! { span.none { "no labels" } } } else { widgets::labels(labels) },
+                if labels.is_empty() {
+                    html! { span.none { "no labels" } }
+                } else {
+                    widgets::labels(labels)
+                },
                 html! { (Number(*value)) },
             ]
         })

@@ -47,7 +47,9 @@ fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
         }
         let Ok(pending) = document.decode::<Pending>() else { continue };
         let effect = &pending.effect;
-        finds.offer(effect.id.as_str(), &[&effect.owner, &effect.purpose, effect.instance.as_str()], || address::below(BASE, &document.id));
+        finds.offer(effect.id.as_str(), &[&effect.owner, &effect.purpose, effect.instance.as_str()], || {
+            address::below(BASE, &document.id)
+        });
     }
     Ok(())
 }
@@ -57,11 +59,12 @@ async fn list(view: View) -> Result<Response, Problem> {
     let wanted = params.text("instance")?.map(str::to_owned);
     let failing = params.text("state")? == Some("failing");
     let chosen = wanted.clone();
-    let Json(List { items, next_cursor }) = stored(&view.api, OUTBOX, Order::Newest, Slice::of(&params)?, move |pending: &Pending| {
-        wanted.as_ref().is_none_or(|wanted| pending.effect.instance.as_str() == wanted)
-            && (!failing || pending.last_error.is_some())
-    })
-    .await?;
+    let Json(List { items, next_cursor }) =
+        stored(&view.api, OUTBOX, Order::Newest, Slice::of(&params)?, move |pending: &Pending| {
+            wanted.as_ref().is_none_or(|wanted| pending.effect.instance.as_str() == wanted)
+                && (!failing || pending.last_error.is_some())
+        })
+        .await?;
     let now = view.api.now();
     let outbox = &view.api.options.engines.outbox;
     let content = html! {

@@ -18,7 +18,9 @@ const LINES: usize = 20;
 /// Ways to see the same charts over a shorter or a longer time, up to now. `otherwise`: what is shown where the address says nothing.
 pub(super) fn ranges(view: &View, spans: &[(&str, &str)], otherwise: &str) -> Markup {
     let query = view.uri.query().unwrap_or_default();
-    let given = |name: &str| form_urlencoded::parse(query.as_bytes()).find(|(found, _)| found == name).map(|(_, value)| value.into_owned());
+    let given = |name: &str| {
+        form_urlencoded::parse(query.as_bytes()).find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
+    };
     let is_chosen = given("from").is_some() || given("to").is_some();
     let here = given("range").unwrap_or_else(|| otherwise.to_owned());
     html! {
@@ -44,6 +46,9 @@ pub(super) fn lines(
     let part = Part { step: Some(step), series: LINES, ..Part::all() };
     let selector = Selector { metric: metric.to_owned(), labels: of.clone() };
     let read = api.options.series.part_of_range(&selector, from, to, &part)?;
-    let line = |series: SeriesData| Line { name: name(&series.labels), points: series.at.into_iter().zip(series.values).collect() };
+    let line = |series: SeriesData| Line {
+        name: name(&series.labels),
+        points: series.at.into_iter().zip(series.values).collect(),
+    };
     Ok(read.series.into_iter().map(line).collect())
 }

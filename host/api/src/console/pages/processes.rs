@@ -56,7 +56,11 @@ async fn list(view: View) -> Result<Response, Problem> {
     let (instance, state) = (params.text("instance")?.map(str::to_owned), params.text("state")?.map(str::to_owned));
     let List { items, next_cursor } = processes::read(&view.api, &params)?;
     let states = [
-        ("", "any"), ("starting", "starting"), ("healthy", "healthy"), ("unhealthy", "unhealthy"), ("stopping", "stopping"),
+        ("", "any"),
+        ("starting", "starting"),
+        ("healthy", "healthy"),
+        ("unhealthy", "unhealthy"),
+        ("stopping", "stopping"),
         ("exited", "exited"),
     ];
     let shown = html! {

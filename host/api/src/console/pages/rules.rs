@@ -181,7 +181,12 @@ async fn list(view: View) -> Result<Response, Problem> {
     .await?;
     let next = (rows.len() > begin.saturating_add(SHOWN)).then(|| (begin + SHOWN).to_string());
     let part = rows.iter().skip(begin).take(SHOWN);
-    let states = [("", "any"), ("firing", "with alerts that fire"), ("pending", "with pending alerts"), ("wrong", "evaluated with an error")];
+    let states = [
+        ("", "any"),
+        ("firing", "with alerts that fire"),
+        ("pending", "with pending alerts"),
+        ("wrong", "evaluated with an error"),
+    ];
     let content = html! {
         h1 { "Rules" }
         (tabs(BASE))
@@ -247,6 +252,8 @@ fn went(row: &Row) -> Markup {
     match row.went {
         Went::NotYet => widgets::toned("not yet", Tone::Quiet),
         Went::Well => widgets::toned("ok", Tone::Good),
-        Went::Wrong => html! { (widgets::toned("failed", Tone::Bad)) br; (text(row.error.as_deref().unwrap_or_default())) },
+        Went::Wrong => {
+            html! { (widgets::toned("failed", Tone::Bad)) br; (text(row.error.as_deref().unwrap_or_default())) }
+        }
     }
 }

@@ -89,7 +89,9 @@ async fn list(view: View) -> Result<Response, Problem> {
             html! { (spec.inputs.len()) },
             words::triggers_short(spec),
             match last {
-                Some(run) => html! { (widgets::state(run.state)) " " a href=(runs::at(run)) { (time::ago(run.started_at)) } },
+                Some(run) => {
+                    html! { (widgets::state(run.state)) " " a href=(runs::at(run)) { (time::ago(run.started_at)) } }
+                }
                 None => html! { span.none { "–" } },
             },
         ]
@@ -122,7 +124,13 @@ fn spec(view: &View, slug: &str) -> Result<RunbookSpec, Problem> {
     catalog.runbooks.get(slug).cloned().ok_or_else(|| Problem::no_document("runbooks", slug))
 }
 
-async fn page(view: &View, status: StatusCode, slug: &str, spec: &RunbookSpec, filled: &Filled) -> Result<Response, Problem> {
+async fn page(
+    view: &View,
+    status: StatusCode,
+    slug: &str,
+    spec: &RunbookSpec,
+    filled: &Filled,
+) -> Result<Response, Problem> {
     let query = form_urlencoded::Serializer::new(String::new())
         .append_pair("runbook", slug)
         .append_pair("limit", &SHOWN.to_string())
@@ -190,6 +198,10 @@ async fn start(At(slug): At<String>, form: Form) -> Result<Response, Problem> {
         ancestors: Vec::new(),
     };
     let run = form.view.api.options.engines.runbooks.start(&slug, request).await?;
-    let said = if run.state == RunState::Running { "It is under way." } else { "Nothing was done: this is what each step would do." };
+    let said = if run.state == RunState::Running {
+        "It is under way."
+    } else {
+        "Nothing was done: this is what each step would do."
+    };
     form.done(&runs::at(&run), said)
 }

@@ -47,7 +47,11 @@ fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
             break;
         }
         let run: Run = document.decode()?;
-        finds.offer(&run.spec.title, &[run.id.as_str(), &run.runbook, run.cause.as_deref().unwrap_or_default()], || at(&run));
+        finds.offer(
+            &run.spec.title,
+            &[run.id.as_str(), &run.runbook, run.cause.as_deref().unwrap_or_default()],
+            || at(&run),
+        );
     }
     Ok(())
 }
@@ -63,10 +67,17 @@ async fn list(view: View) -> Result<Response, Problem> {
     let catalog = view.api.options.engines.catalog();
     let (state, runbook) = (params.text("state")?, params.text("runbook")?);
     let states = [
-        ("", "any"), ("running", "running"), ("succeeded", "succeeded"), ("failed", "failed"), ("cancelled", "cancelled"),
-        ("timed-out", "timed out"), ("planned", "planned (dry run)"),
+        ("", "any"),
+        ("running", "running"),
+        ("succeeded", "succeeded"),
+        ("failed", "failed"),
+        ("cancelled", "cancelled"),
+        ("timed-out", "timed out"),
+        ("planned", "planned (dry run)"),
     ];
-    let mut slugs: Vec<(&str, &str)> = std::iter::once(("", "any")).chain(catalog.runbooks.keys().map(|slug| (slug.as_str(), slug.as_str()))).collect();
+    let mut slugs: Vec<(&str, &str)> = std::iter::once(("", "any"))
+        .chain(catalog.runbooks.keys().map(|slug| (slug.as_str(), slug.as_str())))
+        .collect();
     // One that was removed since still has runs.
     slugs.extend(runbook.filter(|chosen| !catalog.runbooks.contains_key(*chosen)).map(|chosen| (chosen, chosen)));
     let content = html! {
@@ -121,7 +132,8 @@ async fn show(view: View, At(id): At<String>) -> Result<Response, Problem> {
     let (run, pending) = blocking(move || {
         let found = store.get(Run::COLLECTION, &wanted)?;
         let run: Run = found.ok_or_else(|| Problem::no_document(Run::COLLECTION, &wanted))?.decode()?;
-        let in_flight = run.steps.iter().find(|step| step.state == StepState::Running).and_then(|step| step.effect.as_ref());
+        let in_flight =
+            run.steps.iter().find(|step| step.state == StepState::Running).and_then(|step| step.effect.as_ref());
         let pending = in_flight.map(|effect| store.get(OUTBOX, effect.as_str())).transpose()?.flatten();
         Ok((run, pending.and_then(|document| document.decode::<Pending>().ok())))
     })
@@ -190,17 +202,27 @@ fn facts(view: &View, run: &Run) -> Markup {
         ("Id", html! { code { (text(run.id.as_str())) } }),
         ("Started", html! { (time::ago(run.started_at)) " by " (clip(&run.principal)) }),
         ("For", run.cause.as_deref().map_or_else(|| html! { span.none { "–" } }, cause)),
-        ("Led to by runs of", html! {
-            @if run.ancestors.is_empty() { span.none { "–" } }
-            @for (index, slug) in run.ancestors.iter().enumerate() {
-                @if index > 0 { ", then " }
-                (runbooks::linked(view, slug))
-            }
-        }),
+        (
+            "Led to by runs of",
+            html! {
+                @if run.ancestors.is_empty() { span.none { "–" } }
+                @for (index, slug) in run.ancestors.iter().enumerate() {
+                    @if index > 0 { ", then " }
+                    (runbooks::linked(view, slug))
+                }
+            },
+        ),
         ("Ended", time::maybe(run.finished_at)),
         ("Took", took(run)),
         ("Given up on", html! { (time::at(run.deadline)) ", if it has not ended by then" }),
-        ("Inputs", if run.inputs.is_empty() { html! { span.none { "–" } } } else { runbooks::values(inputs) }),
+        (
+            "Inputs",
+            if run.inputs.is_empty() {
+                html! { span.none { "–" } }
+            } else {
+                runbooks::values(inputs)
+            },
+        ),
     ])
 }
 

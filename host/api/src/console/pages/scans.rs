@@ -49,9 +49,11 @@ async fn list(view: View) -> Result<Response, Problem> {
     let List { items, next_cursor } = scans::read(&view.api, &params).await?;
     let catalog = view.api.options.engines.catalog();
     let (state, name) = (params.text("state")?, params.text("name")?);
-    let mut names: Vec<(&str, &str)> = std::iter::once(("", "any")).chain(catalog.scans.keys().map(|name| (name.as_str(), name.as_str()))).collect();
+    let mut names: Vec<(&str, &str)> =
+        std::iter::once(("", "any")).chain(catalog.scans.keys().map(|name| (name.as_str(), name.as_str()))).collect();
     names.extend(name.filter(|chosen| !catalog.scans.contains_key(*chosen)).map(|chosen| (chosen, chosen)));
-    let states = [("", "any"), ("running", "running"), ("succeeded", "succeeded"), ("partial", "partial"), ("failed", "failed")];
+    let states =
+        [("", "any"), ("running", "running"), ("succeeded", "succeeded"), ("partial", "partial"), ("failed", "failed")];
     let content = html! {
         h1 { "Scans" }
         (widgets::section("To be started", configured(&view, &catalog.scans)))
@@ -73,8 +75,11 @@ async fn list(view: View) -> Result<Response, Problem> {
 
 fn configured(view: &View, specs: &BTreeMap<String, ScanSpec>) -> Markup {
     if specs.is_empty() {
-        return widgets::empty("The configuration names no scan.", "A scan says which rules look at which files and pages:",
-            Some("quarterdeck config set scans default --file scan.toml"));
+        return widgets::empty(
+            "The configuration names no scan.",
+            "A scan says which rules look at which files and pages:",
+            Some("quarterdeck config set scans default --file scan.toml"),
+        );
     }
     let rows = specs.iter().map(|(name, spec)| {
         let fields = [("name", name.as_str())];
@@ -88,7 +93,11 @@ fn configured(view: &View, specs: &BTreeMap<String, ScanSpec>) -> Markup {
                 (true, Some(every)) => html! { "every " (time::span(every)) },
                 (true, None) => html! { span.muted { "when asked for" } },
             },
-            if spec.enabled { action.show(view) } else { html! {} },
+            if spec.enabled {
+                action.show(view)
+            } else {
+                html! {}
+            },
         ]
     });
     html! {
@@ -110,7 +119,11 @@ fn table(scans: &[Scan]) -> Markup {
             took(scan),
         ]
     });
-    widgets::table("Scans", &["Scan", "State", "Findings", "Since the one before", "Failed rules", "Started by", "Started", "Took"], rows)
+    widgets::table(
+        "Scans",
+        &["Scan", "State", "Findings", "Since the one before", "Failed rules", "Started by", "Started", "Took"],
+        rows,
+    )
 }
 
 fn severities(scan: &Scan) -> Markup {
@@ -172,20 +185,32 @@ fn facts(scan: &Scan, found: &str) -> Markup {
         ("Ended", time::maybe(scan.finished_at)),
         ("Took", took(scan)),
         ("Looked at", html! { (scan.files) " files, " (scan.urls) " pages" }),
-        ("Left out", html! {
-            (scan.skipped)
-            @for (index, (reason, count)) in scan.skipped_because.iter().enumerate() {
-                @if index == 0 { ": " } @else { ", " } (count) " " (clip(reason))
-            }
-        }),
+        (
+            "Left out",
+            html! {
+                (scan.skipped)
+                @for (index, (reason, count)) in scan.skipped_because.iter().enumerate() {
+                    @if index == 0 { ": " } @else { ", " } (count) " " (clip(reason))
+                }
+            },
+        ),
         ("Findings", html! { (severities(scan)) " " a href=(found) { "Those that it saw last" } }),
-        ("Since the one before", html! { (scan.new_findings) " new, " (scan.fixed_findings) " fixed, " (scan.not_looked_at) " open ones in files that could not be looked at" }),
-        ("Rules", html! { @for (index, rule) in scan.rules.iter().enumerate() { @if index > 0 { ", " } (plugin(Some(rule))) } }),
+        (
+            "Since the one before",
+            html! { (scan.new_findings) " new, " (scan.fixed_findings) " fixed, " (scan.not_looked_at) " open ones in files that could not be looked at" },
+        ),
+        (
+            "Rules",
+            html! { @for (index, rule) in scan.rules.iter().enumerate() { @if index > 0 { ", " } (plugin(Some(rule))) } },
+        ),
     ])
 }
 
 fn failed(scan: &Scan) -> Markup {
-    let rows = scan.failed_rules.iter().map(|rule| vec![instance(&rule.instance), plugin(rule.plugin.as_ref()), text(&rule.error)]);
+    let rows = scan
+        .failed_rules
+        .iter()
+        .map(|rule| vec![instance(&rule.instance), plugin(rule.plugin.as_ref()), text(&rule.error)]);
     widgets::table("Rules that failed", &["Rule", "Version", "What it said first"], rows)
 }
 

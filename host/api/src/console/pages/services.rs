@@ -70,7 +70,8 @@ fn seen(api: &Api, of: &Labels) -> BTreeMap<String, Seen> {
         seen.up += usize::from(sample.value > 0.0);
     }
     for sample in latest("service_failure_ratio") {
-        all.entry(sample.labels.get("service").unwrap_or_default().to_owned()).or_default().failure_ratio = Some(sample.value);
+        all.entry(sample.labels.get("service").unwrap_or_default().to_owned()).or_default().failure_ratio =
+            Some(sample.value);
     }
     all
 }
@@ -80,7 +81,13 @@ fn up(seen: Option<&Seen>, wanted: u32) -> Markup {
     match seen {
         None => html! { span.muted { "not seen of late" } },
         Some(seen) => {
-            let tone = if seen.up == 0 { Tone::Bad } else if seen.up < wanted { Tone::Warning } else { Tone::Good };
+            let tone = if seen.up == 0 {
+                Tone::Bad
+            } else if seen.up < wanted {
+                Tone::Warning
+            } else {
+                Tone::Good
+            };
             widgets::toned(&format!("{} of {wanted} up", seen.up), tone)
         }
     }
@@ -209,7 +216,9 @@ fn ranges(view: &View) -> Markup {
 }
 
 fn charts(api: &Api, of: &Labels, from: Timestamp, to: Timestamp) -> Result<Vec<Chart<'static>>, Problem> {
-    let up = over::lines(api, "service_replica_up", of, from, to, |labels| labels.get("replica").unwrap_or("replica").to_owned())?;
+    let up = over::lines(api, "service_replica_up", of, from, to, |labels| {
+        labels.get("replica").unwrap_or("replica").to_owned()
+    })?;
     let failing = over::lines(api, "service_failure_ratio", of, from, to, |_| "failing responses".to_owned())?;
     let service = of.get("service");
     let notes = || notes::between(&*api.options.store, from, to, service);

@@ -19,8 +19,8 @@ use axum::Router;
 use axum::response::Response;
 use axum::routing::{get, post};
 use maud::{Markup, html};
-use quarterdeck_engines::alerting::{Preview, Shown};
 use quarterdeck_engines::alerting::silence::Draft;
+use quarterdeck_engines::alerting::{Preview, Shown};
 use quarterdeck_model::domain::alerting::Matcher;
 use quarterdeck_model::domain::silence::{Silence, SilenceState};
 use quarterdeck_model::{Span, Timestamp};
@@ -90,7 +90,10 @@ async fn list(view: View) -> Result<Response, Problem> {
         silences.retain(|silence| {
             let fits = |text: &str| text.to_lowercase().contains(&asked);
             (wanted_states.is_empty() || wanted_states.contains(&silence.state(now)))
-                && (asked.is_empty() || fits(&in_words(&silence.matchers)) || fits(&silence.comment) || fits(&silence.created_by))
+                && (asked.is_empty()
+                    || fits(&in_words(&silence.matchers))
+                    || fits(&silence.comment)
+                    || fits(&silence.created_by))
         });
         let next = (silences.len() > begin.saturating_add(SHOWN)).then(|| (begin + SHOWN).to_string());
         let part: Vec<Silence> = silences.into_iter().skip(begin).take(SHOWN).collect();
@@ -225,7 +228,8 @@ async fn prolong(At(id): At<String>, form: Form) -> Result<Response, Problem> {
     let alerting = &form.view.api.options.engines.alerting;
     let silence = alerting.silence(&id).ok_or_else(|| Problem::no_document(Silence::COLLECTION, &id))?;
     let text = form.needed("for")?;
-    let span = Span::parse(text).ok_or_else(|| Problem::invalid(format!("`{text}` is no time; hint: write it as `4h`")))?;
+    let span =
+        Span::parse(text).ok_or_else(|| Problem::invalid(format!("`{text}` is no time; hint: write it as `4h`")))?;
     let draft = Draft {
         id: Some(silence.id),
         matchers: silence.matchers,

@@ -100,7 +100,11 @@ fn table(slos: &[SloStatus]) -> Markup {
             time::ago(slo.calculated_at),
         ]
     });
-    widgets::table("Objectives", &["Objective", "State", "Attained", "Target", "Budget left", "Over", "Calculated"], rows)
+    widgets::table(
+        "Objectives",
+        &["Objective", "State", "Attained", "Target", "Budget left", "Over", "Calculated"],
+        rows,
+    )
 }
 
 fn state(slo: &SloStatus) -> Markup {
@@ -159,35 +163,59 @@ fn figures(slo: &SloStatus, changes: &[(&str, f64)]) -> Markup {
     let (adjusted, raw) = (&slo.attainment.adjusted, &slo.attainment.raw);
     let count = |value: f64| crate::console::chart::number(value);
     widgets::definitions(&[
-        ("Attained", html! { strong { (attained(adjusted.attained)) } ": " (count(adjusted.good)) " good of " (count(adjusted.total)) }),
+        (
+            "Attained",
+            html! { strong { (attained(adjusted.attained)) } ": " (count(adjusted.good)) " good of " (count(adjusted.total)) },
+        ),
         ("Target", target(&slo.spec)),
         ("Budget left", budget(slo)),
-        ("Change of the budget", html! {
-            @if changes.is_empty() { span.none { "–" } }
-            @for (index, (over, change)) in changes.iter().enumerate() {
-                @if index > 0 { ", " }
-                @if *change > 0.0 { "+" } (percent(*change)) " in the last " (over)
-            }
-        }),
-        ("With what does not count", html! { (attained(raw.attained)) ": " (count(raw.good)) " good of " (count(raw.total)) }),
+        (
+            "Change of the budget",
+            html! {
+                @if changes.is_empty() { span.none { "–" } }
+                @for (index, (over, change)) in changes.iter().enumerate() {
+                    @if index > 0 { ", " }
+                    @if *change > 0.0 { "+" } (percent(*change)) " in the last " (over)
+                }
+            },
+        ),
+        (
+            "With what does not count",
+            html! { (attained(raw.attained)) ": " (count(raw.good)) " good of " (count(raw.total)) },
+        ),
         ("Over", html! { (time::span(slo.spec.window)) ": " (time::at(slo.from)) " to " (time::at(slo.to)) }),
-        ("Complete since", match slo.complete_since {
-            Some(since) => html! { (time::at(since)) ": what came before was calculated in another way" },
-            None => html! { "the beginning of the window" },
-        }),
+        (
+            "Complete since",
+            match slo.complete_since {
+                Some(since) => html! { (time::at(since)) ": what came before was calculated in another way" },
+                None => html! { "the beginning of the window" },
+            },
+        ),
     ])
 }
 
 fn facts(slo: &SloStatus) -> Markup {
     let series = |labels: &Labels| html! { code { (clip(&slo.spec.select.metric)) } " " (widgets::labels(labels)) };
     widgets::definitions(&[
-        ("Calculated", html! { (time::ago(slo.calculated_at)) " by " (instance(&slo.spec.calculator)) ", " (plugin(slo.plugin.as_ref())) }),
+        (
+            "Calculated",
+            html! { (time::ago(slo.calculated_at)) " by " (instance(&slo.spec.calculator)) ", " (plugin(slo.plugin.as_ref())) },
+        ),
         ("From the series", series(&slo.spec.select.labels)),
         ("Data since", time::maybe(slo.observed_since)),
-        ("Told when missed", html! { (widgets::severity(slo.spec.severity)) ", with at least " (slo.spec.minimum_samples) " samples" }),
+        (
+            "Told when missed",
+            html! { (widgets::severity(slo.spec.severity)) ", with at least " (slo.spec.minimum_samples) " samples" },
+        ),
         ("Labels", widgets::labels(&slo.spec.labels)),
-        ("Settings", if slo.spec.config.is_empty() { html! { span.muted { "those of its calculator" } } }
-            else { widgets::json(&serde_json::Value::Object(slo.spec.config.clone())) }),
+        (
+            "Settings",
+            if slo.spec.config.is_empty() {
+                html! { span.muted { "those of its calculator" } }
+            } else {
+                widgets::json(&serde_json::Value::Object(slo.spec.config.clone()))
+            },
+        ),
     ])
 }
 

@@ -35,11 +35,15 @@ pub(super) async fn list(view: View) -> Result<Response, Problem> {
                 Ok((groups.into_iter().skip(begin).take(GROUPS).collect::<Vec<_>>(), next))
             })
             .await?;
-            live::part("groups", &CONCERNS, html! {
-                @if part.is_empty() { (nothing(&view)) }
-                @for group in &part { (one(group)) }
-                (widgets::pager(&view, next.as_deref()))
-            })
+            live::part(
+                "groups",
+                &CONCERNS,
+                html! {
+                    @if part.is_empty() { (nothing(&view)) }
+                    @for group in &part { (one(group)) }
+                    (widgets::pager(&view, next.as_deref()))
+                },
+            )
         }
     };
     let spec = view.api.options.engines.alerting.spec();
@@ -69,7 +73,11 @@ fn nothing(view: &View) -> Markup {
             Some("quarterdeck config show alerting"),
         );
     }
-    widgets::empty("No group has an alert that fires.", "As soon as one fires, its group is here, with when it is told.", None)
+    widgets::empty(
+        "No group has an alert that fires.",
+        "As soon as one fires, its group is here, with when it is told.",
+        None,
+    )
 }
 
 fn one(group: &ShownGroup) -> Markup {

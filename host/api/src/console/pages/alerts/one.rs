@@ -14,9 +14,9 @@ use crate::resources::{alerts, events as log};
 use crate::{Api, console::pages};
 use axum::response::Response;
 use maud::{Markup, html};
+use quarterdeck_engines::alerting::Shown;
 use quarterdeck_engines::alerting::explain::{Explanation, GroupStep};
 use quarterdeck_engines::alerting::message::annotations;
-use quarterdeck_engines::alerting::Shown;
 use quarterdeck_engines::monitoring::rule_files::group::Kind;
 use quarterdeck_model::Span;
 use quarterdeck_model::domain::alert::{Alert, AlertState};
@@ -145,10 +145,13 @@ fn offers(view: &View, alert: &Alert) -> Markup {
 }
 
 fn facts(alert: &Alert, shown: Option<&Shown>, expression: Option<&str>) -> Markup {
-    let mut facts = vec![("Rule", match alert.posted {
-        None => widgets::link(&address::with("/console/rules", [("name", Some(alert.rule.as_str()))]), &alert.rule),
-        Some(_) => text(&alert.rule),
-    })];
+    let mut facts = vec![(
+        "Rule",
+        match alert.posted {
+            None => widgets::link(&address::with("/console/rules", [("name", Some(alert.rule.as_str()))]), &alert.rule),
+            Some(_) => text(&alert.rule),
+        },
+    )];
     if let Some(group) = &alert.group {
         facts.push(("Group", text(group)));
     }
@@ -170,10 +173,13 @@ fn facts(alert: &Alert, shown: Option<&Shown>, expression: Option<&str>) -> Mark
         facts.push(("Acknowledged by", text(by)));
     }
     if let Some(shown) = shown {
-        facts.push(("Receivers", html! {
-            @if shown.receivers.is_empty() { "none of [alerting]" }
-            @for receiver in &shown.receivers { (clip(receiver)) " " }
-        }));
+        facts.push((
+            "Receivers",
+            html! {
+                @if shown.receivers.is_empty() { "none of [alerting]" }
+                @for receiver in &shown.receivers { (clip(receiver)) " " }
+            },
+        ));
         if !shown.silenced_by.is_empty() || !shown.inhibited_by.is_empty() {
             facts.push(("Kept back by", kept_back(shown)));
         }
@@ -182,10 +188,13 @@ fn facts(alert: &Alert, shown: Option<&Shown>, expression: Option<&str>) -> Mark
         facts.push(("About", text(&target.to_string())));
     }
     if let Some(slug) = &alert.runbook {
-        facts.push(("Runbook", match pages::at("/runbooks") {
-            Some(base) => widgets::link(&address::below(&base, slug), slug),
-            None => html! { code { "quarterdeck runbook run " (text(slug)) } },
-        }));
+        facts.push((
+            "Runbook",
+            match pages::at("/runbooks") {
+                Some(base) => widgets::link(&address::below(&base, slug), slug),
+                None => html! { code { "quarterdeck runbook run " (text(slug)) } },
+            },
+        ));
     }
     match &alert.posted {
         Some(posted) => {
@@ -201,7 +210,10 @@ fn facts(alert: &Alert, shown: Option<&Shown>, expression: Option<&str>) -> Mark
         facts.push(("Judged by", html! { (clip(&plugin.name.to_string())) " " (clip(&plugin.version.to_string())) }));
     }
     if let Some(blind) = &alert.blind {
-        facts.push(("Nothing to judge since", html! { (time::ago(blind.since)) ": " (crate::resources::status::word(blind.why)) }));
+        facts.push((
+            "Nothing to judge since",
+            html! { (time::ago(blind.since)) ": " (crate::resources::status::word(blind.why)) },
+        ));
     }
     facts.push(("Fingerprint", html! { code { (text(&alert.fingerprint)) } }));
     widgets::definitions(&facts)
@@ -229,14 +241,16 @@ fn expression(api: &Api, alert: &Alert) -> Option<String> {
         let groups = engines.monitoring.rule_groups();
         let status = groups.iter().find(|status| status.group.key == *key)?;
         let is_it = |rule: &&quarterdeck_engines::monitoring::rule_files::RuleStatus| {
-            matches!(rule.rule.kind, Kind::Alerting(_)) && rule.alerts.iter().any(|one| one.fingerprint == alert.fingerprint)
+            matches!(rule.rule.kind, Kind::Alerting(_))
+                && rule.alerts.iter().any(|one| one.fingerprint == alert.fingerprint)
         };
         return Some(status.rules.iter().find(is_it)?.rule.expression.text().to_owned());
     }
     let catalog = engines.catalog();
     let rule = catalog.rules.get(&alert.rule)?;
     let mut labels = rule.select.labels.clone();
-    for (name, value) in alert.labels.iter().filter(|(name, _)| *name != "alertname" && rule.labels.get(name).is_none()) {
+    for (name, value) in alert.labels.iter().filter(|(name, _)| *name != "alertname" && rule.labels.get(name).is_none())
+    {
         labels.insert(name, value);
     }
     Some(query::selector(&rule.select.metric, &labels))
@@ -333,7 +347,10 @@ fn happened(events: &[StoredEvent], id: &str) -> Markup {
 pub(super) async fn acknowledge(At(id): At<String>, form: Form) -> Result<Response, Problem> {
     let span = match form.text("for") {
         None => None,
-        Some(text) => Some(Span::parse(text).ok_or_else(|| Problem::invalid(format!("`{text}` is no time; hint: write it as `4h`")))?),
+        Some(text) => Some(
+            Span::parse(text)
+                .ok_or_else(|| Problem::invalid(format!("`{text}` is no time; hint: write it as `4h`")))?,
+        ),
     };
     alerts::acknowledge_for(&form.view.api, &id, span, form.asked()).await?;
     form.done(&to(&id), "The alert is acknowledged: it is not told again meanwhile.")

@@ -34,7 +34,8 @@ pub(super) async fn list(view: View) -> Result<Response, Problem> {
     let (section, api) = (params.text("section")?.map(str::to_owned), params.text("api")?.map(str::to_owned));
     let shared = Arc::clone(&view.api);
     let List { items, next_cursor } = blocking(move || objects::read(&shared, &params)).await?;
-    let names: Vec<(&str, &str)> = std::iter::once(("", "all")).chain(sections().map(|section| (section, section))).collect();
+    let names: Vec<(&str, &str)> =
+        std::iter::once(("", "all")).chain(sections().map(|section| (section, section))).collect();
     let new = address::with("/console/configuration/new", [("section", section.as_deref())]);
     let shown = html! {
         @if items.is_empty() {
@@ -127,8 +128,12 @@ fn offers(view: &View, object: &Object) -> Markup {
     let fields = [("seen", tag.as_str())];
     let mut actions = Vec::new();
     let (what, name) = (&object.section, &object.name);
-    let deleting = format!("Takes {name} out of {what}, whatever the files say. What needs it is refused or stands still. Resetting it brings back what the files say.");
-    let resetting = format!("Forgets what was said here or over the API about {name}: what the files say of it holds again; if they say nothing, it is gone.");
+    let deleting = format!(
+        "Takes {name} out of {what}, whatever the files say. What needs it is refused or stands still. Resetting it brings back what the files say."
+    );
+    let resetting = format!(
+        "Forgets what was said here or over the API about {name}: what the files say of it holds again; if they say nothing, it is gone."
+    );
     if object.value.is_some() {
         actions.push(Action {
             to: &delete,

@@ -47,7 +47,11 @@ pub(super) async fn show(view: View) -> Result<Response, Problem> {
 
 /// Also for an object.
 pub(super) fn table(caption: &str, mistakes: &[Mistake]) -> Markup {
-    widgets::table(caption, &["Where", "What"], mistakes.iter().map(|mistake| vec![place(&mistake.path), text(&mistake.detail)]))
+    widgets::table(
+        caption,
+        &["Where", "What"],
+        mistakes.iter().map(|mistake| vec![place(&mistake.path), text(&mistake.detail)]),
+    )
 }
 
 /// The place, with a link to its object.

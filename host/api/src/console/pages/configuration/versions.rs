@@ -72,7 +72,8 @@ pub(super) async fn show(view: View, At(id): At<String>) -> Result<Response, Pro
     };
     let configuration = Arc::clone(&view.api.options.configuration);
     let before = version.value;
-    let differences = blocking(move || Ok(compare(&before, &other.unwrap_or_else(|| configuration.effective())))).await?;
+    let differences =
+        blocking(move || Ok(compare(&before, &other.unwrap_or_else(|| configuration.effective())))).await?;
     let content = html! {
         p.crumbs { a href=(BASE) { "Versions" } }
         h1 { "Version " (widgets::text(&id)) }
@@ -144,7 +145,9 @@ pub(super) async fn restore(At(id): At<String>, form: Form) -> Result<Response, 
     let said = match (restored.changed, restored.not_restored.len()) {
         (false, 0) => "Everything is as it was in that version already.".to_owned(),
         (true, 0) => format!("Every object is what it was in {id}: version {} is in force.", restored.version),
-        (_, others) => format!("Every object is what it was in {id}. {others} settings still differ: they stand in files, variables and flags."),
+        (_, others) => format!(
+            "Every object is what it was in {id}. {others} settings still differ: they stand in files, variables and flags."
+        ),
     };
     // What still differs is shown there.
     form.done(&address::below(BASE, &id), said)

@@ -78,7 +78,8 @@ fn told(value: f64, unit: &str) -> Markup {
 }
 
 fn figures(panel: &Panel, answers: &[Result<Evaluated, String>]) -> Markup {
-    let values: Vec<_> = good(answers).flat_map(|(index, answer)| answer.values.iter().map(move |value| (index, value))).collect();
+    let values: Vec<_> =
+        good(answers).flat_map(|(index, answer)| answer.values.iter().map(move |value| (index, value))).collect();
     if values.is_empty() {
         return html! { p.muted { "No value now." } };
     }
@@ -97,7 +98,8 @@ fn name(panel: &Panel, index: usize, labels: &Labels, names: &BTreeSet<String>, 
     if count == 1 {
         return String::new();
     }
-    let own: Vec<String> = labels.iter().filter(|(name, _)| names.contains(*name)).map(|(_, value)| value.to_owned()).collect();
+    let own: Vec<String> =
+        labels.iter().filter(|(name, _)| names.contains(*name)).map(|(_, value)| value.to_owned()).collect();
     match own.is_empty() {
         true => panel.queries.get(index).cloned().unwrap_or_default(),
         false => own.join(" "),

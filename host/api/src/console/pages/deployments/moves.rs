@@ -27,7 +27,11 @@ pub(super) fn table(deployment: &Deployment) -> Markup {
             plugin(record.plugin.as_ref()),
         ]
     });
-    widgets::table("Decisions", &["When", "Decided", "Why", "New revision: failures", "The one before: failures", "By"], rows)
+    widgets::table(
+        "Decisions",
+        &["When", "Decided", "Why", "New revision: failures", "The one before: failures", "By"],
+        rows,
+    )
 }
 
 pub(super) fn failures(failures: u64, responses: u64) -> Markup {
@@ -71,7 +75,9 @@ pub(super) fn in_flight(deployment: &Deployment) -> Markup {
 fn step(step: &Step) -> Markup {
     match step {
         Step::Start { replica, revision } => html! { "start " (clip(replica)) " with " (clip(revision)) },
-        Step::Weight { replica, weight } => html! { "give " (clip(replica)) " a weight of " (weight) " of " (super::FULL_WEIGHT) },
+        Step::Weight { replica, weight } => {
+            html! { "give " (clip(replica)) " a weight of " (weight) " of " (super::FULL_WEIGHT) }
+        }
         Step::Drain { replica } => html! { "drain " (clip(replica)) },
         Step::Stop { replica } => html! { "stop " (clip(replica)) },
     }

@@ -44,7 +44,8 @@ pub(super) async fn show(view: View, At((plugin, name)): At<(String, String)>) -
         plugins.retain(|plugin| plugin.name == status.spec.plugin);
         let mut processes = api.options.processes.list();
         processes.retain(|process| process.instance == status.name);
-        let origin = api.options.configuration.object("instances", status.name.as_str()).and_then(|object| object.origin);
+        let origin =
+            api.options.configuration.object("instances", status.name.as_str()).and_then(|object| object.origin);
         let instance = instances::with_health(&api, vec![status]).pop();
         let instance = instance.ok_or_else(|| Problem::internal("an instance was lost on the way"))?;
         Ok(Known { instance, plugins, origin, processes, events })
@@ -91,7 +92,9 @@ fn offers(view: &View, status: &InstanceStatus) -> Markup {
         Action {
             to: &disable,
             label: "Disable",
-            effect: Some("It is not called any more, until somebody enables it again. Calls under way go on to their end."),
+            effect: Some(
+                "It is not called any more, until somebody enables it again. Calls under way go on to their end.",
+            ),
             dangerous: true,
             ..Action::default()
         }
@@ -110,7 +113,10 @@ fn facts(known: &Known) -> Markup {
             None => span.none { "no version" },
         }
     };
-    let every = status.spec.every.map_or_else(|| html! { span.none { "when it is asked" } }, |every| html! { (time::span(every)) });
+    let every = status
+        .spec
+        .every
+        .map_or_else(|| html! { span.none { "when it is asked" } }, |every| html! { (time::span(every)) });
     let failures: u64 = status.usage.failures.values().sum();
     widgets::definitions(&[
         ("Plugin", plugin),
@@ -155,13 +161,18 @@ fn configuration(known: &Known) -> Markup {
     let properties = schema.and_then(|schema| schema.get("properties")).and_then(|properties| properties.as_object());
     // What the plugin names a default for, and nobody has set.
     let defaults = properties.into_iter().flatten().filter(|(key, _)| !status.spec.config.contains_key(*key));
-    let defaults = defaults.filter_map(|(key, property)| Some((key, property.get("default").filter(|value| !value.is_null())?)));
+    let defaults =
+        defaults.filter_map(|(key, property)| Some((key, property.get("default").filter(|value| !value.is_null())?)));
     let origin = known.origin.as_deref().unwrap_or("the configuration");
     let set = status.spec.config.iter().map(|(key, value)| (key, value, origin));
     let rows: Vec<Vec<Markup>> = set
         .chain(defaults.map(|(key, value)| (key, value, "the plugin's default")))
         .map(|(key, value, from)| {
-            vec![html! { code { (widgets::clip(key)) } }, html! { code { (widgets::clip(&value.to_string())) } }, widgets::clip(from)]
+            vec![
+                html! { code { (widgets::clip(key)) } },
+                html! { code { (widgets::clip(&value.to_string())) } },
+                widgets::clip(from),
+            ]
         })
         .collect();
     html! {

@@ -2,10 +2,10 @@
 
 use super::explore;
 use crate::Api;
+use crate::console::form;
 use crate::console::query::selector;
 use crate::console::view::View;
 use crate::console::widgets::{self, clip};
-use crate::console::form;
 use crate::extract::Params;
 use crate::paging::{List, Slice, blocking, part};
 use crate::problem::Problem;

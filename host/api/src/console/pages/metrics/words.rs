@@ -2,8 +2,8 @@
 
 use crate::console::query::quoted;
 use crate::console::view::View;
-use crate::prometheus;
 use crate::problem::Problem;
+use crate::prometheus;
 use axum::response::Response;
 use maud::html;
 use quarterdeck_model::Span;
@@ -18,13 +18,72 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Each is called.
 const FUNCTIONS: [&str; 66] = [
-    "abs", "absent", "absent_over_time", "avg_over_time", "ceil", "changes", "clamp", "clamp_max", "clamp_min", "count_over_time",
-    "day_of_month", "day_of_week", "days_in_month", "delta", "deriv", "exp", "floor", "histogram_quantile", "hour", "idelta",
-    "increase", "irate", "label_join", "label_replace", "last_over_time", "ln", "log10", "log2", "max_over_time", "min_over_time",
-    "minute", "month", "predict_linear", "present_over_time", "quantile_over_time", "rate", "resets", "round", "scalar", "sgn",
-    "sort", "sort_desc", "sqrt", "stddev_over_time", "stdvar_over_time", "sum_over_time", "time", "timestamp", "vector", "year",
-    "avg", "bottomk", "count", "count_values", "group", "max", "min", "quantile", "stddev", "stdvar", "sum", "topk",
-    "acos", "asin", "cos", "sin",
+    "abs",
+    "absent",
+    "absent_over_time",
+    "avg_over_time",
+    "ceil",
+    "changes",
+    "clamp",
+    "clamp_max",
+    "clamp_min",
+    "count_over_time",
+    "day_of_month",
+    "day_of_week",
+    "days_in_month",
+    "delta",
+    "deriv",
+    "exp",
+    "floor",
+    "histogram_quantile",
+    "hour",
+    "idelta",
+    "increase",
+    "irate",
+    "label_join",
+    "label_replace",
+    "last_over_time",
+    "ln",
+    "log10",
+    "log2",
+    "max_over_time",
+    "min_over_time",
+    "minute",
+    "month",
+    "predict_linear",
+    "present_over_time",
+    "quantile_over_time",
+    "rate",
+    "resets",
+    "round",
+    "scalar",
+    "sgn",
+    "sort",
+    "sort_desc",
+    "sqrt",
+    "stddev_over_time",
+    "stdvar_over_time",
+    "sum_over_time",
+    "time",
+    "timestamp",
+    "vector",
+    "year",
+    "avg",
+    "bottomk",
+    "count",
+    "count_values",
+    "group",
+    "max",
+    "min",
+    "quantile",
+    "stddev",
+    "stdvar",
+    "sum",
+    "topk",
+    "acos",
+    "asin",
+    "cos",
+    "sin",
 ];
 const KEYWORDS: [&str; 11] =
     ["and", "by", "group_left", "group_right", "ignoring", "offset", "on", "or", "unless", "without", "bool"];
@@ -57,11 +116,14 @@ pub(super) async fn words(view: View) -> Result<Response, Problem> {
 /// Those that begin with it come before those that have it in them.
 fn names(view: &View, word: &str) -> Vec<Word> {
     let wanted = word.to_lowercase();
-    let functions = FUNCTIONS.iter().map(|name| Word { word: (*name).to_owned(), insert: format!("{name}("), kind: "function" });
-    let keywords = KEYWORDS.iter().map(|name| Word { word: (*name).to_owned(), insert: format!("{name} "), kind: "keyword" });
+    let functions =
+        FUNCTIONS.iter().map(|name| Word { word: (*name).to_owned(), insert: format!("{name}("), kind: "function" });
+    let keywords =
+        KEYWORDS.iter().map(|name| Word { word: (*name).to_owned(), insert: format!("{name} "), kind: "keyword" });
     let metrics = view.api.options.series.names().into_iter();
     let metrics = metrics.map(|name| Word { insert: name.clone(), word: name, kind: "metric" });
-    let mut found: Vec<Word> = metrics.chain(functions).chain(keywords).filter(|word| word.word.to_lowercase().contains(&wanted)).collect();
+    let mut found: Vec<Word> =
+        metrics.chain(functions).chain(keywords).filter(|word| word.word.to_lowercase().contains(&wanted)).collect();
     found.sort_by_cached_key(|word| (!word.word.to_lowercase().starts_with(&wanted), word.kind == "keyword"));
     found.truncate(OFFERED);
     found

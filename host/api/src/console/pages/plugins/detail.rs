@@ -99,7 +99,8 @@ fn versions(view: &View, name: &str, known: &Known) -> Markup {
     if known.versions.is_empty() {
         return html! { p.muted { "None yet." } };
     }
-    let active = known.versions.iter().find(|version| version.serves).map_or("none", |version| version.plugin.version.as_str());
+    let active =
+        known.versions.iter().find(|version| version.serves).map_or("none", |version| version.plugin.version.as_str());
     let rows = known.versions.iter().take(VERSIONS).map(|kept| {
         let state = match (kept.serves, kept.kept) {
             (true, _) => widgets::toned("in use", Tone::Good),
@@ -112,7 +113,11 @@ fn versions(view: &View, name: &str, known: &Known) -> Markup {
             time::maybe(kept.used_at),
             clip(&kept.source),
             kept.origin.as_deref().map_or_else(|| html! { span.none { "–" } }, clip),
-            if kept.kept && !kept.serves { back_to(view, name, active, &kept.plugin) } else { html! {} },
+            if kept.kept && !kept.serves {
+                back_to(view, name, active, &kept.plugin)
+            } else {
+                html! {}
+            },
         ]
     });
     html! {
@@ -123,8 +128,17 @@ fn versions(view: &View, name: &str, known: &Known) -> Markup {
 
 fn file_list(view: &View, files: &[PluginFile]) -> Markup {
     let rows = files.iter().map(|file| {
-        let state = if file.serves { widgets::toned("serves", Tone::Good) } else { widgets::toned("another goes before it", Tone::Quiet) };
-        vec![html! { code { (clip(&file.file)) } }, file.plugin.as_ref().map_or_else(|| html! {}, version), state, files::removal(view, file)]
+        let state = if file.serves {
+            widgets::toned("serves", Tone::Good)
+        } else {
+            widgets::toned("another goes before it", Tone::Quiet)
+        };
+        vec![
+            html! { code { (clip(&file.file)) } },
+            file.plugin.as_ref().map_or_else(|| html! {}, version),
+            state,
+            files::removal(view, file),
+        ]
     });
     widgets::table("Files of this plugin", &["File", "Version", "State", "Action"], rows)
 }
@@ -152,7 +166,9 @@ fn candidate(view: &View, name: &str, shadow: &Shadow) -> Markup {
         Action {
             to: &end,
             label: "End the comparison",
-            effect: Some("The candidate is not asked any more, and what was counted of it is forgotten. The version in use stays."),
+            effect: Some(
+                "The candidate is not asked any more, and what was counted of it is forgotten. The version in use stays.",
+            ),
             dangerous: true,
             ..Action::default()
         },
@@ -210,7 +226,11 @@ fn uploads(view: &View, name: &str, known: &Known, decides: bool) -> Markup {
     let file = serves.map_or(format!("{name}.wasm"), |file| file.file.clone());
     let install = address::below("/console/upload/plugin-files", &file);
     let shadow = address::below("/console/upload/shadows", name);
-    let from = known.plugin.as_ref().filter(|plugin| plugin.state != PluginState::Refused).map_or("none", |plugin| plugin.version.as_str());
+    let from = known
+        .plugin
+        .as_ref()
+        .filter(|plugin| plugin.state != PluginState::Refused)
+        .map_or("none", |plugin| plugin.version.as_str());
     html! {
         (widgets::section("Another version", upload::offer(view, &upload::Offer {
             to: &install,

@@ -82,7 +82,9 @@ fn read(default: &Value, typed: Option<&str>) -> Result<Option<Value>, String> {
         _ if is_needed(default) => Ok(Some(json().unwrap_or_else(|_| Value::String(typed.to_owned())))),
         Value::String(_) => Ok(Some(Value::String(typed.to_owned()))),
         _ if trimmed.is_empty() => Ok(None),
-        Value::Bool(_) => json().ok().filter(Value::is_boolean).map(Some).ok_or_else(|| "it is `true` or `false`".to_owned()),
+        Value::Bool(_) => {
+            json().ok().filter(Value::is_boolean).map(Some).ok_or_else(|| "it is `true` or `false`".to_owned())
+        }
         Value::Number(_) => {
             json().ok().filter(Value::is_number).map(Some).ok_or_else(|| format!("`{trimmed}` is not a number"))
         }
@@ -171,7 +173,11 @@ impl Input<'_> {
 /// What it takes, for somebody who can't start it.
 pub(super) fn table(spec: &RunbookSpec) -> Markup {
     let rows = spec.inputs.iter().map(|(name, default)| {
-        let usual = if is_needed(default) { html! { span.none { "–" } } } else { clip(&as_text(default)) };
+        let usual = if is_needed(default) {
+            html! { span.none { "–" } }
+        } else {
+            clip(&as_text(default))
+        };
         vec![html! { code { (clip(name)) } }, html! { (kind(default)) }, usual]
     });
     widgets::table("Inputs", &["Input", "Takes", "Unless given"], rows)

@@ -28,7 +28,9 @@ fn attempts(step: &StepSpec) -> String {
         attempts => format!("Tried up to {attempts} times, for at most {within} each."),
     };
     match (step.idempotent, step.attempts) {
-        (true, _) => format!("{tries} Doing it twice does no harm: it is tried again also where nobody knows whether it was done."),
+        (true, _) => format!(
+            "{tries} Doing it twice does no harm: it is tried again also where nobody knows whether it was done."
+        ),
         (false, 0 | 1) => tries,
         (false, _) => format!("{tries} Not again where nobody knows whether it was done."),
     }
@@ -44,9 +46,8 @@ fn on_failure(step: &StepSpec) -> Markup {
 
 /// Names with values, as text where they are.
 pub(in crate::console::pages) fn values<'a>(values: impl Iterator<Item = (&'a str, &'a Value)>) -> Markup {
-    let texts: Vec<_> = values
-        .map(|(name, value)| (name, value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
-        .collect();
+    let texts: Vec<_> =
+        values.map(|(name, value)| (name, value.as_str().map_or_else(|| value.to_string(), str::to_owned))).collect();
     widgets::key_values(texts.iter().map(|(name, value)| (*name, value.as_str())))
 }
 
@@ -90,7 +91,9 @@ fn condition(wanted: &Value) -> Markup {
         other => html! { (text(&other.to_string())) },
     };
     match wanted {
-        Value::Array(all) => html! { @for (index, value) in all.iter().enumerate() { @if index > 0 { " or " } (one(value)) } },
+        Value::Array(all) => {
+            html! { @for (index, value) in all.iter().enumerate() { @if index > 0 { " or " } (one(value)) } }
+        }
         value => one(value),
     }
 }

@@ -87,7 +87,8 @@ impl<'a> Typed<'a> {
     /// When it begins and ends.
     fn times(&self, now: Timestamp) -> Result<(Timestamp, Timestamp), String> {
         let moment = |text: &str| {
-            crate::console::chart::moment(text).ok_or_else(|| format!("`{text}` is no time; write it as 2026-09-21T14:00:00Z"))
+            crate::console::chart::moment(text)
+                .ok_or_else(|| format!("`{text}` is no time; write it as 2026-09-21T14:00:00Z"))
         };
         let starts = if self.starts.is_empty() { now } else { moment(self.starts)? };
         let ends = match (self.ends, self.span) {
@@ -110,7 +111,11 @@ pub(super) async fn ask(view: View) -> Result<Response, Problem> {
     let typed = Typed::of(&params)?;
     let known = typed.id.and_then(|id| view.api.options.engines.alerting.silence(id));
     let title = if known.is_some() { "Change a silence" } else { "New silence" };
-    let shown = if typed.matchers.is_empty() { html! {} } else { preview(&view, &typed, known.as_ref()).await? };
+    let shown = if typed.matchers.is_empty() {
+        html! {}
+    } else {
+        preview(&view, &typed, known.as_ref()).await?
+    };
     let content = html! {
         p.crumbs { a href=(BASE) { "Silences" } }
         h1 { (title) }
@@ -209,8 +214,9 @@ fn wrong(why: &str) -> Markup {
 pub(super) async fn make(form: Form) -> Result<Response, Problem> {
     let api = &form.view.api;
     let typed = Typed::in_form(&form);
-    let matchers = read_matchers(typed.matchers)
-        .map_err(|why| Problem::invalid(format!("the conditions can't be read: {why}; hint: write them as `team=\"db\"`")))?;
+    let matchers = read_matchers(typed.matchers).map_err(|why| {
+        Problem::invalid(format!("the conditions can't be read: {why}; hint: write them as `team=\"db\"`"))
+    })?;
     let (starts_at, ends_at) = typed.times(api.options.clock.now()).map_err(Problem::invalid)?;
     let draft = Draft {
         id: typed.id.map(str::to_owned),

@@ -1,9 +1,9 @@
 //! Planned work, as the configuration has it.
 
 use super::matchers;
+use crate::console::time;
 use crate::console::view::View;
 use crate::console::widgets::{self, Tone, clip};
-use crate::console::time;
 use maud::{Markup, html};
 use quarterdeck_model::domain::alerting::{MaintenanceMode, MaintenanceSpec};
 
@@ -21,7 +21,11 @@ pub(super) fn windows(view: &View) -> Markup {
             html! { (clip(&window.name)) br; span.muted { (clip(&window.spec.comment)) } },
             if window.active { widgets::toned("goes on", Tone::Busy) } else { widgets::toned("not now", Tone::Quiet) },
             when(&window.spec),
-            if window.spec.matchers.is_empty() { html! { "all alerts" } } else { matchers(&window.spec.matchers) },
+            if window.spec.matchers.is_empty() {
+                html! { "all alerts" }
+            } else {
+                matchers(&window.spec.matchers)
+            },
             html! { (match window.spec.mode {
                 MaintenanceMode::Suppress => "not told",
                 MaintenanceMode::Consolidate => "told at the end, in one message",
