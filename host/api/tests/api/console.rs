@@ -15,27 +15,27 @@ use std::collections::{BTreeSet, VecDeque};
 use tower::ServiceExt;
 
 /// Every character that markup, or a line of text, is turned by.
-const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u{202e}gpj.exe\u{2066}&amp;";
+pub(crate) const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u{202e}gpj.exe\u{2066}&amp;";
 
 /// Sends the request past the check of the API's document: pages are not in it.
-async fn send(deck: &Deck, request: Request<Body>) -> Answer {
+pub(crate) async fn send(deck: &Deck, request: Request<Body>) -> Answer {
     let response = deck.router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes().to_vec() }
 }
 
-async fn page_as(deck: &Deck, path: &str, cookie: &str) -> (u16, String) {
+pub(crate) async fn page_as(deck: &Deck, path: &str, cookie: &str) -> (u16, String) {
     let asked = request(Method::GET, path).header(COOKIE, cookie).header("accept", "text/html");
     let answer = send(deck, asked.body(Body::empty()).unwrap()).await;
     (answer.status.as_u16(), String::from_utf8(answer.body).unwrap())
 }
 
-async fn page(deck: &Deck, path: &str) -> (u16, String) {
+pub(crate) async fn page(deck: &Deck, path: &str) -> (u16, String) {
     page_as(deck, path, "").await
 }
 
 /// Sends a form as a browser does.
-async fn post(deck: &Deck, path: &str, cookie: &str, fields: &[(&str, &str)]) -> Answer {
+pub(crate) async fn post(deck: &Deck, path: &str, cookie: &str, fields: &[(&str, &str)]) -> Answer {
     let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
     let asked = request(Method::POST, path)
         .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
@@ -51,7 +51,7 @@ async fn link(deck: &Deck) -> String {
 }
 
 /// Follows a new link; gives the cookie, and the secret of its forms.
-async fn sign_in(deck: &Deck) -> (String, String) {
+pub(crate) async fn sign_in(deck: &Deck) -> (String, String) {
     let link = link(deck).await;
     let code = link.strip_prefix("/console/sign-in?code=").unwrap();
     let answer = post(deck, "/console/sign-in", "", &[("code", code)]).await;
@@ -93,7 +93,7 @@ async fn crawl(deck: &Deck, cookie: &str) -> Vec<(String, String)> {
 }
 
 /// What holds of every page.
-fn check(path: &str, answer: &Answer, shown: &str) {
+pub(crate) fn check(path: &str, answer: &Answer, shown: &str) {
     let policy = answer.header("content-security-policy");
     for expected in ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "form-action 'self'"] {
         assert!(policy.contains(expected), "{path}: {policy}");

@@ -15,6 +15,8 @@ mod backtests;
 mod changes;
 mod configuration;
 mod console;
+mod console_host;
+mod console_plugins;
 mod contract;
 mod decisions;
 mod life;

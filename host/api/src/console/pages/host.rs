@@ -111,10 +111,13 @@ fn facts(status: &Status) -> Markup {
         ("Started", time::ago(status.started_at)),
         ("Up for", html! { (time::span(status.uptime)) }),
         ("Its clock", time::at(status.now)),
-        ("Audit", html! {
-            @if status.audit.lost == 0 { "no record was lost" }
-            @else { (widgets::toned("lost", Tone::Bad)) " " (status.audit.lost) " records of what plugins did, since the start" }
-        }),
+        (
+            "Audit",
+            html! {
+                @if status.audit.lost == 0 { "no record was lost" }
+                @else { (widgets::toned("lost", Tone::Bad)) " " (status.audit.lost) " records of what plugins did, since the start" }
+            },
+        ),
     ])
 }
 
@@ -160,14 +163,23 @@ fn under_way(api: &Api, known: &Known) -> Markup {
     let (jobs, open) = (&known.status.jobs, STREAMS.saturating_sub(api.streams.available_permits()));
     widgets::definitions(&[
         ("Outbox", html! { (outbox.depth()) " effects wait or run, " (outbox.in_flight()) " of them run" }),
-        ("Outbox works", html! {
-            @if outbox.is_over() { (widgets::toned("no", Tone::Bad)) " the store has failed" } @else { (widgets::toned("yes", Tone::Good)) }
-        }),
-        ("Dead letters", html! {
-            (known.dead) @if known.dead > 0 { " " (widgets::toned("look at them", Tone::Warning)) " " code { "quarterdeck dead-letter list" } }
-        }),
+        (
+            "Outbox works",
+            html! {
+                @if outbox.is_over() { (widgets::toned("no", Tone::Bad)) " the store has failed" } @else { (widgets::toned("yes", Tone::Good)) }
+            },
+        ),
+        (
+            "Dead letters",
+            html! {
+                (known.dead) @if known.dead > 0 { " " (widgets::toned("look at them", Tone::Warning)) " " code { "quarterdeck dead-letter list" } }
+            },
+        ),
         ("Jobs", html! { (jobs.jobs) " scheduled, " (jobs.running) " run, " (jobs.queued) " wait for a slot" }),
-        ("Event streams", html! { (open) " of " (STREAMS) " open, " (api.cut_off.load(Ordering::Relaxed)) " were cut off as too slow" }),
+        (
+            "Event streams",
+            html! { (open) " of " (STREAMS) " open, " (api.cut_off.load(Ordering::Relaxed)) " were cut off as too slow" },
+        ),
     ])
 }
 
@@ -175,10 +187,13 @@ fn event_loop(known: &Known) -> Markup {
     let runtime = tokio::runtime::Handle::current();
     let metrics = runtime.metrics();
     widgets::definitions(&[
-        ("A task's turn", html! {
-            (known.turn.as_micros()) " µs after it was asked for "
-            @if known.turn > LATE { (widgets::toned("late", Tone::Warning)) } @else { (widgets::toned("in time", Tone::Good)) }
-        }),
+        (
+            "A task's turn",
+            html! {
+                (known.turn.as_micros()) " µs after it was asked for "
+                @if known.turn > LATE { (widgets::toned("late", Tone::Warning)) } @else { (widgets::toned("in time", Tone::Good)) }
+            },
+        ),
         ("Threads", html! { (metrics.num_workers()) }),
         ("Tasks", html! { (metrics.num_alive_tasks()) }),
         ("Wait for a thread", html! { (metrics.global_queue_depth()) " tasks" }),
@@ -190,10 +205,14 @@ fn tallies(status: &Status) -> Markup {
         let words = tally.iter().map(|(word, count)| html! { (widgets::state(word)) " " (count) " " });
         vec![html! { a href=(to) { (what) } }, html! { @for word in words { (word) } }]
     };
-    widgets::table("Plugins and instances", &["What", "States"], [
-        row("Plugins", super::plugins::BASE, &status.plugins),
-        row("Instances", super::instances::BASE, &status.instances),
-    ])
+    widgets::table(
+        "Plugins and instances",
+        &["What", "States"],
+        [
+            row("Plugins", super::plugins::BASE, &status.plugins),
+            row("Instances", super::instances::BASE, &status.instances),
+        ],
+    )
 }
 
 fn requests(api: &Api) -> Markup {

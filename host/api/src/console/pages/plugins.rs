@@ -173,7 +173,9 @@ async fn promote(At(name): At<String>, form: Form) -> Result<Response, Problem> 
     // Another candidate may have taken its place since the page was made.
     let seen = form.needed("seen")?;
     if decisions.shadows().iter().any(|shadow| shadow.plugin == name && shadow.candidate.digest.0 != seen) {
-        return Err(Problem::precondition_failed("the candidate is another one by now; hint: look at it, and decide again"));
+        return Err(Problem::precondition_failed(
+            "the candidate is another one by now; hint: look at it, and decide again",
+        ));
     }
     let done = decisions.promote(&name, PRINCIPAL).await?;
     let before = done.before.as_ref().map_or("none", |before| before.version.as_str());
@@ -211,5 +213,9 @@ fn short(digest: &str) -> String {
 
 /// What stands where a page has nothing but what needs the session.
 fn needs_session(view: &View) -> Markup {
-    if view.session.is_none() { form::notice() } else { html! {} }
+    if view.session.is_none() {
+        form::notice()
+    } else {
+        html! {}
+    }
 }

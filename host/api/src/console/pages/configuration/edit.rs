@@ -51,7 +51,12 @@ pub(super) fn of(view: &View, object: &Object) -> Markup {
     if view.session.is_none() {
         return html! { pre.json tabindex="0" { code { (text(&written)) } } };
     }
-    editor(view, &at(&object.section, &object.name), Some(&object.tag()), &Draft { text: &written, format, wrong: Vec::new() })
+    editor(
+        view,
+        &at(&object.section, &object.name),
+        Some(&object.tag()),
+        &Draft { text: &written, format, wrong: Vec::new() },
+    )
 }
 
 /// TOML, unless that can't say it.
@@ -118,14 +123,22 @@ fn read(text: &str, format: &str) -> Result<(Map<String, Value>, Places), Vec<Wr
     })?;
     match value {
         Value::Object(map) => Ok((map, places)),
-        _ => Err(vec![Wrong { at: None, path: String::new(), detail: "it must be a table of keys and values".to_owned() }]),
+        _ => Err(vec![Wrong {
+            at: None,
+            path: String::new(),
+            detail: "it must be a table of keys and values".to_owned(),
+        }]),
     }
 }
 
 /// Mistakes of the configuration, placed in the text where they are about it.
 fn placed(section: &str, name: &str, places: &Places, mistakes: Vec<Mistake>) -> Vec<Wrong> {
     let pointer = push(&push("", section), name);
-    let one = |mistake: Mistake| match mistake.path.strip_prefix(&pointer).filter(|rest| rest.is_empty() || rest.starts_with('/')) {
+    let one = |mistake: Mistake| match mistake
+        .path
+        .strip_prefix(&pointer)
+        .filter(|rest| rest.is_empty() || rest.starts_with('/'))
+    {
         Some(rest) => Wrong::of((!rest.is_empty()).then(|| places.around(rest)), key_path(rest), mistake.detail),
         None => Wrong::of(None, key_path(&mistake.path), mistake.detail),
     };
@@ -133,7 +146,14 @@ fn placed(section: &str, name: &str, places: &Places, mistakes: Vec<Mistake>) ->
 }
 
 /// Puts the object in force as it was typed, or gives what is wrong, with the status of that.
-async fn put(view: &View, section: &str, name: &str, typed: &str, format: &str, seen: Seen) -> Result<Option<(StatusCode, Vec<Wrong>)>, Problem> {
+async fn put(
+    view: &View,
+    section: &str,
+    name: &str,
+    typed: &str,
+    format: &str,
+    seen: Seen,
+) -> Result<Option<(StatusCode, Vec<Wrong>)>, Problem> {
     let (value, places) = match read(typed, format) {
         Ok(read) => read,
         Err(wrong) => return Ok(Some((StatusCode::UNPROCESSABLE_ENTITY, wrong))),
@@ -145,7 +165,9 @@ async fn put(view: &View, section: &str, name: &str, typed: &str, format: &str, 
         }
         Err(refused @ (Refused::Stale | Refused::Exists)) => {
             let detail = match refused {
-                Refused::Stale => "the object was changed meanwhile; hint: look at what is in force now, and send this again if it is still meant",
+                Refused::Stale => {
+                    "the object was changed meanwhile; hint: look at what is in force now, and send this again if it is still meant"
+                }
                 _ => "there is an object of that name; hint: open it, and change that one",
             };
             let wrong = Wrong { at: None, path: String::new(), detail: detail.to_owned() };
@@ -166,7 +188,9 @@ fn said(view: &View, section: &str, name: &str) -> String {
 
 /// The field as it was typed: `Form::text` trims, by which columns would move.
 fn typed(form: &Form) -> (String, String) {
-    let field = |wanted: &str| form.fields().find(|(name, _)| *name == wanted).map_or(String::new(), |(_, value)| value.to_owned());
+    let field = |wanted: &str| {
+        form.fields().find(|(name, _)| *name == wanted).map_or(String::new(), |(_, value)| value.to_owned())
+    };
     (field("text").replace("\r\n", "\n"), field("format"))
 }
 
@@ -277,7 +301,10 @@ mod tests {
 
     #[test]
     fn a_mistake_in_an_object_is_placed_where_its_key_stands() {
-        for (text, format, line) in [("plugin = \"log\"\n[config]\nurl = 3\n", TOML, 3), ("{\"plugin\": \"log\",\n\"config\": {\n\"url\": 3}}", JSON, 3)] {
+        for (text, format, line) in [
+            ("plugin = \"log\"\n[config]\nurl = 3\n", TOML, 3),
+            ("{\"plugin\": \"log\",\n\"config\": {\n\"url\": 3}}", JSON, 3),
+        ] {
             let (_, places) = read(text, format).unwrap_or_else(|_| panic!("{text}"));
             let mistakes = vec![Mistake { path: "/instances/log~1a/config/url".to_owned(), detail: "no".to_owned() }];
             let found = placed("instances", "log/a", &places, mistakes);

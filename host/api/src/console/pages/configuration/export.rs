@@ -57,8 +57,16 @@ pub(super) async fn show(view: View) -> Result<Response, Problem> {
 
 pub(super) async fn download(view: View, At(path): At<String>) -> Result<Response, Problem> {
     let file = files(&view).await?.into_iter().find(|file| file.path == path);
-    let file = file.ok_or_else(|| Problem::not_found(format!("the export has no file `{path}`; hint: look at the list of its files")))?;
-    let name: String = path.rsplit('/').next().unwrap_or_default().chars().filter(|one| one.is_ascii_alphanumeric() || "-_.".contains(*one)).collect();
+    let file = file.ok_or_else(|| {
+        Problem::not_found(format!("the export has no file `{path}`; hint: look at the list of its files"))
+    })?;
+    let name: String = path
+        .rsplit('/')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .filter(|one| one.is_ascii_alphanumeric() || "-_.".contains(*one))
+        .collect();
     let headers = [
         (CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
         (CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),

@@ -72,7 +72,11 @@ pub(super) async fn show(view: View, At(id): At<String>) -> Result<Response, Pro
     };
     let configuration = Arc::clone(&view.api.options.configuration);
     let before = version.value;
-    let differences = blocking(move || Ok(compare(&before, &other.unwrap_or_else(|| configuration.effective())))).await?;
+    let (differences, in_force) = blocking(move || {
+        let in_force = configuration.effective();
+        Ok((compare(&before, other.as_ref().unwrap_or(&in_force)), in_force))
+    })
+    .await?;
     let content = html! {
         p.crumbs { a href=(BASE) { "Versions" } }
         h1 { "Version " (widgets::text(&id)) }
@@ -88,7 +92,7 @@ pub(super) async fn show(view: View, At(id): At<String>) -> Result<Response, Pro
                 Some(to) => { (widgets::link(&address::below(BASE, to), to)) ". " a href=(view.with("to", None)) { "To what is in force" } },
                 None => "what is in force.",
             } }
-            (changes(&differences))
+            (changes(&differences, &in_force))
         }))
     };
     Ok(view.page(&format!("Version {id}"), content))
@@ -96,7 +100,7 @@ pub(super) async fn show(view: View, At(id): At<String>) -> Result<Response, Pro
 
 fn offer(view: &View, id: &str, differences: &[Difference]) -> Markup {
     let to = format!("{}/restore", address::below(BASE, id));
-    let objects = differences.iter().filter(|difference| super::objects::of(&difference.pointer).is_some()).count();
+    let objects = differences.iter().filter(|difference| super::objects::named(&difference.pointer).is_some()).count();
     let others = differences.len().saturating_sub(objects);
     let effect = format!(
         "Makes every object what it was in {id}: {objects} differences below go, by setting and deleting objects over what the files say. \
@@ -106,7 +110,7 @@ fn offer(view: &View, id: &str, differences: &[Difference]) -> Markup {
     form::actions(view, &[action])
 }
 
-fn changes(differences: &[Difference]) -> Markup {
+fn changes(differences: &[Difference], in_force: &Value) -> Markup {
     if differences.is_empty() {
         return html! { p.muted { "Nothing." } };
     }
@@ -117,7 +121,7 @@ fn changes(differences: &[Difference]) -> Markup {
             Change::Changed => ("changed", Tone::Warning),
         };
         vec![
-            problems::place(&difference.pointer),
+            problems::place(&difference.pointer, in_force),
             widgets::toned(word, tone),
             value(difference.before.as_ref()),
             value(difference.after.as_ref()),
@@ -144,7 +148,9 @@ pub(super) async fn restore(At(id): At<String>, form: Form) -> Result<Response, 
     let said = match (restored.changed, restored.not_restored.len()) {
         (false, 0) => "Everything is as it was in that version already.".to_owned(),
         (true, 0) => format!("Every object is what it was in {id}: version {} is in force.", restored.version),
-        (_, others) => format!("Every object is what it was in {id}. {others} settings still differ: they stand in files, variables and flags."),
+        (_, others) => format!(
+            "Every object is what it was in {id}. {others} settings still differ: they stand in files, variables and flags."
+        ),
     };
     // What still differs is shown there.
     form.done(&address::below(BASE, &id), said)

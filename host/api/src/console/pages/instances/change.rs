@@ -136,9 +136,13 @@ mod tests {
     #[test]
     fn what_is_written_about_a_capability_is_what_the_configuration_takes() {
         assert_eq!(scope("kv", "true"), json!(true));
-        assert_eq!(scope("http", " https://a.example \n\nhttps://b.example"), json!(["https://a.example", "https://b.example"]));
+        assert_eq!(
+            scope("http", " https://a.example \n\nhttps://b.example"),
+            json!(["https://a.example", "https://b.example"])
+        );
         let programs = scope("exec", "/bin/df -h ...\n/bin/true");
-        let expected = json!([{"program": "/bin/df", "arguments": ["-h", "..."]}, {"program": "/bin/true", "arguments": []}]);
+        let expected =
+            json!([{"program": "/bin/df", "arguments": ["-h", "..."]}, {"program": "/bin/true", "arguments": []}]);
         assert_eq!(programs, expected);
         for (capability, text) in [("exec", "/bin/df -h"), ("http", "*"), ("metrics", "true"), ("files", "/var/log/")] {
             let grants = json!({capability: scope(capability, text)});

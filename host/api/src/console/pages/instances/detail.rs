@@ -13,6 +13,7 @@ use crate::resources::events as log;
 use crate::resources::instances::{self, Instance, InstanceHealth};
 use axum::response::Response;
 use maud::{Markup, html};
+use quarterdeck_config::push;
 use quarterdeck_model::event::{EventFilter, StoredEvent};
 use quarterdeck_model::plugin::{InstanceState, InstanceStatus, PluginStatus};
 use quarterdeck_model::process::Process;
@@ -44,7 +45,7 @@ pub(super) async fn show(view: View, At((plugin, name)): At<(String, String)>) -
         plugins.retain(|plugin| plugin.name == status.spec.plugin);
         let mut processes = api.options.processes.list();
         processes.retain(|process| process.instance == status.name);
-        let origin = api.options.configuration.object("instances", status.name.as_str()).and_then(|object| object.origin);
+        let origin = api.options.configuration.origin(&push(&push("", "instances"), status.name.as_str()));
         let instance = instances::with_health(&api, vec![status]).pop();
         let instance = instance.ok_or_else(|| Problem::internal("an instance was lost on the way"))?;
         Ok(Known { instance, plugins, origin, processes, events })
@@ -70,7 +71,7 @@ pub(super) async fn show(view: View, At((plugin, name)): At<(String, String)>) -
         (live::ticking("use", &["instance.usage", "instance.over-budget"], 5, usage::show(status)))
         (live::part("what-it-says", &CONCERNS, html! {
             (widgets::section("Configuration", configuration(&known)))
-            @if !known.processes.is_empty() { (widgets::section("Processes", processes::table(&known.processes))) }
+            @if !known.processes.is_empty() { (widgets::section("Processes", processes::table(&view.api, &known.processes))) }
             (widgets::section("What happened", html! {
                 @if known.events.is_empty() { p.muted { "Nothing that is still kept." } } @else { (events::table(&known.events)) }
                 p { a href=(address::with("/console/events", [("subject", Some(title.as_str()))])) { "All events of it" } }
@@ -91,7 +92,9 @@ fn offers(view: &View, status: &InstanceStatus) -> Markup {
         Action {
             to: &disable,
             label: "Disable",
-            effect: Some("It is not called any more, until somebody enables it again. Calls under way go on to their end."),
+            effect: Some(
+                "It is not called any more, until somebody enables it again. Calls under way go on to their end.",
+            ),
             dangerous: true,
             ..Action::default()
         }
@@ -104,13 +107,18 @@ fn offers(view: &View, status: &InstanceStatus) -> Markup {
 fn facts(known: &Known) -> Markup {
     let status = &known.instance.status;
     let plugin = html! {
-        (widgets::link(&address::below(plugins::BASE, &status.spec.plugin), &status.spec.plugin)) " "
+        @if known.plugins.is_empty() { (widgets::clip(&status.spec.plugin)) }
+        @else { (widgets::link(&address::below(plugins::BASE, &status.spec.plugin), &status.spec.plugin)) }
+        " "
         @match &status.plugin {
             Some(plugin) => (plugins::version(plugin)),
             None => span.none { "no version" },
         }
     };
-    let every = status.spec.every.map_or_else(|| html! { span.none { "when it is asked" } }, |every| html! { (time::span(every)) });
+    let every = status
+        .spec
+        .every
+        .map_or_else(|| html! { span.none { "when it is asked" } }, |every| html! { (time::span(every)) });
     let failures: u64 = status.usage.failures.values().sum();
     widgets::definitions(&[
         ("Plugin", plugin),
@@ -155,18 +163,23 @@ fn configuration(known: &Known) -> Markup {
     let properties = schema.and_then(|schema| schema.get("properties")).and_then(|properties| properties.as_object());
     // What the plugin names a default for, and nobody has set.
     let defaults = properties.into_iter().flatten().filter(|(key, _)| !status.spec.config.contains_key(*key));
-    let defaults = defaults.filter_map(|(key, property)| Some((key, property.get("default").filter(|value| !value.is_null())?)));
+    let defaults =
+        defaults.filter_map(|(key, property)| Some((key, property.get("default").filter(|value| !value.is_null())?)));
     let origin = known.origin.as_deref().unwrap_or("the configuration");
     let set = status.spec.config.iter().map(|(key, value)| (key, value, origin));
     let rows: Vec<Vec<Markup>> = set
         .chain(defaults.map(|(key, value)| (key, value, "the plugin's default")))
         .map(|(key, value, from)| {
-            vec![html! { code { (widgets::clip(key)) } }, html! { code { (widgets::clip(&value.to_string())) } }, widgets::clip(from)]
+            vec![
+                html! { code { (widgets::clip(key)) } },
+                html! { code { (widgets::clip(&value.to_string())) } },
+                widgets::clip(from),
+            ]
         })
         .collect();
     html! {
         @if rows.is_empty() { p.muted { "Nothing is set, and the plugin names no defaults." } }
         @else { (widgets::table("Configuration", &["Key", "Value", "From"], rows)) }
-        p { a href=(object) { "Look at it as a whole, and change it" } }
+        @if known.origin.is_some() { p { a href=(object) { "Look at it as a whole, and change it" } } }
     }
 }

@@ -92,7 +92,9 @@ fn waiting(
 /// What the version that waits asks for, against the one in use.
 fn difference(before: Option<&PluginStatus>, after: &PluginStatus) -> Markup {
     let Some(before) = before.filter(|before| before.digest != after.digest) else { return html! {} };
-    let has = |asked: &[Capability], one: &Capability| asked.iter().any(|other| other.name == one.name && other.optional == one.optional);
+    let has = |asked: &[Capability], one: &Capability| {
+        asked.iter().any(|other| other.name == one.name && other.optional == one.optional)
+    };
     let more = after.capabilities.iter().filter(|one| !has(&before.capabilities, one));
     let less = before.capabilities.iter().filter(|one| !has(&after.capabilities, one));
     let lines: Vec<_> = more.map(|one| ("+", one)).chain(less.map(|one| ("−", one))).collect();
@@ -113,7 +115,10 @@ fn offer(view: &View, status: &InstanceStatus, awaiting: &Awaiting) -> Markup {
     let grant = format!("{}/grant", at(&status.name));
     let content = awaiting.plugin.digest.0.as_str();
     let named = awaiting.grant_to.to_string();
-    let mut to = vec![(named.as_str(), if named == content { "this content alone" } else { "whatever its publisher has signed, also later" })];
+    let mut to = vec![(
+        named.as_str(),
+        if named == content { "this content alone" } else { "whatever its publisher has signed, also later" },
+    )];
     if named != content {
         to.push((content, "this content alone"));
     }
@@ -123,13 +128,24 @@ fn offer(view: &View, status: &InstanceStatus, awaiting: &Awaiting) -> Markup {
         awaiting.plugin.name,
         awaiting.plugin.version,
         status.name,
-        if words.is_empty() { ", and what is filled in here".to_owned() } else { format!(": {}; and what is filled in here", words.join("; ")) }
+        if words.is_empty() {
+            ", and what is filled in here".to_owned()
+        } else {
+            format!(": {}; and what is filled in here", words.join("; "))
+        }
     );
     let inputs = html! {
         (form::select("to", "Given to", &to, Some(named.as_str())))
         @for capability in &awaiting.capabilities { (field(capability)) }
     };
-    let action = Action { to: &grant, label: "Grant", effect: Some(&effect), fields: &[("seen", content)], inputs, ..Action::default() };
+    let action = Action {
+        to: &grant,
+        label: "Grant",
+        effect: Some(&effect),
+        fields: &[("seen", content)],
+        inputs,
+        ..Action::default()
+    };
     form::actions(view, &[action])
 }
 
@@ -145,7 +161,9 @@ fn field(capability: &Capability) -> Markup {
         "http" => "https://api.example.com, one in a line",
         "tcp" => "host:port, one in a line",
         "events" => "custom., one in a line",
-        "exec" | "process" => "/usr/bin/program and patterns of its arguments, ... for any further ones; one program in a line",
+        "exec" | "process" => {
+            "/usr/bin/program and patterns of its arguments, ... for any further ones; one program in a line"
+        }
         "files" | "append" => "/var/log/app.log, or /var/log/app/ for all below; one in a line",
         _ => "names, one in a line",
     };

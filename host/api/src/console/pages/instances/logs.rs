@@ -18,7 +18,13 @@ pub(super) async fn show(view: View, At((plugin, name)): At<(String, String)>) -
     let status = found(&view.api, &plugin, &name)?;
     let title = format!("Log of {}", status.name);
     let level = view.params()?.word::<LogLevel>("level")?;
-    let levels = [("", "all"), ("debug", "debug and louder"), ("info", "info and louder"), ("warn", "warnings and errors"), ("error", "errors")];
+    let levels = [
+        ("", "all"),
+        ("debug", "debug and louder"),
+        ("info", "info and louder"),
+        ("warn", "warnings and errors"),
+        ("error", "errors"),
+    ];
     let chosen = level.map(crate::resources::status::word);
     let mut lines = if view.session.is_some() { view.api.options.registry.log(&status.name) } else { Vec::new() };
     let kept = lines.len();

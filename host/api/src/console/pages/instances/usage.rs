@@ -4,7 +4,7 @@ use crate::console::widgets::{self, Tone, bytes};
 use crate::console::{chart, time};
 use maud::{Markup, html};
 use quarterdeck_model::Span;
-use quarterdeck_model::plugin::{Budget, Bucket, InstanceStatus, Usage, Window};
+use quarterdeck_model::plugin::{Bucket, Budget, InstanceStatus, Usage, Window};
 
 pub(super) fn show(status: &InstanceStatus) -> Markup {
     let usage = &status.usage;
@@ -41,7 +41,8 @@ fn within(latency: &[Bucket], calls: u64, part: f64) -> String {
 
 fn calls(usage: &Usage) -> Markup {
     let failed: u64 = usage.failures.values().sum();
-    let mean = |sum: u64| Some(usage.calls).filter(|calls| *calls > 0).map_or("–".to_owned(), |calls| micros(sum / calls));
+    let mean =
+        |sum: u64| Some(usage.calls).filter(|calls| *calls > 0).map_or("–".to_owned(), |calls| micros(sum / calls));
     html! {
         (widgets::definitions(&[
             ("Since the start", html! { (usage.calls) " calls, " (failed) " failed" }),
@@ -109,9 +110,16 @@ fn bar(label: &str, part: f64) -> Markup {
 
 fn budget(budget: Option<&Budget>, window: &Window) -> Markup {
     let rows = [
-        ("Time its code ran", window.guest_micros, budget.and_then(|budget| budget.cpu).map(|cpu| cpu.as_millis().saturating_mul(1000)), micros as fn(u64) -> String),
+        (
+            "Time its code ran",
+            window.guest_micros,
+            budget.and_then(|budget| budget.cpu).map(|cpu| cpu.as_millis().saturating_mul(1000)),
+            micros as fn(u64) -> String,
+        ),
         ("Handed out", window.bytes_out, budget.and_then(|budget| budget.bytes_out), bytes),
-        ("Calls of the host", window.host_calls, budget.and_then(|budget| budget.host_calls), |count| count.to_string()),
+        ("Calls of the host", window.host_calls, budget.and_then(|budget| budget.host_calls), |count| {
+            count.to_string()
+        }),
     ];
     let per = budget.map_or(Budget::PER, |budget| budget.per);
     html! {

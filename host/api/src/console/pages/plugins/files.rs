@@ -21,11 +21,7 @@ const NAMED: usize = 10;
 pub(super) async fn list(view: View) -> Result<Response, Problem> {
     let files = plugin_files::all(&view.api).await?;
     let Json(List { items, next_cursor }) = part(files, &Slice::of(&view.params()?)?, |file| &file.file);
-    let reload = Action {
-        to: "/console/plugin-files/reload",
-        label: "Look at the folder again",
-        ..Action::default()
-    };
+    let reload = Action { to: "/console/plugin-files/reload", label: "Look at the folder again", ..Action::default() };
     let shown = html! {
         @if items.is_empty() {
             (widgets::empty("No file is in the plugins folder.", "What is in use came with the host. A component is put into the folder on the page of all plugins, or by:",
@@ -80,7 +76,8 @@ pub(super) fn removal(view: &View, file: &PluginFile) -> Markup {
         Some(without) => format!("{named} then run on version {}.", without.version),
         None => format!("{named} lose their plugin, and stand still."),
     };
-    let effect = format!("Takes {} out of the plugins folder. {follows} Its content is kept, to be gone back to.", file.file);
+    let effect =
+        format!("Takes {} out of the plugins folder. {follows} Its content is kept, to be gone back to.", file.file);
     let tag = file.digest.tag();
     let action = Action {
         to: &to,

@@ -72,9 +72,17 @@ pub(super) async fn install(
 ) -> Result<Json<Taken>, Problem> {
     let params = view.params()?;
     let replace = params.parsed("replace", "`true` or `false`", |text| text.parse().ok())?.unwrap_or(false);
-    let origin = params.text("name")?.map(|name| name.chars().filter(|one| !one.is_control()).take(LONGEST_NAME).collect());
-    let install =
-        Install { file, bytes: bytes.into(), digest: None, origin, seen: Seen::Any, replace, principal: PRINCIPAL.to_owned() };
+    let origin =
+        params.text("name")?.map(|name| name.chars().filter(|one| !one.is_control()).take(LONGEST_NAME).collect());
+    let install = Install {
+        file,
+        bytes: bytes.into(),
+        digest: None,
+        origin,
+        seen: Seen::Any,
+        replace,
+        principal: PRINCIPAL.to_owned(),
+    };
     let done = view.api.options.files.install(install).await?;
     let held = done.file.plugin.as_ref();
     let what = held.map_or(done.file.file.clone(), |plugin| format!("{} {}", plugin.name, plugin.version));
