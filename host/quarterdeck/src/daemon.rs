@@ -273,7 +273,7 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
     folders.announce(&host_url)?;
     drop(starts);
     info!(%host_url, ready_after = ?begin.elapsed(), "ready");
-    let link = api.console_link().inspect_err(|problem| warn!(%problem, "no link to the console")).ok();
+    let link = api.console_link().inspect_err(|problem| warn!(?problem, "no link to the console")).ok();
     greet(&host_url, &folders, &config_dir, &plugins_dir, link.as_deref());
 
     let reason = until_the_end(signals, &database, &engines, &configuration).await?;

@@ -15,8 +15,12 @@ use std::collections::{BTreeSet, VecDeque};
 use tower::ServiceExt;
 
 /// Every character that markup, or a line of text, is turned by.
+<<<<<<< HEAD
 pub(crate) const HOSTILE: &str =
     "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u{202e}gpj.exe\u{2066}&amp;";
+=======
+pub(crate) const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u{202e}gpj.exe\u{2066}&amp;";
+>>>>>>> pages3
 
 /// Sends the request past the check of the API's document: pages are not in it.
 pub(crate) async fn send(deck: &Deck, request: Request<Body>) -> Answer {
@@ -97,7 +101,7 @@ pub(crate) async fn crawl(deck: &Deck, cookie: &str) -> Vec<(String, String)> {
 }
 
 /// What holds of every page.
-fn check(path: &str, answer: &Answer, shown: &str) {
+pub(crate) fn check(path: &str, answer: &Answer, shown: &str) {
     let policy = answer.header("content-security-policy");
     for expected in
         ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "form-action 'self'"]

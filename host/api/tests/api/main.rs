@@ -17,6 +17,8 @@ mod configuration;
 mod console;
 mod console_acting;
 mod console_watching;
+mod console_host;
+mod console_plugins;
 mod contract;
 mod decisions;
 mod life;

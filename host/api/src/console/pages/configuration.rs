@@ -21,8 +21,8 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use maud::{Markup, html};
 use quarterdeck_config::{key_path, push, sections};
-use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub(super) const PAGE: Page = Page {
@@ -137,16 +137,16 @@ async fn show(view: View) -> Result<Response, Problem> {
     let api = Arc::clone(&view.api);
     let (standing, mut found, counts) = blocking(move || {
         let configuration = &api.options.configuration;
+        let (mut found, mut counts) = (Vec::new(), Vec::new());
         let objects: BTreeSet<&str> = sections().collect();
-        let mut found = Vec::new();
-        if let Value::Object(root) = configuration.effective() {
-            for (key, value) in root.iter().filter(|(key, _)| !objects.contains(key.as_str())) {
-                settings(&api, &push("", key), value, &mut found);
-            }
+        let in_force = configuration.effective();
+        for (key, value) in
+            in_force.as_object().into_iter().flatten().filter(|(key, _)| !objects.contains(key.as_str()))
+        {
+            settings(&api, &push("", key), value, &mut found);
         }
-        let mut counts: BTreeMap<String, usize> = objects.into_iter().map(|section| (section.to_owned(), 0)).collect();
-        for object in configuration.objects() {
-            *counts.entry(object.section).or_default() += 1;
+        for section in objects {
+            counts.push((section, in_force.get(section).and_then(Value::as_object).map_or(0, Map::len)));
         }
         Ok((configuration.standing(), found, counts))
     })
@@ -180,7 +180,7 @@ async fn show(view: View) -> Result<Response, Problem> {
             ])))
             (widgets::section("Objects", html! {
                 ul.labels { @for (section, count) in &counts {
-                    li { a href=(address::with("/console/configuration/objects", [("section", Some(section.as_str()))])) { (section) } " " (count) }
+                    li { a href=(address::with("/console/configuration/objects", [("section", Some(*section))])) { (section) } " " (count) }
                 } }
             }))
             (widgets::section("Settings", html! {

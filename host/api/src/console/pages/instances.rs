@@ -67,14 +67,18 @@ fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Where the page of an instance is.
+/// Where the page of an instance is, if there is one.
 pub(super) fn at(name: &InstanceName) -> String {
     let (plugin, rest) = name.as_str().split_once('/').unwrap_or((name.as_str(), ""));
     address::below(&address::below(BASE, plugin), rest)
 }
 
-pub(super) fn linked(name: &InstanceName) -> Markup {
-    widgets::link(&at(name), name.as_str())
+/// A link to the instance, if it is still there.
+pub(super) fn linked(api: &Api, name: &InstanceName) -> Markup {
+    match api.options.registry.instance(name) {
+        Some(_) => widgets::link(&at(name), name.as_str()),
+        None => clip(name.as_str()),
+    }
 }
 
 async fn list(view: View) -> Result<Response, Problem> {
@@ -132,7 +136,7 @@ fn table(items: &[Instance]) -> Markup {
         items.iter().map(|Instance { status, health }| {
             let failed: u64 = status.usage.failures.values().sum();
             vec![
-                linked(&status.name),
+                widgets::link(&at(&status.name), status.name.as_str()),
                 html! {
                     (widgets::state(status.state))
                     @if let Some(reason) = &status.reason { " " (clip(reason)) }

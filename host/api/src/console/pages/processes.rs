@@ -67,7 +67,7 @@ async fn list(view: View) -> Result<Response, Problem> {
         @if items.is_empty() {
             (widgets::empty("No processes here.", "The host runs programs for instances that are granted `process`, replicas of a deployment for one:",
                 Some("quarterdeck deploy <service> <revision>")))
-        } @else { (table(&items)) }
+        } @else { (table(&view.api, &items)) }
         (widgets::pager(&view, next_cursor.as_deref()))
     };
     let content = html! {
@@ -82,7 +82,7 @@ async fn list(view: View) -> Result<Response, Problem> {
 }
 
 /// Also for an instance.
-pub(super) fn table(processes: &[Process]) -> Markup {
+pub(super) fn table(api: &Api, processes: &[Process]) -> Markup {
     widgets::table(
         "Processes",
         &["Process", "Instance", "State", "Health", "Since", "Pid", "Restarts", "Last words"],
@@ -90,7 +90,7 @@ pub(super) fn table(processes: &[Process]) -> Markup {
             let last = process.last_words.as_deref().and_then(|words| words.trim_end().lines().last());
             vec![
                 widgets::link(&at(&process.instance, &process.name), &process.name),
-                instances::linked(&process.instance),
+                instances::linked(api, &process.instance),
                 widgets::state(process.state),
                 widgets::state(process.health),
                 time::ago(process.since),
@@ -121,7 +121,7 @@ async fn show(view: View, At((plugin, instance, name)): At<(String, String, Stri
         h1 { (text(&id)) }
         (live::ticking("process", &["deployment."], EVERY, html! {
             @match &process {
-                Some(process) => (facts(process)),
+                Some(process) => (facts(&view.api, process)),
                 None => p.muted { "It ended a while ago; what it printed is still kept." },
             }
         }))
@@ -145,12 +145,12 @@ async fn show(view: View, At((plugin, instance, name)): At<(String, String, Stri
     Ok(view.page(&id, content))
 }
 
-fn facts(process: &Process) -> Markup {
+fn facts(api: &Api, process: &Process) -> Markup {
     let number = |number: Option<i64>| number.map_or_else(|| html! { span.none { "–" } }, |number| html! { (number) });
     html! {
         p.badges { (widgets::state(process.state)) " " (widgets::state(process.health)) }
         (widgets::section("What it is", widgets::definitions(&[
-            ("Instance", instances::linked(&process.instance)),
+            ("Instance", instances::linked(api, &process.instance)),
             ("Program", html! { code { (text(&process.program)) } }),
             ("In this state", time::ago(process.since)),
             ("Started", time::ago(process.started_at)),

@@ -13,6 +13,7 @@ use crate::resources::configuration::objects;
 use axum::response::Response;
 use maud::{Markup, html};
 use quarterdeck_config::{push, sections};
+use serde_json::Value;
 use std::sync::Arc;
 
 pub(super) const BASE: &str = "/console/configuration/objects";
@@ -21,12 +22,19 @@ pub(super) fn at(section: &str, name: &str) -> String {
     address::below(&address::below(BASE, section), name)
 }
 
-/// The page of the object that a JSON pointer leads into.
-pub(super) fn of(pointer: &str) -> Option<String> {
+/// The page of the object that a JSON pointer leads into, if it is in force.
+pub(super) fn of(pointer: &str, in_force: &Value) -> Option<String> {
+    let (section, name) = named(pointer)?;
+    in_force.get(section)?.get(&name)?;
+    Some(at(section, &name))
+}
+
+/// Section and name of the object that a JSON pointer leads into.
+pub(super) fn named(pointer: &str) -> Option<(&str, String)> {
     let mut steps = pointer.split('/').skip(1);
     let section = steps.next().filter(|section| sections().any(|known| known == *section))?;
     let name = steps.next()?.replace("~1", "/").replace("~0", "~");
-    Some(at(section, &name))
+    Some((section, name))
 }
 
 pub(super) async fn list(view: View) -> Result<Response, Problem> {
@@ -104,12 +112,15 @@ pub(super) async fn show(view: View, At((section, name)): At<(String, String)>) 
     })
     .await?;
     let content = html! {
-        p.crumbs { a href=(BASE) { "Objects" } " / " a href=(address::with(BASE, [("section", Some(section.as_str()))])) { (clip(&section)) } }
+        p.crumbs { a href=(BASE) { "Objects" } " / "
+            @if sections().any(|known| known == section) { a href=(address::with(BASE, [("section", Some(section.as_str()))])) { (clip(&section)) } }
+            @else { (clip(&section)) }
+        }
         h1 { (text(&name)) }
         (live::part("object", &CONCERNS, html! {
             p.badges { (state(&object)) }
             (offers(&view, &object))
-            @if !warnings.is_empty() { (widgets::section("What is wrong with it", problems::table("What is wrong with it", &warnings))) }
+            @if !warnings.is_empty() { (widgets::section("What is wrong with it", problems::table("What is wrong with it", &warnings, &Value::Null))) }
             (widgets::section("Where it comes from", html! {
                 p { "As a whole: " (clip(object.origin.as_deref().unwrap_or("nothing is in force"))) "." }
                 @if !found.is_empty() {
@@ -164,8 +175,10 @@ mod tests {
     #[test]
     fn a_pointer_leads_to_the_page_of_its_object() {
         let expected = "/console/configuration/objects/instances/http-probe%2Fshop";
-        assert_eq!(of("/instances/http-probe~1shop/config/url").as_deref(), Some(expected));
-        assert_eq!(of("/instances"), None);
-        assert_eq!(of("/api/listen"), None);
+        let in_force = serde_json::json!({"instances": {"http-probe/shop": {}}, "api": {"listen": ""}});
+        assert_eq!(of("/instances/http-probe~1shop/config/url", &in_force).as_deref(), Some(expected));
+        for pointer in ["/instances", "/instances/log~1gone", "/api/listen"] {
+            assert_eq!(of(pointer, &in_force), None);
+        }
     }
 }

@@ -72,8 +72,16 @@ pub(super) async fn show(view: View, At(id): At<String>) -> Result<Response, Pro
     };
     let configuration = Arc::clone(&view.api.options.configuration);
     let before = version.value;
+<<<<<<< HEAD
     let differences =
         blocking(move || Ok(compare(&before, &other.unwrap_or_else(|| configuration.effective())))).await?;
+=======
+    let (differences, in_force) = blocking(move || {
+        let in_force = configuration.effective();
+        Ok((compare(&before, other.as_ref().unwrap_or(&in_force)), in_force))
+    })
+    .await?;
+>>>>>>> pages3
     let content = html! {
         p.crumbs { a href=(BASE) { "Versions" } }
         h1 { "Version " (widgets::text(&id)) }
@@ -89,7 +97,7 @@ pub(super) async fn show(view: View, At(id): At<String>) -> Result<Response, Pro
                 Some(to) => { (widgets::link(&address::below(BASE, to), to)) ". " a href=(view.with("to", None)) { "To what is in force" } },
                 None => "what is in force.",
             } }
-            (changes(&differences))
+            (changes(&differences, &in_force))
         }))
     };
     Ok(view.page(&format!("Version {id}"), content))
@@ -97,7 +105,7 @@ pub(super) async fn show(view: View, At(id): At<String>) -> Result<Response, Pro
 
 fn offer(view: &View, id: &str, differences: &[Difference]) -> Markup {
     let to = format!("{}/restore", address::below(BASE, id));
-    let objects = differences.iter().filter(|difference| super::objects::of(&difference.pointer).is_some()).count();
+    let objects = differences.iter().filter(|difference| super::objects::named(&difference.pointer).is_some()).count();
     let others = differences.len().saturating_sub(objects);
     let effect = format!(
         "Makes every object what it was in {id}: {objects} differences below go, by setting and deleting objects over what the files say. \
@@ -107,7 +115,7 @@ fn offer(view: &View, id: &str, differences: &[Difference]) -> Markup {
     form::actions(view, &[action])
 }
 
-fn changes(differences: &[Difference]) -> Markup {
+fn changes(differences: &[Difference], in_force: &Value) -> Markup {
     if differences.is_empty() {
         return html! { p.muted { "Nothing." } };
     }
@@ -118,7 +126,7 @@ fn changes(differences: &[Difference]) -> Markup {
             Change::Changed => ("changed", Tone::Warning),
         };
         vec![
-            problems::place(&difference.pointer),
+            problems::place(&difference.pointer, in_force),
             widgets::toned(word, tone),
             value(difference.before.as_ref()),
             value(difference.after.as_ref()),

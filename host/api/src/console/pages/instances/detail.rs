@@ -13,6 +13,7 @@ use crate::resources::events as log;
 use crate::resources::instances::{self, Instance, InstanceHealth};
 use axum::response::Response;
 use maud::{Markup, html};
+use quarterdeck_config::push;
 use quarterdeck_model::event::{EventFilter, StoredEvent};
 use quarterdeck_model::plugin::{InstanceState, InstanceStatus, PluginStatus};
 use quarterdeck_model::process::Process;
@@ -44,8 +45,12 @@ pub(super) async fn show(view: View, At((plugin, name)): At<(String, String)>) -
         plugins.retain(|plugin| plugin.name == status.spec.plugin);
         let mut processes = api.options.processes.list();
         processes.retain(|process| process.instance == status.name);
+<<<<<<< HEAD
         let origin =
             api.options.configuration.object("instances", status.name.as_str()).and_then(|object| object.origin);
+=======
+        let origin = api.options.configuration.origin(&push(&push("", "instances"), status.name.as_str()));
+>>>>>>> pages3
         let instance = instances::with_health(&api, vec![status]).pop();
         let instance = instance.ok_or_else(|| Problem::internal("an instance was lost on the way"))?;
         Ok(Known { instance, plugins, origin, processes, events })
@@ -71,7 +76,7 @@ pub(super) async fn show(view: View, At((plugin, name)): At<(String, String)>) -
         (live::ticking("use", &["instance.usage", "instance.over-budget"], 5, usage::show(status)))
         (live::part("what-it-says", &CONCERNS, html! {
             (widgets::section("Configuration", configuration(&known)))
-            @if !known.processes.is_empty() { (widgets::section("Processes", processes::table(&known.processes))) }
+            @if !known.processes.is_empty() { (widgets::section("Processes", processes::table(&view.api, &known.processes))) }
             (widgets::section("What happened", html! {
                 @if known.events.is_empty() { p.muted { "Nothing that is still kept." } } @else { (events::table(&known.events)) }
                 p { a href=(address::with("/console/events", [("subject", Some(title.as_str()))])) { "All events of it" } }
@@ -107,7 +112,9 @@ fn offers(view: &View, status: &InstanceStatus) -> Markup {
 fn facts(known: &Known) -> Markup {
     let status = &known.instance.status;
     let plugin = html! {
-        (widgets::link(&address::below(plugins::BASE, &status.spec.plugin), &status.spec.plugin)) " "
+        @if known.plugins.is_empty() { (widgets::clip(&status.spec.plugin)) }
+        @else { (widgets::link(&address::below(plugins::BASE, &status.spec.plugin), &status.spec.plugin)) }
+        " "
         @match &status.plugin {
             Some(plugin) => (plugins::version(plugin)),
             None => span.none { "no version" },
@@ -178,6 +185,6 @@ fn configuration(known: &Known) -> Markup {
     html! {
         @if rows.is_empty() { p.muted { "Nothing is set, and the plugin names no defaults." } }
         @else { (widgets::table("Configuration", &["Key", "Value", "From"], rows)) }
-        p { a href=(object) { "Look at it as a whole, and change it" } }
+        @if known.origin.is_some() { p { a href=(object) { "Look at it as a whole, and change it" } } }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{BASE, CONCERNS, back_to, files, named, short, signed_by, upload, version};
 use crate::console::form::{self, Action};
+use crate::console::pages::instances;
 use crate::console::view::View;
 use crate::console::widgets::{self, Tone, clip, text};
 use crate::console::{address, live, time};
@@ -48,7 +49,7 @@ async fn known(view: &View, name: &str) -> Result<Known, Problem> {
 pub(super) async fn show(view: View, At(name): At<String>) -> Result<Response, Problem> {
     let known = known(&view, &name).await?;
     let decides = known.plugin.as_ref().is_some_and(|plugin| plugin.kinds.iter().all(|kind| kind.is_pure()));
-    let instances = address::with("/console/instances", [("plugin", Some(name.as_str()))]);
+    let of_it = address::with(instances::BASE, [("plugin", Some(name.as_str()))]);
     let content = html! {
         p.crumbs { a href=(BASE) { "Plugins" } }
         h1 { (text(&name)) }
@@ -57,7 +58,7 @@ pub(super) async fn show(view: View, At(name): At<String>) -> Result<Response, P
                 Some(plugin) => (facts(plugin)),
                 None => (widgets::empty("It is not loaded.", "A version that is kept can be gone back to.", None)),
             }
-            p { a href=(instances) { "Its instances" } }
+            p { a href=(of_it) { "Its instances" } }
             @if view.session.is_none() { (form::notice()) }
             (widgets::section("Versions that were in use", versions(&view, &name, &known)))
             @if !known.files.is_empty() { (widgets::section("Files", file_list(&view, &known.files))) }
@@ -66,7 +67,7 @@ pub(super) async fn show(view: View, At(name): At<String>) -> Result<Response, P
             (live::ticking("candidate", &["plugin."], 10, widgets::section("Candidate beside it", candidate(&view, &name, shadow))))
         }
         (uploads(&view, &name, &known, decides))
-        @if decides { (widgets::section("Ask the past again", past(&name, &known.journals))) }
+        @if decides { (widgets::section("Ask the past again", past(&view, &name, &known.journals))) }
         @if let Some(plugin) = &known.plugin { (widgets::section("What can be configured", schema(plugin))) }
     };
     Ok(view.page(&name, content))
@@ -251,14 +252,14 @@ fn uploads(view: &View, name: &str, known: &Known, decides: bool) -> Markup {
     }
 }
 
-fn past(name: &str, journals: &[JournalStatus]) -> Markup {
+fn past(view: &View, name: &str, journals: &[JournalStatus]) -> Markup {
     html! {
         p.muted { "What instances decided is kept where they have a " code { "journal" } ". Another version can be asked the same:" }
         (widgets::command(&format!("quarterdeck plugin replay {name} --with candidate.wasm")))
         @if !journals.is_empty() {
             (widgets::table("Journals", &["Instance", "Decisions kept", "Size", "Left out"], journals.iter().map(|journal| {
                 vec![
-                    super::super::instances::linked(&journal.instance),
+                    instances::linked(&view.api, &journal.instance),
                     html! { (journal.decisions) },
                     html! { (widgets::bytes(journal.bytes)) },
                     html! { (journal.left_out) },
