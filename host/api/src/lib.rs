@@ -123,8 +123,8 @@ pub struct Options {
 pub const BODY_LIMIT: usize = 1 << 20;
 pub const STREAM_BUFFER: usize = 1024;
 pub const STALL: Span = Span::from_secs(10);
-/// Event streams at once.
-const STREAMS: usize = 256;
+/// Event streams at once: a page of the console that is looked at holds one. What waits for all of them together is bounded in `stream`.
+const STREAMS: usize = 2_048;
 /// Components that are taken in at once: each is held in memory as a whole.
 const UPLOADS: usize = 2;
 /// Ranges of series that are read at once.

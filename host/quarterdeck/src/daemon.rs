@@ -32,6 +32,7 @@ use quarterdeck_runtime::{Bundled, Compiler, Runtime};
 use quarterdeck_scheduler::{Scheduler, SystemClock};
 use quarterdeck_storage::Database;
 use quarterdeck_supervisor::Supervisor;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -62,6 +63,7 @@ pub(crate) fn install_crypto() {
 
 pub(crate) fn main(arguments: &Arguments) -> ExitCode {
     memory::bound_arenas();
+    open_more_files();
     let output = Output { json: arguments.global.json };
     // The files have to be right by themselves: what the API has said about objects is known when the store is open.
     let read = load::read(&arguments.global, load::config_dir(&arguments.global))
@@ -100,6 +102,18 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
             output.error(&if hint.is_empty() { error } else { anyhow!("{error:#}{hint}") });
             ExitCode::from(1)
         }
+    }
+}
+
+/// Every connection is an open file, and what a shell or systemd allows at first (1,024) is less than the host serves. Programs that it
+/// runs get the same: as many as they may have by themselves.
+fn open_more_files() {
+    const WANTED: u64 = 16_384;
+    let limit = getrlimit(Resource::Nofile);
+    let (Some(now), most) = (limit.current, limit.maximum.unwrap_or(WANTED)) else { return };
+    let wanted = Rlimit { current: Some(WANTED.min(most).max(now)), maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, wanted) {
+        eprintln!("no more than {now} files can be open: {error}");
     }
 }
 

@@ -81,7 +81,7 @@ impl Browser {
     }
 
     /// A command of Chromium's own protocol.
-    async fn own(&self, command: &str, parameters: &Value) -> Value {
+    pub(crate) async fn own(&self, command: &str, parameters: &Value) -> Value {
         self.must("goog/cdp/execute", &json!({"cmd": command, "params": parameters})).await
     }
 
@@ -110,7 +110,8 @@ impl Browser {
         let text = text.to_lowercase();
         // A page that is just being left has no text.
         let seen = async || {
-            let shown = self.ask("execute/sync", &json!({"script": "return document.body.innerText", "args": []})).await;
+            let shown =
+                self.ask("execute/sync", &json!({"script": "return document.body.innerText", "args": []})).await;
             shown.ok()?.as_str()?.to_lowercase().contains(&text).then_some(())
         };
         let end = std::time::Instant::now() + SOON;
@@ -197,7 +198,8 @@ impl Drop for Browser {
         // The driver ends its Chromium when it is asked to, and not when it is killed.
         if let Ok(mut driver) = TcpStream::connect(("127.0.0.1", self.port)) {
             let _ = driver.set_read_timeout(Some(Duration::from_secs(10)));
-            let end = format!("DELETE /session/{} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", self.session);
+            let end =
+                format!("DELETE /session/{} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", self.session);
             let _ = driver.write_all(end.as_bytes());
             let _ = driver.read(&mut [0; 256]);
         }

@@ -15,12 +15,8 @@ use std::collections::{BTreeSet, VecDeque};
 use tower::ServiceExt;
 
 /// Every character that markup, or a line of text, is turned by.
-<<<<<<< HEAD
 pub(crate) const HOSTILE: &str =
     "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u{202e}gpj.exe\u{2066}&amp;";
-=======
-pub(crate) const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u{202e}gpj.exe\u{2066}&amp;";
->>>>>>> pages3
 
 /// Sends the request past the check of the API's document: pages are not in it.
 pub(crate) async fn send(deck: &Deck, request: Request<Body>) -> Answer {

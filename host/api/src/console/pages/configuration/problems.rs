@@ -47,18 +47,9 @@ pub(super) async fn show(view: View) -> Result<Response, Problem> {
 }
 
 /// Also for an object.
-<<<<<<< HEAD
-pub(super) fn table(caption: &str, mistakes: &[Mistake]) -> Markup {
-    widgets::table(
-        caption,
-        &["Where", "What"],
-        mistakes.iter().map(|mistake| vec![place(&mistake.path), text(&mistake.detail)]),
-    )
-=======
 pub(super) fn table(caption: &str, mistakes: &[Mistake], in_force: &Value) -> Markup {
     let rows = mistakes.iter().map(|mistake| vec![place(&mistake.path, in_force), text(&mistake.detail)]);
     widgets::table(caption, &["Where", "What"], rows)
->>>>>>> pages3
 }
 
 /// The place, with a link to its object, where that is in force.

@@ -72,16 +72,11 @@ pub(super) async fn show(view: View, At(id): At<String>) -> Result<Response, Pro
     };
     let configuration = Arc::clone(&view.api.options.configuration);
     let before = version.value;
-<<<<<<< HEAD
-    let differences =
-        blocking(move || Ok(compare(&before, &other.unwrap_or_else(|| configuration.effective())))).await?;
-=======
     let (differences, in_force) = blocking(move || {
         let in_force = configuration.effective();
         Ok((compare(&before, other.as_ref().unwrap_or(&in_force)), in_force))
     })
     .await?;
->>>>>>> pages3
     let content = html! {
         p.crumbs { a href=(BASE) { "Versions" } }
         h1 { "Version " (widgets::text(&id)) }

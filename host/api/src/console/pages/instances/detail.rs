@@ -45,12 +45,7 @@ pub(super) async fn show(view: View, At((plugin, name)): At<(String, String)>) -
         plugins.retain(|plugin| plugin.name == status.spec.plugin);
         let mut processes = api.options.processes.list();
         processes.retain(|process| process.instance == status.name);
-<<<<<<< HEAD
-        let origin =
-            api.options.configuration.object("instances", status.name.as_str()).and_then(|object| object.origin);
-=======
         let origin = api.options.configuration.origin(&push(&push("", "instances"), status.name.as_str()));
->>>>>>> pages3
         let instance = instances::with_health(&api, vec![status]).pop();
         let instance = instance.ok_or_else(|| Problem::internal("an instance was lost on the way"))?;
         Ok(Known { instance, plugins, origin, processes, events })
