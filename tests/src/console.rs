@@ -206,7 +206,7 @@ async fn hostile_names_are_text_wherever_they_stand() {
     let world = World::with_data().await;
     let Some(browser) = world.browser(test).await else { return };
     browser.size(360, 800).await;
-    for path in ["", "/alerts", "/alerts/groups", "/incidents", "/events", "/metrics?expr=shop_up", "/search?q=img"] {
+    for path in ["", "/alerts", "/alerts/groups", "/incidents", "/events", "/metrics?q=shop_up", "/search?q=img"] {
         browser.go(&world.at(path)).await;
         browser.shows(MARKUP).await;
         let images = browser.run("return document.querySelectorAll('img, script:not([src])').length", &[]).await;
