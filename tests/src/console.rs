@@ -145,7 +145,9 @@ async fn by_keys_alone_somebody_signs_in_finds_acknowledges_silences_starts_and_
     browser.skip_to_the_content().await;
     browser.tab_to("Disable").await;
     browser.press(&[ENTER]).await;
-    browser.tab_to("Disable").await;
+    // What it does is named, and the focus is where it is confirmed.
+    browser.until("it is to be confirmed", "return document.activeElement.matches('.panel button')").await;
+    browser.shows("It is not called any more").await;
     browser.press(&[ENTER]).await;
     let enabled = async |wanted: bool| {
         eventually("the instance is switched", SOON, async || {
