@@ -127,7 +127,13 @@ async fn by_keys_alone_somebody_signs_in_finds_acknowledges_silences_starts_and_
     browser.skip_to_the_content().await;
     browser.tab_to("Start").await;
     browser.press(&[ENTER]).await;
-    browser.shows("started").await;
+    eventually("the run's end", SOON, async || {
+        let runs = world.daemon.items("/api/v1/runs").await;
+        let done = |run: &Value| run["principal"] == "console" && run["state"] == "succeeded";
+        runs.iter().any(done).then_some(())
+    })
+    .await;
+    browser.shows("succeeded").await;
 
     browser.go(&world.at("/silences/new?matchers=alertname%3DDiskFull&comment=known")).await;
     browser.shows("DiskFull").await;
