@@ -27,6 +27,8 @@ const FIRST_OBJECTS: &str = "const here = location.pathname.replace(/\\/$/, '');
         const path = link.pathname; if (!path.startsWith('/console/') || path === here) continue; \
         seen[path.split('/').slice(0, 3).join('/') + path.split('/').length] ??= path + link.search; } \
     return Object.values(seen)";
+/// The focus is where an action is confirmed.
+const CONFIRMS: &str = "return document.activeElement.matches('.panel button')";
 const SIDEWAYS: &str = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -137,12 +139,14 @@ async fn by_keys_alone_somebody_signs_in_finds_acknowledges_silences_starts_and_
     .await;
     browser.shows("succeeded").await;
 
-    browser.go(&world.at("/silences/new?matchers=alertname%3DDiskFull&comment=known")).await;
+    browser.go(&world.at("/silences/new?matchers=alertname%3DDiskFull&comment=known&for=2h")).await;
     browser.shows("DiskFull").await;
     browser.skip_to_the_content().await;
     browser.tab_to("Silence").await;
     browser.press(&[ENTER]).await;
-    browser.shows("known").await;
+    browser.until("it is to be confirmed", CONFIRMS).await;
+    browser.press(&[ENTER]).await;
+    browser.shows("The silence holds until").await;
     eventually("the silence", SOON, async || {
         let silences = world.daemon.items("/api/v1/silences").await;
         silences.iter().any(|silence| silence["created_by"] == "console").then_some(())
@@ -154,7 +158,7 @@ async fn by_keys_alone_somebody_signs_in_finds_acknowledges_silences_starts_and_
     browser.tab_to("Disable").await;
     browser.press(&[ENTER]).await;
     // What it does is named, and the focus is where it is confirmed.
-    browser.until("it is to be confirmed", "return document.activeElement.matches('.panel button')").await;
+    browser.until("it is to be confirmed", CONFIRMS).await;
     browser.shows("It is not called any more").await;
     browser.press(&[ENTER]).await;
     let enabled = async |wanted: bool| {
