@@ -127,7 +127,13 @@ async fn by_keys_alone_somebody_signs_in_finds_acknowledges_silences_starts_and_
     browser.skip_to_the_content().await;
     browser.tab_to("Start").await;
     browser.press(&[ENTER]).await;
-    browser.shows("started").await;
+    eventually("the run's end", SOON, async || {
+        let runs = world.daemon.items("/api/v1/runs").await;
+        let done = |run: &Value| run["principal"] == "console" && run["state"] == "succeeded";
+        runs.iter().any(done).then_some(())
+    })
+    .await;
+    browser.shows("succeeded").await;
 
     browser.go(&world.at("/silences/new?matchers=alertname%3DDiskFull&comment=known")).await;
     browser.shows("DiskFull").await;
@@ -145,7 +151,9 @@ async fn by_keys_alone_somebody_signs_in_finds_acknowledges_silences_starts_and_
     browser.skip_to_the_content().await;
     browser.tab_to("Disable").await;
     browser.press(&[ENTER]).await;
-    browser.tab_to("Disable").await;
+    // What it does is named, and the focus is where it is confirmed.
+    browser.until("it is to be confirmed", "return document.activeElement.matches('.panel button')").await;
+    browser.shows("It is not called any more").await;
     browser.press(&[ENTER]).await;
     let enabled = async |wanted: bool| {
         eventually("the instance is switched", SOON, async || {
@@ -206,7 +214,7 @@ async fn hostile_names_are_text_wherever_they_stand() {
     let world = World::with_data().await;
     let Some(browser) = world.browser(test).await else { return };
     browser.size(360, 800).await;
-    for path in ["", "/alerts", "/alerts/groups", "/incidents", "/events", "/metrics?expr=shop_up", "/search?q=img"] {
+    for path in ["", "/alerts", "/alerts/groups", "/incidents", "/events", "/metrics?q=shop_up", "/search?q=img"] {
         browser.go(&world.at(path)).await;
         browser.shows(MARKUP).await;
         let images = browser.run("return document.querySelectorAll('img, script:not([src])').length", &[]).await;

@@ -102,10 +102,10 @@ fn evaluated(
     let options = Options::default();
     let mut found = Evaluated::default();
     if question.over_time {
-        // At whole steps, so that a page that is asked for again has the same points.
+        // Counted back from the end: what is newest is what people look for, however long the step is.
         let size = i64::try_from(step.as_millis()).unwrap_or(i64::MAX).max(1);
-        let start = Timestamp::from_millis(from.as_millis().div_euclid(size).saturating_add(1).saturating_mul(size));
-        let start = start.min(to);
+        let length = to.as_millis().saturating_sub(from.as_millis());
+        let start = Timestamp::from_millis(to.as_millis() - length.div_euclid(size).saturating_mul(size));
         let Answer { value, warnings, infos } =
             evaluate(&expression, Times::Range { start, end: to, step }, querier, budget, &options)?;
         if let Value::Matrix(series) = value {

@@ -62,6 +62,14 @@
     zones.hidden = themes.hidden = false;
   };
 
+  // What scrolls within itself can be scrolled by keys: it takes the focus, as long as there is more than is seen.
+  const reach = (within = document) => {
+    for (const box of $$(".scroll, pre", within)) {
+      const more = box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight;
+      if (more) box.tabIndex = 0; else box.removeAttribute("tabindex");
+    }
+  };
+
   // Parts that renew themselves -----------------------------------------------------------------------------------------
 
   const PAUSE = 1000;
@@ -96,6 +104,7 @@
     for (const row of $$("tbody tr, .timeline li", part)) if (known.size && !known.has(row.textContent)) row.classList.add("fresh");
     if (focus) $(focus, part)?.focus({ preventScroll: true });
     charts(part);
+    reach(part);
   };
 
   const raw = new WeakMap();
@@ -416,4 +425,6 @@
   palette();
   forms();
   charts();
+  reach();
+  addEventListener("resize", () => reach());
 })();

@@ -127,14 +127,15 @@ async fn list(view: View) -> Result<Response, Problem> {
 fn table(silences: &[Silence], alerts: &[Shown], now: Timestamp) -> Markup {
     let rows = silences.iter().map(|silence| {
         let is = silence.state(now);
-        let taken = alerts.iter().filter(|shown| silence.matches(&shown.alert.labels)).count();
+        // Whatever is over takes nothing, and need not be looked for among many alerts.
+        let taken = || alerts.iter().filter(|shown| silence.matches(&shown.alert.labels)).count();
         vec![
             state(is),
             html! {
                 (widgets::link(&to(&silence.id), if silence.comment.is_empty() { "(no comment)" } else { &silence.comment }))
                 br; (matchers(&silence.matchers))
             },
-            html! { @if is == SilenceState::Expired { span.none { "–" } } @else { (taken) } },
+            html! { @if is == SilenceState::Expired { span.none { "–" } } @else { (taken()) } },
             clip(&silence.created_by),
             html! { (time::ago(silence.starts_at)) },
             html! { (time::ago(silence.ends_at)) },
