@@ -9,7 +9,7 @@
 //! - `view`: who asks for which page, and what an answer needs from that; `layout`: the frame around every page
 //! - `session`: links that sign in once, sessions, and the secret against forged forms; `sign_in`: the pages for them
 //! - `form`: what a form sends, and how a page offers a change, with what it does to be confirmed
-//! - `widgets`, `time`, `address`, `chart`, `notes`: the parts that pages are made of; `live`: the parts that renew themselves
+//! - `widgets`, `time`, `address`, `chart`: the parts that pages are made of; `live`: the parts that renew themselves
 //! - `query`: expressions of PromQL as lines and values; `frame`: the time that a page of charts looks at
 //! - `search`: over all pages and what they find; `assets`: style and script
 //! - `failure`: errors as pages
@@ -35,7 +35,6 @@ pub(crate) mod form;
 pub(crate) mod frame;
 mod layout;
 pub(crate) mod live;
-pub(crate) mod notes;
 mod pages;
 pub(crate) mod query;
 mod search;

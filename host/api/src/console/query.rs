@@ -186,11 +186,16 @@ struct Opened {
 
 /// What happened in that time: deployments and incidents.
 pub(crate) fn notes(store: &dyn Store, window: &Window) -> Result<Vec<Note>, Problem> {
+    notes_about(store, window, None)
+}
+
+/// The same, of deployments only those of the service, where one is named.
+pub(crate) fn notes_about(store: &dyn Store, window: &Window, service: Option<&str>) -> Result<Vec<Note>, Problem> {
     let within = |at: Timestamp| (window.from..=window.to).contains(&at);
     let mut notes = Vec::new();
     for document in store.list(Deployment::COLLECTION, &Page::newest(LOOK_AT))? {
         let one: Deployed = document.decode()?;
-        if within(one.started_at) {
+        if within(one.started_at) && service.is_none_or(|service| one.service == service) {
             let text = format!("{} {}", one.service, one.candidate);
             notes.push(Note { at: one.started_at, text, kind: NoteKind::Deployment, id: one.id });
         }

@@ -29,6 +29,8 @@ pub(super) const PAGE: Page = Page {
 };
 
 pub(super) const BASE: &str = "/console/jobs";
+/// Seconds from one look to the next: runs of jobs are no events.
+const TICK: u32 = 3;
 
 fn routes() -> Router<Arc<Api>> {
     Router::new().route("/jobs", get(list)).route("/jobs/{name}", get(show).post(run))
@@ -77,8 +79,7 @@ async fn list(view: View) -> Result<Response, Problem> {
             (form::select("kind", "Kind", &kinds, wanted))
             (form::select("state", "Last run", &states, state))
         }))
-        // Runs of jobs are no events. Something happens all the time, and then the list is looked at again.
-        (live::part("jobs", &[], html! {
+        (live::ticking("jobs", &["configuration."], TICK, html! {
             @if items.is_empty() {
                 (widgets::empty("No jobs here.", "What runs on a schedule follows from the configuration: collectors, rules, scans, objectives. With fewer filters there may be more.",
                     Some("quarterdeck job list")))
@@ -129,7 +130,7 @@ async fn show(view: View, At(name): At<String>) -> Result<Response, Problem> {
         p.crumbs { a href=(BASE) { "Jobs" } }
         h1 { (text(&name)) }
         (form::actions(&view, &[Action { to: &to, label: "Run now", ..Action::default() }]))
-        (live::part("job", &[], html! {
+        (live::ticking("job", &["configuration."], TICK, html! {
             p.badges { (widgets::toned(outcome(&job), if job.running > 0 { Tone::Busy } else { Tone::of(outcome(&job)) })) }
             @if let Some(error) = &job.last_error { p.mistake { "The last run failed: " (text(error)) } }
             (widgets::section("How it goes", widgets::definitions(&[

@@ -8,7 +8,7 @@ use crate::console::form::{self, Action};
 use crate::console::search::Finds;
 use crate::console::view::View;
 use crate::console::widgets::{self, Tone, clip, text};
-use crate::console::{address, live, notes, time};
+use crate::console::{address, live, query, time};
 use crate::extract::{At, Params};
 use crate::paging::{List, blocking};
 use crate::problem::Problem;
@@ -17,9 +17,9 @@ use axum::Router;
 use axum::response::Response;
 use axum::routing::get;
 use maud::{Markup, html};
+use quarterdeck_model::Span;
 use quarterdeck_model::label::Labels;
 use quarterdeck_model::series::{LOOKBACK, Sample, Selector};
-use quarterdeck_model::{Span, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -35,6 +35,8 @@ pub(super) const PAGE: Page = Page {
 
 pub(super) const BASE: &str = "/console/services";
 const RANGE: Span = Span::from_secs(3600);
+/// Seconds from one look at the replicas to the next: what is seen of them is no event.
+const TICK: u32 = 15;
 /// Deployments that are shown of one service.
 const SHOWN: usize = 10;
 
@@ -131,7 +133,7 @@ async fn list(view: View) -> Result<Response, Problem> {
     });
     let content = html! {
         h1 { "Services" }
-        (live::part("services", &["deployment.", "configuration."], html! {
+        (live::ticking("services", &["deployment.", "configuration."], TICK, html! {
             @if items.is_empty() {
                 (widgets::empty("There is no service.", "A service is what revisions are deployed of: it names a target and a strategy.",
                     Some("quarterdeck config set services shop --file shop.toml")))
@@ -160,11 +162,11 @@ async fn show(view: View, At(name): At<String>) -> Result<Response, Problem> {
         .append_pair("limit", &SHOWN.to_string())
         .finish();
     let past = crate::resources::deployments::read(&view.api, &Params::read(&query)?).await?;
-    let (api, wanted, (from, to)) = (Arc::clone(&view.api), name.clone(), (window.from, window.to));
+    let (api, wanted) = (Arc::clone(&view.api), name.clone());
     let (service, seen, charts) = blocking(move || {
         let service = services::get(&api, &wanted)?;
         let of = Labels::new().with("service", &wanted);
-        Ok((service, seen(&api, &of).remove(&wanted), charts(&api, &of, from, to)?))
+        Ok((service, seen(&api, &of).remove(&wanted), charts(&api, &of, &window)?))
     })
     .await?;
     let current = service.current.as_ref();
@@ -180,7 +182,7 @@ async fn show(view: View, At(name): At<String>) -> Result<Response, Problem> {
             inputs: form::input("revision", "Revision, as the target knows it (r2, v1.4.2, a digest)", ""),
             ..Action::default()
         }]))
-        (live::part("service", &["deployment.", "configuration."], html! {
+        (live::ticking("service", &["deployment.", "configuration."], TICK, html! {
             (widgets::section("How it is", widgets::definitions(&[
                 ("Runs", stable(current.map(|current| current.stable.as_str()))),
                 ("Since", time::maybe(current.filter(|current| !current.stable.is_empty()).map(|current| current.since))),
@@ -215,13 +217,14 @@ fn ranges(view: &View) -> Markup {
     over::ranges(view, &[("1h", "1 hour"), ("6h", "6 hours"), ("1day", "1 day"), ("7days", "7 days")], "1h")
 }
 
-fn charts(api: &Api, of: &Labels, from: Timestamp, to: Timestamp) -> Result<Vec<Chart<'static>>, Problem> {
+fn charts(api: &Api, of: &Labels, window: &Window) -> Result<Vec<Chart<'static>>, Problem> {
+    let (from, to) = (window.from, window.to);
     let up = over::lines(api, "service_replica_up", of, from, to, |labels| {
         labels.get("replica").unwrap_or("replica").to_owned()
     })?;
     let failing = over::lines(api, "service_failure_ratio", of, from, to, |_| "failing responses".to_owned())?;
     let service = of.get("service");
-    let notes = || notes::between(&*api.options.store, from, to, service);
+    let notes = || query::notes_about(&*api.options.store, window, service);
     let mut charts = vec![Chart { title: "Replicas that are up", unit: "", from, to, lines: up, notes: notes()? }];
     if !failing.is_empty() {
         charts.push(Chart { title: "Failing responses", unit: "share", from, to, lines: failing, notes: notes()? });

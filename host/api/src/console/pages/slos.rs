@@ -8,7 +8,7 @@ use crate::console::form;
 use crate::console::search::Finds;
 use crate::console::view::View;
 use crate::console::widgets::{self, Tone, clip, text};
-use crate::console::{address, live, notes, time};
+use crate::console::{address, live, query, time};
 use crate::extract::At;
 use crate::paging::{List, blocking};
 use crate::problem::Problem;
@@ -37,6 +37,8 @@ pub(super) const BASE: &str = "/console/slos";
 const RANGE: Span = Span::from_secs(86_400);
 const RANGES: [(&str, &str); 5] =
     [("1h", "1 hour"), ("6h", "6 hours"), ("1day", "1 day"), ("7days", "7 days"), ("30days", "30 days")];
+/// Seconds from one look at the figures to the next: that they change is no event.
+const TICK: u32 = 15;
 /// Over which the change of the budget is told.
 const CHANGES: [(&str, u64); 3] = [("hour", 3600), ("6 hours", 6 * 3600), ("day", 86_400)];
 /// How far from the time that is asked for a figure may be.
@@ -65,7 +67,7 @@ async fn list(view: View) -> Result<Response, Problem> {
         h1 { "Objectives" }
         (form::filters(&view, form::select("state", "State",
             &[("", "any"), ("met", "met"), ("breached", "breached"), ("no-data", "no data")], state)))
-        (live::part("slos", &["slo.", "calculation.", "configuration."], html! {
+        (live::ticking("slos", &["slo.", "calculation.", "configuration."], TICK, html! {
             @if items.is_empty() && waiting.is_empty() {
                 (widgets::empty("No objectives here.", "With fewer filters there may be more. An objective says how much of the time something has to be well, and how much budget is left:",
                     Some("quarterdeck config set slos checkout --file slo.toml")))
@@ -138,14 +140,14 @@ async fn show(view: View, At(name): At<String>) -> Result<Response, Problem> {
     let slo = view.api.options.engines.slos.get(&name).unwrap_or(slo);
     let now = view.api.now();
     let window = Window::of(&view.params()?, now, RANGE)?;
-    let (api, (from, to)) = (Arc::clone(&view.api), (window.from, window.to));
+    let api = Arc::clone(&view.api);
     let of = Labels::new().with("slo", &name);
-    let (charts, changes) = blocking(move || Ok((charts(&api, &of, from, to)?, changes(&api, &of, now)?))).await?;
+    let (charts, changes) = blocking(move || Ok((charts(&api, &of, &window)?, changes(&api, &of, now)?))).await?;
     let content = html! {
         p.crumbs { a href=(BASE) { "Objectives" } }
         h1 { (text(&slo.name)) }
         @if !slo.spec.description.is_empty() { p { (text(&slo.spec.description)) } }
-        (live::part("slo", &["slo.", "calculation."], html! {
+        (live::ticking("slo", &["slo.", "calculation."], TICK, html! {
             p.badges { (state(&slo)) @if slo.at_risk { " " (widgets::toned("told as breached", Tone::Bad)) } }
             @if let Some(error) = &slo.error { p.mistake { (text(error)) } }
             (widgets::section("How it is", figures(&slo, &changes)))
@@ -226,13 +228,14 @@ fn exclusions(spec: &SloSpec) -> Markup {
     widgets::table("Times that do not count", &["From", "To", "By", "Why"], rows)
 }
 
-fn charts(api: &Api, of: &Labels, from: Timestamp, to: Timestamp) -> Result<Vec<Chart<'static>>, Problem> {
+fn charts(api: &Api, of: &Labels, window: &Window) -> Result<Vec<Chart<'static>>, Problem> {
+    let (from, to) = (window.from, window.to);
     let one = |title: &'static str, metric: &str, name: &str| {
         let mut lines = over::lines(api, metric, of, from, to, |_| name.to_owned())?;
         for (_, value) in lines.iter_mut().flat_map(|line| line.points.iter_mut()) {
             *value *= 100.0;
         }
-        let notes = notes::between(&*api.options.store, from, to, None)?;
+        let notes = query::notes(&*api.options.store, window)?;
         Ok::<_, Problem>(Chart { title, unit: "%", from, to, lines, notes })
     };
     Ok(vec![
