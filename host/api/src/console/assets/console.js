@@ -369,7 +369,7 @@
     // The server says what is wrong as a page.
     const why = () => {
       const page = new DOMParser().parseFromString(request.responseText, "text/html");
-      return $$(".failure h1, .failure p:not(.status, .actions), .failure li", page).map((line) => line.textContent).join(" ") || `The server answered ${request.status}.`;
+      return $$(".failure p:not(.status, .actions), .failure li", page).map((line) => line.textContent).join(". ") || `The server answered ${request.status}.`;
     };
     const put = (file) => {
       if (request) return;

@@ -87,7 +87,7 @@ pub(super) fn table(api: &Api, processes: &[Process]) -> Markup {
         "Processes",
         &["Process", "Instance", "State", "Health", "Since", "Pid", "Restarts", "Last words"],
         processes.iter().map(|process| {
-            let last = process.last_words.as_deref().and_then(|words| words.trim_end().lines().last());
+            let last = process.last_words.as_deref().and_then(|words| words.trim_end().lines().next_back());
             vec![
                 widgets::link(&at(&process.instance, &process.name), &process.name),
                 instances::linked(api, &process.instance),

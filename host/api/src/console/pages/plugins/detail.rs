@@ -227,16 +227,18 @@ fn uploads(view: &View, name: &str, known: &Known, decides: bool) -> Markup {
     let file = serves.map_or(format!("{name}.wasm"), |file| file.file.clone());
     let install = address::below("/console/upload/plugin-files", &file);
     let shadow = address::below("/console/upload/shadows", name);
-    let from = known
-        .plugin
-        .as_ref()
-        .filter(|plugin| plugin.state != PluginState::Refused)
-        .map_or("none", |plugin| plugin.version.as_str());
+    let from = known.plugin.as_ref().filter(|plugin| plugin.state != PluginState::Refused);
+    let says = match from.map(|plugin| plugin.version.as_str()) {
+        Some(from) => {
+            format!("It becomes {file}, in place of {from}, once it is verified. {from} can be gone back to.")
+        }
+        None => format!("It becomes {file}, once it is verified."),
+    };
     html! {
         (widgets::section("Another version", upload::offer(view, &upload::Offer {
             to: &install,
             label: "A component",
-            says: &format!("It becomes {file}, in place of {from}, once it is verified. {from} can be gone back to."),
+            says: &says,
             may_replace: false,
             command: &format!("quarterdeck plugin install {file}"),
         })))
