@@ -1,6 +1,7 @@
 //! Starts the daemon on a free port with a folder of its own, and ends it.
 
 pub(crate) mod at_rest;
+pub(crate) mod browser;
 pub(crate) mod counterpart;
 pub(crate) mod daemon;
 pub(crate) mod guest;

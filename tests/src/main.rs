@@ -1,7 +1,7 @@
 //! Integration tests over the real binary: they start the daemon, speak HTTP to it, and stop it. A module per flow.
 //!
 //! Every answer of the API is checked against the OpenAPI document that the daemon serves (`harness::schema`).
-//! A test that needs a real counterpart (HAProxy, nginx, Redis, PostgreSQL, wrk, strace, a registry, Prometheus) says so by name and ends
+//! A test that needs a real counterpart (HAProxy, nginx, Redis, PostgreSQL, wrk, strace, a registry, Prometheus, Chromium) says so by name and ends
 //! early where it is missing; with `QUARTERDECK_TESTS_REQUIRE_COUNTERPARTS=1` it fails instead.
 
 #![allow(
@@ -23,6 +23,7 @@ mod canary;
 mod collectors;
 mod command_line;
 mod configuration;
+mod console;
 mod decisions;
 mod detectors;
 mod disk;

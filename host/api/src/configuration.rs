@@ -88,7 +88,7 @@ pub enum Said {
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[schemars(rename = "ConfigurationObject")]
 pub struct Object {
-    /// `instances`, `rules`, `routes`, `scans`, `runbooks`, `services`, `slos`, `secrets`.
+    /// `instances`, `rules`, `routes`, `scans`, `runbooks`, `services`, `slos`, `dashboards`, `secrets`.
     pub section: String,
     pub name: String,
     /// As it is in force, with its defaults. `null`: it is not in force.

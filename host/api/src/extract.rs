@@ -119,6 +119,12 @@ impl Params {
         }
     }
 
+    /// A page's form sends the fields that nothing was chosen in as well.
+    pub(crate) fn without_empty(mut self) -> Self {
+        self.0.retain(|(_, value)| !value.is_empty());
+        self
+    }
+
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())
     }

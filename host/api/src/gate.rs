@@ -3,7 +3,7 @@
 use crate::document::document;
 use crate::extract::Params;
 use crate::problem::Problem;
-use crate::{Api, alertmanager, idempotency, intake, otlp, prometheus, samples, security};
+use crate::{Api, alertmanager, console, idempotency, intake, otlp, prometheus, samples, security};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -14,7 +14,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub(crate) async fn gate(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+pub(crate) async fn gate(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
@@ -23,11 +23,16 @@ pub(crate) async fn gate(State(api): State<Arc<Api>>, request: Request, next: Ne
     let is_alertmanager = route.as_deref().is_some_and(alertmanager::has);
     let otlp = route.as_deref().filter(|route| otlp::has(route)).map(|_| otlp::Encoding::of(request.headers()));
     // Its handler takes the body in, which may be large, and sending it again does no harm.
+    let is_console = console::has(request.uri());
+    let uri = request.uri().clone();
+    if is_console {
+        request.extensions_mut().insert(console::view::Asked(uri.clone()));
+    }
     let is_samples = route.as_deref().is_some_and(samples::is_one);
     let answered = async {
-        admit(&api, &request, is_query)?;
+        admit(&api, &request, is_query, is_console)?;
         // Programs of others may send more parameters than are known here.
-        if !is_query && !is_alertmanager && !is_samples {
+        if !is_query && !is_alertmanager && !is_samples && !is_console {
             check_parameters(&request, route.as_deref())?;
         }
         if method.is_safe() || is_query || is_samples {
@@ -37,7 +42,9 @@ pub(crate) async fn gate(State(api): State<Arc<Api>>, request: Request, next: Ne
         }
     };
     let mut response = answered.await.unwrap_or_else(|problem| {
-        if in_its_form {
+        if is_console {
+            console::failure::refuse(&api, &uri, problem)
+        } else if in_its_form {
             prometheus::Failure::from(problem).into_response()
         } else if is_alertmanager {
             alertmanager::Failure::from(problem).into_response()
@@ -54,12 +61,15 @@ pub(crate) async fn gate(State(api): State<Arc<Api>>, request: Request, next: Ne
     response
 }
 
-/// A query only reads, however it is asked.
-fn admit(api: &Api, request: &Request, is_query: bool) -> Result<(), Problem> {
+/// A query only reads, however it is asked. The console has sessions instead of the token.
+fn admit(api: &Api, request: &Request, is_query: bool, is_console: bool) -> Result<(), Problem> {
     let headers = request.headers();
     let host = security::check_host(headers, request.uri(), &api.options.allowed_hosts)?;
     security::check_origin(headers, &host)?;
     let method = if is_query { &Method::GET } else { request.method() };
+    if is_console {
+        return Ok(());
+    }
     if security::needs_token(method, request.uri(), headers, &host, api.options.reads_need_token) {
         security::check_token(headers, api.options.token.as_deref())?;
     }
@@ -87,8 +97,14 @@ async fn read(request: Request, next: Next) -> Result<Response, Problem> {
 }
 
 /// Runs to its end even if the client hangs up.
-async fn change(api: &Arc<Api>, request: Request, route: Option<&str>, next: Next) -> Result<Response, Problem> {
-    let is_component = route.is_some_and(|route| document().takes_bytes(request.method(), route));
+async fn change(api: &Arc<Api>, mut request: Request, route: Option<&str>, next: Next) -> Result<Response, Problem> {
+    let is_console = console::has(request.uri());
+    if is_console {
+        // An answer that is kept would be given to whoever sends the key, signed in or not.
+        request.headers_mut().remove("idempotency-key");
+    }
+    let sends_bytes = is_console && console::takes_bytes(request.uri());
+    let is_component = sends_bytes || route.is_some_and(|route| document().takes_bytes(request.method(), route));
     // Held until the answer. Never closed; without a permit it would only cost memory.
     let _upload = if is_component { api.uploads.acquire().await.ok() } else { None };
     // Many alerts may come at once, and are held until they are taken in.
@@ -96,6 +112,7 @@ async fn change(api: &Arc<Api>, request: Request, route: Option<&str>, next: Nex
     let expected = match &room {
         Some(_) => intake::json(alertmanager::largest(api)),
         None if is_component => intake::COMPONENT,
+        None if is_console => intake::form(console::form::LIMIT),
         None => intake::json(api.options.body_limit),
     };
     let request = intake::take_in_within(request, expected, room.as_mut()).await?;

@@ -10,6 +10,7 @@
 //! - `alertmanager`: alerts and silences in the form of Alertmanager's API, under `/alertmanager/api/v2`
 //! - `document`: the OpenAPI document, made from the handlers; `schema`: the schemas of what they take and give
 //! - `gate`: what every request passes: `security`, the body's `intake`, `idempotency`, counting
+//! - `console`: the pages for people, under `/console`
 //! - `problem`, `paging`, `extract`, `precondition`: what handlers share
 //! - `configuration`: the port to the configuration in force
 //! - `server`: connections, their limits, and the end of them
@@ -37,6 +38,7 @@
 
 mod alertmanager;
 mod configuration;
+mod console;
 mod document;
 mod extract;
 mod gate;
@@ -121,8 +123,8 @@ pub struct Options {
 pub const BODY_LIMIT: usize = 1 << 20;
 pub const STREAM_BUFFER: usize = 1024;
 pub const STALL: Span = Span::from_secs(10);
-/// Event streams at once.
-const STREAMS: usize = 256;
+/// Event streams at once: a page of the console that is looked at holds one. What waits for all of them together is bounded in `stream`.
+const STREAMS: usize = 2_048;
 /// Components that are taken in at once: each is held in memory as a whole.
 const UPLOADS: usize = 2;
 /// Ranges of series that are read at once.
@@ -132,6 +134,7 @@ const RANGES: usize = 4;
 pub struct Api {
     options: Options,
     requests: requests::Requests,
+    console: console::State,
     idempotency: idempotency::Keys,
     /// Changes under way: a client that hangs up does not stop one half-way.
     tasks: TaskTracker,
@@ -157,6 +160,7 @@ impl Api {
             queries: Arc::new(Semaphore::new(options.queries.at_once)),
             options,
             requests: requests::Requests::default(),
+            console: console::State::default(),
             idempotency: idempotency::Keys::default(),
             tasks: TaskTracker::new(),
             streams: Arc::new(Semaphore::new(STREAMS)),
@@ -170,6 +174,15 @@ impl Api {
         }
     }
 
+    /// Where somebody signs in to the console, once and within ten minutes: path and query, to be put behind the address under which the
+    /// host is reached.
+    ///
+    /// # Errors
+    /// The system gives no random numbers.
+    pub fn console_link(&self) -> Result<String, Problem> {
+        console::session::link(self).map(|code| format!("/console/sign-in?code={code}"))
+    }
+
     fn now(&self) -> Timestamp {
         self.options.clock.now()
     }
@@ -179,6 +192,7 @@ impl Api {
 pub fn router(api: Arc<Api>) -> Router {
     let (router, _) = resources::all().split_for_parts();
     router
+        .merge(console::routes(&api))
         .fallback(resources::no_route)
         .method_not_allowed_fallback(resources::no_method)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&api), gate::gate))

@@ -184,7 +184,9 @@ impl IntoResponse for Problem {
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
-        *response.headers_mut() = self.headers.map(|headers| *headers).unwrap_or_default();
+        *response.headers_mut() = self.headers.as_deref().cloned().unwrap_or_default();
+        // For what tells it in another form.
+        response.extensions_mut().insert(self);
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         response
     }

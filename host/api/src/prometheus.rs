@@ -28,6 +28,7 @@ mod write;
 pub(crate) use answer::Failure;
 pub(crate) use document::{complete, failures};
 pub use evaluation::Limits;
+pub(crate) use evaluation::within;
 
 use crate::resources::Routes;
 

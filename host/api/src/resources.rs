@@ -1,33 +1,34 @@
 //! A file per resource, and the list of all of them.
 
-mod alerts;
+pub(crate) mod alerts;
 mod backtests;
-mod configuration;
-mod dead_letters;
+pub(crate) mod configuration;
+mod console;
+pub(crate) mod dead_letters;
 mod decisions;
-mod deployments;
+pub(crate) mod deployments;
 pub(crate) mod events;
 mod exposition;
 mod findings;
 mod health;
 mod home;
-mod incidents;
-mod instances;
+pub(crate) mod incidents;
+pub(crate) mod instances;
 mod jobs;
 mod maintenance;
 mod metrics;
 mod notifications;
 mod openapi;
-mod plugin_files;
-mod plugins;
-mod processes;
+pub(crate) mod plugin_files;
+pub(crate) mod plugins;
+pub(crate) mod processes;
 mod runbooks;
-mod runs;
-mod scans;
-mod services;
-mod silences;
-mod slos;
-mod status;
+pub(crate) mod runs;
+pub(crate) mod scans;
+pub(crate) mod services;
+pub(crate) mod silences;
+pub(crate) mod slos;
+pub(crate) mod status;
 pub(crate) mod stream;
 
 use crate::problem::Problem;
@@ -79,6 +80,7 @@ fn api() -> Routes {
         .merge(notifications::routes())
         .merge(dead_letters::routes())
         .merge(configuration::routes())
+        .merge(console::routes())
         .merge(openapi::routes())
 }
 

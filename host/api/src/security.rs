@@ -80,7 +80,7 @@ pub(crate) fn check_token(headers: &HeaderMap, token: Option<&str>) -> Result<()
 }
 
 /// Takes the same time wherever the difference is. The length of the token is no secret.
-fn same(given: &str, token: &str) -> bool {
+pub(crate) fn same(given: &str, token: &str) -> bool {
     given.len() == token.len() && given.bytes().zip(token.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
 }
 

@@ -26,7 +26,9 @@ use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-const CONNECTIONS: usize = 1024;
+/// More than there are event streams, so that these leave room for requests.
+const CONNECTIONS: usize = 4_096;
+const _: () = assert!(CONNECTIONS > crate::STREAMS);
 /// For the head of a request; also how long an idle connection is kept.
 const HEADER: Duration = Duration::from_secs(30);
 /// A client that takes nothing for so long is cut off. Longer than what gives up by itself ([`crate::STALL`]), and can say more.

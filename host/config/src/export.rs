@@ -48,6 +48,14 @@ pub fn export(loaded: &Loaded) -> Result<Vec<File>, String> {
     Ok(files)
 }
 
+/// One object as TOML, as a file would hold it. `None`: TOML can't say it.
+pub fn object_text(value: &Value) -> Option<String> {
+    if needs_json(value) {
+        return None;
+    }
+    toml::to_string_pretty(&toml::Table::try_from(value).ok()?).ok()
+}
+
 /// Whether the values, read as a file, give the same settings again with the built-in objects below them.
 fn comes_back(loaded: &Loaded) -> bool {
     let mut root = loaded.value();

@@ -57,7 +57,7 @@ mod tree;
 mod variables;
 
 pub use compare::{Change, Difference, compare};
-pub use export::{File, export};
+pub use export::{File, export, object_text};
 pub use layers::{Base, Flag, Loaded, Look, Source, Word, load};
 pub use place::{Place, key_path, push};
 pub use problem::{Problem, Problems};
@@ -86,6 +86,19 @@ pub fn parse(path: &Path, text: &str) -> Result<Value, Problems> {
     let node = read::text_as(&path.into(), text, &mut problems);
     match node {
         Some(node) if problems.is_empty() => Ok(node.to_value()),
+        _ => Err(Problems(problems)),
+    }
+}
+
+/// The same, and where in the text its values stand.
+///
+/// # Errors
+/// What is wrong with it, with line and column.
+pub fn parse_in_place(path: &Path, text: &str) -> Result<(Value, Places), Problems> {
+    let mut problems = Vec::new();
+    let node = read::text_as(&path.into(), text, &mut problems);
+    match node {
+        Some(node) if problems.is_empty() => Ok((node.to_value(), Places(node))),
         _ => Err(Problems(problems)),
     }
 }

@@ -4,6 +4,7 @@
 use crate::place::push;
 use crate::problem::{Problem, nearest};
 use crate::tree::{Kind, Node};
+use quarterdeck_model::domain::dashboard::{DashboardSpec, Panel};
 use quarterdeck_model::domain::runbook::is_required;
 use quarterdeck_model::plugin::InstanceName;
 use quarterdeck_model::plugin::variables::never_set;
@@ -11,7 +12,7 @@ use quarterdeck_model::{Span, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Sections whose keys are names of objects that stand in URLs.
-pub(crate) const NAMED: [&str; 6] = ["rules", "routes", "scans", "runbooks", "services", "slos"];
+pub(crate) const NAMED: [&str; 7] = ["rules", "routes", "scans", "runbooks", "services", "slos", "dashboards"];
 
 /// Series that a rule may expect.
 const EXPECTED: usize = 1_000;
@@ -31,6 +32,7 @@ pub(crate) fn check(root: &Node, problems: &mut Vec<Problem>) {
     check.expectations();
     check.grants();
     check.exclusions();
+    check.dashboards();
     check.minimums();
     check.log_filter();
 }
@@ -383,6 +385,33 @@ impl<'a> Check<'a> {
                 Some(meant) if !known => problem.hint(format!("did you mean `{meant}`?")),
                 _ => problem.hint(format!("levels are {}", LEVELS.join(", "))),
             });
+        }
+    }
+
+    /// Whether the expressions can be read is for whoever knows PromQL.
+    fn dashboards(&mut self) {
+        for (pointer, _, dashboard) in self.objects("dashboards") {
+            let Some(panels) = dashboard.get("panels") else { continue };
+            self.some(panels, &push(&pointer, "panels"), DashboardSpec::PANELS);
+            for (index, panel) in panels.items().enumerate() {
+                let Some(queries) = panel.get("queries") else { continue };
+                let at = format!("{pointer}/panels/{index}/queries");
+                self.some(queries, &at, Panel::QUERIES);
+                for (index, query) in queries.items().enumerate() {
+                    if query.text().is_some_and(|text| text.trim().is_empty()) {
+                        let problem =
+                            Problem::at(&query.place, &format!("{at}/{index}"), "expected PromQL, found nothing");
+                        self.problems.push(problem.hint("write an expression such as `cpu_usage_percent`"));
+                    }
+                }
+            }
+        }
+    }
+
+    fn some(&mut self, list: &Node, pointer: &str, most: usize) {
+        let count = list.items().count();
+        if matches!(list.kind, Kind::List(_)) && !(1..=most).contains(&count) {
+            self.problems.push(Problem::at(&list.place, pointer, format!("expected 1 to {most}, found {count}")));
         }
     }
 

@@ -5,6 +5,7 @@ use quarterdeck_model::Span;
 use quarterdeck_model::domain::Catalog;
 use quarterdeck_model::domain::alert::RuleSpec;
 use quarterdeck_model::domain::alerting::AlertingSpec;
+use quarterdeck_model::domain::dashboard::DashboardSpec;
 use quarterdeck_model::domain::deployment::ServiceSpec;
 use quarterdeck_model::domain::incident::CorrelationSpec;
 use quarterdeck_model::domain::notification::RouteSpec;
@@ -33,7 +34,7 @@ pub struct Settings {
     pub plugins_dir: Option<PathBuf>,
     /// Which files may be plugins, and whose.
     pub plugins: Trust,
-    /// The instances, rules, objectives, scan and runbook that work without any configuration.
+    /// The instances, rules, objectives, dashboard, scan and runbook that work without any configuration.
     pub built_ins: bool,
     pub storage: StorageSettings,
     pub runtime: RuntimeSettings,
@@ -68,6 +69,8 @@ pub struct Settings {
     pub services: BTreeMap<String, ServiceSpec>,
     /// Objectives, by name.
     pub slos: BTreeMap<String, SloSpec>,
+    /// Dashboards of the console, by name.
+    pub dashboards: BTreeMap<String, DashboardSpec>,
 }
 
 impl Default for Settings {
@@ -97,6 +100,7 @@ impl Default for Settings {
             runbooks: BTreeMap::new(),
             services: BTreeMap::new(),
             slos: BTreeMap::new(),
+            dashboards: BTreeMap::new(),
         }
     }
 }
@@ -125,6 +129,7 @@ impl Settings {
             runbooks: BTreeMap::new(),
             services: BTreeMap::new(),
             slos: BTreeMap::new(),
+            dashboards: BTreeMap::new(),
             ..self.clone()
         }
     }
@@ -144,6 +149,7 @@ impl Settings {
             runbooks: only(&self.runbooks, |runbook| runbook.enabled),
             services: self.services.clone(),
             slos: only(&self.slos, |slo| slo.enabled),
+            dashboards: only(&self.dashboards, |dashboard| dashboard.enabled),
             keep_ended: self.storage.keep_ended,
         }
     }

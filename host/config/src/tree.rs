@@ -146,6 +146,11 @@ impl Places {
         self.0.at(pointer).map(|node| &node.place)
     }
 
+    /// Where the value at this JSON Pointer was written, or else the innermost one around it.
+    pub fn around(&self, pointer: &str) -> &Place {
+        &self.0.around(pointer).key
+    }
+
     /// Whether everything at this JSON Pointer is built in, or defaults.
     pub fn is_built_in(&self, pointer: &str) -> bool {
         fn all(node: &Node) -> bool {

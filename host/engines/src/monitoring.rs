@@ -6,6 +6,7 @@
 //! - `rules`: a job per rule; `ended`: which series are over; `expected`: what its detector is to miss where it is not there; `suspects`:
 //!   which of its series make its detector trap
 //! - `rule_files`: rules in Prometheus's format, a job per group
+//! - `dashboard`: whether what its panels show can be evaluated
 //!
 //! All sets of jobs follow the catalog and the registry while the host runs.
 
@@ -13,6 +14,7 @@ pub mod alerts;
 mod cardinality;
 mod checks;
 mod collect;
+mod dashboard;
 mod derived;
 mod ended;
 mod expected;
@@ -24,6 +26,7 @@ pub mod scrape;
 mod suspects;
 
 pub use collect::check_names;
+pub use dashboard::check_dashboard;
 pub use intake::{Tally, WriteError, Written};
 
 use crate::results::STORE_AGAIN;

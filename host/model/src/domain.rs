@@ -5,6 +5,7 @@
 pub mod alert;
 pub mod alerting;
 pub mod check;
+pub mod dashboard;
 pub mod delivery;
 pub mod deployment;
 pub mod failure;
@@ -51,6 +52,8 @@ pub struct Catalog {
     pub services: BTreeMap<String, deployment::ServiceSpec>,
     /// Objectives, by name.
     pub slos: BTreeMap<String, slo::SloSpec>,
+    /// Dashboards, by name. No engine looks at them: the pages for people do.
+    pub dashboards: BTreeMap<String, dashboard::DashboardSpec>,
     /// How long what has ended is kept; zero: for ever.
     pub keep_ended: Span,
 }

@@ -67,6 +67,8 @@ pub(crate) enum Command {
     },
     /// How the daemon is
     Status,
+    /// Print a link that signs a browser in to the console, once and within ten minutes
+    Console,
     /// Plugins: files and the versions in use
     #[command(subcommand)]
     Plugin(Plugin),

@@ -148,6 +148,11 @@ impl Client {
         self.announced
     }
 
+    /// Where the daemon answers, without a slash at the end.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
     pub(crate) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value> {
         self.call(Method::GET, path, query, None).await
     }

@@ -3,6 +3,7 @@
 mod alerts;
 mod authoring;
 mod configuration;
+mod console;
 mod decisions;
 mod deliveries;
 mod deployments;
@@ -81,6 +82,7 @@ fn remote(global: &Global, command: &Command) -> Result<ExitCode> {
 async fn dispatch(session: &Session, command: &Command) -> Result<ExitCode> {
     match command {
         Command::Status => status::show(session).await,
+        Command::Console => console::link(session).await,
         Command::Plugin(command) => plugins::plugin(session, command).await,
         Command::Instance(command) => plugins::instance(session, command).await,
         Command::Process(command) => plugins::process(session, command).await,

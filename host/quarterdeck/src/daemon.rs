@@ -32,6 +32,7 @@ use quarterdeck_runtime::{Bundled, Compiler, Runtime};
 use quarterdeck_scheduler::{Scheduler, SystemClock};
 use quarterdeck_storage::Database;
 use quarterdeck_supervisor::Supervisor;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -62,6 +63,7 @@ pub(crate) fn install_crypto() {
 
 pub(crate) fn main(arguments: &Arguments) -> ExitCode {
     memory::bound_arenas();
+    open_more_files();
     let output = Output { json: arguments.global.json };
     // The files have to be right by themselves: what the API has said about objects is known when the store is open.
     let read = load::read(&arguments.global, load::config_dir(&arguments.global))
@@ -100,6 +102,18 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
             output.error(&if hint.is_empty() { error } else { anyhow!("{error:#}{hint}") });
             ExitCode::from(1)
         }
+    }
+}
+
+/// Every connection is an open file, and what a shell or systemd allows at first (1,024) is less than the host serves. Programs that it
+/// runs get the same: as many as they may have by themselves.
+fn open_more_files() {
+    const WANTED: u64 = 16_384;
+    let limit = getrlimit(Resource::Nofile);
+    let (Some(now), most) = (limit.current, limit.maximum.unwrap_or(WANTED)) else { return };
+    let wanted = Rlimit { current: Some(WANTED.min(most).max(now)), maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, wanted) {
+        eprintln!("no more than {now} files can be open: {error}");
     }
 }
 
@@ -265,14 +279,16 @@ async fn run(global: &Global, base: Base, loaded: Loaded, log: log::Handle) -> R
         metrics_page: Arc::new(String::new),
         shutdown: accepting.clone(),
     }));
-    let server = tokio::spawn(quarterdeck_api::serve(listener, quarterdeck_api::router(api), accepting.clone()));
+    let server = quarterdeck_api::serve(listener, quarterdeck_api::router(api.clone()), accepting.clone());
+    let server = tokio::spawn(server);
     let watcher = tokio::spawn(watch::run(configuration.clone(), accepting.clone()));
     let trimmer = tokio::spawn(memory::run(runtime.clone(), accepting.clone()));
     let follower = tokio::spawn(files.follow(moves, accepting.clone()));
     folders.announce(&host_url)?;
     drop(starts);
     info!(%host_url, ready_after = ?begin.elapsed(), "ready");
-    greet(&host_url, &folders, &config_dir, &plugins_dir);
+    let link = api.console_link().inspect_err(|problem| warn!(?problem, "no link to the console")).ok();
+    greet(&host_url, &folders, &config_dir, &plugins_dir, link.as_deref());
 
     let reason = until_the_end(signals, &database, &engines, &configuration).await?;
     info!(reason = reason.as_deref().unwrap_or("asked to"), "stopping");
@@ -419,8 +435,12 @@ async fn start_runtime(parts: Parts<'_>) -> Result<Arc<Runtime>> {
 }
 
 /// Where to look: for a person who has just started it.
-fn greet(url: &str, folders: &Folders, config_dir: &Path, plugins_dir: &Path) {
+fn greet(url: &str, folders: &Folders, config_dir: &Path, plugins_dir: &Path, console: Option<&str>) {
     print_line(&format!("Quarterdeck {} listens on {url}", env!("CARGO_PKG_VERSION")));
+    if let Some(path) = console {
+        print_line(&format!("  console        {url}{path}"));
+        print_line("                 signs in once, within ten minutes; another one: quarterdeck console");
+    }
     print_line(&format!("  status         quarterdeck status, or {url}/"));
     print_line(&format!("  API            {url}/api/v1/openapi.json"));
     print_line(&format!("  configuration  {}", config_dir.display()));

@@ -34,6 +34,20 @@ pub(crate) fn python_with(module: &str, test: &str) -> Option<PathBuf> {
     None
 }
 
+/// A file of a package that npm has installed, beside the programs of such packages that the PATH names; `None`, after saying which test
+/// is left out, where it is missing.
+pub(crate) fn npm_file(file: &str, test: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let modules = std::env::split_paths(&path).filter(|folder| folder.ends_with("node_modules/.bin"));
+    let found = modules.filter_map(|folder| Some(folder.parent()?.join(file))).find(|file| file.is_file());
+    if found.is_none() {
+        let required = std::env::var_os("QUARTERDECK_TESTS_REQUIRE_COUNTERPARTS").is_some();
+        assert!(!required, "{test} needs npm's `{file}`, which is not installed");
+        say(&format!("LEFT OUT: {test} needs npm's `{file}`, which is not installed"));
+    }
+    found
+}
+
 /// To standard error itself: what a passing test prints by macro is kept back by the test runner.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");

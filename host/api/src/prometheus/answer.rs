@@ -113,6 +113,11 @@ impl Failure {
         Failure::bad(format!("invalid parameter {name:?}: {why}"))
     }
 
+    /// What went wrong, for people.
+    pub(crate) fn said(&self) -> &str {
+        &self.error
+    }
+
     /// Reference of the schema in the API's document.
     pub(crate) fn reference() -> String {
         of::<Failure>()

@@ -43,8 +43,17 @@ pub(super) async fn run<R: Send + 'static>(
     parameters: &Parameters,
     work: impl FnOnce(&dyn Querier, &Budget) -> Result<R, Failure> + Send + 'static,
 ) -> Result<R, Failure> {
-    let limits = &api.options.queries;
     let asked = parameters.duration("timeout")?.map(|millis| Duration::from_millis(u64::try_from(millis).unwrap_or(0)));
+    within(api, asked, work).await
+}
+
+/// Does the work in its turn, and in the time that is asked for, as far as the host allows it.
+pub(crate) async fn within<R: Send + 'static>(
+    api: &Api,
+    asked: Option<Duration>,
+    work: impl FnOnce(&dyn Querier, &Budget) -> Result<R, Failure> + Send + 'static,
+) -> Result<R, Failure> {
+    let limits = &api.options.queries;
     let most = limits.time.as_duration();
     let deadline = Instant::now() + asked.map_or(most, |asked| asked.min(most));
     let late = |stage| Failure::new(Kind::Timeout, format!("query timed out in {stage}"));

@@ -1,6 +1,6 @@
 //! Alerts: series that are abnormal, or were until lately.
 
-use super::{PRINCIPAL, Routes};
+use super::Routes;
 use crate::extract::{At, Optional, Params};
 use crate::paging::{List, Order, Slice, Slicing, stored};
 use crate::precondition::{IfMatch, IfNoneMatch};
@@ -11,6 +11,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use http::HeaderMap;
+use quarterdeck_engines::Asked;
 use quarterdeck_engines::alerting::{self, Explanation};
 use quarterdeck_model::domain::alert::{Alert, AlertState};
 use quarterdeck_model::{Severity, Span};
@@ -76,15 +77,21 @@ async fn acknowledge_alert(
     seen: IfMatch,
     Optional(acknowledge): Optional<AcknowledgeAlert>,
 ) -> Result<Response, Problem> {
-    let (alerting, until) = (&api.options.engines.alerting, alerting::until(api.now(), acknowledge.span));
-    if alerting.is_posted(&id) {
-        alerting.acknowledge(&id, until, seen.asked()).await?;
-    } else {
-        let alert = api.options.engines.monitoring.acknowledge(&id, seen.asked()).await?;
-        // By then the alert is at another revision than the one that was seen.
-        alerting.acknowledge(&alert.fingerprint, until, PRINCIPAL.into()).await?;
-    }
+    acknowledge_for(&api, &id, acknowledge.span, seen.asked()).await?;
     precondition::changed::<Alert>(&api, Alert::COLLECTION, &id)
+}
+
+/// Whoever has made the alert: this host's own rules, or another program.
+pub(crate) async fn acknowledge_for(api: &Api, id: &str, span: Option<Span>, asked: Asked<'_>) -> Result<(), Problem> {
+    let (alerting, until) = (&api.options.engines.alerting, alerting::until(api.now(), span));
+    if alerting.is_posted(id) {
+        alerting.acknowledge(id, until, asked).await?;
+    } else {
+        let alert = api.options.engines.monitoring.acknowledge(id, asked).await?;
+        // By then the alert is at another revision than the one that was seen.
+        alerting.acknowledge(&alert.fingerprint, until, asked.principal.into()).await?;
+    }
+    Ok(())
 }
 
 /// Ends a firing alert by hand, as one whose series has no samples and never will again. What is still abnormal at the next evaluation
@@ -93,12 +100,18 @@ async fn acknowledge_alert(
     params(IfMatch, ("fingerprint" = String, Path, description = "Identity of rule and series.")),
     responses((status = 200, description = "The alert as it is now.", body = ref(of::<Alert>()))))]
 async fn resolve_alert(State(api): State<Arc<Api>>, At(id): At<String>, seen: IfMatch) -> Result<Response, Problem> {
-    if api.options.engines.alerting.is_posted(&id) {
-        api.options.engines.alerting.resolve(&id, seen.asked()).await?;
-    } else {
-        api.options.engines.monitoring.resolve(&id, seen.asked()).await?;
-    }
+    resolve(&api, &id, seen.asked()).await?;
     precondition::changed::<Alert>(&api, Alert::COLLECTION, &id)
+}
+
+/// Whoever has made the alert.
+pub(crate) async fn resolve(api: &Api, id: &str, asked: Asked<'_>) -> Result<(), Problem> {
+    if api.options.engines.alerting.is_posted(id) {
+        api.options.engines.alerting.resolve(id, asked).await?;
+    } else {
+        api.options.engines.monitoring.resolve(id, asked).await?;
+    }
+    Ok(())
 }
 
 /// Why somebody was told of the alert by `[alerting]`, or was not: step by step, with times, deliveries, and what comes next.

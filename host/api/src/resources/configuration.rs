@@ -1,7 +1,7 @@
 //! The configuration in force, its objects and its versions.
 
-mod objects;
-mod versions;
+pub(crate) mod objects;
+pub(crate) mod versions;
 
 use super::Routes;
 use crate::Api;

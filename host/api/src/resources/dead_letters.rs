@@ -26,23 +26,32 @@ pub(crate) fn routes() -> Routes {
 
 /// What was given up on, with the reason.
 #[derive(Debug, Serialize, JsonSchema)]
-struct DeadLetter {
-    id: String,
+pub(crate) struct DeadLetter {
+    pub(crate) id: String,
     /// An effect, an event, or an input of a plugin, as it was when it was given up on.
-    letter: Value,
+    pub(crate) letter: Value,
 }
 
 /// Dead letters, by id.
 #[utoipa::path(get, path = "/dead-letters", tag = "events", params(Slicing),
     responses((status = 200, description = "Dead letters.", body = ref(of::<List<DeadLetter>>()))))]
 async fn list_dead_letters(State(api): State<Arc<Api>>, params: Params) -> Result<Json<List<DeadLetter>>, Problem> {
-    let slice = Slice::of(&params)?;
+    read_letters(&api, &params, |_| true).await.map(Json)
+}
+
+/// The part of the list that is asked for.
+pub(crate) async fn read_letters(
+    api: &Api,
+    params: &Params,
+    keep: impl Fn(&DeadLetter) -> bool + Send + 'static,
+) -> Result<List<DeadLetter>, Problem> {
+    let slice = Slice::of(params)?;
     let store = Arc::clone(&api.options.store);
     blocking(move || {
         let show = |document: &quarterdeck_model::store::Document| {
             Ok(Some(DeadLetter { id: document.id.clone(), letter: document.value.clone() }))
         };
-        read(&*store, DEAD_LETTERS, Order::Id, slice, show, |_| true)
+        read(&*store, DEAD_LETTERS, Order::Id, slice, show, keep).map(|Json(list)| list)
     })
     .await
 }

@@ -42,13 +42,20 @@ struct NewDeployment {
         ("state" = Option<String>, Query, description = "`progressing`, `paused`, `rolling-back`, `succeeded`, `rolled-back` or `failed`.")),
     responses((status = 200, description = "Deployments.", body = ref(of::<List<Deployment>>()))))]
 async fn list_deployments(State(api): State<Arc<Api>>, params: Params) -> Result<Json<List<Deployment>>, Problem> {
+    read(&api, &params).await.map(Json)
+}
+
+/// The part of the list that is asked for.
+pub(crate) async fn read(api: &Api, params: &Params) -> Result<List<Deployment>, Problem> {
     let service = params.text("service")?.map(str::to_owned);
     let state = params.word::<DeploymentState>("state")?;
-    stored(&api, Deployment::COLLECTION, Order::Newest, Slice::of(&params)?, move |deployment: &Deployment| {
-        service.as_ref().is_none_or(|service| deployment.service == *service)
-            && state.is_none_or(|state| deployment.state == state)
-    })
-    .await
+    let Json(list) =
+        stored(api, Deployment::COLLECTION, Order::Newest, Slice::of(params)?, move |deployment: &Deployment| {
+            service.as_ref().is_none_or(|service| deployment.service == *service)
+                && state.is_none_or(|state| deployment.state == state)
+        })
+        .await?;
+    Ok(list)
 }
 
 /// One deployment with its moves.

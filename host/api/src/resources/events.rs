@@ -70,23 +70,23 @@ impl From<Error> for Problem {
 
 /// A part of the log.
 #[derive(Debug, Serialize, JsonSchema)]
-struct EventPage {
-    items: Vec<StoredEvent>,
+pub(crate) struct EventPage {
+    pub(crate) items: Vec<StoredEvent>,
     /// Hand it back as `cursor` for the next part; `null` at the end of the log.
-    next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
     /// Everything up to here was looked at: `after` for what comes later.
-    next: Offset,
+    pub(crate) next: Offset,
     /// Everything up to here was removed by retention.
-    tail: Offset,
+    pub(crate) tail: Offset,
     /// There is nothing to go on from where the client asked: retention has removed some of it, or the offset is beyond the end of the
     /// log, whose data folder was put back to an earlier state.
     #[serde(skip_serializing_if = "Option::is_none")]
-    gap: Option<Missed>,
+    pub(crate) gap: Option<Missed>,
 }
 
 /// As the stream's event `gap` has it.
 #[derive(Debug, PartialEq, Serialize, JsonSchema)]
-struct Missed {
+pub(crate) struct Missed {
     /// What was asked for.
     after: Offset,
     /// What this answer begins behind instead.
@@ -123,7 +123,7 @@ struct NewEvent {
     source: Option<String>,
 }
 
-pub(super) fn filter(params: &Params) -> Result<EventFilter, Problem> {
+pub(crate) fn filter(params: &Params) -> Result<EventFilter, Problem> {
     let mut filter = EventFilter::types(params.many("type"));
     filter.subject = params.text("subject")?.map(str::to_owned);
     filter.without = params.many("without").map(str::to_owned).collect();
@@ -147,7 +147,7 @@ async fn list_events(State(api): State<Arc<Api>>, params: Params) -> Result<Json
     let (cursor, after) = (params.number("cursor")?, params.number("after")?);
     let store = Arc::clone(&api.options.store);
     if newest {
-        return blocking(move || backwards(&*store, &filter, limit, cursor, after)).await;
+        return blocking(move || backwards(&*store, &filter, limit, cursor, after)).await.map(Json);
     }
     let after = cursor.or(after);
     blocking(move || {
@@ -169,13 +169,13 @@ async fn list_events(State(api): State<Arc<Api>>, params: Params) -> Result<Json
 }
 
 /// Reads stretches of the log from its end towards its start, or down to `after`. The cursor is the offset before which it goes on.
-fn backwards(
+pub(crate) fn backwards(
     store: &dyn Store,
     filter: &EventFilter,
     limit: usize,
     cursor: Option<u64>,
     after: Option<u64>,
-) -> Result<Json<EventPage>, Problem> {
+) -> Result<EventPage, Problem> {
     let (head, tail) = (store.head(), store.tail());
     let (start, gap) = Missed::begin(after, tail, head);
     let mut end = cursor.map_or(head, |before| Offset(before.saturating_sub(1)).min(head));
@@ -205,7 +205,7 @@ fn backwards(
     } else {
         items.last().map_or(end, |last| last.offset)
     };
-    Ok(Json(EventPage { items, next_cursor: more.then(|| before.to_string()), next: head, tail, gap }))
+    Ok(EventPage { items, next_cursor: more.then(|| before.to_string()), next: head, tail, gap })
 }
 
 /// Publishes an event of one's own. Answers when it is on the disk.

@@ -16,17 +16,17 @@ pub(crate) fn routes() -> Routes {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Check {
-    name: &'static str,
-    ok: bool,
+pub(crate) struct Check {
+    pub(crate) name: &'static str,
+    pub(crate) ok: bool,
     /// Why not.
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Readiness {
-    pub(super) ready: bool,
-    pub(super) checks: Vec<Check>,
+pub(crate) struct Readiness {
+    pub(crate) ready: bool,
+    pub(crate) checks: Vec<Check>,
 }
 
 impl Readiness {

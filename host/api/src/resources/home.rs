@@ -3,7 +3,9 @@
 use super::Routes;
 use crate::Api;
 use axum::extract::State;
-use axum::response::Html;
+use axum::response::{Html, IntoResponse, Response};
+use http::header::{ACCEPT, LOCATION, VARY};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use std::sync::Arc;
 use utoipa_axum::routes;
 
@@ -78,10 +80,17 @@ pub(crate) fn routes() -> Routes {
     Routes::new().routes(routes!(get_home))
 }
 
-/// A page for people, with links.
+/// A page with links. A browser is led on to the console.
 #[utoipa::path(get, path = "/", tag = "host",
-    responses((status = 200, description = "The page.", body = String, content_type = "text/html")))]
-async fn get_home(State(api): State<Arc<Api>>) -> Html<String> {
+    responses((status = 200, description = "The page.", body = String, content_type = "text/html"),
+        (status = 303, description = "Whoever says that HTML is accepted is led to the console.",
+            headers(("Location" = String, description = "The console.")))))]
+async fn get_home(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
+    let mut accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    if accepted.any(|value| value.contains("text/html")) {
+        let led = [(LOCATION, HeaderValue::from_static("/console")), (VARY, HeaderValue::from_static("Accept"))];
+        return (StatusCode::SEE_OTHER, led).into_response();
+    }
     let list = |links: &[(&str, &str)]| -> String {
         links.iter().map(|(to, text)| format!("<li><a href=\"{to}\">{text}</a></li>\n")).collect()
     };
@@ -94,4 +103,5 @@ async fn get_home(State(api): State<Arc<Api>>) -> Html<String> {
          over the API. These links show what the API answers, as JSON.</p>\n{sections}</body>\n</html>\n",
         api.options.version
     ))
+    .into_response()
 }

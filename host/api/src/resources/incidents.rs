@@ -33,13 +33,20 @@ pub(crate) fn routes() -> Routes {
         ("severity" = Option<String>, Query, description = "`critical`, `high`, `medium`, `low` or `info`.")),
     responses((status = 200, description = "Incidents.", body = ref(of::<List<Incident>>()))))]
 async fn list_incidents(State(api): State<Arc<Api>>, params: Params) -> Result<Json<List<Incident>>, Problem> {
+    read(&api, &params).await.map(Json)
+}
+
+/// The part of the list that is asked for.
+pub(crate) async fn read(api: &Api, params: &Params) -> Result<List<Incident>, Problem> {
     let states = params.words::<IncidentState>("state")?;
     let severity = params.word::<Severity>("severity")?;
-    stored(&api, Incident::COLLECTION, Order::Newest, Slice::of(&params)?, move |incident: &Incident| {
-        (states.is_empty() || states.contains(&incident.state))
-            && severity.is_none_or(|severity| incident.severity == severity)
-    })
-    .await
+    let Json(list) =
+        stored(api, Incident::COLLECTION, Order::Newest, Slice::of(params)?, move |incident: &Incident| {
+            (states.is_empty() || states.contains(&incident.state))
+                && severity.is_none_or(|severity| incident.severity == severity)
+        })
+        .await?;
+    Ok(list)
 }
 
 /// One incident with its time line.

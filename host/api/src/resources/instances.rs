@@ -14,10 +14,10 @@ use quarterdeck_model::Timestamp;
 use quarterdeck_model::domain::check::CheckStatus;
 use quarterdeck_model::kind::collector::Condition;
 use quarterdeck_model::plugin::log::{LogLevel, LogLine};
-use quarterdeck_model::plugin::{InstanceName, InstanceState, InstanceStatus};
+use quarterdeck_model::plugin::{InstanceName, InstanceState, InstanceStatus, Kind};
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use utoipa_axum::routes;
 
@@ -27,28 +27,31 @@ pub(crate) fn routes() -> Routes {
 
 /// An instance, and what it says about its target.
 #[derive(Debug, Serialize, JsonSchema)]
-struct Instance {
+pub(crate) struct Instance {
     #[serde(flatten)]
-    status: InstanceStatus,
+    pub(crate) status: InstanceStatus,
     /// Collectors: what was said about the target last. `null` where nothing was asked yet.
-    health: Option<InstanceHealth>,
+    pub(crate) health: Option<InstanceHealth>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct InstanceHealth {
-    state: Condition,
-    message: String,
+pub(crate) struct InstanceHealth {
+    pub(crate) state: Condition,
+    pub(crate) message: String,
     /// When it came into this state.
-    since: Timestamp,
-    checked_at: Timestamp,
+    pub(crate) since: Timestamp,
+    pub(crate) checked_at: Timestamp,
     /// Where the instance has a `check`: how that is, and the runs that it has started.
-    check: Option<CheckStatus>,
+    pub(crate) check: Option<CheckStatus>,
 }
 
 /// Sets beside each instance what its collector says.
-fn with_health(api: &Api, instances: Vec<InstanceStatus>) -> Vec<Instance> {
+pub(crate) fn with_health(api: &Api, instances: Vec<InstanceStatus>) -> Vec<Instance> {
     let known = api.options.engines.monitoring.health();
-    let mut known: BTreeMap<_, _> = known.into_iter().map(|said| (said.instance.clone(), said)).collect();
+    // A part of a list is a hundredth of all there are.
+    let meant: BTreeSet<_> = instances.iter().map(|instance| &instance.name).collect();
+    let known = known.into_iter().filter(|said| meant.contains(&said.instance));
+    let mut known: BTreeMap<_, _> = known.map(|said| (said.instance.clone(), said)).collect();
     let with = |status: InstanceStatus| {
         let health = known.remove(&status.name).map(|said| InstanceHealth {
             state: said.health.state,
@@ -66,17 +69,28 @@ fn with_health(api: &Api, instances: Vec<InstanceStatus>) -> Vec<Instance> {
 #[utoipa::path(get, path = "/instances", tag = "plugins",
     params(Slicing,
         ("plugin" = Option<String>, Query, description = "Only those of this plugin."),
+        ("kind" = Option<String>, Query, description = "Only those of this kind, `collector`."),
+        ("name" = Option<String>, Query, description = "Only those whose name has this in it."),
         ("state" = Option<String>, Query, description = "Only those in this state, `quarantined`.")),
     responses((status = 200, description = "Instances.", body = ref(of::<List<Instance>>()))))]
 async fn list_instances(State(api): State<Arc<Api>>, params: Params) -> Result<Json<List<Instance>>, Problem> {
-    let plugin = params.text("plugin")?;
-    let state = params.word::<InstanceState>("state")?;
+    read(&api, &params).map(Json)
+}
+
+/// Also for the console.
+pub(crate) fn read(api: &Api, params: &Params) -> Result<List<Instance>, Problem> {
+    let (plugin, name) = (params.text("plugin")?, params.text("name")?);
+    let (kind, state) = (params.word::<Kind>("kind")?, params.word::<InstanceState>("state")?);
     let mut instances = api.options.registry.instances();
     instances.retain(|instance| {
-        plugin.is_none_or(|plugin| instance.spec.plugin == plugin) && state.is_none_or(|state| instance.state == state)
+        plugin.is_none_or(|plugin| instance.spec.plugin == plugin)
+            && name.is_none_or(|name| instance.name.as_str().contains(name))
+            && kind.is_none_or(|kind| instance.kinds.contains(&kind))
+            && state.is_none_or(|state| instance.state == state)
     });
     instances.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(part(with_health(&api, instances), &Slice::of(&params)?, |instance| instance.status.name.as_str()))
+    let Json(List { items, next_cursor }) = part(instances, &Slice::of(params)?, |instance| instance.name.as_str());
+    Ok(List { items: with_health(api, items), next_cursor })
 }
 
 /// One instance.

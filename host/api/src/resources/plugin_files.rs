@@ -42,7 +42,8 @@ impl From<FileError> for Problem {
     }
 }
 
-async fn all(api: &Api) -> Result<Vec<PluginFile>, Problem> {
+/// By name. Also for the console.
+pub(crate) async fn all(api: &Api) -> Result<Vec<PluginFile>, Problem> {
     let files = Arc::clone(&api.options.files);
     blocking(move || Ok(files.files())).await
 }

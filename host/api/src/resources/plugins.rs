@@ -24,7 +24,7 @@ pub(crate) fn routes() -> Routes {
         .routes(routes!(roll_back_plugin))
 }
 
-fn sorted(api: &Api) -> Vec<PluginStatus> {
+pub(crate) fn sorted(api: &Api) -> Vec<PluginStatus> {
     // A draining version stands behind the one that took its place, which may be the older one, and keeps standing there.
     let mut plugins = api.options.registry.plugins();
     plugins.sort_by(|a, b| a.name.cmp(&b.name));
@@ -37,9 +37,15 @@ fn sorted(api: &Api) -> Vec<PluginStatus> {
     params(Slicing, ("kind" = Option<String>, Query, description = "Only those of this kind, `collector`.")),
     responses((status = 200, description = "Plugins.", body = ref(of::<List<PluginStatus>>()))))]
 async fn list_plugins(State(api): State<Arc<Api>>, params: Params) -> Result<Json<List<PluginStatus>>, Problem> {
+    read(&api, &params).map(Json)
+}
+
+/// Also for the console.
+pub(crate) fn read(api: &Api, params: &Params) -> Result<List<PluginStatus>, Problem> {
     let kind = params.word::<Kind>("kind")?;
     let wanted = |plugin: &PluginStatus| kind.is_none_or(|kind| plugin.kinds.contains(&kind));
-    Ok(part(sorted(&api).into_iter().filter(wanted), &Slice::of(&params)?, |plugin| &plugin.name))
+    let Json(list) = part(sorted(api).into_iter().filter(wanted), &Slice::of(params)?, |plugin| &plugin.name);
+    Ok(list)
 }
 
 /// One plugin.

@@ -26,6 +26,11 @@ pub(crate) fn routes() -> Routes {
         ("state" = Option<String>, Query, description = "Only those in this state: `starting`, `healthy`, `unhealthy`, `stopping` or `exited`.")),
     responses((status = 200, description = "Processes.", body = ref(of::<List<Process>>()))))]
 async fn list_processes(State(api): State<Arc<Api>>, params: Params) -> Result<Json<List<Process>>, Problem> {
+    read(&api, &params).map(Json)
+}
+
+/// Also for the console.
+pub(crate) fn read(api: &Api, params: &Params) -> Result<List<Process>, Problem> {
     let instance = params.text("instance")?;
     let state = params.word::<ProcessPhase>("state")?;
     let mut processes = api.options.processes.list();
@@ -33,7 +38,8 @@ async fn list_processes(State(api): State<Arc<Api>>, params: Params) -> Result<J
         instance.is_none_or(|instance| process.instance.as_str() == instance)
             && state.is_none_or(|state| process.state == state)
     });
-    Ok(part(processes, &Slice::of(&params)?, |process| &process.id))
+    let Json(list) = part(processes, &Slice::of(params)?, |process| &process.id);
+    Ok(list)
 }
 
 /// Lines of a log, unless it is said how many; and at most.

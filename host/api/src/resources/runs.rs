@@ -48,12 +48,18 @@ struct NewRun {
         ("state" = Option<String>, Query, description = "`running`, `succeeded`, `failed`, `cancelled`, `timed-out` or `planned`.")),
     responses((status = 200, description = "Runs.", body = ref(of::<List<Run>>()))))]
 async fn list_runs(State(api): State<Arc<Api>>, params: Params) -> Result<Json<List<Run>>, Problem> {
+    read(&api, &params).await.map(Json)
+}
+
+/// The part of the list that is asked for.
+pub(crate) async fn read(api: &Api, params: &Params) -> Result<List<Run>, Problem> {
     let runbook = params.text("runbook")?.map(str::to_owned);
     let state = params.word::<RunState>("state")?;
-    stored(&api, Run::COLLECTION, Order::Newest, Slice::of(&params)?, move |run: &Run| {
+    let Json(list) = stored(api, Run::COLLECTION, Order::Newest, Slice::of(params)?, move |run: &Run| {
         runbook.as_ref().is_none_or(|runbook| run.runbook == *runbook) && state.is_none_or(|state| run.state == state)
     })
-    .await
+    .await?;
+    Ok(list)
 }
 
 /// One run with its steps.

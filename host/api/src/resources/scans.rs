@@ -36,12 +36,18 @@ struct NewScan {
         ("state" = Option<String>, Query, description = "`running`, `succeeded`, `partial` or `failed`.")),
     responses((status = 200, description = "Scans.", body = ref(of::<List<Scan>>()))))]
 async fn list_scans(State(api): State<Arc<Api>>, params: Params) -> Result<Json<List<Scan>>, Problem> {
+    read(&api, &params).await.map(Json)
+}
+
+/// The part of the list that is asked for.
+pub(crate) async fn read(api: &Api, params: &Params) -> Result<List<Scan>, Problem> {
     let name = params.text("name")?.map(str::to_owned);
     let state = params.word::<ScanState>("state")?;
-    stored(&api, Scan::COLLECTION, Order::Newest, Slice::of(&params)?, move |scan: &Scan| {
+    let Json(list) = stored(api, Scan::COLLECTION, Order::Newest, Slice::of(params)?, move |scan: &Scan| {
         name.as_ref().is_none_or(|name| scan.name == *name) && state.is_none_or(|state| scan.state == state)
     })
-    .await
+    .await?;
+    Ok(list)
 }
 
 /// One scan.

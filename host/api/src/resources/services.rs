@@ -20,23 +20,33 @@ pub(crate) fn routes() -> Routes {
 
 /// A service, as configured and as it is.
 #[derive(Debug, Serialize, JsonSchema)]
-struct Service {
-    name: String,
-    spec: ServiceSpec,
+pub(crate) struct Service {
+    pub(crate) name: String,
+    pub(crate) spec: ServiceSpec,
     /// `null`: nothing was deployed yet.
-    current: Option<ServiceRecord>,
+    pub(crate) current: Option<ServiceRecord>,
 }
 
 /// Services, by name.
 #[utoipa::path(get, path = "/services", tag = "deployments", params(Slicing),
     responses((status = 200, description = "Services.", body = ref(of::<List<Service>>()))))]
 async fn list_services(State(api): State<Arc<Api>>, params: Params) -> Result<Json<List<Service>>, Problem> {
+    read(&api, &params).map(Json)
+}
+
+/// The part of the list that is asked for.
+pub(crate) fn read(api: &Api, params: &Params) -> Result<List<Service>, Problem> {
     let catalog = api.options.engines.catalog();
-    let mut services = Vec::new();
-    for (name, spec) in &catalog.services {
-        services.push(service(&api, name, spec)?);
+    let Json(named) = part(&catalog.services, &Slice::of(params)?, |(name, _)| name.as_str());
+    let items = named.items.into_iter().map(|(name, spec)| service(api, name, spec)).collect::<Result<_, _>>()?;
+    Ok(List { items, next_cursor: named.next_cursor })
+}
+
+pub(crate) fn get(api: &Api, name: &str) -> Result<Service, Problem> {
+    match api.options.engines.catalog().services.get(name) {
+        Some(spec) => service(api, name, spec),
+        None => Err(Problem::no_document("services", name)),
     }
-    Ok(part(services, &Slice::of(&params)?, |service| &service.name))
 }
 
 /// One service.
@@ -44,10 +54,7 @@ async fn list_services(State(api): State<Arc<Api>>, params: Params) -> Result<Js
     params(("name" = String, Path, description = "Name in the configuration.")),
     responses((status = 200, description = "The service.", body = ref(of::<Service>()))))]
 async fn get_service(State(api): State<Arc<Api>>, At(name): At<String>) -> Result<Json<Service>, Problem> {
-    match api.options.engines.catalog().services.get(&name) {
-        Some(spec) => service(&api, &name, spec).map(Json),
-        None => Err(Problem::no_document("services", &name)),
-    }
+    get(&api, &name).map(Json)
 }
 
 fn service(api: &Api, name: &str, spec: &ServiceSpec) -> Result<Service, Problem> {

@@ -57,7 +57,7 @@ struct PreviewSilence {
     matchers: Vec<Matcher>,
 }
 
-fn refused(refusal: &Refusal, id: &str) -> Problem {
+pub(crate) fn refused(refusal: &Refusal, id: &str) -> Problem {
     match refusal {
         // Its own words are those of another API.
         Refusal::NotFound => Problem::no_document(Silence::COLLECTION, id),

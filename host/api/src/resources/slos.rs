@@ -24,11 +24,17 @@ pub(crate) fn routes() -> Routes {
     params(Slicing, ("state" = Option<String>, Query, description = "`met`, `breached` or `no-data`.")),
     responses((status = 200, description = "Objectives.", body = ref(of::<List<SloStatus>>()))))]
 async fn list_slos(State(api): State<Arc<Api>>, params: Params) -> Result<Json<List<SloStatus>>, Problem> {
+    read(&api, &params).await.map(Json)
+}
+
+/// The part of the list that is asked for.
+pub(crate) async fn read(api: &Api, params: &Params) -> Result<List<SloStatus>, Problem> {
     let state = params.word::<SloState>("state")?;
-    stored(&api, SloStatus::COLLECTION, Order::Id, Slice::of(&params)?, move |slo: &SloStatus| {
+    let Json(list) = stored(api, SloStatus::COLLECTION, Order::Id, Slice::of(params)?, move |slo: &SloStatus| {
         state.is_none_or(|state| slo.state == state)
     })
-    .await
+    .await?;
+    Ok(list)
 }
 
 /// One objective.

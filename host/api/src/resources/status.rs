@@ -31,116 +31,122 @@ pub(crate) fn routes() -> Routes {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct Status {
-    version: String,
-    started_at: Timestamp,
-    now: Timestamp,
-    uptime: Span,
-    ready: bool,
-    checks: Vec<Check>,
-    configuration: ConfigurationStatus,
-    store: StoreStatus,
-    log: LogStatus,
-    audit: AuditStatus,
+pub(crate) struct Status {
+    pub(crate) version: String,
+    pub(crate) started_at: Timestamp,
+    pub(crate) now: Timestamp,
+    pub(crate) uptime: Span,
+    pub(crate) ready: bool,
+    pub(crate) checks: Vec<Check>,
+    pub(crate) configuration: ConfigurationStatus,
+    pub(crate) store: StoreStatus,
+    pub(crate) log: LogStatus,
+    pub(crate) audit: AuditStatus,
     /// How many plugins are in which state.
-    plugins: BTreeMap<String, u64>,
+    pub(crate) plugins: BTreeMap<String, u64>,
     /// How many instances are in which state.
-    instances: BTreeMap<String, u64>,
-    jobs: JobsStatus,
+    pub(crate) instances: BTreeMap<String, u64>,
+    pub(crate) jobs: JobsStatus,
     /// Among the newest 1000 of each.
-    open: Open,
+    pub(crate) open: Open,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct ConfigurationStatus {
+pub(crate) struct ConfigurationStatus {
     /// Mistakes for which the files as they stand are refused; what they said before is in force.
-    refused: u64,
+    pub(crate) refused: u64,
     /// The first of them.
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct StoreStatus {
-    writable: bool,
+pub(crate) struct StoreStatus {
+    pub(crate) writable: bool,
     /// Why not.
-    reason: Option<String>,
-    free_bytes: u64,
-    size_bytes: u64,
+    pub(crate) reason: Option<String>,
+    pub(crate) free_bytes: u64,
+    pub(crate) size_bytes: u64,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct LogStatus {
+pub(crate) struct LogStatus {
     /// Offset of the newest event.
-    head: Offset,
+    pub(crate) head: Offset,
     /// Everything up to here was removed by retention.
-    tail: Offset,
+    pub(crate) tail: Offset,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct AuditStatus {
+pub(crate) struct AuditStatus {
     /// Records of what plugins did that were lost since the start: the store refused them for too long. The log has the others (`audit.`).
-    lost: u64,
+    pub(crate) lost: u64,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct JobsStatus {
-    jobs: u64,
-    running: u64,
+pub(crate) struct JobsStatus {
+    pub(crate) jobs: u64,
+    pub(crate) running: u64,
     /// Due, and waiting for a free slot.
-    queued: u64,
+    pub(crate) queued: u64,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct Open {
+pub(crate) struct Open {
     /// Firing.
-    alerts: u64,
+    pub(crate) alerts: u64,
     /// Not resolved.
-    incidents: u64,
+    pub(crate) incidents: u64,
     /// Not at their end.
-    deployments: u64,
-    runs: u64,
+    pub(crate) deployments: u64,
+    pub(crate) runs: u64,
     /// Breached.
-    slos: u64,
+    pub(crate) slos: u64,
 }
 
 /// The host at a glance.
 #[utoipa::path(get, path = "/status", tag = "host",
     responses((status = 200, description = "How it is.", body = ref(of::<Status>()))))]
 async fn get_status(State(api): State<Arc<Api>>) -> Result<Json<Status>, Problem> {
-    let store = Arc::clone(&api.options.store);
-    let (log, health, open) = blocking(move || {
-        let log = LogStatus { head: store.head(), tail: store.tail() };
-        Ok((log, store.health(), open(&*store)?))
-    })
-    .await?;
-    let Readiness { ready, checks } = Readiness::of(&api);
-    let refused = api.options.configuration.refused();
-    let configuration = ConfigurationStatus {
-        refused: wide(refused.len()),
-        reason: refused.into_iter().next().map(|mistake| mistake.detail),
-    };
-    let (now, depth) = (api.now(), api.options.scheduler.depth());
-    Ok(Json(Status {
-        version: api.options.version.to_owned(),
-        started_at: api.options.started_at,
-        now,
-        uptime: now.since(api.options.started_at),
-        ready,
-        checks,
-        configuration,
-        store: StoreStatus {
-            writable: health.writable,
-            reason: health.reason,
-            free_bytes: health.free_bytes,
-            size_bytes: health.size_bytes,
-        },
-        log,
-        audit: AuditStatus { lost: api.options.registry.audit_records_lost() },
-        plugins: tally(api.options.registry.plugins().into_iter().map(|plugin| plugin.state)),
-        instances: tally(api.options.registry.states().into_iter()),
-        jobs: JobsStatus { jobs: wide(depth.jobs), running: wide(depth.running), queued: wide(depth.queued) },
-        open,
-    }))
+    Status::of(&api).await.map(Json)
+}
+
+impl Status {
+    pub(crate) async fn of(api: &Api) -> Result<Self, Problem> {
+        let store = Arc::clone(&api.options.store);
+        let (log, health, open) = blocking(move || {
+            let log = LogStatus { head: store.head(), tail: store.tail() };
+            Ok((log, store.health(), open(&*store)?))
+        })
+        .await?;
+        let Readiness { ready, checks } = Readiness::of(api);
+        let refused = api.options.configuration.refused();
+        let configuration = ConfigurationStatus {
+            refused: wide(refused.len()),
+            reason: refused.into_iter().next().map(|mistake| mistake.detail),
+        };
+        let (now, depth) = (api.now(), api.options.scheduler.depth());
+        Ok(Status {
+            version: api.options.version.to_owned(),
+            started_at: api.options.started_at,
+            now,
+            uptime: now.since(api.options.started_at),
+            ready,
+            checks,
+            configuration,
+            store: StoreStatus {
+                writable: health.writable,
+                reason: health.reason,
+                free_bytes: health.free_bytes,
+                size_bytes: health.size_bytes,
+            },
+            log,
+            audit: AuditStatus { lost: api.options.registry.audit_records_lost() },
+            plugins: tally(api.options.registry.plugins().into_iter().map(|plugin| plugin.state)),
+            instances: tally(api.options.registry.states().into_iter()),
+            jobs: JobsStatus { jobs: wide(depth.jobs), running: wide(depth.running), queued: wide(depth.queued) },
+            open,
+        })
+    }
 }
 
 pub(super) fn wide(count: usize) -> u64 {
@@ -148,7 +154,7 @@ pub(super) fn wide(count: usize) -> u64 {
 }
 
 /// The word by which a state is known in JSON.
-pub(super) fn word(state: impl Serialize) -> String {
+pub(crate) fn word(state: impl Serialize) -> String {
     match serde_json::to_value(state) {
         Ok(serde_json::Value::String(word)) => word,
         _ => String::new(),

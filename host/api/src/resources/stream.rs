@@ -65,7 +65,18 @@ async fn stream_events(
     headers: HeaderMap,
     peer: Peer,
 ) -> Result<Response, Problem> {
-    let filter = filter(&params)?;
+    open(&api, &params, &headers, peer, frame)
+}
+
+/// The stream, with events written by `frame`.
+pub(crate) fn open(
+    api: &Arc<Api>,
+    params: &Params,
+    headers: &HeaderMap,
+    peer: Peer,
+    frame: fn(&StoredEvent) -> Bytes,
+) -> Result<Response, Problem> {
+    let filter = filter(params)?;
     let last = match headers.get("last-event-id") {
         None => params.number("after")?,
         Some(value) => match value.to_str().ok().and_then(|text| text.parse().ok()) {
@@ -85,7 +96,7 @@ async fn stream_events(
     let end = End { over: api.options.shutdown.child_token(), cut_off: Arc::clone(&api.cut_off) };
     let body = taken(receiver, stall.as_duration() * LAG, end.clone());
     let room = Room { own: Arc::new(Semaphore::new(STREAM_BYTES)), all: Arc::clone(&api.stream_bytes) };
-    let feed = Feed { subscription: api.options.bus.subscribe(after, filter), sender, room, stall, end, peer };
+    let feed = Feed { subscription: api.options.bus.subscribe(after, filter), sender, room, stall, end, peer, frame };
     let opening = if after == wanted { comment("quarterdeck") } else { gap(wanted, after) };
     api.tasks.spawn(async move {
         feed.run(opening).await;
@@ -154,6 +165,8 @@ struct Feed {
     stall: Span,
     end: End,
     peer: Peer,
+    /// How an event is written.
+    frame: fn(&StoredEvent) -> Bytes,
 }
 
 impl Feed {
@@ -206,7 +219,7 @@ impl Feed {
         }
         let mut bytes = 0;
         for stored in batch.events {
-            let frame = frame(&stored);
+            let frame = (self.frame)(&stored);
             drop(stored);
             bytes += frame.len();
             if !self.send(frame).await {
@@ -257,6 +270,12 @@ fn frame(stored: &StoredEvent) -> Bytes {
     Bytes::from(format!("id: {}\nevent: {}\ndata: {data}\n\n", stored.offset, stored.event.event_type))
 }
 
+/// For pages, which only look what they show anew. Without a name, so that they hear of types that they don't know.
+pub(crate) fn brief(stored: &StoredEvent) -> Bytes {
+    let data = serde_json::json!({"type": stored.event.event_type, "subject": stored.event.subject});
+    Bytes::from(format!("id: {}\ndata: {data}\n\n", stored.offset))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,6 +318,7 @@ mod tests {
             stall: Span::from_secs(20),
             end: End { over: shutdown.clone(), cut_off: Arc::default() },
             peer: Peer::default(),
+            frame,
         };
         let feed = tokio::spawn(feed.run(comment("quarterdeck")));
         let mut next = async || String::from_utf8(receiver.recv().await.unwrap().frame.to_vec()).unwrap();
@@ -330,6 +350,7 @@ mod tests {
                 stall: Span::from_secs(20),
                 end: End { over: CancellationToken::new(), cut_off: cut_off.clone() },
                 peer: peer.clone(),
+                frame,
             };
             let feed = tokio::spawn(feed.run(comment("quarterdeck")));
             if has_stalled {

@@ -288,6 +288,7 @@ async fn every_operation_is_asked_and_answers_with_every_success_that_the_docume
             assert_eq!(deck.send(again).await.status, 304, "{path}");
         }
     }
+    deck.send(request(Method::GET, "/").header("accept", "text/html").body(Body::empty()).unwrap()).await;
     deck.open(request(Method::GET, "/api/v1/events/stream").body(Body::empty()).unwrap()).await;
     for (id, state) in [("dep_paused", "paused"), ("dep_going", "progressing")] {
         let changes = json!({"state": state, "finished_at": null, "in_flight": []});
@@ -301,6 +302,7 @@ async fn every_operation_is_asked_and_answers_with_every_success_that_the_docume
     let rules = json!({"interval": "15s", "rules": [{"alert": "Up", "expr": "up > 0"}]});
     for (path, body, status) in [
         ("backtests", json!({"alert": "Up", "rules": rules, "from": from}), 200),
+        ("console/links", json!({}), 201),
         ("plugins/reload", json!({}), 200),
         ("plugins/http-probe/rollback", json!({}), 200),
         ("jobs/run", json!({"name": "collect/http-probe/api"}), 202),

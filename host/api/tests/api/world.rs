@@ -98,6 +98,10 @@ fn catalog() -> Catalog {
     let service: ServiceSpec = serde_json::from_value(service()).unwrap();
     catalog.services.insert("shop".to_owned(), service);
     catalog.alerting = serde_json::from_value(alerting()).unwrap();
+    let dashboard = json!({"title": "The <host>", "panels": [{"title": "Up", "queries": ["up", "up * 3"]},
+        {"title": "Now", "kind": "value", "queries": ["up * 20000"], "unit": "B"}, {"title": "All", "kind": "table", "queries": ["up"]},
+        {"title": "Wrong", "queries": ["sum(up))"]}]});
+    catalog.dashboards.insert("host".to_owned(), serde_json::from_value(dashboard).unwrap());
     catalog
 }
 

@@ -50,6 +50,11 @@ async fn list_configuration_objects(
     State(api): State<Arc<Api>>,
     params: Params,
 ) -> Result<Json<List<Object>>, Problem> {
+    read(&api, &params).map(Json)
+}
+
+/// Also for the console.
+pub(crate) fn read(api: &Api, params: &Params) -> Result<List<Object>, Problem> {
     let section = params.text("section")?;
     if let Some(named) = section.filter(|named| !sections().any(|known| known == *named)) {
         return Err(bad("section", &no_section(named)));
@@ -58,8 +63,8 @@ async fn list_configuration_objects(
     let mut objects = api.options.configuration.objects();
     objects.retain(|object| section.is_none_or(|section| object.section == section) && (!said || object.api.is_some()));
     let keyed = objects.into_iter().map(|object| (format!("{}/{}", object.section, object.name), object));
-    let Json(List { items, next_cursor }) = part(keyed, &Slice::of(&params)?, |(key, _)| key);
-    Ok(Json(List { items: items.into_iter().map(|(_, object)| object).collect(), next_cursor }))
+    let Json(List { items, next_cursor }) = part(keyed, &Slice::of(params)?, |(key, _)| key);
+    Ok(List { items: items.into_iter().map(|(_, object)| object).collect(), next_cursor })
 }
 
 /// One object.
@@ -139,11 +144,16 @@ fn shown(api: &Api, section: &str, name: &str, status: StatusCode) -> Result<Res
         api: None,
         problem: None,
     });
-    let (tag, pointer) = (object.tag(), push(&push("", section), name));
-    let below = format!("{pointer}/");
-    let mut warnings = api.options.configuration.standing().warnings;
-    warnings.retain(|warning| warning.path == pointer || warning.path.starts_with(&below));
+    let (tag, warnings) = (object.tag(), about(section, name, api.options.configuration.standing().warnings));
     Ok(tagged(&HeaderMap::new(), status, &tag, &Changed { object, warnings }))
+}
+
+/// Those of the mistakes that are about the object.
+pub(crate) fn about(section: &str, name: &str, mut mistakes: Vec<Mistake>) -> Vec<Mistake> {
+    let pointer = push(&push("", section), name);
+    let below = format!("{pointer}/");
+    mistakes.retain(|mistake| mistake.path == pointer || mistake.path.starts_with(&below));
+    mistakes
 }
 
 fn no_section(named: &str) -> String {
@@ -154,7 +164,7 @@ fn no_section(named: &str) -> String {
     format!("there is no section `{named}`; hint: {hint}")
 }
 
-fn unknown(section: &str, name: &str) -> Problem {
+pub(crate) fn unknown(section: &str, name: &str) -> Problem {
     if !sections().any(|known| known == section) {
         return Problem::not_found(no_section(section));
     }

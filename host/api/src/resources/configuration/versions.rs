@@ -27,11 +27,11 @@ pub(super) fn routes() -> Routes {
 
 /// A version without its values.
 #[derive(Debug, Serialize, JsonSchema)]
-struct VersionSummary {
-    id: String,
-    digest: String,
-    applied_at: Timestamp,
-    principal: String,
+pub(crate) struct VersionSummary {
+    pub(crate) id: String,
+    pub(crate) digest: String,
+    pub(crate) applied_at: Timestamp,
+    pub(crate) principal: String,
 }
 
 /// What is different between two versions.
@@ -42,7 +42,7 @@ struct Differences {
     items: Vec<Difference>,
 }
 
-async fn find(api: &Api, id: String) -> Result<Version, Problem> {
+pub(crate) async fn find(api: &Api, id: String) -> Result<Version, Problem> {
     let store = Arc::clone(&api.options.store);
     blocking(move || {
         let unknown = || Problem::not_found(format!("there is no version `{id}`; hint: list `configuration/versions`"));
@@ -58,13 +58,19 @@ async fn list_configuration_versions(
     State(api): State<Arc<Api>>,
     params: Params,
 ) -> Result<Json<List<VersionSummary>>, Problem> {
-    let (store, slice) = (Arc::clone(&api.options.store), Slice::of(&params)?);
+    list(&api, &params).await.map(Json)
+}
+
+/// Also for the console.
+pub(crate) async fn list(api: &Api, params: &Params) -> Result<List<VersionSummary>, Problem> {
+    let (store, slice) = (Arc::clone(&api.options.store), Slice::of(params)?);
     blocking(move || {
         let summary = |document: &Document| {
             let Kept { digest, applied_at, principal, .. } = document.decode()?;
             Ok(Some(VersionSummary { id: document.id.clone(), digest, applied_at, principal }))
         };
-        read(&*store, Version::COLLECTION, Order::Newest, slice, summary, |_| true)
+        let Json(list) = read(&*store, Version::COLLECTION, Order::Newest, slice, summary, |_| true)?;
+        Ok(list)
     })
     .await
 }

@@ -1,6 +1,6 @@
 //! Whether plugins take what is configured for them: the instances, and what rules, objectives and services lay over an instance's
 //! configuration; and whether whatever names an instance names one of the right kind. Also whether groups of rules can be evaluated,
-//! scrape configurations be followed, and alerts be routed.
+//! scrape configurations be followed, alerts be routed, and panels of dashboards be drawn.
 
 use quarterdeck_config::{Loaded, Problem, Settings, push};
 use quarterdeck_model::plugin::{InstanceName, InstanceSpec, Kind, PluginState, Registry};
@@ -28,6 +28,11 @@ pub(crate) fn unfit_by_itself(loaded: &Loaded, settings: &Settings) -> Vec<Probl
     for (name, spec) in &settings.scrape {
         let object = push("/scrape", name);
         let mistakes = quarterdeck_engines::monitoring::scrape::check(name, spec).into_iter();
+        found.extend(mistakes.map(|mistake| loaded.problem(&format!("{object}{}", mistake.pointer), mistake.message)));
+    }
+    for (name, dashboard) in &settings.dashboards {
+        let object = push("/dashboards", name);
+        let mistakes = quarterdeck_engines::monitoring::check_dashboard(dashboard).into_iter();
         found.extend(mistakes.map(|mistake| loaded.problem(&format!("{object}{}", mistake.pointer), mistake.message)));
     }
     for mistake in quarterdeck_engines::alerting::check(&settings.alerting) {

@@ -1,0 +1,430 @@
+// What pages do beyond being read: times that tick, parts that renew themselves, the palette, charts that answer the pointer.
+// Everything works without it but these. Nothing that came from elsewhere is ever made into markup here: parts are moved over
+// from a page of this host as they are, and all other text is set as text.
+"use strict";
+(() => {
+  const $ = (selector, within = document) => within.querySelector(selector);
+  const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
+  const remember = (key, value) => { try { localStorage.setItem(`quarterdeck-${key}`, value); } catch { /* For this page only, then. */ } };
+  const recall = (key) => { try { return localStorage.getItem(`quarterdeck-${key}`); } catch { return null; } };
+  const make = (name, properties = {}) => Object.assign(document.createElement(name), properties);
+
+  // Times ---------------------------------------------------------------------------------------------------------------
+
+  let zone = recall("zone") === "local" ? "local" : "utc";
+  const pad = (number) => String(number).padStart(2, "0");
+
+  const absolute = (date) => {
+    if (zone === "utc") return `${date.toISOString().slice(0, 19).replace("T", " ")} UTC`;
+    const day = `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
+    return `${day} ${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
+  };
+
+  const relative = (date) => {
+    const seconds = Math.round((Date.now() - date.getTime()) / 1000);
+    const size = Math.abs(seconds);
+    const [count, unit] = size < 5 ? [0, ""] : size < 60 ? [size, "s"] : size < 3600 ? [Math.round(size / 60), "min"]
+      : size < 129600 ? [Math.round(size / 3600), "h"] : [Math.round(size / 86400), "d"];
+    if (!unit) return "just now";
+    return seconds < 0 ? `in ${count} ${unit}` : `${count} ${unit} ago`;
+  };
+
+  const tick = (within = document) => {
+    for (const time of $$("time[data-time]", within)) {
+      const date = new Date(time.dateTime);
+      if (Number.isNaN(date.getTime())) continue;
+      const full = absolute(date);
+      const text = time.dataset.time === "relative" ? relative(date) : full;
+      if (time.textContent !== text) time.textContent = text;
+      if (time.title !== full) time.title = full;
+    }
+  };
+
+  const switches = () => {
+    const zones = $("[data-zone]");
+    const themes = $("[data-theme-switch]");
+    const shown = () => {
+      zones.textContent = zone === "utc" ? "UTC" : "Local";
+      zones.title = zone === "utc" ? "Times are shown in UTC. Show them in this browser's zone" : "Times are shown in this browser's zone. Show them in UTC";
+      const theme = document.documentElement.dataset.theme;
+      themes.textContent = theme === "dark" ? "Dark" : theme === "light" ? "Light" : "Auto";
+      themes.title = "Colours: as the system has them, light, or dark";
+    };
+    zones.addEventListener("click", () => { zone = zone === "utc" ? "local" : "utc"; remember("zone", zone); shown(); tick(); });
+    themes.addEventListener("click", () => {
+      const root = document.documentElement.dataset;
+      const next = { undefined: "light", light: "dark", dark: "" }[root.theme];
+      if (next) root.theme = next; else delete root.theme;
+      remember("theme", next);
+      shown();
+    });
+    shown();
+    zones.hidden = themes.hidden = false;
+  };
+
+  // What scrolls within itself can be scrolled by keys: it takes the focus, as long as there is more than is seen.
+  const reach = (within = document) => {
+    for (const box of $$(".scroll, pre", within)) {
+      const more = box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight;
+      if (more) box.tabIndex = 0; else box.removeAttribute("tabindex");
+    }
+  };
+
+  // Parts that renew themselves -----------------------------------------------------------------------------------------
+
+  const PAUSE = 1000;
+  let seen = document.body.dataset.seen;
+  let stream = null;
+  let due = null;
+  let asked = 0;
+  let renewing = false;
+  let failures = 0;
+
+  const parts = () => $$("[data-live]");
+
+  // Somebody is at work in it: what is typed, chosen or opened must not vanish.
+  const busy = (part) => {
+    const at = document.activeElement;
+    const writes = at && part.contains(at) && at.matches("input, select, textarea");
+    return writes || $("details.action[open]", part) || $$("input, textarea", part).some((field) => field.type !== "hidden" && field.value !== field.defaultValue)
+      || (document.getSelection()?.type === "Range" && part.contains(document.getSelection().anchorNode));
+  };
+
+  const swap = (part, fresh) => {
+    const at = document.activeElement;
+    const focus = at && part.contains(at) ? [at.id && `#${CSS.escape(at.id)}`, at.getAttribute("href") && `[href="${CSS.escape(at.getAttribute("href"))}"]`].find(Boolean) : null;
+    const open = $$("details[open]", part).map((details) => $$("details", part).indexOf(details));
+    const top = $$(".scroll", part).map((scroll) => scroll.scrollLeft);
+    const known = new Set($$("tbody tr, .timeline li", part).map((row) => row.textContent));
+    part.replaceChildren(...fresh.childNodes);
+    const all = $$("details", part);
+    open.forEach((index) => { if (all[index]) all[index].open = true; });
+    $$(".scroll", part).forEach((scroll, index) => { scroll.scrollLeft = top[index] || 0; });
+    tick(part);
+    for (const row of $$("tbody tr, .timeline li", part)) if (known.size && !known.has(row.textContent)) row.classList.add("fresh");
+    if (focus) $(focus, part)?.focus({ preventScroll: true });
+    charts(part);
+    reach(part);
+  };
+
+  const raw = new WeakMap();
+  const renew = async () => {
+    due = null;
+    if (renewing) return schedule();
+    renewing = true;
+    asked = Date.now();
+    try {
+      const answer = await fetch(location.href, { headers: { "X-Renewed": "1" }, cache: "no-store", credentials: "same-origin" });
+      if (!answer.ok) return;
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      let waits = false;
+      for (const part of parts()) {
+        const fresh = page.getElementById(part.id);
+        if (!fresh) continue;
+        const text = fresh.innerHTML;
+        if (raw.get(part) === text) continue;
+        if (busy(part)) { waits = true; continue; }
+        raw.set(part, text);
+        swap(part, fresh);
+      }
+      if (waits) schedule(2 * PAUSE);
+    } catch {
+      // The stream says that the server is away, and when it is back.
+    } finally {
+      renewing = false;
+    }
+  };
+
+  const schedule = (least = 0) => {
+    if (due || document.hidden || !parts().length) return;
+    due = setTimeout(renew, Math.max(least, PAUSE - (Date.now() - asked)));
+  };
+
+  const away = (text) => {
+    const banner = $("[data-away]");
+    banner.hidden = !text;
+    if (banner.textContent !== text) banner.textContent = text;
+  };
+
+  const listen = () => {
+    if (stream || document.hidden) return;
+    const types = new Set(parts().flatMap((part) => part.dataset.live.split(" ")));
+    if (!types.size) return;
+    const query = new URLSearchParams({ after: seen });
+    if (!types.has("")) types.forEach((type) => query.append("type", type));
+    stream = new EventSource(`/console/stream?${query}`);
+    stream.onopen = () => {
+      if (failures > 1) schedule();
+      failures = 0;
+      away("");
+    };
+    stream.onmessage = (message) => { seen = message.lastEventId || seen; schedule(); };
+    stream.addEventListener("gap", (message) => { seen = message.lastEventId || seen; schedule(); });
+    stream.onerror = () => {
+      failures += 1;
+      if (failures > 1) away("The server can't be reached. What is shown may be old; it goes on by itself as soon as the server is back.");
+      // A refusal ends the stream for good; a connection that breaks is tried again by the browser, but not for long everywhere.
+      stop();
+      setTimeout(listen, Math.min(1000 * failures, 10000));
+    };
+  };
+
+  const stop = () => { stream?.close(); stream = null; };
+
+  const live = () => {
+    if (!parts().length) return;
+    document.addEventListener("visibilitychange", () => {
+      // A page that nobody sees holds no connection: a browser has few of them.
+      if (document.hidden) stop(); else { tick(); listen(); schedule(); }
+    });
+    // Some parts also change without an event.
+    const every = Math.min(...parts().map((part) => Number(part.dataset.every) || Infinity));
+    if (Number.isFinite(every)) setInterval(() => { if (!document.hidden && !failures) schedule(); }, every * 1000);
+    addEventListener("pagehide", stop);
+    addEventListener("pageshow", (event) => { if (event.persisted) { listen(); schedule(); } });
+    listen();
+  };
+
+  // The palette ---------------------------------------------------------------------------------------------------------
+
+  const palette = () => {
+    const dialog = $("[data-palette]");
+    const input = $("input", dialog);
+    const results = $("[data-results]", dialog);
+    let latest = 0;
+    let timer = null;
+
+    const links = () => $$("a", results);
+    const choose = (step) => {
+      const all = links();
+      if (!all.length) return;
+      const at = all.findIndex((link) => link.classList.contains("chosen"));
+      all[at]?.classList.remove("chosen");
+      const next = all[(at + step + all.length) % all.length];
+      next.classList.add("chosen");
+      next.scrollIntoView({ block: "nearest" });
+    };
+    const search = async () => {
+      const mine = ++latest;
+      try {
+        const answer = await fetch(`/console/search?${new URLSearchParams({ q: input.value })}`, { headers: { "X-Renewed": "1" } });
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        if (mine !== latest) return;
+        results.replaceChildren(...[page.getElementById("results")].filter(Boolean));
+        choose(1);
+      } catch {
+        results.replaceChildren(make("p", { textContent: "The server can't be reached." }));
+      }
+    };
+    const open = () => { if (!dialog.open) { dialog.showModal(); input.select(); search(); } };
+
+    input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(search, 120); });
+    dialog.addEventListener("keydown", (event) => {
+      if (event.key === "ArrowDown" || event.key === "ArrowUp") { event.preventDefault(); choose(event.key === "ArrowDown" ? 1 : -1); }
+      if (event.key === "Enter") { event.preventDefault(); $("a.chosen", results)?.click(); }
+    });
+    dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+    document.addEventListener("keydown", (event) => {
+      const writes = event.target instanceof Element && event.target.matches("input, textarea, select, [contenteditable]");
+      if ((event.key === "k" && (event.ctrlKey || event.metaKey)) || (event.key === "/" && !writes)) { event.preventDefault(); open(); }
+    });
+  };
+
+  // Charts --------------------------------------------------------------------------------------------------------------
+
+  const SVG = "http://www.w3.org/2000/svg";
+  const known = new WeakSet();
+  const shown = new Set();
+
+  const short = (value) => value === null ? "–" : Math.abs(value) >= 1e5 || (value && Math.abs(value) < 1e-3) ? value.toExponential(2) : String(Math.round(value * 1000) / 1000);
+
+  class Chart {
+    constructor(figure) {
+      this.svg = $("svg", figure);
+      this.data = JSON.parse(figure.dataset.chart);
+      const [left, top, width, height] = this.data.plot;
+      Object.assign(this, { left, top, width, height });
+      this.now = $$(".legend .now", figure);
+      this.when = $(".when", figure);
+      this.cross = this.shape("line", { class: "cross", y1: top, y2: top + height });
+      this.range = this.shape("rect", { class: "range", y: top, height });
+      this.from = null;
+      this.svg.addEventListener("pointermove", (event) => this.move(event));
+      this.svg.addEventListener("pointerleave", () => { if (this.from === null) shown.forEach((chart) => chart.point(null)); });
+      this.svg.addEventListener("pointerdown", (event) => { if (event.button === 0 && event.pointerType !== "touch") { this.from = this.at(event); this.svg.setPointerCapture(event.pointerId); event.preventDefault(); } });
+      this.svg.addEventListener("pointerup", (event) => this.zoom(event));
+      this.svg.addEventListener("pointercancel", () => { this.from = null; this.range.setAttribute("visibility", "hidden"); });
+    }
+
+    shape(name, attributes) {
+      const shape = document.createElementNS(SVG, name);
+      for (const [key, value] of Object.entries({ ...attributes, visibility: "hidden" })) shape.setAttribute(key, value);
+      return this.svg.appendChild(shape);
+    }
+
+    // The moment under the pointer.
+    at(event) {
+      const box = this.svg.getBoundingClientRect();
+      const x = (event.clientX - box.left) * this.svg.viewBox.baseVal.width / box.width;
+      const part = Math.min(1, Math.max(0, (x - this.left) / this.width));
+      return this.data.from + part * (this.data.to - this.data.from);
+    }
+
+    x(time) { return this.left + this.width * (time - this.data.from) / (this.data.to - this.data.from); }
+
+    move(event) {
+      const time = this.at(event);
+      // The others show the same moment.
+      shown.forEach((chart) => chart.point(time));
+      if (this.from !== null) {
+        const [a, b] = [this.x(this.from), this.x(time)].sort((one, other) => one - other);
+        this.range.setAttribute("x", a);
+        this.range.setAttribute("width", b - a);
+        this.range.setAttribute("visibility", "visible");
+      }
+    }
+
+    point(time) {
+      const within = time !== null && time >= this.data.from && time <= this.data.to;
+      this.cross.setAttribute("visibility", within ? "visible" : "hidden");
+      if (within) { this.cross.setAttribute("x1", this.x(time)); this.cross.setAttribute("x2", this.x(time)); }
+      if (this.when) this.when.textContent = within ? absolute(new Date(time)) : "";
+      this.data.lines.forEach((line, index) => {
+        if (this.now[index]) this.now[index].textContent = within ? short(this.value(line, time)) : "";
+      });
+    }
+
+    // Times are kept as steps from one to the next.
+    times(line) { return line.times ??= line.t.reduce((all, step) => [...all, (all.at(-1) ?? this.data.from) + step], []); }
+
+    value(line, time) {
+      const times = this.times(line);
+      let [low, high] = [0, times.length];
+      while (low < high) { const middle = (low + high) >> 1; if (times[middle] <= time) low = middle + 1; else high = middle; }
+      const next = low < times.length && (low === 0 || times[low] - time < time - times[low - 1]) ? low : low - 1;
+      return next < 0 ? null : line.v[next];
+    }
+
+    zoom(event) {
+      if (this.from === null) return;
+      const [from, to] = [this.from, this.at(event)].sort((one, other) => one - other);
+      this.from = null;
+      this.range.setAttribute("visibility", "hidden");
+      if (this.x(to) - this.x(from) < 6) return;
+      const url = new URL(location.href);
+      url.searchParams.delete("range");
+      url.searchParams.set("from", new Date(from).toISOString());
+      url.searchParams.set("to", new Date(to).toISOString());
+      location.assign(url);
+    }
+  }
+
+  const charts = (within = document) => {
+    for (const chart of shown) if (!chart.svg.isConnected) shown.delete(chart);
+    for (const figure of $$("figure.chart[data-chart]", within)) {
+      if (known.has(figure)) continue;
+      known.add(figure);
+      shown.add(new Chart(figure));
+    }
+  };
+
+  // Forms ---------------------------------------------------------------------------------------------------------------
+
+  const forms = () => {
+    // A choice of a filter is an answer: no button has to be found.
+    for (const form of $$("form[data-filters]")) form.addEventListener("change", (event) => { if (event.target.matches("select")) form.requestSubmit(); });
+    document.addEventListener("submit", (event) => {
+      if (event.target.method !== "post") return;
+      // Once is meant, however often it is pressed. A page that comes back from memory may be sent again.
+      const button = event.submitter;
+      if (!button) return;
+      setTimeout(() => { button.disabled = true; button.setAttribute("aria-busy", "true"); });
+      setTimeout(() => { button.disabled = false; button.removeAttribute("aria-busy"); }, 15000);
+    });
+    document.addEventListener("toggle", (event) => {
+      const details = event.target;
+      if (!details.matches?.("details.action") || !details.open) return;
+      for (const other of $$("details.action[open]")) if (other !== details) other.open = false;
+      $("textarea, select, input:not([type=hidden]), button", details)?.focus();
+    }, true);
+    document.addEventListener("keydown", (event) => {
+      const details = event.key === "Escape" && event.target instanceof Element && event.target.closest("details.action[open], details.menu[open]");
+      if (details) { details.open = false; $("summary", details).focus(); }
+    });
+    document.addEventListener("click", (event) => {
+      for (const details of $$("details.action[open], details.menu[open]")) if (!details.contains(event.target)) details.open = false;
+    });
+  };
+
+  // Uploads -------------------------------------------------------------------------------------------------------------
+
+  // A component is verified and compiled when it has arrived, which takes a while.
+  const PATIENCE = 300000;
+
+  const upload = (box) => {
+    const [field, send, cancel, progress, result] = ["input[type=file]", "[data-send]", "[data-cancel]", "progress", "[role=status]"].map((selector) => $(selector, box));
+    let request = null;
+    const say = (text, tone = "quiet") => { result.textContent = text; result.className = `result tone-${tone}`; };
+    const end = () => { request = null; progress.hidden = cancel.hidden = true; send.disabled = false; };
+    // The server says what is wrong as a page.
+    const why = () => {
+      const page = new DOMParser().parseFromString(request.responseText, "text/html");
+      return $$(".failure p:not(.status, .actions), .failure li", page).map((line) => line.textContent).join(". ") || `The server answered ${request.status}.`;
+    };
+    const put = (file) => {
+      if (request) return;
+      if (!file) { say("Choose a file first.", "warning"); field.focus(); return; }
+      const query = new URLSearchParams({ name: file.name });
+      if ($("[data-replace]", box)?.checked) query.set("replace", "true");
+      const to = box.dataset.upload;
+      request = new XMLHttpRequest();
+      request.open("POST", `${to.endsWith("/") ? to + encodeURIComponent(file.name) : to}?${query}`);
+      request.setRequestHeader("Content-Type", "application/octet-stream");
+      request.setRequestHeader("X-Csrf", document.body.dataset.csrf);
+      request.timeout = PATIENCE;
+      request.upload.onprogress = (event) => {
+        progress.max = event.total || 1;
+        progress.value = event.loaded;
+        say(event.loaded < event.total ? `${file.name}: ${Math.floor(100 * event.loaded / event.total)} % is sent.` : `${file.name} is sent. It is verified and compiled.`);
+      };
+      request.onload = () => {
+        if (request.status === 200) { location.assign(JSON.parse(request.responseText).to); return; }
+        say(why(), "bad");
+        end();
+      };
+      request.onerror = () => { say("The server can't be reached. Nothing was changed, as far as is known.", "bad"); end(); };
+      request.ontimeout = () => { say("There is no answer after five minutes. The list of files says what became of it.", "bad"); end(); };
+      request.onabort = () => { say("It was cancelled. What had arrived as a whole may be in use."); end(); };
+      progress.value = 0;
+      progress.hidden = cancel.hidden = false;
+      send.disabled = true;
+      say(`${file.name} is being sent.`);
+      request.send(file);
+    };
+    send.addEventListener("click", () => put(field.files[0]));
+    cancel.addEventListener("click", () => request?.abort());
+    box.addEventListener("dragover", (event) => { event.preventDefault(); box.classList.add("over"); });
+    box.addEventListener("dragleave", (event) => { if (!box.contains(event.relatedTarget)) box.classList.remove("over"); });
+    box.addEventListener("drop", (event) => {
+      event.preventDefault();
+      box.classList.remove("over");
+      if (event.dataTransfer.files.length !== 1) { say("One file at a time.", "warning"); return; }
+      // It is shown before it is sent: what is dropped by mistake does nothing.
+      field.files = event.dataTransfer.files;
+      say(`${field.files[0].name} is chosen. "Upload" sends it.`);
+      send.focus();
+    });
+    box.hidden = false;
+  };
+
+  $$("[data-upload]").forEach(upload);
+  switches();
+  tick();
+  setInterval(() => { if (!document.hidden) tick(); }, 5000);
+  live();
+  palette();
+  forms();
+  charts();
+  reach();
+  addEventListener("resize", () => reach());
+})();

@@ -1,0 +1,40 @@
+//! Parts of a page that renew themselves, and the stream that tells them to.
+
+use crate::Api;
+use crate::extract::Params;
+use crate::problem::Problem;
+use crate::resources::stream;
+use crate::server::Peer;
+use axum::extract::State;
+use axum::response::Response;
+use http::HeaderMap;
+use maud::{Markup, html};
+use quarterdeck_model::Span;
+use std::sync::Arc;
+
+/// A part that is made anew when an event of these types happens: `incident.` is all of them, `incident.opened` one, as the API has it;
+/// nothing is every event. The id is unique within the page.
+pub(crate) fn part(id: &str, types: &[&str], content: Markup) -> Markup {
+    html! { div id=(id) data-live=(types.join(" ")) { (content) } }
+}
+
+/// The same, and also after so long, as long as somebody looks.
+pub(crate) fn part_every(id: &str, types: &[&str], every: Option<Span>, content: Markup) -> Markup {
+    let seconds = every.map(|every| every.as_millis() / 1000);
+    html! { div id=(id) data-live=(types.join(" ")) data-every=[seconds] { (content) } }
+}
+
+/// A part that also changes without an event: it is made anew every few seconds while somebody looks.
+pub(crate) fn ticking(id: &str, types: &[&str], seconds: u32, content: Markup) -> Markup {
+    part_every(id, types, Some(Span::from_secs(u64::from(seconds))), content)
+}
+
+/// That events happened, for the script: their offsets, types and subjects. Goes on as the API's stream does.
+pub(super) async fn stream(
+    State(api): State<Arc<Api>>,
+    params: Params,
+    headers: HeaderMap,
+    peer: Peer,
+) -> Result<Response, Problem> {
+    stream::open(&api, &params, &headers, peer, stream::brief)
+}

@@ -1,0 +1,110 @@
+//! Events: what happened, newest first, and what happens now on top of it.
+
+use super::{Group, Page, finds_nothing};
+use crate::Api;
+use crate::console::form;
+use crate::console::view::View;
+use crate::console::widgets::{self, clip};
+use crate::console::{address, live, time};
+use crate::paging::blocking;
+use crate::problem::Problem;
+use crate::resources::events as log;
+use axum::Router;
+use axum::response::Response;
+use axum::routing::get;
+use maud::{Markup, html};
+use quarterdeck_model::event::{StoredEvent, TYPES};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+pub(super) const PAGE: Page = Page {
+    title: "Events",
+    path: "/events",
+    group: Group::Host,
+    one: "Event",
+    words: "log tail audit history happened",
+    routes,
+    find: finds_nothing,
+};
+
+const SHOWN: usize = 100;
+/// JSON of an event that is shown in the list.
+const LONGEST: usize = 4_000;
+
+fn routes() -> Router<Arc<Api>> {
+    Router::new().route("/events", get(list))
+}
+
+async fn list(view: View) -> Result<Response, Problem> {
+    let params = view.params()?;
+    let filter = log::filter(&params)?;
+    let (cursor, types) = (params.number("cursor")?, filter.types.clone());
+    let (store, asked) = (Arc::clone(&view.api.options.store), filter.clone());
+    let page = blocking(move || log::backwards(&*store, &asked, SHOWN, cursor, None)).await?;
+    let topics: BTreeSet<&str> = TYPES.iter().filter_map(|name| name.split('.').next()).chain(["custom"]).collect();
+    let options: Vec<(&str, &str)> =
+        std::iter::once(("", "all")).chain(topics.iter().map(|topic| (*topic, *topic))).collect();
+    let one = types.first().map(String::as_str);
+    let others = one.filter(|chosen| !options.iter().any(|(value, _)| value == chosen));
+    let options: Vec<_> = options.iter().copied().chain(others.map(|other| (other, other))).collect();
+    let content = html! {
+        h1 { "Events" }
+        (form::filters(&view, html! {
+            (form::select("type", "Type", &options, one))
+            (form::input("subject", "About (an id or a name)", filter.subject.as_deref().unwrap_or_default()))
+            (form::select("without", "Leave out", &[("", "nothing"), ("audit", "what plugins did (audit)")],
+                filter.without.first().map(String::as_str)))
+        }))
+        @let shown = html! {
+            @if page.items.is_empty() {
+                (widgets::empty("Nothing of that has happened.", "With fewer filters there is more. An event of one's own is published over the API.",
+                    Some("quarterdeck events tail")))
+            } @else { (table(&page.items)) }
+            (widgets::pager(&view, page.next_cursor.as_deref()))
+        };
+        // Later parts of the list are about what is over.
+        @if cursor.is_none() {
+            p.muted { "New events come in on top." }
+            (live::part("events", &types.iter().map(String::as_str).collect::<Vec<_>>(), shown))
+        } @else { (shown) }
+    };
+    Ok(view.page("Events", content))
+}
+
+/// Also for the overview.
+pub(super) fn table(events: &[StoredEvent]) -> Markup {
+    widgets::table(
+        "Events",
+        &["When", "Type", "About", "By", "What it says"],
+        events.iter().map(|stored| {
+            let event = &stored.event;
+            let about = match address::of_id(&event.subject) {
+                Some(to) => widgets::link(&to, &event.subject),
+                None => clip(&event.subject),
+            };
+            vec![
+                time::ago(event.time),
+                html! { code { (clip(&event.event_type)) } },
+                about,
+                clip(&event.principal),
+                data(stored),
+            ]
+        }),
+    )
+}
+
+fn data(stored: &StoredEvent) -> Markup {
+    let text = stored.event.data.to_string();
+    if text == "{}" {
+        return html! { span.none { "–" } };
+    }
+    let whole = serde_json::to_string_pretty(&stored.event.data).unwrap_or_default();
+    let shown = whole.char_indices().nth(LONGEST).and_then(|(end, _)| whole.get(..end));
+    html! {
+        details.plain-details {
+            summary { (clip(&text)) }
+            pre.json tabindex="0" { code { (shown.unwrap_or(&whole)) } }
+            @if shown.is_some() { p.muted { "The rest is told by " code { "quarterdeck events tail" } "." } }
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Incidents: the list, and one with its time line and what can be done about it.
+
+use super::{Group, Page, runbooks};
+use crate::Api;
+use crate::console::form::{self, Action, Form};
+use crate::console::search::Finds;
+use crate::console::view::View;
+use crate::console::widgets::{self, clip, text};
+use crate::console::{address, live, time};
+use crate::extract::At;
+use crate::paging::{List, blocking};
+use crate::problem::Problem;
+use crate::resources::incidents;
+use axum::Router;
+use axum::response::Response;
+use axum::routing::{get, post};
+use maud::{Markup, html};
+use quarterdeck_engines::runbooks::StartRun;
+use quarterdeck_model::domain::incident::{Incident, IncidentState};
+use quarterdeck_model::domain::runbook::{Run, is_required};
+use quarterdeck_model::store::{Page as Part, Store};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub(super) const PAGE: Page = Page {
+    title: "Incidents",
+    path: "/incidents",
+    group: Group::Watching,
+    one: "Incident",
+    words: "open acknowledged resolved outage problem",
+    routes,
+    find,
+};
+
+pub(super) const BASE: &str = "/console/incidents";
+/// Documents that the search looks at, the newest ones.
+const LOOK_AT: usize = 500;
+
+fn routes() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/incidents", get(list))
+        .route("/incidents/{id}", get(show))
+        .route("/incidents/{id}/acknowledge", post(acknowledge))
+        .route("/incidents/{id}/resolve", post(resolve))
+        .route("/incidents/{id}/run", post(run))
+}
+
+fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
+    for document in api.options.store.list(Incident::COLLECTION, &Part::newest(LOOK_AT))? {
+        if finds.is_full() {
+            break;
+        }
+        let incident: Incident = document.decode()?;
+        finds.offer(&incident.title, &[incident.id.as_str(), &incident.key], || address::below(BASE, &document.id));
+    }
+    Ok(())
+}
+
+async fn list(view: View) -> Result<Response, Problem> {
+    let params = view.params()?;
+    let List { items, next_cursor } = incidents::read(&view.api, &params).await?;
+    let chosen = |name: &str| params.many(name).next().map(str::to_owned);
+    let severities = [
+        ("", "any"),
+        ("critical", "critical"),
+        ("high", "high"),
+        ("medium", "medium"),
+        ("low", "low"),
+        ("info", "info"),
+    ];
+    let states = [("", "any"), ("open", "open"), ("acknowledged", "acknowledged"), ("resolved", "resolved")];
+    let list = html! {
+        @if items.is_empty() {
+            (widgets::empty("No incidents here.", "They are opened by alerts that a correlator gathers. With filters, fewer of them show more.",
+                Some("quarterdeck alert list")))
+        } @else {
+            (table(&items))
+        }
+        (widgets::pager(&view, next_cursor.as_deref()))
+    };
+    let content = html! {
+        h1 { "Incidents" }
+        (form::filters(&view, html! {
+            (form::select("state", "State", &states, chosen("state").as_deref()))
+            (form::select("severity", "Severity", &severities, chosen("severity").as_deref()))
+        }))
+        (live::part("incidents", &["incident."], list))
+    };
+    Ok(view.page("Incidents", content))
+}
+
+/// Also for the overview.
+pub(super) fn table(incidents: &[Incident]) -> Markup {
+    widgets::table(
+        "Incidents",
+        &["Severity", "Incident", "State", "Alerts", "Opened"],
+        incidents.iter().map(|incident| {
+            let left = incident.members.iter().filter(|member| member.resolved_at.is_none()).count();
+            vec![
+                widgets::severity(incident.severity),
+                widgets::link(&address::below(BASE, incident.id.as_str()), &incident.title),
+                widgets::state(incident.state),
+                html! { (left) " of " (incident.members.len()) },
+                time::ago(incident.opened_at),
+            ]
+        }),
+    )
+}
+
+async fn show(view: View, At(id): At<String>) -> Result<Response, Problem> {
+    let (store, wanted) = (Arc::clone(&view.api.options.store), id.clone());
+    let (incident, runs) = blocking(move || {
+        let found = store.get(Incident::COLLECTION, &wanted)?;
+        let found = found.ok_or_else(|| Problem::no_document(Incident::COLLECTION, &wanted))?;
+        Ok((found.decode::<Incident>()?, runs_of(&*store, &wanted)?))
+    })
+    .await?;
+    let title = incident.title.clone();
+    let content = html! {
+        p.crumbs { a href=(BASE) { "Incidents" } }
+        h1 { (text(&title)) }
+        (live::part("incident", &["incident.", "run."], html! {
+            p.badges { (widgets::severity(incident.severity)) " " (widgets::state(incident.state)) }
+            (offers(&view, &incident))
+            (named(&view, &incident))
+            (widgets::section("What is known", facts(&incident)))
+            (widgets::section("Alerts", members(&incident)))
+            (widgets::section("Time line", timeline(&incident)))
+            @if !runs.is_empty() { (widgets::section("Runs for it", runs_table(&runs))) }
+        }))
+    };
+    Ok(view.page(&title, content))
+}
+
+/// Runs that were started for the incident, among the newest.
+fn runs_of(store: &dyn Store, id: &str) -> Result<Vec<Run>, Problem> {
+    let mut runs = Vec::new();
+    for document in store.list(Run::COLLECTION, &Part::newest(LOOK_AT))? {
+        runs.extend(document.decode::<Run>().ok().filter(|run| run.cause.as_deref() == Some(id)));
+    }
+    Ok(runs)
+}
+
+fn offers(view: &View, incident: &Incident) -> Markup {
+    if incident.state == IncidentState::Resolved {
+        return html! {};
+    }
+    let base = address::below(BASE, incident.id.as_str());
+    let (acknowledge, resolve, run) = (format!("{base}/acknowledge"), format!("{base}/resolve"), format!("{base}/run"));
+    let catalog = view.api.options.engines.catalog();
+    let mut actions = Vec::new();
+    if incident.state == IncidentState::Open {
+        actions.push(Action { to: &acknowledge, label: "Acknowledge", ..Action::default() });
+    }
+    actions.push(Action {
+        to: &resolve,
+        label: "Resolve",
+        effect: Some(
+            "Ends the incident. Alerts that still fire stay, and don't open it again; what fires anew opens another.",
+        ),
+        inputs: form::area("note", "Note for the time line (may be empty)", ""),
+        ..Action::default()
+    });
+    // Those that its alerts name come first, then all others that need no input.
+    let ready = |slug: &&String| {
+        catalog
+            .runbooks
+            .get(*slug)
+            .is_some_and(|spec| !spec.inputs.values().any(|input| input.is_null() || is_required(input)))
+    };
+    let named = incident.runbooks.iter().filter(ready);
+    let others = catalog.runbooks.keys().filter(ready).filter(|slug| !incident.runbooks.contains(slug));
+    let runbooks: Vec<(&str, &str)> = named
+        .chain(others)
+        .filter_map(|slug| Some((slug.as_str(), catalog.runbooks.get(slug)?.title.as_str())))
+        .collect();
+    if !runbooks.is_empty() {
+        actions.push(Action {
+            to: &run,
+            label: "Run a runbook",
+            effect: Some(
+                "Starts the runbook with its default inputs, for this incident. What a step has done stays done.",
+            ),
+            inputs: form::select("runbook", "Runbook", &runbooks, None),
+            ..Action::default()
+        });
+    }
+    form::actions(view, &actions)
+}
+
+/// The runbooks that its alerts name, each with its form, in which the incident stands already.
+fn named(view: &View, incident: &Incident) -> Markup {
+    let catalog = view.api.options.engines.catalog();
+    let known: Vec<_> = incident.runbooks.iter().filter_map(|slug| Some((slug, catalog.runbooks.get(slug)?))).collect();
+    html! {
+        @if !known.is_empty() && incident.state != IncidentState::Resolved {
+            p.muted {
+                "With inputs of your own: "
+                @for (index, (slug, spec)) in known.iter().enumerate() {
+                    @if index > 0 { ", " }
+                    (widgets::link(&address::with(&address::below(runbooks::BASE, slug), [("cause", Some(incident.id.as_str()))]), &spec.title))
+                }
+            }
+        }
+    }
+}
+
+fn facts(incident: &Incident) -> Markup {
+    let by = |at, who: &Option<String>| {
+        html! { (time::maybe(at)) @if let Some(who) = who { " by " (clip(who)) } }
+    };
+    widgets::definitions(&[
+        ("Id", html! { code { (text(incident.id.as_str())) } }),
+        ("Key", text(&incident.key)),
+        ("Opened", time::ago(incident.opened_at)),
+        ("Acknowledged", by(incident.acknowledged_at, &incident.acknowledged_by)),
+        ("Resolved", by(incident.resolved_at, &incident.resolved_by)),
+    ])
+}
+
+fn members(incident: &Incident) -> Markup {
+    if incident.members.is_empty() {
+        return html! { p.muted { "None: it was not opened by alerts." } };
+    }
+    widgets::table(
+        "Alerts of this incident",
+        &["Severity", "Alert", "Labels", "Since", "Over"],
+        incident.members.iter().map(|member| {
+            vec![
+                widgets::severity(member.alert.severity),
+                html! { (clip(&member.alert.name)) br; span.muted { (clip(&member.alert.summary)) } },
+                widgets::labels(&member.alert.labels),
+                time::ago(member.alert.active_at),
+                time::maybe(member.resolved_at),
+            ]
+        }),
+    )
+}
+
+fn timeline(incident: &Incident) -> Markup {
+    html! {
+        ol.timeline {
+            @for entry in incident.timeline.iter().rev() {
+                li { (time::ago(entry.at)) " " span.who { (clip(&entry.principal)) } " " (text(&entry.text)) }
+            }
+        }
+    }
+}
+
+fn runs_table(runs: &[Run]) -> Markup {
+    widgets::table(
+        "Runs for this incident",
+        &["Runbook", "State", "Started"],
+        runs.iter().map(|run| {
+            let name = match address::of_id(run.id.as_str()) {
+                Some(to) => widgets::link(&to, &run.runbook),
+                None => clip(&run.runbook),
+            };
+            vec![name, widgets::state(run.state), time::ago(run.started_at)]
+        }),
+    )
+}
+
+async fn acknowledge(At(id): At<String>, form: Form) -> Result<Response, Problem> {
+    form.view.api.options.engines.incidents.acknowledge(&id, form.asked()).await?;
+    form.done(&address::below(BASE, &id), "The incident is acknowledged: others see that somebody works on it.")
+}
+
+async fn resolve(At(id): At<String>, form: Form) -> Result<Response, Problem> {
+    form.view.api.options.engines.incidents.resolve(&id, form.asked(), form.text("note")).await?;
+    form.done(&address::below(BASE, &id), "The incident is resolved.")
+}
+
+async fn run(At(id): At<String>, form: Form) -> Result<Response, Problem> {
+    let api = &form.view.api;
+    if api.options.store.get(Incident::COLLECTION, &id)?.is_none() {
+        return Err(Problem::no_document(Incident::COLLECTION, &id));
+    }
+    let request = StartRun {
+        inputs: BTreeMap::new(),
+        dry_run: false,
+        principal: crate::console::PRINCIPAL.to_owned(),
+        cause: Some(id.clone()),
+        ancestors: Vec::new(),
+    };
+    let run = api.options.engines.runbooks.start(form.needed("runbook")?, request).await?;
+    form.done(&address::below(BASE, &id), format!("The runbook {} is under way.", run.runbook))
+}

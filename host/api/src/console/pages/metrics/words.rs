@@ -1,0 +1,174 @@
+//! Words that are offered while PromQL is typed: a small page that the script reads.
+
+use crate::console::query::quoted;
+use crate::console::view::View;
+use crate::problem::Problem;
+use crate::prometheus;
+use axum::response::Response;
+use maud::html;
+use quarterdeck_model::Span;
+use quarterdeck_model::series::query::{Comparison, Matcher, NAME};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+const OFFERED: usize = 30;
+/// Series that are looked at for labels and their values.
+const SERIES: usize = 2_000;
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Each is called.
+const FUNCTIONS: [&str; 66] = [
+    "abs",
+    "absent",
+    "absent_over_time",
+    "avg_over_time",
+    "ceil",
+    "changes",
+    "clamp",
+    "clamp_max",
+    "clamp_min",
+    "count_over_time",
+    "day_of_month",
+    "day_of_week",
+    "days_in_month",
+    "delta",
+    "deriv",
+    "exp",
+    "floor",
+    "histogram_quantile",
+    "hour",
+    "idelta",
+    "increase",
+    "irate",
+    "label_join",
+    "label_replace",
+    "last_over_time",
+    "ln",
+    "log10",
+    "log2",
+    "max_over_time",
+    "min_over_time",
+    "minute",
+    "month",
+    "predict_linear",
+    "present_over_time",
+    "quantile_over_time",
+    "rate",
+    "resets",
+    "round",
+    "scalar",
+    "sgn",
+    "sort",
+    "sort_desc",
+    "sqrt",
+    "stddev_over_time",
+    "stdvar_over_time",
+    "sum_over_time",
+    "time",
+    "timestamp",
+    "vector",
+    "year",
+    "avg",
+    "bottomk",
+    "count",
+    "count_values",
+    "group",
+    "max",
+    "min",
+    "quantile",
+    "stddev",
+    "stdvar",
+    "sum",
+    "topk",
+    "acos",
+    "asin",
+    "cos",
+    "sin",
+];
+const KEYWORDS: [&str; 11] =
+    ["and", "by", "group_left", "group_right", "ignoring", "offset", "on", "or", "unless", "without", "bool"];
+
+struct Word {
+    word: String,
+    /// What is put there.
+    insert: String,
+    kind: &'static str,
+}
+
+pub(super) async fn words(view: View) -> Result<Response, Problem> {
+    let params = view.params()?;
+    let text = |name: &str| params.text(name).map(|text| text.unwrap_or_default().to_owned());
+    let (word, metric, label) = (text("word")?, text("metric")?, text("label")?);
+    let found = match (metric.is_empty(), label.is_empty()) {
+        (true, _) => names(&view, &word),
+        (false, true) => of_series(&view, metric, None, word).await,
+        (false, false) => of_series(&view, metric, Some(label), word).await,
+    };
+    let content = html! {
+        h1 { "Words that fit" }
+        ul id="words" {
+            @for word in &found { li data-word=(word.word) data-insert=(word.insert) data-kind=(word.kind) { bdi { (word.word) } " " (word.kind) } }
+        }
+    };
+    Ok(view.page("Words that fit", content))
+}
+
+/// Those that begin with it come before those that have it in them.
+fn names(view: &View, word: &str) -> Vec<Word> {
+    let wanted = word.to_lowercase();
+    let functions =
+        FUNCTIONS.iter().map(|name| Word { word: (*name).to_owned(), insert: format!("{name}("), kind: "function" });
+    let keywords =
+        KEYWORDS.iter().map(|name| Word { word: (*name).to_owned(), insert: format!("{name} "), kind: "keyword" });
+    let metrics = view.api.options.series.names().into_iter();
+    let metrics = metrics.map(|name| Word { insert: name.clone(), word: name, kind: "metric" });
+    let mut found: Vec<Word> =
+        metrics.chain(functions).chain(keywords).filter(|word| word.word.to_lowercase().contains(&wanted)).collect();
+    found.sort_by_cached_key(|word| (!word.word.to_lowercase().starts_with(&wanted), word.kind == "keyword"));
+    found.truncate(OFFERED);
+    found
+}
+
+/// Labels of a metric, or the values of one of them. Where reading fails, nothing is offered: there is no more to it.
+async fn of_series(view: &View, metric: String, label: Option<String>, word: String) -> Vec<Word> {
+    let now = view.api.options.clock.now();
+    let work = move |querier: &dyn quarterdeck_promql::Querier, _: &quarterdeck_promql::Budget| {
+        let matcher = Matcher { label: NAME.to_owned(), comparison: Comparison::Equal, value: metric };
+        let series = querier.series(&[matcher], now.minus(Span::from_secs(3600)), now, SERIES)?;
+        let mut found = BTreeSet::new();
+        for labels in series {
+            match &label {
+                Some(label) => found.extend(labels.get(label).map(str::to_owned)),
+                None => found.extend(labels.iter().map(|(name, _)| name.to_owned()).filter(|name| name != NAME)),
+            }
+        }
+        let (wanted, of_values) = (word.to_lowercase(), label.is_some());
+        let fits = found.into_iter().filter(|text| text.to_lowercase().contains(&wanted));
+        let word = |text: String| match of_values {
+            // Within its quotes already.
+            true => {
+                let quoted = quoted(&text);
+                let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+                Word { insert: inner.unwrap_or_default().to_owned(), word: text, kind: "value" }
+            }
+            false => Word { insert: format!("{text}=\""), word: text, kind: "label" },
+        };
+        Ok(fits.map(word).take(OFFERED).collect::<Vec<_>>())
+    };
+    prometheus::within(&view.api, Some(PATIENCE), work).await.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quarterdeck_promql::Expression;
+
+    #[test]
+    fn functions_that_are_offered_are_there() {
+        for name in FUNCTIONS {
+            let error = Expression::parse(&format!("{name}(a)")).err().map(|error| error.to_string().to_lowercase());
+            let error = error.unwrap_or_default();
+            assert!(!error.contains("unknown function") && !error.contains("experimental"), "{name}: {error}");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The host at a glance: what is wrong, what is under way, what happened last.
+
+use super::{Group, Page, events, finds_nothing, incidents};
+use crate::Api;
+use crate::console::view::View;
+use crate::console::widgets::{self, Tone, clip};
+use crate::console::{address, live, time};
+use crate::paging::blocking;
+use crate::problem::Problem;
+use crate::resources::events as log;
+use crate::resources::status::Status;
+use axum::Router;
+use axum::response::Response;
+use axum::routing::get;
+use maud::{Markup, html};
+use quarterdeck_model::domain::alert::{Alert, AlertState};
+use quarterdeck_model::domain::deployment::{Deployment, DeploymentState};
+use quarterdeck_model::domain::incident::{Incident, IncidentState};
+use quarterdeck_model::domain::slo::{SloState, SloStatus};
+use quarterdeck_model::event::{EventFilter, StoredEvent};
+use quarterdeck_model::store::{Page as Part, Store};
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+
+pub(super) const PAGE: Page = Page {
+    title: "Overview",
+    path: "",
+    group: Group::Watching,
+    one: "",
+    words: "home start status health",
+    routes,
+    find: finds_nothing,
+};
+
+/// Documents of a kind that are looked at, the newest ones.
+const LOOK_AT: usize = 1000;
+/// Of each kind that are shown.
+const SHOWN: usize = 8;
+/// What happened on which the page changes. What plugins do all the time does not count.
+const CONCERNS: [&str; 9] = [
+    "incident.",
+    "alert.",
+    "slo.",
+    "deployment.",
+    "instance.state-changed",
+    "health.",
+    "configuration.",
+    "plugin.",
+    "run.",
+];
+
+fn routes() -> Router<Arc<Api>> {
+    Router::new().route("/", get(show))
+}
+
+struct Glance {
+    status: Status,
+    incidents: Vec<Incident>,
+    alerts: Vec<Alert>,
+    deployments: Vec<Deployment>,
+    slos: Vec<SloStatus>,
+    events: Vec<StoredEvent>,
+}
+
+async fn glance(api: &Arc<Api>) -> Result<Glance, Problem> {
+    let status = Status::of(api).await?;
+    let store = Arc::clone(&api.options.store);
+    blocking(move || {
+        let store = &*store;
+        let mut incidents =
+            those(store, Incident::COLLECTION, |incident: &Incident| incident.state != IncidentState::Resolved)?;
+        // Within one severity they stay newest first.
+        incidents.sort_by_key(|incident| incident.severity);
+        let mut alerts = those(store, Alert::COLLECTION, |alert: &Alert| alert.state == AlertState::Firing)?;
+        alerts.sort_by_key(|alert| (alert.severity, std::cmp::Reverse(alert.active_at)));
+        let deployments = those(store, Deployment::COLLECTION, |deployment: &Deployment| {
+            !DeploymentState::is_final(deployment.state)
+        })?;
+        let mut slos = those(store, SloStatus::COLLECTION, |_: &SloStatus| true)?;
+        slos.sort_by(|one, other| left(one).total_cmp(&left(other)));
+        let filter = EventFilter { without: vec!["audit".to_owned()], ..EventFilter::default() };
+        let events = log::backwards(store, &filter, SHOWN, None, None)?.items;
+        Ok(Glance { status, incidents, alerts, deployments, slos, events })
+    })
+    .await
+}
+
+fn those<T: DeserializeOwned>(
+    store: &dyn Store,
+    collection: &str,
+    keep: impl Fn(&T) -> bool,
+) -> Result<Vec<T>, Problem> {
+    let mut found = Vec::new();
+    for document in store.list(collection, &Part::newest(LOOK_AT))? {
+        found.extend(Some(document.decode::<T>()?).filter(&keep));
+    }
+    Ok(found)
+}
+
+/// The smallest budget comes first; of what has none nothing can be said.
+fn left(slo: &SloStatus) -> f64 {
+    slo.attainment.budget_left.unwrap_or(f64::MAX)
+}
+
+async fn show(view: View) -> Result<Response, Problem> {
+    let glance = glance(&view.api).await?;
+    let content = html! {
+        h1 { "Overview" }
+        (live::part("glance", &CONCERNS, html! {
+            (health(&glance.status))
+            (figures(&glance))
+            div.columns {
+                (widgets::section("Open incidents", open_incidents(&glance.incidents)))
+                (widgets::section("Firing alerts", firing(&glance.alerts)))
+                (widgets::section("Objectives", budgets(&glance.slos)))
+                (widgets::section("Deployments in flight", in_flight(&glance.deployments)))
+            }
+        }))
+        (live::part("last-events", &CONCERNS, widgets::section("What happened last", events::table(&glance.events))))
+        p.muted {
+            "Quarterdeck " (glance.status.version) ", up since " (time::at(glance.status.started_at)) ". "
+            (bytes(glance.status.store.size_bytes)) " stored, " (bytes(glance.status.store.free_bytes)) " free."
+        }
+    };
+    Ok(view.page("Overview", content))
+}
+
+fn health(status: &Status) -> Markup {
+    let wrong = status.checks.iter().filter(|check| !check.ok);
+    let wrong: Vec<_> = wrong.map(|check| (check.name, check.reason.clone().unwrap_or_default())).collect();
+    html! {
+        @if wrong.is_empty() && status.configuration.refused == 0 {
+            p.badges { (widgets::toned("ready", Tone::Good)) }
+        } @else {
+            ul.badges {
+                @for (name, reason) in &wrong { li { (widgets::toned(name, Tone::Bad)) " " (widgets::text(reason)) } }
+                @if status.configuration.refused > 0 {
+                    li {
+                        (widgets::toned("configuration refused", Tone::Warning)) " "
+                        (widgets::text(status.configuration.reason.as_deref().unwrap_or_default()))
+                        " What it said before is in force. " code { "quarterdeck config check" } " says more."
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn figures(glance: &Glance) -> Markup {
+    let count = |number: usize, bad: Tone| (number.to_string(), if number == 0 { Tone::Good } else { bad });
+    let breached = glance.slos.iter().filter(|slo| slo.state == SloState::Breached).count();
+    let unwell =
+        glance.status.instances.iter().filter(|(word, _)| Tone::of(word) != Tone::Good && word.as_str() != "disabled");
+    let unwell = unwell.map(|(_, count)| usize::try_from(*count).unwrap_or(usize::MAX)).sum::<usize>();
+    let figure = |label: &str, (value, tone): (String, Tone), page: &str| {
+        widgets::figure(label, &value, &at_or_home(page), tone)
+    };
+    html! {
+        div.figures {
+            (figure("open incidents", count(glance.incidents.len(), Tone::Bad), "/incidents"))
+            (figure("firing alerts", count(glance.alerts.len(), Tone::Bad), "/alerts"))
+            (figure("objectives breached", count(breached, Tone::Bad), "/slos"))
+            (figure("deployments in flight", (glance.deployments.len().to_string(), Tone::Busy), "/deployments"))
+            (figure("runs under way", (glance.status.open.runs.to_string(), Tone::Busy), "/runs"))
+            (figure("instances not active", count(unwell, Tone::Warning), "/instances"))
+        }
+    }
+}
+
+/// The page of this path, as long as there is one.
+fn at_or_home(path: &str) -> String {
+    super::at(path).unwrap_or_else(|| PAGE.at())
+}
+
+/// A link to the object below the page, as long as there is one.
+fn linked(page: &str, id: &str, name: &str) -> Markup {
+    match super::at(page) {
+        Some(base) => widgets::link(&address::below(&base, id), name),
+        None => clip(name),
+    }
+}
+
+fn open_incidents(open: &[Incident]) -> Markup {
+    if open.is_empty() {
+        return html! { p.muted { "None. Nothing asks for a person." } };
+    }
+    html! {
+        (incidents::table(open.get(..SHOWN).unwrap_or(open)))
+        @if open.len() > SHOWN { p { a href="/console/incidents?state=open" { "All " (open.len()) } } }
+    }
+}
+
+fn firing(alerts: &[Alert]) -> Markup {
+    if alerts.is_empty() {
+        return html! { p.muted { "None." } };
+    }
+    let name = |alert: &Alert| alert.labels.get("alertname").unwrap_or(&alert.rule).to_owned();
+    let rows = alerts.iter().take(SHOWN).map(|alert| {
+        vec![
+            widgets::severity(alert.severity),
+            html! { (linked("/alerts", &alert.fingerprint, &name(alert))) br; span.muted { (clip(&alert.summary)) } },
+            time::ago(alert.fired_at.unwrap_or(alert.active_at)),
+        ]
+    });
+    html! {
+        (widgets::table("Firing alerts", &["Severity", "Alert", "Since"], rows))
+        @if alerts.len() > SHOWN { p { a href=(at_or_home("/alerts")) { "All " (alerts.len()) } } }
+    }
+}
+
+fn budgets(slos: &[SloStatus]) -> Markup {
+    if slos.is_empty() {
+        return widgets::empty(
+            "No objective was calculated yet.",
+            "An objective says how much of the time something has to be well, and how much budget is left:",
+            Some("quarterdeck config set slos checkout --file slo.toml"),
+        );
+    }
+    let rows = slos.iter().take(SHOWN).map(|slo| {
+        let budget = match slo.attainment.budget_left {
+            Some(left) => html! { (widgets::meter("budget left", left)) " " (percent(left)) },
+            None => html! { span.none { "–" } },
+        };
+        vec![
+            linked("/slos", &slo.name, &slo.name),
+            widgets::state(slo.state),
+            html! { (slo.attainment.adjusted.attained.map_or("–".to_owned(), percent)) },
+            budget,
+        ]
+    });
+    widgets::table("Objectives", &["Objective", "State", "Attained", "Budget left"], rows)
+}
+
+fn in_flight(deployments: &[Deployment]) -> Markup {
+    if deployments.is_empty() {
+        return html! { p.muted { "None. " code { "quarterdeck deploy <service> <revision>" } " starts one." } };
+    }
+    let rows = deployments.iter().take(SHOWN).map(|deployment| {
+        vec![
+            linked("/deployments", deployment.id.as_str(), &deployment.service),
+            clip(&deployment.candidate),
+            widgets::state(deployment.state),
+            html! { (deployment.weight) " %" },
+            time::ago(deployment.started_at),
+        ]
+    });
+    widgets::table("Deployments in flight", &["Service", "Revision", "State", "Weight", "Started"], rows)
+}
+
+/// A part of one as percent, with digits where they matter.
+pub(super) fn percent(part: f64) -> String {
+    let text = format!("{:.3}", part * 100.0);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+fn bytes(count: u64) -> String {
+    format!("{}B", crate::console::chart::number(count as f64))
+}

@@ -1,0 +1,106 @@
+//! A component that is sent by the browser: its own script does it, since a form would have to be taken apart here, and could not tell how
+//! far it got.
+
+use super::{BASE, needs_session, waits};
+use crate::console::form::Sent;
+use crate::console::view::View;
+use crate::console::{PRINCIPAL, address, session, widgets};
+use crate::extract::{At, Component};
+use crate::problem::Problem;
+use axum::Json;
+use maud::{Markup, html};
+use quarterdeck_model::plugin::files::{Install, Seen};
+use serde::Serialize;
+
+/// Names of files that a browser may say.
+const LONGEST_NAME: usize = 200;
+
+pub(super) struct Offer<'a> {
+    /// Ends with a slash where the file's name comes behind it.
+    pub(super) to: &'a str,
+    pub(super) label: &'a str,
+    pub(super) says: &'a str,
+    /// Whether another plugin's file may be meant.
+    pub(super) may_replace: bool,
+    /// The same by the command line.
+    pub(super) command: &'a str,
+}
+
+/// A field, and a place to drop a file on. Only the script can send it.
+pub(super) fn offer(view: &View, offer: &Offer<'_>) -> Markup {
+    if view.session.is_none() {
+        return needs_session(view);
+    }
+    html! {
+        p.muted { (offer.says) }
+        div.upload data-upload=(offer.to) hidden {
+            label.field {
+                span { (offer.label) " (.wasm): choose it, or drop it here" }
+                input type="file" accept=".wasm,application/wasm";
+            }
+            @if offer.may_replace {
+                label.check { input type="checkbox" value="true" data-replace; " Also where the file holds another plugin, which has no file then" }
+            }
+            div.actions {
+                button.button.primary type="button" data-send { "Upload" }
+                button.button type="button" data-cancel hidden { "Cancel" }
+            }
+            progress max="1" value="0" aria-label="Sent" hidden {}
+            p.result role="status" {}
+        }
+        noscript { p { "Without script, by the command line:" } (widgets::command(offer.command)) }
+    }
+}
+
+/// What became of it, for the script: where to go on. What is to be said waits there.
+#[derive(Serialize)]
+pub(super) struct Taken {
+    to: String,
+}
+
+fn taken(view: &View, to: String, said: String) -> Json<Taken> {
+    if let Some(session) = &view.session {
+        session::say(&view.api, session, said);
+    }
+    Json(Taken { to })
+}
+
+pub(super) async fn install(
+    At(file): At<String>,
+    Sent(view): Sent,
+    Component(bytes): Component,
+) -> Result<Json<Taken>, Problem> {
+    let params = view.params()?;
+    let replace = params.parsed("replace", "`true` or `false`", |text| text.parse().ok())?.unwrap_or(false);
+    let origin =
+        params.text("name")?.map(|name| name.chars().filter(|one| !one.is_control()).take(LONGEST_NAME).collect());
+    let install = Install {
+        file,
+        bytes: bytes.into(),
+        digest: None,
+        origin,
+        seen: Seen::Any,
+        replace,
+        principal: PRINCIPAL.to_owned(),
+    };
+    let done = view.api.options.files.install(install).await?;
+    let held = done.file.plugin.as_ref();
+    let what = held.map_or(done.file.file.clone(), |plugin| format!("{} {}", plugin.name, plugin.version));
+    let how = match (&done.replaced, done.file.serves) {
+        (_, false) => format!("{what} is in the plugins folder, but another file serves under its name."),
+        (Some(before), true) => format!("{what} is in use, in place of {} {}.", before.name, before.version),
+        (None, true) => format!("{what} is in use."),
+    };
+    let to = held.map_or(super::files::BASE.to_owned(), |plugin| address::below(BASE, &plugin.name));
+    Ok(taken(&view, to, how + &waits(&done.awaiting)))
+}
+
+pub(super) async fn shadow(
+    At(plugin): At<String>,
+    Sent(view): Sent,
+    Component(bytes): Component,
+) -> Result<Json<Taken>, Problem> {
+    let shadow = view.api.options.decisions.shadow(&plugin, bytes.into()).await?;
+    let said = format!("{} is asked beside the version in use from now on.", shadow.candidate.version);
+    Ok(taken(&view, address::below(BASE, &plugin), said))
+}

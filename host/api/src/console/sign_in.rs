@@ -1,0 +1,70 @@
+//! Signing in by a link, and out.
+
+use super::form::Form;
+use super::view::View;
+use super::{address, session, widgets};
+use crate::extract::Params;
+use crate::problem::Problem;
+use axum::body::Bytes;
+use axum::response::{IntoResponse, Response};
+use http::header::{HeaderMap, LOCATION, SET_COOKIE};
+use http::{HeaderValue, StatusCode};
+use maud::html;
+
+/// Opening the link signs nobody in: programs that show a preview of a link open it as well.
+pub(super) async fn ask(view: View, params: Params) -> Result<Response, Problem> {
+    let content = html! {
+        section.sign-in {
+            h1 { "Sign in" }
+            @match params.text("code")? {
+                Some(code) => {
+                    p { "The link is good once. It signs in this browser, for 30 days after its last use." }
+                    form method="post" action="/console/sign-in" {
+                        input type="hidden" name="code" value=(code);
+                        button.button.primary type="submit" { "Sign in" }
+                    }
+                }
+                None => {
+                    p { "Whoever may change something here has a link that signs in. Run this at the host, and open what it prints:" }
+                    (widgets::command("quarterdeck console"))
+                    p.muted { "The daemon prints one at its start, too. Each is good once, for ten minutes." }
+                }
+            }
+        }
+    };
+    Ok(view.page("Sign in", content))
+}
+
+pub(super) async fn sign_in(view: View, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
+    let code = form_urlencoded::parse(&body).find(|(name, _)| name == "code").map(|(_, code)| code.into_owned());
+    let secret = match &code {
+        Some(code) => session::begin(&view.api, code).await?,
+        None => None,
+    };
+    let (Some(secret), Some(host)) = (secret, &view.host) else {
+        return Err(Problem::forbidden(
+            "this link is not good any more: it was used, or is older than ten minutes; hint: run `quarterdeck console` for a new one",
+        ));
+    };
+    go(address::own("/console").unwrap_or_default(), Some(session::set_cookie(&headers, host, &secret)?))
+}
+
+pub(super) async fn sign_out(headers: HeaderMap, form: Form) -> Result<Response, Problem> {
+    let view = &form.view;
+    if let Some(session) = &view.session {
+        session::end(&view.api, session).await?;
+    }
+    let cookie = view.host.as_ref().map(|host| session::set_cookie(&headers, host, "")).transpose()?;
+    go("/console", cookie)
+}
+
+/// On to another page, which is asked for with GET.
+pub(super) fn go(to: &str, cookie: Option<HeaderValue>) -> Result<Response, Problem> {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    let to = HeaderValue::from_str(to).map_err(|error| Problem::internal(error.to_string()))?;
+    response.headers_mut().insert(LOCATION, to);
+    if let Some(cookie) = cookie {
+        response.headers_mut().insert(SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
