@@ -26,6 +26,7 @@ mod silences;
 mod slos;
 
 use super::search::Finds;
+use super::view::View;
 use super::{PREFIX, address, widgets};
 use crate::Api;
 use crate::problem::Problem;
@@ -113,10 +114,10 @@ pub(super) fn at(path: &str) -> Option<String> {
     PAGES.iter().find(|page| page.path == path).map(|page| page.at())
 }
 
-/// An instance by its name, with a link to its page as long as there is one.
-pub(super) fn instance(name: &InstanceName) -> Markup {
+/// An instance by its name, with a link to its page as long as there is one: it may have been removed since.
+pub(super) fn instance(view: &View, name: &InstanceName) -> Markup {
     match (at("/instances"), name.as_str().split_once('/')) {
-        (Some(base), Some((plugin, rest))) => {
+        (Some(base), Some((plugin, rest))) if view.api.options.registry.instance(name).is_some() => {
             widgets::link(&address::below(&address::below(&base, plugin), rest), name.as_str())
         }
         _ => html! { code { (widgets::clip(name.as_str())) } },

@@ -249,8 +249,8 @@ fn facts(view: &View, deployment: &Deployment) -> Markup {
         ("Ended", time::maybe(deployment.finished_at)),
         ("Took", took(deployment)),
         ("Rolled back", html! { "if it is not done at " (time::at(deployment.deadline)) }),
-        ("Target", instance(&deployment.spec.target)),
-        ("Strategy", instance(&deployment.spec.strategy)),
+        ("Target", instance(view, &deployment.spec.target)),
+        ("Strategy", instance(view, &deployment.spec.strategy)),
         (
             "Replicas",
             html! { (deployment.spec.replicas) ", each healthy within " (time::span(deployment.spec.start_timeout)) },

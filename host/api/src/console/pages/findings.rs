@@ -254,7 +254,7 @@ async fn show(view: View, At(id): At<String>) -> Result<Response, Problem> {
                 }
             }))
             (widgets::section("What is known", widgets::definitions(&[
-                ("Rule", html! { a href=(same) { code { (clip(&finding.rule)) } } " by " (instance(&finding.instance)) ", " (plugin(Some(&finding.plugin))) }),
+                ("Rule", html! { a href=(same) { code { (clip(&finding.rule)) } } " by " (instance(&view, &finding.instance)) ", " (plugin(Some(&finding.plugin))) }),
                 ("Scan", html! { (clip(&finding.scan_name)) ", last by " (scan) }),
                 ("First seen", time::ago(finding.first_seen)),
                 ("Last seen", time::ago(finding.last_seen)),

@@ -78,20 +78,20 @@ async fn list(view: View) -> Result<Response, Problem> {
             p { (outbox.depth()) " wait, " (outbox.in_flight()) " of them are being carried out." }
             @if items.is_empty() {
                 (widgets::empty("Nothing waits.", "What was asked for is done, or was given up on.", Some("quarterdeck dead-letter list")))
-            } @else { (table(&items, now)) }
+            } @else { (table(&view, &items, now)) }
             (widgets::pager(&view, next_cursor.as_deref()))
         }))
     };
     Ok(view.page("Outbox", content))
 }
 
-fn table(waiting: &[Pending], now: Timestamp) -> Markup {
+fn table(view: &View, waiting: &[Pending], now: Timestamp) -> Markup {
     let rows = waiting.iter().map(|pending| {
         let effect = &pending.effect;
         vec![
             html! { a href=(address::below(BASE, effect.id.as_str())) { (words(effect)) } },
             cause(&effect.owner),
-            instance(&effect.instance),
+            instance(view, &effect.instance),
             state(pending, now),
             html! { (pending.attempts) " of " (effect.backoff.attempts) },
             html! { @if pending.due > now { (time::ago(pending.due)) } @else { "now" } },
@@ -146,7 +146,7 @@ async fn show(view: View, At(id): At<String>) -> Result<Response, Problem> {
                 ("Id", html! { code { (text(effect.id.as_str())) } }),
                 ("For", cause(&effect.owner)),
                 ("Purpose", clip(&effect.purpose)),
-                ("Carried out by", html! { (instance(&effect.instance)) ", " (plugin(pending.plugin.as_ref())) }),
+                ("Carried out by", html! { (instance(&view, &effect.instance)) ", " (plugin(pending.plugin.as_ref())) }),
                 ("Attempts", html! { (pending.attempts) " of " (effect.backoff.attempts) }),
                 ("Next", html! { @if pending.due > now { (time::ago(pending.due)) } @else { "now" } }),
                 ("Given up on", time::at(effect.expires)),

@@ -146,7 +146,7 @@ async fn page(
             p.badges { (widgets::toned("switched off", Tone::Quiet)) " It is shown, and nothing starts it." }
         }
         div.columns {
-            (widgets::section("Steps", words::steps(spec)))
+            (widgets::section("Steps", words::steps(view, spec)))
             (widgets::section("Start it", html! {
                 @if !filled.mistakes.is_empty() {
                     p.mistake role="alert" {

@@ -86,7 +86,7 @@ fn configured(view: &View, specs: &BTreeMap<String, ScanSpec>) -> Markup {
         let action = Action { to: BASE, label: "Scan now", fields: &fields, ..Action::default() };
         vec![
             html! { a href=(address::with(BASE, [("name", Some(name.as_str()))])) { (clip(name)) } },
-            html! { @for rule in &spec.rules { (instance(rule)) " " } },
+            html! { @for rule in &spec.rules { (instance(view, rule)) " " } },
             html! { @for target in spec.paths.iter().chain(&spec.urls) { code { (clip(target)) } " " } },
             match (spec.enabled, spec.every) {
                 (false, _) => widgets::toned("switched off", Tone::Quiet),
@@ -165,7 +165,7 @@ async fn show(view: View, At(id): At<String>) -> Result<Response, Problem> {
                 (form::actions(&view, &[Action { to: BASE, label: "Scan again", fields: &[("name", scan.name.as_str())], ..Action::default() }]))
             }
             (widgets::section("What is known", facts(&scan, &found)))
-            @if !scan.failed_rules.is_empty() { (widgets::section("Rules that failed", failed(&scan))) }
+            @if !scan.failed_rules.is_empty() { (widgets::section("Rules that failed", failed(&view, &scan))) }
             @if !scan.errors.is_empty() {
                 (widgets::section("What could not be done", html! {
                     ul { @for error in scan.errors.iter().take(SHOWN) { li { (text(error)) } } }
@@ -206,11 +206,11 @@ fn facts(scan: &Scan, found: &str) -> Markup {
     ])
 }
 
-fn failed(scan: &Scan) -> Markup {
+fn failed(view: &View, scan: &Scan) -> Markup {
     let rows = scan
         .failed_rules
         .iter()
-        .map(|rule| vec![instance(&rule.instance), plugin(rule.plugin.as_ref()), text(&rule.error)]);
+        .map(|rule| vec![instance(view, &rule.instance), plugin(rule.plugin.as_ref()), text(&rule.error)]);
     widgets::table("Rules that failed", &["Rule", "Version", "What it said first"], rows)
 }
 

@@ -128,7 +128,7 @@ async fn list(view: View) -> Result<Response, Problem> {
                 Some(id) => widgets::link(&address::below(deployments::BASE, id.as_str()), "under way"),
                 None => html! { span.none { "–" } },
             },
-            instance(&service.spec.strategy),
+            instance(&view, &service.spec.strategy),
         ]
     });
     let content = html! {
@@ -192,8 +192,8 @@ async fn show(view: View, At(name): At<String>) -> Result<Response, Problem> {
                     Some(id) => html! { (widgets::link(&address::below(deployments::BASE, id.as_str()), id.as_str())) " is under way" },
                     None => html! { span.muted { "none is under way" } },
                 }),
-                ("Target", instance(&service.spec.target)),
-                ("Strategy", instance(&service.spec.strategy)),
+                ("Target", instance(&view, &service.spec.target)),
+                ("Strategy", instance(&view, &service.spec.strategy)),
                 ("A deployment may take", html! { (time::span(service.spec.timeout)) ", and a replica " (time::span(service.spec.start_timeout)) " until it is healthy" }),
                 ("Strategy's settings", if service.spec.config.is_empty() { html! { span.muted { "those of its instance" } } }
                     else { widgets::json(&serde_json::Value::Object(service.spec.config.clone())) }),

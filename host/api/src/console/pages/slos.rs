@@ -154,7 +154,7 @@ async fn show(view: View, At(name): At<String>) -> Result<Response, Problem> {
             (over::ranges(&view, &RANGES, "1day"))
             @for chart in &charts { (chart.show()) }
             @if !slo.spec.exclusions.is_empty() { (widgets::section("Times that do not count", exclusions(&slo.spec))) }
-            (widgets::section("What is known", facts(&slo)))
+            (widgets::section("What is known", facts(&view, &slo)))
         }))
     };
     Ok(view.page(&slo.name, content))
@@ -196,12 +196,12 @@ fn figures(slo: &SloStatus, changes: &[(&str, f64)]) -> Markup {
     ])
 }
 
-fn facts(slo: &SloStatus) -> Markup {
+fn facts(view: &View, slo: &SloStatus) -> Markup {
     let series = |labels: &Labels| html! { code { (clip(&slo.spec.select.metric)) } " " (widgets::labels(labels)) };
     widgets::definitions(&[
         (
             "Calculated",
-            html! { (time::ago(slo.calculated_at)) " by " (instance(&slo.spec.calculator)) ", " (plugin(slo.plugin.as_ref())) },
+            html! { (time::ago(slo.calculated_at)) " by " (instance(view, &slo.spec.calculator)) ", " (plugin(slo.plugin.as_ref())) },
         ),
         ("From the series", series(&slo.spec.select.labels)),
         ("Data since", time::maybe(slo.observed_since)),

@@ -2,17 +2,18 @@
 
 use super::super::instance;
 use crate::console::time;
+use crate::console::view::View;
 use crate::console::widgets::{self, clip, text};
 use maud::{Markup, html};
 use quarterdeck_model::domain::runbook::{OnFailure, RunbookSpec, StepSpec, Trigger};
 use serde_json::Value;
 
-pub(super) fn steps(spec: &RunbookSpec) -> Markup {
+pub(super) fn steps(view: &View, spec: &RunbookSpec) -> Markup {
     html! {
         ol.steps {
             @for step in &spec.steps {
                 li {
-                    p { strong { (clip(&step.name)) } " is done by " (instance(&step.action)) "." }
+                    p { strong { (clip(&step.name)) } " is done by " (instance(view, &step.action)) "." }
                     @if !step.with.is_empty() { (values(step.with.iter().map(|(name, value)| (name.as_str(), value)))) }
                     p.muted { (attempts(step)) " " (on_failure(step)) }
                 }

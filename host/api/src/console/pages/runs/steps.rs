@@ -20,7 +20,7 @@ pub(super) fn list(view: &View, run: &Run, pending: Option<&Pending>) -> Markup 
         ol.steps {
             @for step in &run.steps {
                 li {
-                    p.badges { strong { (clip(&step.name)) } (widgets::state(step.state)) span.muted { "by " (instance(&step.action)) } }
+                    p.badges { strong { (clip(&step.name)) } (widgets::state(step.state)) span.muted { "by " (instance(view, &step.action)) } }
                     @if step.started_at.is_some() { p.muted { (times(step)) } }
                     @if let Some(error) = &step.error { p.mistake { (text(error)) } }
                     @if step.state == StepState::Running { (under_way(view, step, pending)) }
