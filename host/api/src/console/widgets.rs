@@ -146,7 +146,14 @@ pub(crate) fn key_values<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) ->
 
 /// `100kB`, as charts have it.
 pub(crate) fn bytes(count: u64) -> String {
-    format!("{}B", super::chart::number(count as f64))
+    let (divided, unit) = match count {
+        0..1_000 => return format!("{count} B"),
+        1_000..1_000_000 => (count as f64 / 1e3, "kB"),
+        1_000_000..1_000_000_000 => (count as f64 / 1e6, "MB"),
+        _ => (count as f64 / 1e9, "GB"),
+    };
+    let digits = usize::from(divided < 100.0);
+    format!("{divided:.digits$} {unit}")
 }
 
 /// The beginning of a digest. The whole of it stands where the pointer rests.

@@ -1,5 +1,9 @@
 //! Service level objectives.
 
+mod figures;
+
+pub use figures::Figures;
+
 use crate::kind::sla_calculator::Attainment;
 use crate::label::Labels;
 use crate::plugin::{InstanceName, PluginRef};

@@ -119,7 +119,7 @@ async fn show(view: View) -> Result<Response, Problem> {
         (live::part("last-events", &CONCERNS, widgets::section("What happened last", events::table(&glance.events))))
         p.muted {
             "Quarterdeck " (glance.status.version) ", up since " (time::at(glance.status.started_at)) ". "
-            (bytes(glance.status.store.size_bytes)) " stored, " (bytes(glance.status.store.free_bytes)) " free."
+            (widgets::bytes(glance.status.store.size_bytes)) " stored, " (widgets::bytes(glance.status.store.free_bytes)) " free."
         }
     };
     Ok(view.page("Overview", content))
@@ -224,7 +224,7 @@ fn budgets(slos: &[SloStatus]) -> Markup {
         vec![
             linked("/slos", &slo.name, &slo.name),
             widgets::state(slo.state),
-            html! { (slo.attainment.adjusted.attained.map_or("–".to_owned(), percent)) },
+            html! { (super::slos::attained(&slo.spec, slo.attainment.adjusted.attained)) },
             budget,
         ]
     });
@@ -251,8 +251,4 @@ fn in_flight(deployments: &[Deployment]) -> Markup {
 pub(super) fn percent(part: f64) -> String {
     let text = format!("{:.3}", part * 100.0);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
-}
-
-fn bytes(count: u64) -> String {
-    format!("{}B", crate::console::chart::number(count as f64))
 }

@@ -17,7 +17,7 @@ use axum::Router;
 use axum::response::Response;
 use axum::routing::get;
 use maud::{Markup, html};
-use quarterdeck_model::domain::slo::{SloSpec, SloState, SloStatus};
+use quarterdeck_model::domain::slo::{Figures, SloSpec, SloState, SloStatus};
 use quarterdeck_model::label::Labels;
 use quarterdeck_model::store::StoreError;
 use quarterdeck_model::{Span, Timestamp};
@@ -95,7 +95,7 @@ fn table(slos: &[SloStatus]) -> Markup {
                 @if !slo.spec.description.is_empty() { br; span.muted { (clip(&slo.spec.description)) } }
             },
             state(slo),
-            html! { (slo.attainment.adjusted.attained.map_or("–".to_owned(), percent)) },
+            html! { (attained(&slo.spec, slo.attainment.adjusted.attained)) },
             target(&slo.spec),
             budget(slo),
             html! { (time::span(slo.spec.window)) },
@@ -120,10 +120,15 @@ fn state(slo: &SloStatus) -> Markup {
 }
 
 /// The word by which calculators take it; what they call otherwise stands among the settings.
+/// What is attained, in percent or in the unit of the metric.
+pub(super) fn attained(spec: &SloSpec, value: Option<f64>) -> String {
+    value.map_or("–".to_owned(), |value| Figures::of(spec).attained(value))
+}
+
 fn target(spec: &SloSpec) -> Markup {
-    match spec.config.get("target").and_then(serde_json::Value::as_f64) {
-        Some(target) if (0.0..=1.0).contains(&target) => html! { (percent(target)) },
-        _ => html! { span.muted { "its calculator's" } },
+    match Figures::of(spec).target() {
+        Some(target) => html! { (target) },
+        None => html! { span.muted { "its calculator's" } },
     }
 }
 
@@ -142,7 +147,9 @@ async fn show(view: View, At(name): At<String>) -> Result<Response, Problem> {
     let window = Window::of(&view.params()?, now, RANGE)?;
     let api = Arc::clone(&view.api);
     let of = Labels::new().with("slo", &name);
-    let (charts, changes) = blocking(move || Ok((charts(&api, &of, &window)?, changes(&api, &of, now)?))).await?;
+    let spec = slo.spec.clone();
+    let (charts, changes) =
+        blocking(move || Ok((charts(&api, &spec, &of, &window)?, changes(&api, &of, now)?))).await?;
     let content = html! {
         p.crumbs { a href=(BASE) { "Objectives" } }
         h1 { (text(&slo.name)) }
@@ -161,7 +168,7 @@ async fn show(view: View, At(name): At<String>) -> Result<Response, Problem> {
 }
 
 fn figures(slo: &SloStatus, changes: &[(&str, f64)]) -> Markup {
-    let attained = |attained: Option<f64>| attained.map_or("–".to_owned(), percent);
+    let attained = |value: Option<f64>| attained(&slo.spec, value);
     let (adjusted, raw) = (&slo.attainment.adjusted, &slo.attainment.raw);
     let count = |value: f64| crate::console::chart::number(value);
     widgets::definitions(&[
@@ -228,19 +235,19 @@ fn exclusions(spec: &SloSpec) -> Markup {
     widgets::table("Times that do not count", &["From", "To", "By", "Why"], rows)
 }
 
-fn charts(api: &Api, of: &Labels, window: &Window) -> Result<Vec<Chart<'static>>, Problem> {
+fn charts(api: &Api, spec: &SloSpec, of: &Labels, window: &Window) -> Result<Vec<Chart<'static>>, Problem> {
     let (from, to) = (window.from, window.to);
-    let one = |title: &'static str, metric: &str, name: &str| {
+    let one = |title: &'static str, metric: &str, name: &str, is_share: bool| {
         let mut lines = over::lines(api, metric, of, from, to, |_| name.to_owned())?;
-        for (_, value) in lines.iter_mut().flat_map(|line| line.points.iter_mut()) {
+        for (_, value) in lines.iter_mut().flat_map(|line| line.points.iter_mut()).filter(|_| is_share) {
             *value *= 100.0;
         }
         let notes = query::notes(&*api.options.store, window)?;
-        Ok::<_, Problem>(Chart { title, unit: "%", from, to, lines, notes })
+        Ok::<_, Problem>(Chart { title, unit: if is_share { "%" } else { "" }, from, to, lines, notes })
     };
     Ok(vec![
-        one("Budget left", "slo_error_budget_left_ratio", "budget left")?,
-        one("Attained", "slo_attained", "attained")?,
+        one("Budget left", "slo_error_budget_left_ratio", "budget left", true)?,
+        one("Attained", "slo_attained", "attained", !Figures::of(spec).is_measured())?,
     ])
 }
 

@@ -2,26 +2,17 @@
 
 use super::super::text;
 use crate::output::{cell, printable};
-use serde_json::{Value, json};
-
-/// A share is told from its target, but not with more digits than these.
-const MOST_DIGITS: usize = 6;
+use quarterdeck_model::domain::slo::Figures;
+use serde_json::Value;
 
 /// Writes what is attained, what is to be, and what is left of the budget in words.
 pub(super) fn in_words(objective: &mut Value) {
-    let number = |pointer: &str| objective.pointer(pointer).and_then(Value::as_f64);
-    let (attained, target) = (number("/attainment/adjusted/attained"), number("/spec/config/target"));
-    let is_percentile = objective.pointer("/spec/config/percentile").is_some();
     let metric = text(objective, "/spec/select/metric").to_owned();
-    let said = |value: f64, other: Option<f64>| match is_percentile {
-        true => measured(value, &metric),
-        false => share(value, other),
-    };
-    let attained_in_words = attained.map(|value| said(value, target));
-    let target_in_words = target.map(|value| match is_percentile {
-        true => measured(value, &metric),
-        false => in_short(&share(value, None)),
-    });
+    let setting = |name: &str| objective.pointer(&format!("/spec/config/{name}")).filter(|value| !value.is_null());
+    let figures = Figures::new(&metric, setting("percentile"), setting("target"));
+    let attained = objective.pointer("/attainment/adjusted/attained").and_then(Value::as_f64);
+    let attained_in_words = attained.map(|value| figures.attained(value));
+    let target_in_words = figures.target();
     if let (Some(words), Some(place)) = (attained_in_words, objective.pointer_mut("/attainment/adjusted/attained")) {
         *place = Value::String(words);
     }
@@ -32,44 +23,6 @@ pub(super) fn in_words(objective: &mut Value) {
         && let Some(share) = left.as_f64()
     {
         *left = Value::String(format!("{:.2} %", share * 100.0));
-    }
-}
-
-/// In percent, with as many digits as tell it from the other one.
-fn share(value: f64, other: Option<f64>) -> String {
-    let written = |value: f64, digits: usize| format!("{:.digits$} %", value * 100.0);
-    let same = |digits: &usize| other.is_some_and(|other| written(other, *digits) == written(value, *digits));
-    let rounded_up = |digits: &usize| value < 1.0 && written(value, *digits) == written(1.0, *digits);
-    let is_other = other.is_some_and(|other| (other - value).abs() < 1e-12);
-    let digits = (2..MOST_DIGITS).find(|digits| (is_other || !same(digits)) && !rounded_up(digits));
-    written(value, digits.unwrap_or(MOST_DIGITS))
-}
-
-/// Without zeros at the end: `99.9 %`.
-fn in_short(percent: &str) -> String {
-    let digits = percent.trim_end_matches(" %");
-    let digits = if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits };
-    format!("{digits} %")
-}
-
-/// A value in the unit that its metric is named after.
-fn measured(value: f64, metric: &str) -> String {
-    let metric = ["_bucket", "_sum", "_total"].into_iter().fold(metric, |metric, end| metric.trim_end_matches(end));
-    let unit = metric.rsplit('_').next().unwrap_or_default();
-    let short = |value: f64| {
-        let text = if value.abs() >= 100.0 { format!("{value:.0}") } else { cell(&json!(value)) };
-        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-    };
-    match unit {
-        "seconds" if value.abs() < 1e-3 => format!("{} µs", short(value * 1e6)),
-        "seconds" if value.abs() < 1.0 => format!("{} ms", short(value * 1e3)),
-        "seconds" => format!("{} s", short(value)),
-        "milliseconds" | "ms" => format!("{} ms", short(value)),
-        "percent" => format!("{} %", short(value)),
-        "bytes" if value.abs() >= 1e9 => format!("{} GB", short(value / 1e9)),
-        "bytes" if value.abs() >= 1e6 => format!("{} MB", short(value / 1e6)),
-        "bytes" => format!("{} bytes", short(value)),
-        _ => short(value),
     }
 }
 
@@ -101,6 +54,7 @@ pub(super) fn lines(objective: &Value) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn check(objective: &Value, attained: &str, target: &str) {
         let mut objective = objective.clone();
