@@ -327,6 +327,8 @@
       if (known.has(figure)) continue;
       known.add(figure);
       shown.add(new Chart(figure));
+      // Where it is wider than the page, the end of the time is what is looked for.
+      figure.scrollLeft = figure.scrollWidth;
     }
   };
 
