@@ -16,9 +16,9 @@ const FIRST_VIEW: f64 = 150_000.0;
 
 /// What axe-core finds against WCAG 2.2, levels A and AA, and against what is good practice: rule and place.
 const CHECK: &str = "const done = arguments[arguments.length - 1]; \
-    axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'], resultTypes: ['violations']}) \
+    requestAnimationFrame(() => setTimeout(() => axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'], resultTypes: ['violations']}) \
     .then((found) => done(found.violations.flatMap((rule) => rule.nodes.slice(0, 3).map((node) => `${rule.id}: ${node.html.slice(0, 200)} ${node.failureSummary.slice(0, 300)}`))), \
-    (error) => done([String(error)]))";
+    (error) => done([String(error)]))))";
 
 /// All links of the navigation, and where it leads nowhere else, one object of each list.
 const PAGES: &str = "return [...document.querySelectorAll('.side nav a')].map((link) => link.pathname)";

@@ -3,7 +3,6 @@
 
 use super::counterpart;
 use super::eventually;
-use base64::Engine;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -185,12 +184,6 @@ impl Browser {
         let said = self.must("se/log", &json!({"type": "browser"})).await;
         let wrong = said.as_array().unwrap().iter().filter(|entry| entry["level"] == "SEVERE");
         wrong.map(|entry| entry["message"].as_str().unwrap().to_owned()).collect()
-    }
-
-    /// What is seen of the page, as PNG.
-    pub(crate) async fn picture(&self) -> Vec<u8> {
-        let picture = self.own("Page.captureScreenshot", &json!({"format": "png"})).await;
-        base64::engine::general_purpose::STANDARD.decode(picture["data"].as_str().unwrap()).unwrap()
     }
 }
 

@@ -192,8 +192,13 @@ pub(crate) fn select(name: &str, label: &str, options: &[(&str, &str)], chosen: 
 
 /// A form that only asks: filters of a list.
 pub(crate) fn filters(view: &View, inputs: Markup) -> Markup {
+    filters_of(view, "Filters", inputs)
+}
+
+/// The same on a page that has several of them.
+pub(crate) fn filters_of(view: &View, what: &str, inputs: Markup) -> Markup {
     html! {
-        form.filters method="get" action=(view.path()) role="search" aria-label="Filters" data-filters {
+        form.filters method="get" action=(view.path()) role="search" aria-label=(what) data-filters {
             (inputs)
             button.button type="submit" { "Show" }
         }

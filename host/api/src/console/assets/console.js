@@ -222,6 +222,8 @@
     dialog.addEventListener("keydown", (event) => {
       if (event.key === "ArrowDown" || event.key === "ArrowUp") { event.preventDefault(); choose(event.key === "ArrowDown" ? 1 : -1); }
       if (event.key === "Enter") { event.preventDefault(); $("a.chosen", results)?.click(); }
+      // A browser would only empty the field at first.
+      if (event.key === "Escape") { event.preventDefault(); dialog.close(); }
     });
     dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
     document.addEventListener("keydown", (event) => {
@@ -325,6 +327,8 @@
       if (known.has(figure)) continue;
       known.add(figure);
       shown.add(new Chart(figure));
+      // Where it is wider than the page, the end of the time is what is looked for.
+      figure.scrollLeft = figure.scrollWidth;
     }
   };
 

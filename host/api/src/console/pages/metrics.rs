@@ -258,7 +258,7 @@ fn values(asked: &Asked, answers: &[Result<Evaluated, String>]) -> Markup {
                     "A sample counts for five minutes. Is the name right? The list of metrics shows what there is.", None))
                 p { a href=(BASE) { "All metrics" } }
             } @else {
-                (widgets::table("Values at the end of the time", &["", "Series", "Value"], rows))
+                (widgets::table("Values at the end of the time", &["Expression", "Series", "Value"], rows))
                 @if count > shown { p.muted { (count) " values, of which " (shown) " are shown." } }
             }
         },

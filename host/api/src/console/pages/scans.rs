@@ -101,7 +101,7 @@ fn configured(view: &View, specs: &BTreeMap<String, ScanSpec>) -> Markup {
         ]
     });
     html! {
-        (widgets::table("Scans of the configuration", &["Scan", "Rules", "Looks at", "When", ""], rows))
+        (widgets::table("Scans of the configuration", &["Scan", "Rules", "Looks at", "When", "Start"], rows))
         @if view.session.is_none() { (form::notice()) }
     }
 }

@@ -60,7 +60,7 @@ pub(super) async fn list(view: &View, params: &Params) -> Result<Markup, Problem
         } @else {
             section.card {
                 h2 { "All metrics" }
-                (form::filters(view, form::input("name", "Name has", &wanted)))
+                (form::filters_of(view, "Names of metrics", form::input("name", "Name has", &wanted)))
                 @if items.is_empty() {
                     (widgets::empty("No metric has that in its name.", "Fewer letters find more.", None))
                 } @else {
