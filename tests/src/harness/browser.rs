@@ -6,7 +6,7 @@ use super::eventually;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -25,7 +25,8 @@ pub(crate) struct Browser {
     port: u16,
     session: String,
     http: reqwest::Client,
-    _folder: tempfile::TempDir,
+    /// Of what Chromium keeps.
+    folder: tempfile::TempDir,
 }
 
 impl Browser {
@@ -42,13 +43,13 @@ impl Browser {
         std::thread::spawn(move || said.for_each(drop));
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let mut browser = Browser { driver, port, session: String::new(), http, _folder: folder };
+        let mut browser = Browser { driver, port, session: String::new(), http, folder };
         browser.open(&chromium).await;
         Some(browser)
     }
 
-    async fn open(&mut self, chromium: &PathBuf) {
-        let profile = format!("--user-data-dir={}", self._folder.path().display());
+    async fn open(&mut self, chromium: &Path) {
+        let profile = format!("--user-data-dir={}", self.folder.path().display());
         let arguments = [
             "--headless",
             "--no-sandbox",
