@@ -362,7 +362,7 @@ async fn objectives_are_told_in_figures_words_and_charts() {
     let pushed = json!([sample(3600, 0.5), sample(60, 0.25)]);
     assert_eq!(deck.post("/api/v1/metrics", &pushed).await.status, 202);
     let (_, list) = page(&deck, "/console/slos").await;
-    has(&list, &["breached", "99 %", "99.9 %", "-900 %", "<meter", "no data", "of &lt;all&gt;"]);
+    has(&list, &["breached", "99.00 %", "99.9 %", "-900 %", "<meter", "no data", "of &lt;all&gt;"]);
     assert!(!page(&deck, "/console/slos?state=met").await.1.contains("/console/slos/shop"));
     let (_, shown) = page(&deck, "/console/slos/shop").await;
     has(
