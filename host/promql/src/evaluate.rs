@@ -21,6 +21,7 @@ mod subquery;
 mod window;
 
 pub use blind::{Presence, Recording, Recordings, is_blind};
+pub use functions::NAMES as FUNCTIONS;
 
 use crate::error::Error;
 use crate::expression::{Expression, Kind, Node};

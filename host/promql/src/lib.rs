@@ -52,7 +52,7 @@ pub mod parse;
 pub mod value;
 
 pub use error::Error;
-pub use evaluate::{Answer, Options, Presence, Recording, Recordings, Times, evaluate, is_blind};
+pub use evaluate::{Answer, FUNCTIONS, Options, Presence, Recording, Recordings, Times, evaluate, is_blind};
 pub use expression::Expression;
 pub use number::Number;
 pub use parse::{parse_duration, parse_selector};

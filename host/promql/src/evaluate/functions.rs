@@ -24,8 +24,8 @@ use super::{Evaluator, Operand};
 use crate::error::Error;
 use crate::expression::{Kind, Node};
 
-/// Every function that we have.
-const NAMES: &[&str] = &[
+/// Every function that we have, in the order of the alphabet.
+pub const NAMES: &[&str] = &[
     "abs",
     "absent",
     "absent_over_time",

@@ -8,6 +8,7 @@ use axum::response::Response;
 use maud::html;
 use quarterdeck_model::Span;
 use quarterdeck_model::series::query::{Comparison, Matcher, NAME};
+use quarterdeck_promql::FUNCTIONS;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -16,75 +17,9 @@ const OFFERED: usize = 30;
 const SERIES: usize = 2_000;
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Each is called.
-const FUNCTIONS: [&str; 66] = [
-    "abs",
-    "absent",
-    "absent_over_time",
-    "avg_over_time",
-    "ceil",
-    "changes",
-    "clamp",
-    "clamp_max",
-    "clamp_min",
-    "count_over_time",
-    "day_of_month",
-    "day_of_week",
-    "days_in_month",
-    "delta",
-    "deriv",
-    "exp",
-    "floor",
-    "histogram_quantile",
-    "hour",
-    "idelta",
-    "increase",
-    "irate",
-    "label_join",
-    "label_replace",
-    "last_over_time",
-    "ln",
-    "log10",
-    "log2",
-    "max_over_time",
-    "min_over_time",
-    "minute",
-    "month",
-    "predict_linear",
-    "present_over_time",
-    "quantile_over_time",
-    "rate",
-    "resets",
-    "round",
-    "scalar",
-    "sgn",
-    "sort",
-    "sort_desc",
-    "sqrt",
-    "stddev_over_time",
-    "stdvar_over_time",
-    "sum_over_time",
-    "time",
-    "timestamp",
-    "vector",
-    "year",
-    "avg",
-    "bottomk",
-    "count",
-    "count_values",
-    "group",
-    "max",
-    "min",
-    "quantile",
-    "stddev",
-    "stdvar",
-    "sum",
-    "topk",
-    "acos",
-    "asin",
-    "cos",
-    "sin",
-];
+/// What gathers several series into one. Called as functions are.
+const AGGREGATIONS: [&str; 12] =
+    ["avg", "bottomk", "count", "count_values", "group", "max", "min", "quantile", "stddev", "stdvar", "sum", "topk"];
 const KEYWORDS: [&str; 11] =
     ["and", "by", "group_left", "group_right", "ignoring", "offset", "on", "or", "unless", "without", "bool"];
 
@@ -116,8 +51,9 @@ pub(super) async fn words(view: View) -> Result<Response, Problem> {
 /// Those that begin with it come before those that have it in them.
 fn names(view: &View, word: &str) -> Vec<Word> {
     let wanted = word.to_lowercase();
+    let functions = FUNCTIONS.iter().chain(&AGGREGATIONS);
     let functions =
-        FUNCTIONS.iter().map(|name| Word { word: (*name).to_owned(), insert: format!("{name}("), kind: "function" });
+        functions.map(|name| Word { word: (*name).to_owned(), insert: format!("{name}("), kind: "function" });
     let keywords =
         KEYWORDS.iter().map(|name| Word { word: (*name).to_owned(), insert: format!("{name} "), kind: "keyword" });
     let metrics = view.api.options.series.names().into_iter();
@@ -164,11 +100,17 @@ mod tests {
     use quarterdeck_promql::Expression;
 
     #[test]
-    fn functions_that_are_offered_are_there() {
-        for name in FUNCTIONS {
-            let error = Expression::parse(&format!("{name}(a)")).err().map(|error| error.to_string().to_lowercase());
-            let error = error.unwrap_or_default();
-            assert!(!error.contains("unknown function") && !error.contains("experimental"), "{name}: {error}");
+    fn what_gathers_series_is_read_as_such() {
+        for name in AGGREGATIONS {
+            let first = match name {
+                "bottomk" | "topk" => "3, ",
+                "quantile" => "0.5, ",
+                "count_values" => "\"value\", ",
+                _ => "",
+            };
+            let read = Expression::parse(&format!("{name} by (a) ({first}up)"));
+            assert!(read.is_ok(), "{name}: {:?}", read.err());
+            assert!(!FUNCTIONS.contains(&name), "{name} would be offered twice");
         }
     }
 }
