@@ -190,6 +190,19 @@ pub(crate) fn select(name: &str, label: &str, options: &[(&str, &str)], chosen: 
     }
 }
 
+/// A choice of one severity, or of any.
+pub(crate) fn severity(chosen: Option<&str>) -> Markup {
+    let options = [
+        ("", "any"),
+        ("critical", "critical"),
+        ("high", "high"),
+        ("medium", "medium"),
+        ("low", "low"),
+        ("info", "info"),
+    ];
+    select("severity", "Severity", &options, chosen)
+}
+
 /// A form that only asks: filters of a list.
 pub(crate) fn filters(view: &View, inputs: Markup) -> Markup {
     filters_of(view, "Filters", inputs)

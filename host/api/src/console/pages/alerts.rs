@@ -198,20 +198,12 @@ async fn list(view: View) -> Result<Response, Problem> {
         ("resolved", "resolved lately"),
         ("all", "all"),
     ];
-    let severities = [
-        ("", "any"),
-        ("critical", "critical"),
-        ("high", "high"),
-        ("medium", "medium"),
-        ("low", "low"),
-        ("info", "info"),
-    ];
     let content = html! {
         h1 { "Alerts" }
         (tabs(BASE))
         (form::filters(&view, html! {
             (form::select("state", "State", &states, chosen("state")))
-            (form::select("severity", "Severity", &severities, chosen("severity")))
+            (form::severity(chosen("severity")))
             (form::select("muted", "Kept back", &[("", "or not"), ("no", "no"), ("yes", "silenced, inhibited or planned work")], chosen("muted")))
             label.field.wide {
                 span { "Labels" }

@@ -147,14 +147,6 @@ async fn list(view: View) -> Result<Response, Problem> {
     let found = blocking(move || read(&*store, &asked)).await?;
     let more = found.total > wanted.page.saturating_add(1).saturating_mul(SHOWN);
     let next = more.then(|| (wanted.page + 1).to_string());
-    let severities = [
-        ("", "any"),
-        ("critical", "critical"),
-        ("high", "high"),
-        ("medium", "medium"),
-        ("low", "low"),
-        ("info", "info"),
-    ];
     let chosen = |names: &BTreeSet<String>, chosen: &Option<String>| -> Vec<String> {
         names.iter().cloned().chain(chosen.iter().filter(|chosen| !names.contains(*chosen)).cloned()).collect()
     };
@@ -163,7 +155,7 @@ async fn list(view: View) -> Result<Response, Problem> {
         h1 { "Findings" }
         (form::filters(&view, html! {
             (form::select("state", "State", &[("open", "open"), ("fixed", "fixed"), ("any", "any")], Some(wanted.state.unwrap_or("any"))))
-            (form::select("severity", "Severity", &severities, wanted.severity.as_deref()))
+            (form::severity(wanted.severity.as_deref()))
             (form::select("rule", "Rule", &options(&rules), wanted.rule.as_deref()))
             (form::select("scan", "Scan", &options(&scans), wanted.scan.as_deref()))
             (form::input("target", "In (part of a path or an address)", params.text("target")?.unwrap_or_default()))

@@ -60,14 +60,6 @@ async fn list(view: View) -> Result<Response, Problem> {
     let params = view.params()?;
     let List { items, next_cursor } = incidents::read(&view.api, &params).await?;
     let chosen = |name: &str| params.many(name).next().map(str::to_owned);
-    let severities = [
-        ("", "any"),
-        ("critical", "critical"),
-        ("high", "high"),
-        ("medium", "medium"),
-        ("low", "low"),
-        ("info", "info"),
-    ];
     let states = [("", "any"), ("open", "open"), ("acknowledged", "acknowledged"), ("resolved", "resolved")];
     let list = html! {
         @if items.is_empty() {
@@ -82,7 +74,7 @@ async fn list(view: View) -> Result<Response, Problem> {
         h1 { "Incidents" }
         (form::filters(&view, html! {
             (form::select("state", "State", &states, chosen("state").as_deref()))
-            (form::select("severity", "Severity", &severities, chosen("severity").as_deref()))
+            (form::severity(chosen("severity").as_deref()))
         }))
         (live::part("incidents", &["incident."], list))
     };
