@@ -11,7 +11,7 @@ use crate::series::{self, FLUSH_AT, upkeep};
 use crate::shared::Shared;
 use crate::space::Space;
 use crate::writer::{Command, Writer};
-use crate::{documents, journal, keys, log, recovery};
+use crate::{journal, keys, log, projections, recovery};
 use async_trait::async_trait;
 use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
 use quarterdeck_model::journal::{Batch, Bounds, Extent, Journals, Stretch};
@@ -35,11 +35,11 @@ pub struct Database {
     refused_samples: AtomicU64,
 }
 
-/// The writer, and the one that keeps the samples' blocks in order; that one ends when its sender is dropped.
+/// The writer, and those that work behind it; they end when their sender is dropped.
 #[derive(Default)]
 struct Threads {
     running: Vec<JoinHandle<()>>,
-    upkeep: Option<Sender<()>>,
+    behind: [Option<Sender<()>>; 2],
 }
 
 impl Database {
@@ -61,16 +61,18 @@ impl Database {
         let shared = Arc::new(Shared::new(disk, space, options.clock, options.retention, place, series, journals));
         let (commands, queue) = channel();
         let writer = Writer::new(Arc::clone(&shared), queue, place);
-        let (upkeep, stopped) = channel();
+        let (upkeep, no_upkeep) = channel();
+        let (places, no_places) = channel();
         let running = vec![
             thread("store-writer", &shared, move |_| writer.run())?,
-            thread("store-upkeep", &shared, move |shared| upkeep::run(shared, &stopped))?,
+            thread("store-places", &shared, move |shared| projections::run(shared, &no_places))?,
+            thread("store-upkeep", &shared, move |shared| upkeep::run(shared, &no_upkeep))?,
         ];
         Ok(Arc::new(Database {
             shared,
             commands,
             closed: AtomicBool::new(false),
-            threads: Mutex::new(Threads { running, upkeep: Some(upkeep) }),
+            threads: Mutex::new(Threads { running, behind: [Some(upkeep), Some(places)] }),
             refused_samples: AtomicU64::new(0),
         }))
     }
@@ -91,7 +93,7 @@ impl Database {
         self.shared.stopping.store(true, Ordering::Relaxed);
         let _ = self.commands.send(Command::Close);
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        drop(threads.upkeep);
+        drop(threads.behind);
         threads.running
     }
 
@@ -122,6 +124,11 @@ impl Database {
             self.commands.send(Command::Samples).map_err(|_| self.gone())?;
         }
         Ok(())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     fn gone(&self) -> StoreError {
@@ -205,11 +212,11 @@ impl Store for Database {
     }
 
     fn get(&self, collection: &str, id: &str) -> Result<Option<Document>, StoreError> {
-        documents::get(&self.shared.disk, collection, id)
+        self.shared.projections.get(&self.shared.disk, collection, id)
     }
 
     fn list(&self, collection: &str, page: &Page) -> Result<Vec<Document>, StoreError> {
-        documents::list(&self.shared.disk, collection, page)
+        self.shared.projections.list(&self.shared.disk, collection, page)
     }
 
     fn events(&self, after: Offset, filter: &EventFilter, limit: usize) -> Result<EventBatch, StoreError> {
@@ -229,13 +236,11 @@ impl Store for Database {
     }
 
     fn cursor(&self, consumer: &str) -> Result<Offset, StoreError> {
-        keys::check_consumer(consumer)?;
-        let Some(value) = self.shared.disk.get(&keys::cursor(consumer))? else { return Ok(Offset(0)) };
-        recovery::read_cursor(consumer, &value)
+        self.shared.projections.cursor(&self.shared.disk, consumer)
     }
 
     fn consumers(&self) -> Result<BTreeMap<String, Offset>, StoreError> {
-        recovery::cursors(&self.shared.disk)
+        self.shared.projections.cursors(&self.shared.disk)
     }
 
     fn live(&self) -> broadcast::Receiver<Arc<Vec<StoredEvent>>> {

@@ -15,8 +15,9 @@ use tracing::warn;
 
 /// Raised whenever an older program could misread what this one writes.
 ///
-/// 2: further parts of documents lie in two places. 3: samples are in files of their own.
-const SCHEMA: u64 = 3;
+/// 2: further parts of documents lie in two places. 3: samples are in files of their own. 4: documents are
+/// written after the frames that tell of them.
+const SCHEMA: u64 = 4;
 /// Pages of the tree that stay in memory. sled spreads them over 256 shards: each must hold a whole page.
 const CACHE_BYTES: u64 = 32 << 20;
 /// How long a lock is waited for that is held: a daemon that is just ending, or a process that is just being started and still has
@@ -97,6 +98,11 @@ impl Disk {
             return Err(StoreError::Io("fdatasync failed (injected)".to_owned()));
         }
         self.file.sync_data().map_err(|e| StoreError::Io(format!("fdatasync failed: {e}")))
+    }
+
+    /// Hands sled's buffers to the system, which makes nothing durable.
+    pub(crate) fn write_out(&self) -> Result<(), StoreError> {
+        self.tree.flush().map(drop).map_err(failure)
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {

@@ -47,7 +47,7 @@ fn head(value: &[u8]) -> Option<Head<'_>> {
     Some(Head { revision, parts, bytes: input.rest() })
 }
 
-fn corrupt(collection: &str, id: &str) -> StoreError {
+pub(crate) fn corrupt(collection: &str, id: &str) -> StoreError {
     StoreError::Corrupt(format!("document `{collection}/{id}`"))
 }
 
@@ -149,7 +149,21 @@ fn assemble(disk: &Disk, collection: &str, id: &str, value: &[u8]) -> Result<Opt
     Ok(Some(Document { id: id.to_owned(), revision: head.revision, value }))
 }
 
-pub(crate) fn list(disk: &Disk, collection: &str, page: &Page) -> Result<Vec<Document>, StoreError> {
+/// A document of which the first part was found.
+pub(crate) fn read(disk: &Disk, collection: &str, id: &str, value: &[u8]) -> Result<Option<Document>, StoreError> {
+    match assemble(disk, collection, id, value)? {
+        Some(document) => Ok(Some(document)),
+        None => get(disk, collection, id),
+    }
+}
+
+/// The first parts of a page's documents with their ids, in its order, until `take` says that it is enough.
+pub(crate) fn scan(
+    disk: &Disk,
+    collection: &str,
+    page: &Page,
+    mut take: impl FnMut(&str, sled::IVec) -> Result<bool, StoreError>,
+) -> Result<(), StoreError> {
     let space = keys::collection(collection);
     let mut prefix = space.clone();
     prefix.extend_from_slice(page.prefix.as_bytes());
@@ -157,20 +171,10 @@ pub(crate) fn list(disk: &Disk, collection: &str, page: &Page) -> Result<Vec<Doc
     // No id holds a NUL, and no UTF-8 text a 0xff.
     let mut end = prefix.clone();
     end.push(0xff);
-    let mut documents = Vec::new();
     let mut take = |entry: sled::Result<(sled::IVec, sled::IVec)>| -> Result<bool, StoreError> {
-        if documents.len() >= page.limit {
-            return Ok(false);
-        }
         let (key, value) = entry.map_err(failure)?;
         let id = key.get(space.len()..).and_then(|id| std::str::from_utf8(id).ok());
-        let Some(id) = id else { return Err(corrupt(collection, "?")) };
-        let document = match assemble(disk, collection, id, &value)? {
-            Some(document) => Some(document),
-            None => get(disk, collection, id)?,
-        };
-        documents.extend(document);
-        Ok(true)
+        take(id.ok_or_else(|| corrupt(collection, "?"))?, value)
     };
     if page.newest_first {
         let end = after.map_or(end.clone(), |after| after.min(end));
@@ -191,7 +195,7 @@ pub(crate) fn list(disk: &Disk, collection: &str, page: &Page) -> Result<Vec<Doc
             }
         }
     }
-    Ok(documents)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -228,7 +232,13 @@ mod tests {
             put_further(&disk, "c", "x", before, (2 * revision + 1, new.split_at(VALUE_BYTES).1)).unwrap();
             let read = get(&disk, "c", "x").unwrap().unwrap();
             assert_eq!((read.revision, read.value), (2 * revision, json!("a".repeat(old))));
-            assert_eq!(list(&disk, "c", &Page::all()).unwrap().len(), 1);
+            let mut listed = 0;
+            scan(&disk, "c", &Page::all(), |id, value| {
+                listed += super::read(&disk, "c", id, &value).unwrap().iter().count();
+                Ok(true)
+            })
+            .unwrap();
+            assert_eq!(listed, 1);
             // A restart does all of it once more.
             write(&disk, 2 * revision + 1, &new);
             write(&disk, 2 * revision + 1, &new);

@@ -2,10 +2,10 @@
 //! refused alone if it does not fit.
 
 use crate::disk::Disk;
-use crate::documents::{self, Parts};
 use crate::log::{Builder, FRAME_BYTES, Header};
 use crate::prepared::{Prepared, PreparedWrite};
-use crate::recovery::{Place, put_cursor, put_floor};
+use crate::projections::{Changes, Projections, Written};
+use crate::recovery::Place;
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::event::{Offset, StoredEvent};
 use quarterdeck_model::store::{Committed, StoreError};
@@ -15,10 +15,9 @@ use std::sync::Arc;
 
 pub(crate) struct Group<'a> {
     disk: &'a Disk,
+    projections: &'a Projections,
     now: Timestamp,
     place: Place,
-    /// The place's floor as it is on the disk.
-    floor: u64,
     frame: Builder,
     documents: BTreeMap<(Arc<str>, Arc<str>), Projected>,
     cursors: BTreeMap<String, Offset>,
@@ -26,9 +25,8 @@ pub(crate) struct Group<'a> {
 }
 
 /// A document as the group leaves it.
+#[derive(Default)]
 struct Projected {
-    /// Parts of the one on disk.
-    old_parts: Parts,
     /// `None`: there is none.
     revision: Option<u64>,
     value: Vec<u8>,
@@ -37,12 +35,12 @@ struct Projected {
 
 impl<'a> Group<'a> {
     /// `place`: with the number of the group.
-    pub(crate) fn new(disk: &'a Disk, now: Timestamp, place: Place) -> Self {
+    pub(crate) fn new(disk: &'a Disk, projections: &'a Projections, now: Timestamp, place: Place) -> Self {
         Group {
             disk,
+            projections,
             now,
             place,
-            floor: place.floor,
             frame: Builder::default(),
             documents: BTreeMap::new(),
             cursors: BTreeMap::new(),
@@ -60,7 +58,7 @@ impl<'a> Group<'a> {
             let PreparedWrite { collection, id, value, .. } = write;
             self.frame.write(&collection, &id, *revision, value.as_deref());
             let key = (Arc::from(collection), Arc::from(id));
-            let projected = self.documents.entry(key).or_insert_with(Projected::missing);
+            let projected = self.documents.entry(key).or_default();
             projected.changed = true;
             projected.revision = value.is_some().then_some(*revision);
             projected.value = value.unwrap_or_default();
@@ -118,14 +116,9 @@ impl<'a> Group<'a> {
         if let Some(projected) = self.documents.get(&key) {
             return Ok(projected.revision);
         }
-        let found = documents::revision(self.disk, collection, id)?;
-        let mut projected = Projected::missing();
-        if let Some((revision, parts)) = found {
-            projected.revision = Some(revision);
-            projected.old_parts = parts;
-        }
-        self.documents.insert(key, projected);
-        Ok(found.map(|(revision, _)| revision))
+        let revision = self.projections.revision(self.disk, collection, id)?;
+        self.documents.insert(key, Projected { revision, ..Projected::default() });
+        Ok(revision)
     }
 
     fn put_frame(&mut self) -> Result<(), StoreError> {
@@ -143,27 +136,20 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
-    /// Puts everything, the record before its projections. Nothing of it is durable before the next sync.
+    /// Puts everything: the record into the log, of which nothing is durable before the next sync, and what it changes where readers
+    /// find it.
     pub(crate) fn put(mut self) -> Result<(Place, Vec<StoredEvent>), StoreError> {
         self.put_frame()?;
-        for ((collection, id), projected) in &self.documents {
-            if projected.changed {
-                let new = projected.revision.map(|revision| (revision, projected.value.as_slice()));
-                documents::write(self.disk, collection, id, projected.old_parts, new)?;
-            }
-        }
-        for (consumer, up_to) in &self.cursors {
-            put_cursor(self.disk, consumer, *up_to)?;
-        }
-        if self.place.floor > self.floor {
-            put_floor(self.disk, self.place.floor)?;
-        }
+        let changed = self.documents.into_iter().filter(|(_, projected)| projected.changed);
+        let documents = changed.map(|((collection, id), projected)| {
+            (collection, id, Written { revision: projected.revision, value: projected.value.into() })
+        });
+        self.projections.put(Changes {
+            documents: documents.collect(),
+            cursors: self.cursors,
+            floor: self.place.floor,
+            serial: self.place.serial,
+        });
         Ok((self.place, self.events))
-    }
-}
-
-impl Projected {
-    fn missing() -> Self {
-        Projected { old_parts: Parts::default(), revision: None, value: Vec::new(), changed: false }
     }
 }

@@ -5,15 +5,16 @@
 //! Layout
 //! - `options`: settings; `database`: the public face; `shared`: what readers and the writer share
 //! - `prepared`: a transition checked and encoded; `group`: those that share a sync; `writer`: the one thread that writes
-//! - `log`: frames, the record of every change; `documents`: the main projection of it; `recovery` after a crash
+//! - `log`: frames, the record of every change; `projections`: what they say of documents and cursors, until it is in its place;
+//!   `documents`: that place; `recovery` after a crash
 //! - `disk`, `keys`, `codec`: sled, its one tree and the fdatasync behind every acknowledgement
 //! - `space`: the floor of free space; `retention`: what goes when; `faults`: what tests inject
 //! - `journal`: rings of entries that nobody acts on, in files of their own
 //! - `series`: samples, the newest hours in memory, all of them in a log and in packed blocks: not in sled
 //!
-//! A group is put as frames of the log first, then as documents and cursors, then synced. sled keeps the order of writes: what a
-//! crash leaves is a prefix, and `recovery` applies the last group again. So no batch is needed, which in sled would shut
-//! readers out.
+//! A group is put as frames of the log and synced. What it says of documents and cursors is written to their places within a second, and
+//! behind that a mark up to which frame it was. sled keeps the order of writes: what a crash leaves is a prefix, and `recovery`
+//! applies the frames behind the mark again. So no batch is needed, which in sled would shut readers out.
 //!
 //! Limits: a document 1 MiB of JSON, the data of an event 1 MiB, a transition 8 MiB in all, a collection's name 128 bytes,
 //! an id 512.
@@ -56,6 +57,7 @@ mod keys;
 mod log;
 mod options;
 mod prepared;
+mod projections;
 mod recovery;
 mod retention;
 mod series;

@@ -1,12 +1,12 @@
 //! From what lies on the disk to a store that goes on. sled comes back as it was at one moment, no older than the last sync;
-//! that moment may lie within a group: some of its frames are there, some of their projections are not.
+//! that moment may lie within a group: some of its frames are there, and of what they tell some may not be in its place.
 
 use crate::disk::{Disk, failure};
 use crate::log::{Frame, Frames, Header, floor};
+use crate::projections::{put_settled, read_settled};
 use crate::{documents, keys};
 use quarterdeck_model::event::Offset;
 use quarterdeck_model::store::StoreError;
-use std::collections::BTreeMap;
 
 /// Where the log goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,21 +21,32 @@ pub(crate) struct Place {
     pub(crate) floor: u64,
 }
 
-/// Applies the last group again: whole frames become true with all they hold, an unfinished one goes.
+/// Applies every frame again of which not everything is known to be in its place: whole frames become true with all they hold, an
+/// unfinished one goes.
 pub(crate) fn recover(disk: &Disk) -> Result<Place, StoreError> {
     let events = last(disk, keys::EVENTS)?;
     let changes = last(disk, keys::CHANGES)?;
     let newest = events.iter().chain(&changes).max_by_key(|frame| frame.header.serial);
-    let Some((newest, length)) = newest.map(|frame| (frame.header, frame.len())) else { return Ok(Place::default()) };
+    let Some((newest, length)) = newest.map(|frame| (frame.header, frame.len())) else {
+        put_settled(disk, 0)?;
+        return Ok(Place::default());
+    };
     let head = events.as_ref().map_or(0, |frame| frame.order + frame.header.events);
     let before = read_floor(disk)?;
     let mut floor = before;
-    for frame in group(disk, newest, [events, changes])? {
+    let settled = read_settled(disk)?;
+    // Older versions wrote documents with their group.
+    let is_open = |header: &Header| match settled {
+        Some(settled) => header.serial > settled,
+        None => header.group == newest.group,
+    };
+    for frame in back_from([events, changes], disk, is_open)? {
         floor = floor.max(apply(disk, &frame)?);
     }
     if floor > before {
         put_floor(disk, floor)?;
     }
+    put_settled(disk, newest.serial)?;
     for space in [keys::EVENTS, keys::CHANGES] {
         drop_remains(disk, space)?;
     }
@@ -79,15 +90,16 @@ pub(crate) fn remove(disk: &Disk, space: u8, order: u64) -> Result<(), StoreErro
     Ok(())
 }
 
-/// The frames of the group of `newest`, in the order of their writing.
-fn group(disk: &Disk, newest: Header, last: [Option<Frame>; 2]) -> Result<Vec<Frame>, StoreError> {
+/// The frames before the end of the log for which `is_open` holds, in the order of their writing.
+fn back_from(
+    last: [Option<Frame>; 2],
+    disk: &Disk,
+    is_open: impl Fn(&Header) -> bool,
+) -> Result<Vec<Frame>, StoreError> {
     let mut frames = Vec::new();
     for (space, frame) in [keys::EVENTS, keys::CHANGES].into_iter().zip(last) {
         let mut next = frame;
-        while let Some(frame) = next.take() {
-            if frame.header.group != newest.group {
-                break;
-            }
+        while let Some(frame) = next.take().filter(|frame| is_open(&frame.header)) {
             if let Some(before) = frame.order.checked_sub(1)
                 && let Some(order) = floor(disk, space, before)?
             {
@@ -135,17 +147,6 @@ fn read_floor(disk: &Disk) -> Result<u64, StoreError> {
         .try_into()
         .map(u64::from_be_bytes)
         .map_err(|_| StoreError::Corrupt("the floor of revisions".to_owned()))
-}
-
-/// All durable consumers, and where they stand.
-pub(crate) fn cursors(disk: &Disk) -> Result<BTreeMap<String, Offset>, StoreError> {
-    let mut cursors = BTreeMap::new();
-    for entry in disk.tree.scan_prefix([keys::CURSOR]) {
-        let (key, value) = entry.map_err(failure)?;
-        let name = keys::consumer(&key).ok_or_else(|| StoreError::Corrupt("the name of a consumer".to_owned()))?;
-        cursors.insert(name.to_owned(), read_cursor(name, &value)?);
-    }
-    Ok(cursors)
 }
 
 pub(crate) fn read_cursor(consumer: &str, value: &[u8]) -> Result<Offset, StoreError> {

@@ -1,7 +1,7 @@
 //! What is older than it has to be kept, or over the log's bytes, goes: whole frames, oldest first.
 
 use crate::keys;
-use crate::recovery::{Place, cursors, first, remove};
+use crate::recovery::{Place, first, remove};
 use crate::shared::Shared;
 use quarterdeck_model::store::StoreError;
 use std::sync::atomic::Ordering;
@@ -18,7 +18,10 @@ pub(crate) fn run(shared: &Shared, place: Place) -> Result<bool, StoreError> {
     let position = place.position.saturating_sub(log_bytes);
     // A durable consumer that is slow, or was switched off, must not lose events, nor fill the disk.
     let last_resort = place.position.saturating_sub(log_bytes.saturating_mul(2));
-    let slowest = cursors(&shared.disk)?.into_iter().min_by_key(|(_, cursor)| *cursor);
+    let slowest = shared.projections.cursors(&shared.disk)?.into_iter().min_by_key(|(_, cursor)| *cursor);
+    // What a frame tells has to be in its place before the frame goes.
+    shared.projections.settle(&shared.disk)?;
+    let settled = shared.projections.settled();
     let mut more = false;
     for space in [keys::EVENTS, keys::CHANGES] {
         let mut removed = 0;
@@ -32,7 +35,8 @@ pub(crate) fn run(shared: &Shared, place: Place) -> Result<bool, StoreError> {
             let old = frame.header.at < oldest || frame.header.position < position;
             let end = frame.order + frame.header.events;
             let unread = slowest.as_ref().filter(|(_, cursor)| space == keys::EVENTS && cursor.0 < end);
-            if newest || !old || (unread.is_some() && frame.header.position >= last_resort) {
+            let open = frame.header.serial > settled;
+            if newest || open || !old || (unread.is_some() && frame.header.position >= last_resort) {
                 break;
             }
             if let Some((consumer, cursor)) = unread

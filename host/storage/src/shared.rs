@@ -3,6 +3,7 @@
 use crate::disk::Disk;
 use crate::journal::Journals;
 use crate::options::Retention;
+use crate::projections::Projections;
 use crate::recovery::Place;
 use crate::series;
 use crate::space::Space;
@@ -37,6 +38,7 @@ impl Prompt {
 
 pub(crate) struct Shared {
     pub(crate) disk: Disk,
+    pub(crate) projections: Projections,
     pub(crate) space: Space,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) retention: Retention,
@@ -75,6 +77,7 @@ impl Shared {
     ) -> Self {
         Shared {
             disk,
+            projections: Projections::new(place.serial),
             space,
             clock,
             retention,
@@ -97,7 +100,8 @@ impl Shared {
     /// Returns when everything put before is on the disk.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
         self.disk.sync()?;
-        self.space.synced();
+        // Twice: what sled adds.
+        self.space.synced(2 * self.projections.bytes() as u64);
         Ok(())
     }
 

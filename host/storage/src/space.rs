@@ -92,9 +92,9 @@ impl Space {
         seen.unsynced = seen.unsynced.saturating_sub(bytes);
     }
 
-    /// Everything that was let through is on the disk: the next look sees it.
-    pub(crate) fn synced(&self) {
-        self.seen().unsynced = 0;
+    /// Everything that was let through is on the disk, but for so many bytes: the next look sees it.
+    pub(crate) fn synced(&self, but_for: u64) {
+        self.seen().unsynced = but_for;
     }
 }
 
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(written, 88);
         // The disk has it now; half of what was allowed for was needed.
         free.store(56 * MIB, Ordering::SeqCst);
-        space.synced();
+        space.synced(0);
         for _ in 0..5 {
             space.check(8 * MIB).unwrap();
         }
@@ -143,7 +143,7 @@ mod tests {
         let (space, _, looks) = space(10_000 * MIB, 10 * MIB);
         for _ in 0..50 {
             space.check(MIB).unwrap();
-            space.synced();
+            space.synced(0);
         }
         // A machine that is held up may look a few times more.
         assert!(looks.load(Ordering::SeqCst) < 50, "far from the floor the figure is kept");

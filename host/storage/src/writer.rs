@@ -65,7 +65,13 @@ impl Writer {
             let mut replies = Vec::new();
             match self.step(&mut replies) {
                 Ok(true) => {}
-                Ok(false) => return,
+                Ok(false) => {
+                    // Not needed: the next start would read it from the log.
+                    if let Err(failure) = self.shared.projections.settle(&self.shared.disk) {
+                        error!(error = %failure, "the disk failed at the end");
+                    }
+                    return;
+                }
                 Err(failure) => {
                     error!(error = %failure, "the disk failed; the store has stopped");
                     self.shared.failed.send_replace(Some(failure.clone()));
@@ -213,7 +219,7 @@ impl Writer {
             return Ok(());
         }
         let before = replies.len();
-        let mut group = Group::new(&self.shared.disk, self.shared.clock.now(), *place);
+        let mut group = Group::new(&self.shared.disk, &self.shared.projections, self.shared.clock.now(), *place);
         let mut waiting = transitions.into_iter();
         let added = waiting.by_ref().try_for_each(|(prepared, reply)| match group.add(*prepared) {
             Ok(committed) => {
@@ -241,6 +247,9 @@ impl Writer {
         self.shared.shown.store(place.group, Ordering::SeqCst);
         let (after, events) = group.put()?;
         *place = after;
+        if self.shared.projections.is_full() {
+            self.shared.projections.settle(&self.shared.disk)?;
+        }
         let events = Arc::new(events);
         self.shared.upcoming_head.store(place.head, Ordering::Release);
         tell(&self.shared.upcoming, &events);
