@@ -146,7 +146,7 @@ async fn incidents(daemon: &Daemon) -> Vec<String> {
     .await
 }
 
-/// Of every acknowledged write: its record is written, then an fdatasync of the store's file begins and succeeds, then the answer
+/// Of every acknowledged write: its record is written, then an fdatasync of that file begins and succeeds, then the answer
 /// leaves on the connection of the request. One writer alone, and sixteen that share syncs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_answer_that_acknowledges_a_write_leaves_before_its_fdatasync() {
@@ -202,7 +202,7 @@ async fn no_answer_that_acknowledges_a_write_leaves_before_its_fdatasync() {
     });
     futures::future::join_all(clients).await;
 
-    let store = std::fs::canonicalize(daemon.setup.store_file()).unwrap();
+    let store = std::fs::canonicalize(daemon.setup.write_ahead_log()).unwrap();
     let samples = std::fs::canonicalize(daemon.setup.samples_log()).unwrap();
     let (setup, _, well) = daemon.stop();
     assert!(well, "{}", setup.log());

@@ -10,8 +10,9 @@ use crate::prepared::Prepared;
 use crate::series::{self, FLUSH_AT, upkeep};
 use crate::shared::Shared;
 use crate::space::Space;
+use crate::wal::{self, Wal};
 use crate::writer::{Command, Writer};
-use crate::{journal, keys, log, projections, recovery};
+use crate::{checkpoint, journal, keys, log, recovery};
 use async_trait::async_trait;
 use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
 use quarterdeck_model::journal::{Batch, Bounds, Extent, Journals, Stretch};
@@ -51,6 +52,9 @@ impl Database {
     pub fn open(options: Options) -> Result<Arc<Self>, StoreError> {
         let now = options.clock.now();
         let disk = Disk::open(&options)?;
+        let (wal, records) = Wal::open(&wal::folder(&options.dir), options.faults.clone())?;
+        recovery::catch_up(&disk, &records)?;
+        drop(records);
         let place = recovery::recover(&disk)?;
         disk.sync()?;
         let series = series::Store::open(&options, &disk, now)?;
@@ -58,21 +62,21 @@ impl Database {
         journal::remove_those_in_sled(&disk)?;
         info!(head = place.head, tail = place.tail, bytes = disk.size(), "opened the store");
         let space = Space::new(options.dir, options.free_space_floor_bytes, options.faults);
-        let shared = Arc::new(Shared::new(disk, space, options.clock, options.retention, place, series, journals));
+        let shared = Arc::new(Shared::new(disk, wal, space, options.clock, options.retention, place, series, journals));
         let (commands, queue) = channel();
-        let writer = Writer::new(Arc::clone(&shared), queue, place);
         let (upkeep, no_upkeep) = channel();
-        let (places, no_places) = channel();
+        let (soon, checkpoints) = channel();
+        let writer = Writer::new(Arc::clone(&shared), queue, place, soon.clone());
         let running = vec![
             thread("store-writer", &shared, move |_| writer.run())?,
-            thread("store-places", &shared, move |shared| projections::run(shared, &no_places))?,
+            thread("store-checkpoint", &shared, move |shared| checkpoint::run(shared, &checkpoints))?,
             thread("store-upkeep", &shared, move |shared| upkeep::run(shared, &no_upkeep))?,
         ];
         Ok(Arc::new(Database {
             shared,
             commands,
             closed: AtomicBool::new(false),
-            threads: Mutex::new(Threads { running, behind: [Some(upkeep), Some(places)] }),
+            threads: Mutex::new(Threads { running, behind: [Some(upkeep), Some(soon)] }),
             refused_samples: AtomicU64::new(0),
         }))
     }
@@ -264,7 +268,10 @@ impl Store for Database {
             writable: problem.is_none(),
             reason: problem.map(|problem| problem.to_string()),
             free_bytes: self.shared.space.free(),
-            size_bytes: self.shared.disk.size() + self.shared.series.bytes() + self.shared.journals.bytes(),
+            size_bytes: self.shared.disk.size()
+                + self.shared.wal().size()
+                + self.shared.series.bytes()
+                + self.shared.journals.bytes(),
         }
     }
 }

@@ -1,8 +1,7 @@
-//! The folder on disk: lock, sled, schema version, and the sync that an acknowledgement waits for.
+//! The folder on disk: lock, sled, schema version, and the sync behind it.
 
 mod snapshots;
 
-use crate::faults::Faults;
 use crate::keys;
 use crate::options::Options;
 use quarterdeck_model::store::StoreError;
@@ -15,8 +14,8 @@ use tracing::warn;
 
 /// Raised whenever an older program could misread what this one writes.
 ///
-/// 2: further parts of documents lie in two places. 3: samples are in files of their own. 4: documents are
-/// written after the frames that tell of them.
+/// 2: further parts of documents lie in two places. 3: samples are in files of their own. 4: what was acknowledged
+/// may stand in the write-ahead log only.
 const SCHEMA: u64 = 4;
 /// Pages of the tree that stay in memory. sled spreads them over 256 shards: each must hold a whole page.
 const CACHE_BYTES: u64 = 32 << 20;
@@ -28,7 +27,6 @@ const LOCK_AGAIN: Duration = Duration::from_millis(20);
 pub(crate) struct Disk {
     pub(crate) tree: sled::Db,
     file: File,
-    faults: Faults,
     /// Held as long as the store is open.
     _lock: File,
 }
@@ -61,7 +59,7 @@ impl Disk {
         // sled writes this file and never fsyncs it.
         let db = inside.join("db");
         let file = File::open(&db).map_err(|e| at(&db, &e))?;
-        let disk = Disk { tree, file, faults: options.faults.clone(), _lock: lock };
+        let disk = Disk { tree, file, _lock: lock };
         disk.check_schema(dir)?;
         disk.sync()?;
         for path in [inside.join("conf"), inside, dir.clone()] {
@@ -94,15 +92,7 @@ impl Disk {
     /// Returns when everything put before is on the disk: sled hands its buffers to the system, fdatasync does the rest.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
         self.tree.flush().map_err(failure)?;
-        if self.faults.at_sync() {
-            return Err(StoreError::Io("fdatasync failed (injected)".to_owned()));
-        }
         self.file.sync_data().map_err(|e| StoreError::Io(format!("fdatasync failed: {e}")))
-    }
-
-    /// Hands sled's buffers to the system, which makes nothing durable.
-    pub(crate) fn write_out(&self) -> Result<(), StoreError> {
-        self.tree.flush().map(drop).map_err(failure)
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {

@@ -6,6 +6,7 @@ use crate::log::{Builder, FRAME_BYTES, Header};
 use crate::prepared::{Prepared, PreparedWrite};
 use crate::projections::{Changes, Projections, Written};
 use crate::recovery::Place;
+use crate::wal::Record;
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::event::{Offset, StoredEvent};
 use quarterdeck_model::store::{Committed, StoreError};
@@ -19,9 +20,17 @@ pub(crate) struct Group<'a> {
     now: Timestamp,
     place: Place,
     frame: Builder,
+    records: Vec<Record>,
     documents: BTreeMap<(Arc<str>, Arc<str>), Projected>,
     cursors: BTreeMap<String, Offset>,
     pub(crate) events: Vec<StoredEvent>,
+}
+
+/// What was put.
+pub(crate) struct Put {
+    pub(crate) place: Place,
+    pub(crate) events: Vec<StoredEvent>,
+    pub(crate) records: Vec<Record>,
 }
 
 /// A document as the group leaves it.
@@ -42,6 +51,7 @@ impl<'a> Group<'a> {
             now,
             place,
             frame: Builder::default(),
+            records: Vec::new(),
             documents: BTreeMap::new(),
             cursors: BTreeMap::new(),
             events: Vec::new(),
@@ -131,14 +141,15 @@ impl<'a> Group<'a> {
         let order = if events > 0 { self.place.head } else { self.place.serial };
         let Place { serial, group, position, .. } = self.place;
         let header = Header { serial, group, position, at: self.now, events };
-        self.place.position += frame.put(self.disk, order, header)?;
+        let record = frame.put(self.disk, order, header)?;
+        self.place.position += record.frame.len() as u64;
+        self.records.push(record);
         self.place.head += events;
         Ok(())
     }
 
-    /// Puts everything: the record into the log, of which nothing is durable before the next sync, and what it changes where readers
-    /// find it.
-    pub(crate) fn put(mut self) -> Result<(Place, Vec<StoredEvent>), StoreError> {
+    /// Puts everything where readers find it. Nothing of it is durable before the records are.
+    pub(crate) fn put(mut self) -> Result<Put, StoreError> {
         self.put_frame()?;
         let changed = self.documents.into_iter().filter(|(_, projected)| projected.changed);
         let documents = changed.map(|((collection, id), projected)| {
@@ -150,6 +161,6 @@ impl<'a> Group<'a> {
             floor: self.place.floor,
             serial: self.place.serial,
         });
-        Ok((self.place, self.events))
+        Ok(Put { place: self.place, events: self.events, records: self.records })
     }
 }

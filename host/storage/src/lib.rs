@@ -7,14 +7,16 @@
 //! - `prepared`: a transition checked and encoded; `group`: those that share a sync; `writer`: the one thread that writes
 //! - `log`: frames, the record of every change; `projections`: what they say of documents and cursors, until it is in its place;
 //!   `documents`: that place; `recovery` after a crash
-//! - `disk`, `keys`, `codec`: sled, its one tree and the fdatasync behind every acknowledgement
+//! - `wal`: the write, and the fdatasync, behind every acknowledgement; `checkpoint`: brings sled to where that is
+//! - `disk`, `keys`, `codec`: sled and its one tree
 //! - `space`: the floor of free space; `retention`: what goes when; `faults`: what tests inject
 //! - `journal`: rings of entries that nobody acts on, in files of their own
 //! - `series`: samples, the newest hours in memory, all of them in a log and in packed blocks: not in sled
 //!
-//! A group is put as frames of the log and synced. What it says of documents and cursors is written to their places within a second, and
-//! behind that a mark up to which frame it was. sled keeps the order of writes: what a crash leaves is a prefix, and `recovery`
-//! applies the frames behind the mark again. So no batch is needed, which in sled would shut readers out.
+//! A group is put as frames of the log, in sled's memory, and acknowledged when the write-ahead log has them. What it says of documents and
+//! cursors is written to their places within a second, and behind that a mark up to which frame it was; then sled is synced. sled keeps the
+//! order of writes: what a crash leaves of it is a prefix, to which `recovery` adds the frames of the write-ahead log, and applies
+//! those behind the mark again. So no batch is needed, which in sled would shut readers out.
 //!
 //! Limits: a document 1 MiB of JSON, the data of an event 1 MiB, a transition 8 MiB in all, a collection's name 128 bytes,
 //! an id 512.
@@ -46,6 +48,7 @@
     )
 )]
 
+mod checkpoint;
 mod codec;
 mod database;
 mod disk;
@@ -63,6 +66,7 @@ mod retention;
 mod series;
 mod shared;
 mod space;
+mod wal;
 mod writer;
 
 pub use database::Database;

@@ -7,6 +7,7 @@ use crate::codec::{Input, put_bytes, put_int, put_uint};
 use crate::disk::{Disk, failure};
 use crate::keys::{self, VALUE_BYTES};
 use crate::prepared::{HOLDS_PLUGIN, HOLDS_RUN};
+use crate::wal::Record;
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::event::{Event, EventFilter, Offset, StoredEvent};
 use quarterdeck_model::id::{EventId, RunId};
@@ -78,8 +79,9 @@ impl Builder {
         self.events.len() + self.writes.len() + self.acks.len()
     }
 
-    /// Puts the frame. `order`: the offset before its first event, or the serial where it has none. Returns its bytes.
-    pub(crate) fn put(self, disk: &Disk, order: u64, mut header: Header) -> Result<u64, StoreError> {
+    /// Puts the frame. `order`: the offset before its first event, or the serial where it has none. Returns what the write-ahead log has
+    /// to hold before anybody is told of it.
+    pub(crate) fn put(self, disk: &Disk, order: u64, mut header: Header) -> Result<Record, StoreError> {
         header.events = self.event_count;
         let mut bytes = vec![0, 0];
         put_uint(&mut bytes, header.serial);
@@ -98,11 +100,18 @@ impl Builder {
             *place = parts.to_be_bytes();
         }
         let space = if header.events > 0 { keys::EVENTS } else { keys::CHANGES };
-        for (part, chunk) in (0..parts).zip(bytes.chunks(VALUE_BYTES)) {
-            disk.put(keys::frame(space, order, part), chunk.to_vec())?;
-        }
-        Ok(bytes.len() as u64)
+        let record = Record { serial: header.serial, space, order, frame: bytes };
+        put(disk, &record)?;
+        Ok(record)
     }
+}
+
+/// Puts a frame, in as many values as it takes.
+pub(crate) fn put(disk: &Disk, record: &Record) -> Result<(), StoreError> {
+    for (part, chunk) in (0..).zip(record.frame.chunks(VALUE_BYTES)) {
+        disk.put(keys::frame(record.space, record.order, part), chunk.to_vec())?;
+    }
+    Ok(())
 }
 
 /// A frame as read: one value as it lies in memory, or the joined parts.

@@ -9,21 +9,17 @@ use crate::disk::{Disk, failure};
 use crate::documents;
 use crate::keys;
 use crate::recovery::{put_cursor, put_floor, read_cursor};
-use crate::shared::Shared;
 use quarterdeck_model::event::Offset;
 use quarterdeck_model::store::{Document, Page, StoreError};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
-use std::time::Duration;
-use tracing::error;
 
-/// How often they are written out.
-const EVERY: Duration = Duration::from_secs(1);
 /// More is not kept here: a crash would have to read it all again.
 const BYTES: usize = 8 << 20;
+/// Documents that are written out in one go.
+const BREATH: usize = 16;
 /// What a document takes beside its value, about.
 const ENTRY_BYTES: usize = 160;
 
@@ -109,8 +105,8 @@ impl Projections {
         self.settled.load(Ordering::Acquire)
     }
 
-    /// Puts everything into its place. It is on the disk with the next sync, in this order.
-    pub(crate) fn settle(&self, disk: &Disk) -> Result<(), StoreError> {
+    /// Puts everything into its place. It is on the disk with the next sync, in this order. `breathe` is called every few documents.
+    pub(crate) fn settle(&self, disk: &Disk, breathe: impl Fn()) -> Result<(), StoreError> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let (documents, cursors, floor, serial) = {
             let ahead = self.read();
@@ -119,8 +115,13 @@ impl Projections {
             }
             (ahead.documents.clone(), ahead.cursors.clone(), ahead.floor, ahead.serial)
         };
+        let mut put = 0_usize;
         for (collection, documents) in &documents {
             for (id, (written, _)) in documents {
+                put += 1;
+                if put.is_multiple_of(BREATH) {
+                    breathe();
+                }
                 let old = documents::revision(disk, collection, id)?.map(|(_, parts)| parts);
                 let new = written.revision.map(|revision| (revision, &*written.value));
                 if old.is_some() || new.is_some() {
@@ -253,22 +254,6 @@ impl Projections {
     }
 }
 
-/// Writes out what there is, every now and then, until the sender of `stopped` is dropped.
-pub(crate) fn run(shared: &Shared, stopped: &Receiver<()>) {
-    while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
-        if shared.failure().is_some() {
-            return;
-        }
-        // So that no commit finds all of it before its own record. What is not durable yet follows from the log.
-        let written = shared.projections.settle(&shared.disk).and_then(|()| shared.disk.write_out());
-        if let Err(failure) = written {
-            error!(error = %failure, "the disk failed; the store has stopped");
-            shared.failed.send_replace(Some(failure));
-            return;
-        }
-    }
-}
-
 fn document(collection: &str, id: &str, written: &Written) -> Result<Option<Document>, StoreError> {
     let Some(revision) = written.revision else { return Ok(None) };
     let value = serde_json::from_slice(&written.value).map_err(|_| documents::corrupt(collection, id))?;
@@ -327,7 +312,7 @@ mod tests {
         for (id, value) in [("a", 1), ("b", 1), ("d", 1), ("e", 1)] {
             store.commit(put(id, value)).await.unwrap();
         }
-        store.shared().projections.settle(&store.shared().disk).unwrap();
+        store.shared().projections.settle(&store.shared().disk, || ()).unwrap();
         for (id, value) in [("b", 2), ("c", 2), ("f", 2)] {
             store.commit(put(id, value)).await.unwrap();
         }
@@ -364,7 +349,7 @@ mod tests {
         assert_eq!(projections.revision(&store.shared().disk, "c", "x").unwrap(), Some(1));
         projections.put(change(None, 2));
         assert_eq!(projections.revision(&store.shared().disk, "c", "x").unwrap(), None);
-        projections.settle(&store.shared().disk).unwrap();
+        projections.settle(&store.shared().disk, || ()).unwrap();
         assert!(!on_disk(&store, "x"));
         assert_eq!((projections.bytes(), projections.settled()), (0, 2));
     }
@@ -375,7 +360,7 @@ mod tests {
         let store = open(folder.path());
         store.commit(put("a", 1)).await.unwrap();
         store.commit(put("gone", 1)).await.unwrap();
-        store.shared().projections.settle(&store.shared().disk).unwrap();
+        store.shared().projections.settle(&store.shared().disk, || ()).unwrap();
         for n in 0..50 {
             store.commit(put("a", n).ack("reader", Offset(0))).await.unwrap();
             store.commit(put(&format!("n{n}"), n)).await.unwrap();
@@ -384,11 +369,13 @@ mod tests {
         let before = store.list("c", &Page::all()).unwrap();
         // A copy of the files is what a kill would leave.
         let copy = tempfile::tempdir().unwrap();
-        std::fs::create_dir(copy.path().join("store")).unwrap();
-        for entry in std::fs::read_dir(folder.path().join("store")).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_file() {
-                std::fs::copy(&path, copy.path().join("store").join(path.file_name().unwrap())).unwrap();
+        for part in ["store", "wal"] {
+            std::fs::create_dir(copy.path().join(part)).unwrap();
+            for entry in std::fs::read_dir(folder.path().join(part)).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_file() {
+                    std::fs::copy(&path, copy.path().join(part).join(path.file_name().unwrap())).unwrap();
+                }
             }
         }
         let killed = open(copy.path());

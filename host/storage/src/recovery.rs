@@ -1,9 +1,11 @@
-//! From what lies on the disk to a store that goes on. sled comes back as it was at one moment, no older than the last sync;
-//! that moment may lie within a group: some of its frames are there, and of what they tell some may not be in its place.
+//! From what lies on the disk to a store that goes on. sled comes back as it was at one moment, no older than the last checkpoint, and
+//! the write-ahead log has what was acknowledged since then. That moment may lie within a group: some of its frames are there, and of what
+//! they tell some may not be in its place.
 
 use crate::disk::{Disk, failure};
-use crate::log::{Frame, Frames, Header, floor};
+use crate::log::{Frame, Frames, Header, floor, put};
 use crate::projections::{put_settled, read_settled};
+use crate::wal::Record;
 use crate::{documents, keys};
 use quarterdeck_model::event::Offset;
 use quarterdeck_model::store::StoreError;
@@ -19,6 +21,13 @@ pub(crate) struct Place {
     /// The highest revision of a document that was deleted: new ones start above it, so that what somebody read of a document
     /// never fits another one of the same name.
     pub(crate) floor: u64,
+}
+
+/// Puts the frames that had not come to sled, of those that were acknowledged. `records` are in the order of their serial numbers.
+pub(crate) fn catch_up(disk: &Disk, records: &[Record]) -> Result<(), StoreError> {
+    let frames = [last(disk, keys::EVENTS)?, last(disk, keys::CHANGES)?];
+    let newest = frames.iter().flatten().map(|frame| frame.header.serial).max().unwrap_or(0);
+    records.iter().filter(|record| record.serial > newest).try_for_each(|record| put(disk, record))
 }
 
 /// Applies every frame again of which not everything is known to be in its place: whole frames become true with all they hold, an

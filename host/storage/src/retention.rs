@@ -20,7 +20,7 @@ pub(crate) fn run(shared: &Shared, place: Place) -> Result<bool, StoreError> {
     let last_resort = place.position.saturating_sub(log_bytes.saturating_mul(2));
     let slowest = shared.projections.cursors(&shared.disk)?.into_iter().min_by_key(|(_, cursor)| *cursor);
     // What a frame tells has to be in its place before the frame goes.
-    shared.projections.settle(&shared.disk)?;
+    shared.projections.settle(&shared.disk, || ())?;
     let settled = shared.projections.settled();
     let mut more = false;
     for space in [keys::EVENTS, keys::CHANGES] {

@@ -7,11 +7,13 @@ use crate::projections::Projections;
 use crate::recovery::Place;
 use crate::series;
 use crate::space::Space;
+use crate::wal::{Record, Wal};
 use quarterdeck_model::clock::Clock;
 use quarterdeck_model::event::{EventFilter, StoredEvent};
 use quarterdeck_model::store::StoreError;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 use tokio::sync::{broadcast, watch};
 
 /// Few: a reader that lags reads the log, and groups that wait for one take memory - in a storm, megabytes each.
@@ -39,6 +41,9 @@ impl Prompt {
 pub(crate) struct Shared {
     pub(crate) disk: Disk,
     pub(crate) projections: Projections,
+    wal: Mutex<Wal>,
+    /// Held during a checkpoint.
+    checkpoint: Mutex<()>,
     pub(crate) space: Space,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) retention: Retention,
@@ -66,8 +71,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    #[expect(clippy::too_many_arguments, reason = "the parts, once")]
     pub(crate) fn new(
         disk: Disk,
+        wal: Wal,
         space: Space,
         clock: Arc<dyn Clock>,
         retention: Retention,
@@ -78,6 +85,8 @@ impl Shared {
         Shared {
             disk,
             projections: Projections::new(place.serial),
+            wal: Mutex::new(wal),
+            checkpoint: Mutex::default(),
             space,
             clock,
             retention,
@@ -97,12 +106,45 @@ impl Shared {
         }
     }
 
-    /// Returns when everything put before is on the disk.
-    pub(crate) fn sync(&self) -> Result<(), StoreError> {
-        self.disk.sync()?;
-        // Twice: what sled adds.
-        self.space.synced(2 * self.projections.bytes() as u64);
+    pub(crate) fn wal(&self) -> MutexGuard<'_, Wal> {
+        self.wal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns when these are on the disk, and with them everything that was put before.
+    pub(crate) fn sync(&self, records: &[Record]) -> Result<(), StoreError> {
+        let written = {
+            let mut wal = self.wal();
+            wal.write(records)?;
+            wal.written()
+        };
+        // All of it comes to sled as well, which adds as much.
+        self.space.synced(2 * (written + self.projections.bytes() as u64));
         Ok(())
+    }
+
+    /// Bytes of the write-ahead log since the last checkpoint.
+    pub(crate) fn ahead(&self) -> u64 {
+        self.wal().written()
+    }
+
+    /// Brings sled to where the write-ahead log is. Commits go on meanwhile: `pause` is how long they are given way to every few documents.
+    pub(crate) fn checkpoint(&self, pause: Duration) -> Result<(), StoreError> {
+        let _one = self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
+        {
+            let mut wal = self.wal();
+            if wal.written() == 0 {
+                return Ok(());
+            }
+            // Whatever stands in the file that is left now was put into sled before.
+            wal.turn()?;
+        }
+        self.projections.settle(&self.disk, || {
+            // The writer may be waiting for what is done here.
+            if !self.projections.is_full() {
+                std::thread::sleep(pause);
+            }
+        })?;
+        self.disk.sync()
     }
 
     /// Why nothing can be written any more, if so.

@@ -2,16 +2,18 @@
 //! which a reader is known to commit at once waits a moment for that, because the two together are on the disk sooner than one after
 //! the other.
 
-use crate::group::Group;
+use crate::checkpoint;
+use crate::group::{Group, Put};
 use crate::prepared::Prepared;
 use crate::recovery::Place;
 use crate::retention;
 use crate::shared::Shared;
+use crate::wal::Record;
 use quarterdeck_model::event::StoredEvent;
 use quarterdeck_model::store::{Committed, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, oneshot};
 use tracing::{error, warn};
@@ -43,10 +45,21 @@ fn tell(readers: &broadcast::Sender<Arc<Vec<StoredEvent>>>, events: &Arc<Vec<Sto
     }
 }
 
+/// Those that share a sync.
+struct Sharing {
+    /// Behind them.
+    place: Place,
+    results: Vec<Committed>,
+    told: Vec<Arc<Vec<StoredEvent>>>,
+    records: Vec<Record>,
+}
+
 pub(crate) struct Writer {
     shared: Arc<Shared>,
     commands: Receiver<Command>,
     place: Place,
+    /// Where a checkpoint is asked for.
+    soon: Sender<()>,
     /// Came in between, and is next.
     put_off: Option<Command>,
     samples_due: Instant,
@@ -54,9 +67,9 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(shared: Arc<Shared>, commands: Receiver<Command>, place: Place) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, commands: Receiver<Command>, place: Place, soon: Sender<()>) -> Self {
         let now = Instant::now();
-        Writer { shared, commands, place, put_off: None, samples_due: now + GATHER, retention_due: now + GATHER }
+        Writer { shared, commands, place, soon, put_off: None, samples_due: now + GATHER, retention_due: now + GATHER }
     }
 
     /// Until the store is closed, or the disk fails: then it stops at once, and nobody is told of a success any more.
@@ -67,7 +80,7 @@ impl Writer {
                 Ok(true) => {}
                 Ok(false) => {
                     // Not needed: the next start would read it from the log.
-                    if let Err(failure) = self.shared.projections.settle(&self.shared.disk) {
+                    if let Err(failure) = self.shared.checkpoint(Duration::ZERO) {
                         error!(error = %failure, "the disk failed at the end");
                     }
                     return;
@@ -153,18 +166,19 @@ impl Writer {
         bytes: usize,
         replies: &mut Vec<Reply>,
     ) -> Result<(), StoreError> {
-        let (mut results, mut told) = (Vec::with_capacity(transitions.len()), Vec::new());
-        let number = self.place.group + 1;
-        let mut place = Place { group: number, ..self.place };
-        self.put(transitions, bytes, &mut place, replies, &mut results, &mut told)?;
-        if told.iter().any(|events| self.shared.prompt.is_any(events)) {
+        let place = Place { group: self.place.group + 1, ..self.place };
+        let mut sharing =
+            Sharing { place, results: Vec::with_capacity(transitions.len()), told: vec![], records: vec![] };
+        self.put(transitions, bytes, replies, &mut sharing)?;
+        if sharing.told.iter().any(|events| self.shared.prompt.is_any(events)) {
             let (follow, bytes) = self.follow(bytes);
-            self.put(follow, bytes, &mut place, replies, &mut results, &mut told)?;
+            self.put(follow, bytes, replies, &mut sharing)?;
         }
         if replies.is_empty() {
             return Ok(());
         }
-        self.shared.sync()?;
+        let Sharing { place, results, told, records } = sharing;
+        self.shared.sync(&records)?;
         self.place = place;
         self.shared.synced.send_replace(place.group);
         self.shared.head.store(place.head, Ordering::Release);
@@ -174,6 +188,12 @@ impl Writer {
         // A reader that subscribes from here on finds the events in the log.
         for events in &told {
             tell(&self.shared.live, events);
+        }
+        match self.shared.ahead() {
+            ahead if ahead > checkpoint::AT_MOST => self.shared.checkpoint(Duration::ZERO)?,
+            // One that has ended has failed, and said so.
+            ahead if ahead > checkpoint::SOON => drop(self.soon.send(())),
+            _ => {}
         }
         Ok(())
     }
@@ -206,10 +226,8 @@ impl Writer {
         &self,
         transitions: Vec<(Box<Prepared>, Reply)>,
         bytes: usize,
-        place: &mut Place,
         replies: &mut Vec<Reply>,
-        results: &mut Vec<Committed>,
-        told: &mut Vec<Arc<Vec<StoredEvent>>>,
+        sharing: &mut Sharing,
     ) -> Result<(), StoreError> {
         // Record, projections, and what sled adds to both.
         if let Err(full) = self.shared.space.check(4 * bytes as u64) {
@@ -219,11 +237,11 @@ impl Writer {
             return Ok(());
         }
         let before = replies.len();
-        let mut group = Group::new(&self.shared.disk, &self.shared.projections, self.shared.clock.now(), *place);
+        let mut group = Group::new(&self.shared.disk, &self.shared.projections, self.shared.clock.now(), sharing.place);
         let mut waiting = transitions.into_iter();
         let added = waiting.by_ref().try_for_each(|(prepared, reply)| match group.add(*prepared) {
             Ok(committed) => {
-                results.push(committed);
+                sharing.results.push(committed);
                 replies.push(reply);
                 Ok(())
             }
@@ -244,16 +262,17 @@ impl Writer {
             return Ok(());
         }
         // Readers see its documents from here on. Those who answer for them wait until it is synced.
-        self.shared.shown.store(place.group, Ordering::SeqCst);
-        let (after, events) = group.put()?;
-        *place = after;
+        self.shared.shown.store(sharing.place.group, Ordering::SeqCst);
+        let Put { place, events, records } = group.put()?;
+        sharing.place = place;
+        sharing.records.extend(records);
         if self.shared.projections.is_full() {
-            self.shared.projections.settle(&self.shared.disk)?;
+            self.shared.projections.settle(&self.shared.disk, || ())?;
         }
         let events = Arc::new(events);
         self.shared.upcoming_head.store(place.head, Ordering::Release);
         tell(&self.shared.upcoming, &events);
-        told.push(events);
+        sharing.told.push(events);
         Ok(())
     }
 

@@ -62,9 +62,9 @@ impl Setup {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
-    /// The file in which the store keeps everything.
-    pub(crate) fn store_file(&self) -> PathBuf {
-        self.data_dir().join("store/store/db")
+    /// The folder of the log that an acknowledgement waits for.
+    pub(crate) fn write_ahead_log(&self) -> PathBuf {
+        self.data_dir().join("store/wal")
     }
 
     /// The folder of the samples' log.
