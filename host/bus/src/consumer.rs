@@ -4,7 +4,7 @@ use crate::Error;
 use crate::letter;
 use crate::subscription::Subscription;
 use quarterdeck_model::clock::Clock;
-use quarterdeck_model::event::{Event, EventFilter, Offset, StoredEvent};
+use quarterdeck_model::event::{Event, Offset, StoredEvent};
 use quarterdeck_model::id::IdSource;
 use quarterdeck_model::store::{EventBatch, Gap, Store, StoreError};
 use quarterdeck_model::transition::Transition;
@@ -54,8 +54,8 @@ impl Consumer {
     /// On these events it commits at once, from memory and without asking anybody. So the disk is given both in one go, which the events
     /// wait for: [`Store::upcoming`].
     #[must_use]
-    pub fn prompt(mut self, filter: EventFilter) -> Self {
-        self.subscription.set_prompt(filter);
+    pub fn prompt(mut self, commits_on: impl Fn(&Event) -> bool + Send + Sync + 'static) -> Self {
+        self.subscription.set_prompt(Arc::new(commits_on));
         self
     }
 

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
-use quarterdeck_model::store::{EventBatch, Gap, Store, StoreError};
+use quarterdeck_model::store::{EventBatch, Gap, Prompt, Store, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
@@ -25,7 +25,7 @@ pub struct Subscription {
     /// Does not wait until events are durable.
     early: bool,
     /// Events on which this reader commits at once.
-    prompt: Option<Arc<EventFilter>>,
+    prompt: Option<Prompt>,
     /// `None` while this reader is behind and reads the log. So one that lags holds no memory.
     live: Option<broadcast::Receiver<Arc<Vec<StoredEvent>>>>,
     /// The group that came last, until all of it is handed out.
@@ -60,8 +60,8 @@ impl Subscription {
         self
     }
 
-    pub(crate) fn set_prompt(&mut self, filter: EventFilter) {
-        self.prompt = Some(Arc::new(filter));
+    pub(crate) fn set_prompt(&mut self, prompt: Prompt) {
+        self.prompt = Some(prompt);
     }
 
     /// Where this reader stands: handed to `subscribe`, it goes on from there without a gap.

@@ -95,7 +95,11 @@ pub fn under_way(store: &dyn Store, mut notification: Notification) -> Result<No
 }
 
 pub(crate) async fn start(context: &Context, tasks: &mut Tasks) -> Result<Handle, Error> {
-    let consumer = context.bus.consumer(CONSUMER, EventFilter::default())?;
+    let catalog = context.catalog.clone();
+    let is_told = move |event: &Event| {
+        route::is_of_an_alert(event) && !route::matching(&catalog.borrow().routes, event).is_empty()
+    };
+    let consumer = context.bus.consumer(CONSUMER, EventFilter::default())?.prompt(is_told);
     held::remember(context)?;
     tasks.spawn("notifications", run(context.clone(), consumer));
     tasks.spawn("notifications-held", look(context.clone()));

@@ -1,7 +1,7 @@
 //! The store, as a port. Written so that a replicated log can stand behind it: one record per transition, an expected
 //! revision per document, readers that pull by offset.
 
-use crate::event::{EventFilter, Offset, StoredEvent};
+use crate::event::{Event, EventFilter, Offset, StoredEvent};
 use crate::transition::Transition;
 use async_trait::async_trait;
 use serde::Serialize;
@@ -119,6 +119,9 @@ pub struct StoreHealth {
     pub size_bytes: u64,
 }
 
+/// Whether a reader commits on an event at once, from memory and without asking anybody. Asked by the thread that writes.
+pub type Prompt = Arc<dyn Fn(&Event) -> bool + Send + Sync>;
+
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Returns when the record that holds the whole transition is on the disk (fdatasync done).
@@ -172,8 +175,8 @@ pub trait Store: Send + Sync + 'static {
     /// thing.
     ///
     /// `prompt`: the events on which this reader commits at once. As long as it lives, the fdatasync of such an event may be held back for
-    /// a fraction of a millisecond, so that what follows shares it.
-    fn upcoming(&self, _prompt: Option<&Arc<EventFilter>>) -> broadcast::Receiver<Arc<Vec<StoredEvent>>> {
+    /// a fraction of a millisecond, so that what follows shares it; not where the event's own record has effects, which wait for it.
+    fn upcoming(&self, _prompt: Option<&Prompt>) -> broadcast::Receiver<Arc<Vec<StoredEvent>>> {
         self.live()
     }
 

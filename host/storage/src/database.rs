@@ -16,7 +16,7 @@ use crate::{checkpoint, journal, keys, log, recovery};
 use async_trait::async_trait;
 use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
 use quarterdeck_model::journal::{Batch, Bounds, Extent, Journals, Stretch};
-use quarterdeck_model::store::{Committed, Document, EventBatch, Gap, Page, Store, StoreError, StoreHealth};
+use quarterdeck_model::store::{Committed, Document, EventBatch, Gap, Page, Prompt, Store, StoreError, StoreHealth};
 use quarterdeck_model::transition::Transition;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -251,9 +251,9 @@ impl Store for Database {
         self.shared.live.subscribe()
     }
 
-    fn upcoming(&self, prompt: Option<&Arc<EventFilter>>) -> broadcast::Receiver<Arc<Vec<StoredEvent>>> {
+    fn upcoming(&self, prompt: Option<&Prompt>) -> broadcast::Receiver<Arc<Vec<StoredEvent>>> {
         if let Some(prompt) = prompt {
-            self.shared.prompt.add(prompt);
+            self.shared.prompts.add(prompt);
         }
         self.shared.upcoming.subscribe()
     }

@@ -64,6 +64,11 @@ impl Prepared {
         Ok(prepared)
     }
 
+    /// Somebody waits to carry something out.
+    pub(crate) fn has_effects(&self) -> bool {
+        self.writes.len() > self.asked
+    }
+
     fn write(
         &mut self,
         collection: String,

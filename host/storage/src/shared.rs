@@ -9,8 +9,8 @@ use crate::series;
 use crate::space::Space;
 use crate::wal::{Record, Wal};
 use quarterdeck_model::clock::Clock;
-use quarterdeck_model::event::{EventFilter, StoredEvent};
-use quarterdeck_model::store::StoreError;
+use quarterdeck_model::event::{Event, StoredEvent};
+use quarterdeck_model::store::{Prompt, StoreError};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -19,22 +19,22 @@ use tokio::sync::{broadcast, watch};
 /// Few: a reader that lags reads the log, and groups that wait for one take memory - in a storm, megabytes each.
 const LIVE_GROUPS: usize = 16;
 
-/// Readers who commit at once what follows from certain events. Each holds its filter; those who are gone are forgotten.
+/// Readers who commit at once what follows from certain events. Each holds what says of which; those who are gone are forgotten.
 #[derive(Default)]
-pub(crate) struct Prompt(Mutex<Vec<Weak<EventFilter>>>);
+pub(crate) struct Prompts(Mutex<Vec<Weak<dyn Fn(&Event) -> bool + Send + Sync>>>);
 
-impl Prompt {
-    pub(crate) fn add(&self, filter: &Arc<EventFilter>) {
-        let mut filters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        filters.retain(|known| known.strong_count() > 0 && !std::ptr::eq(known.as_ptr(), Arc::as_ptr(filter)));
-        filters.push(Arc::downgrade(filter));
+impl Prompts {
+    pub(crate) fn add(&self, prompt: &Prompt) {
+        let mut prompts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        prompts.retain(|known| known.strong_count() > 0 && !std::ptr::addr_eq(known.as_ptr(), Arc::as_ptr(prompt)));
+        prompts.push(Arc::downgrade(prompt));
     }
 
     /// Whether somebody commits at once on one of these.
     pub(crate) fn is_any(&self, events: &[StoredEvent]) -> bool {
-        let filters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut filters = filters.iter().filter_map(Weak::upgrade);
-        filters.any(|filter| events.iter().any(|stored| filter.matches(&stored.event)))
+        let prompts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut prompts = prompts.iter().filter_map(Weak::upgrade);
+        prompts.any(|prompt| events.iter().any(|stored| prompt(&stored.event)))
     }
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct Shared {
     pub(crate) upcoming_head: AtomicU64,
     pub(crate) upcoming: broadcast::Sender<Arc<Vec<StoredEvent>>>,
     /// Who commits at once, and on what.
-    pub(crate) prompt: Prompt,
+    pub(crate) prompts: Prompts,
     pub(crate) failed: watch::Sender<Option<StoreError>>,
     /// The last group of which readers may have seen something.
     pub(crate) shown: AtomicU64,
@@ -95,7 +95,7 @@ impl Shared {
             live: broadcast::channel(LIVE_GROUPS).0,
             upcoming_head: AtomicU64::new(place.head),
             upcoming: broadcast::channel(LIVE_GROUPS).0,
-            prompt: Prompt::default(),
+            prompts: Prompts::default(),
             failed: watch::channel(None).0,
             shown: AtomicU64::new(place.group),
             synced: watch::channel(place.group).0,

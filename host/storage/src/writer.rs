@@ -167,10 +167,11 @@ impl Writer {
         replies: &mut Vec<Reply>,
     ) -> Result<(), StoreError> {
         let place = Place { group: self.place.group + 1, ..self.place };
+        let acts = transitions.iter().any(|(prepared, _)| prepared.has_effects());
         let mut sharing =
             Sharing { place, results: Vec::with_capacity(transitions.len()), told: vec![], records: vec![] };
         self.put(transitions, bytes, replies, &mut sharing)?;
-        if sharing.told.iter().any(|events| self.shared.prompt.is_any(events)) {
+        if !acts && sharing.told.iter().any(|events| self.shared.prompts.is_any(events)) {
             let (follow, bytes) = self.follow(bytes);
             self.put(follow, bytes, replies, &mut sharing)?;
         }

@@ -1,8 +1,10 @@
 use super::*;
 use futures::FutureExt;
 use quarterdeck_model::Labels;
+use quarterdeck_model::effect::{Action, Effect};
+use quarterdeck_model::event::Event;
 use quarterdeck_model::series::{Sample, Selector, Series};
-use quarterdeck_model::store::{Document, Page, StoreError};
+use quarterdeck_model::store::{Document, Page, Prompt, StoreError};
 use quarterdeck_model::transition::{Expected, Transition};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -278,8 +280,20 @@ async fn a_snapshot_that_can_not_be_read_is_made_anew_from_the_log() {
     assert_eq!(store.get("d", "x").unwrap().unwrap().value, json!(1));
 }
 
+fn prompt(topic: &'static str) -> Option<Prompt> {
+    Some(Arc::new(move |event: &Event| event.event_type.starts_with(topic)))
+}
+
+fn firing(number: u64, effects: usize) -> Transition {
+    let event = Transition::new().event(event("alert.firing", "x", number));
+    let (ids, now) = (IdSource::seeded(number), Timestamp::from_millis(START));
+    let action = || Action::CancelStep { token: "t".to_owned() };
+    let effect = |_| Effect::new(&ids, now, "x", "log/default".into(), action());
+    (0..effects).map(effect).fold(event, Transition::effect)
+}
+
 /// Syncs of a hundred events, each of which a reader makes a commit of that is waited for.
-async fn syncs_of_a_hundred(prompt: Option<Arc<EventFilter>>) -> u64 {
+async fn syncs_of_a_hundred(prompt: Option<Prompt>, effects: usize) -> u64 {
     const ROUNDS: u64 = 100;
     let folder = tempfile::tempdir().unwrap();
     let options = options(folder.path());
@@ -288,11 +302,10 @@ async fn syncs_of_a_hundred(prompt: Option<Arc<EventFilter>>) -> u64 {
     let mut upcoming = store.upcoming(prompt.as_ref());
     let before = faults.syncs();
     for n in 0..ROUNDS {
-        let (event, follows) =
-            tokio::join!(store.commit(Transition::new().event(event("alert.firing", "x", n))), async {
-                let offset = upcoming.recv().await.unwrap()[0].offset;
-                store.commit(Transition::new().ack("reader", offset).put("c", "x", Expected::Any, json!(n))).await
-            });
+        let (event, follows) = tokio::join!(store.commit(firing(n, effects)), async {
+            let offset = upcoming.recv().await.unwrap()[0].offset;
+            store.commit(Transition::new().ack("reader", offset).put("c", "x", Expected::Any, json!(n))).await
+        });
         event.unwrap();
         follows.unwrap();
     }
@@ -307,15 +320,18 @@ async fn syncs_of_a_hundred(prompt: Option<Arc<EventFilter>>) -> u64 {
 
 #[tokio::test]
 async fn what_a_reader_commits_at_once_shares_the_sync_of_its_event() {
-    let prompt = Arc::new(EventFilter::types(["alert."]));
-    let syncs = syncs_of_a_hundred(Some(prompt)).await;
+    let syncs = syncs_of_a_hundred(prompt("alert."), 0).await;
     // Where the machine had something else to do for a quarter of a millisecond, there were two.
     assert!((100..150).contains(&syncs), "{syncs}");
 }
 
 #[tokio::test]
 async fn events_on_which_nobody_commits_at_once_are_not_held_back() {
-    assert_eq!(syncs_of_a_hundred(None).await, 200);
-    let other = Arc::new(EventFilter::types(["incident."]));
-    assert_eq!(syncs_of_a_hundred(Some(other)).await, 200);
+    assert_eq!(syncs_of_a_hundred(None, 0).await, 200);
+    assert_eq!(syncs_of_a_hundred(prompt("incident."), 0).await, 200);
+}
+
+#[tokio::test]
+async fn an_event_with_effects_of_its_own_is_not_held_back() {
+    assert_eq!(syncs_of_a_hundred(prompt("alert."), 1).await, 200);
 }
