@@ -20,6 +20,9 @@ const PLACE: usize = 25;
 const RECORD: usize = 1 << 28;
 /// A file that has grown beyond this is cut when it is written over.
 const KEPT: u64 = 16 << 20;
+/// Files grow by so many bytes at a time, of zeros: what is written over them needs nothing of the file system but its own blocks, and an
+/// fdatasync takes half the time.
+const STEP: usize = 1 << 20;
 
 /// A frame of the log on its way to the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub(crate) struct Record {
 pub(crate) struct Wal {
     faults: Faults,
     files: [File; 2],
+    /// Bytes that were ever written to each.
+    lengths: [u64; 2],
     current: usize,
     generation: u64,
     /// Where the next record goes.
@@ -49,16 +54,18 @@ impl Wal {
             let path = folder.join(name);
             let file = options().open(&path).map_err(|e| at(&path, &e))?;
             let (generation, found) = read(&path)?;
+            let length = file.metadata().map_err(|e| at(&path, &e))?.len();
             newest = newest.max(generation);
             records.extend(found);
-            Ok::<_, StoreError>(file)
+            Ok::<_, StoreError>((file, length))
         };
-        let files = [open("0.log")?, open("1.log")?];
+        let ((first, first_length), (second, second_length)) = (open("0.log")?, open("1.log")?);
+        let (files, lengths) = ([first, second], [first_length, second_length]);
         for folder in [folder, folder.parent().unwrap_or(folder)] {
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| at(folder, &e))?;
         }
         records.sort_by_key(|record| record.serial);
-        let wal = Wal { faults, files, current: 0, generation: newest + 1, end: 0, buffer: Vec::new() };
+        let wal = Wal { faults, files, lengths, current: 0, generation: newest + 1, end: 0, buffer: Vec::new() };
         Ok((wal, records))
     }
 
@@ -78,11 +85,13 @@ impl Wal {
         for record in records {
             encode(&mut self.buffer, self.generation, record);
         }
-        let [first, second] = &self.files;
-        let file = if self.current == 0 { first } else { second };
-        file.write_all_at(&self.buffer, self.end)
+        let ([first, second], [first_length, second_length]) = (&self.files, &mut self.lengths);
+        let (file, length) = if self.current == 0 { (first, first_length) } else { (second, second_length) };
+        let end = self.end + self.buffer.len() as u64;
+        grow(file, length, end)
+            .and_then(|()| file.write_all_at(&self.buffer, self.end))
             .map_err(|e| StoreError::Io(format!("the write-ahead log can't be written: {e}")))?;
-        self.end += self.buffer.len() as u64;
+        self.end = end;
         if self.buffer.capacity() > 1 << 20 {
             self.buffer = Vec::new();
         }
@@ -95,13 +104,23 @@ impl Wal {
     /// Goes on in the other file, of which nothing may be needed any more.
     pub(crate) fn turn(&mut self) -> Result<(), StoreError> {
         (self.current, self.generation, self.end) = (1 - self.current, self.generation + 1, 0);
-        let [first, second] = &self.files;
-        let file = if self.current == 0 { first } else { second };
-        if file.metadata().is_ok_and(|data| data.len() > KEPT) {
+        let ([first, second], [first_length, second_length]) = (&self.files, &mut self.lengths);
+        let (file, length) = if self.current == 0 { (first, first_length) } else { (second, second_length) };
+        if *length > KEPT {
             file.set_len(KEPT).map_err(|e| StoreError::Io(format!("the write-ahead log can't be cut: {e}")))?;
+            *length = KEPT;
         }
         Ok(())
     }
+}
+
+/// Makes room up to `end`, and some more.
+fn grow(file: &File, length: &mut u64, end: u64) -> std::io::Result<()> {
+    while *length < end {
+        file.write_all_at(&[0; STEP], *length)?;
+        *length += STEP as u64;
+    }
+    Ok(())
 }
 
 fn options() -> std::fs::OpenOptions {
@@ -209,10 +228,11 @@ mod tests {
         wal.write(&[record(2, 40)]).unwrap();
         let path = folder.path().join("0.log");
         let whole = std::fs::read(&path).unwrap();
+        let whole = &whole[..wal.written() as usize];
         for end in one..whole.len() {
             std::fs::write(&path, &whole[..end]).unwrap();
             assert_eq!(found(folder.path()), [1], "cut off at {end}");
-            let mut turned = whole.clone();
+            let mut turned = whole.to_vec();
             turned[end] ^= 0x10;
             std::fs::write(&path, turned).unwrap();
             assert_eq!(found(folder.path()), [1], "a bit turned at {end}");
