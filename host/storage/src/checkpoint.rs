@@ -21,8 +21,37 @@ pub(crate) fn run(shared: &Shared, soon: &Receiver<()>) {
         }
         if let Err(failure) = shared.checkpoint(PAUSE) {
             error!(error = %failure, "the disk failed; the store has stopped");
-            shared.failed.send_replace(Some(failure));
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Database, Options};
+    use quarterdeck_model::Timestamp;
+    use quarterdeck_model::clock::ManualClock;
+    use quarterdeck_model::store::{Store as _, StoreError};
+    use quarterdeck_model::transition::{Expected, Transition};
+    use serde_json::json;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn after_a_failure_nothing_of_the_log_is_given_up_not_even_when_the_store_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_750_000_000_000)));
+        let store =
+            Database::open(Options { free_space_floor_bytes: 0, ..Options::new(folder.path(), clock) }).unwrap();
+        let shared = store.shared();
+        store.commit(Transition::new().put("c", "a", Expected::Any, json!(1))).await.unwrap();
+        shared.checkpoint(Duration::ZERO).unwrap();
+        assert_eq!(shared.ahead(), 0);
+        store.commit(Transition::new().put("c", "b", Expected::Any, json!(2))).await.unwrap();
+        let failure = StoreError::Io("a page can't be written".to_owned());
+        shared.failed.send_replace(Some(failure.clone()));
+        let ahead = shared.ahead();
+        assert_eq!(shared.checkpoint(Duration::ZERO), Err(failure));
+        assert_eq!(shared.ahead(), ahead, "the log goes on in the file in which it was");
     }
 }

@@ -112,13 +112,9 @@ impl Shared {
 
     /// Returns when these are on the disk, and with them everything that was put before.
     pub(crate) fn sync(&self, records: &[Record]) -> Result<(), StoreError> {
-        let written = {
-            let mut wal = self.wal();
-            wal.write(records)?;
-            wal.written()
-        };
-        // All of it comes to sled as well, which adds as much.
-        self.space.synced(2 * (written + self.projections.bytes() as u64));
+        let mut wal = self.wal();
+        wal.write(records)?;
+        self.space.synced(self.pending(&wal));
         Ok(())
     }
 
@@ -130,6 +126,16 @@ impl Shared {
     /// Brings sled to where the write-ahead log is. Commits go on meanwhile: `pause` is how long they are given way to every few documents.
     pub(crate) fn checkpoint(&self, pause: Duration) -> Result<(), StoreError> {
         let _one = self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
+        // What one that failed has left in the other file may be nowhere else: it is not written over.
+        if let Some(failure) = self.failure() {
+            return Err(failure);
+        }
+        self.bring_up(pause).inspect_err(|failure| {
+            self.failed.send_replace(Some(failure.clone()));
+        })
+    }
+
+    fn bring_up(&self, pause: Duration) -> Result<(), StoreError> {
         {
             let mut wal = self.wal();
             if wal.written() == 0 {
@@ -144,7 +150,15 @@ impl Shared {
                 std::thread::sleep(pause);
             }
         })?;
-        self.disk.sync()
+        self.disk.sync()?;
+        let wal = self.wal();
+        self.space.synced(self.pending(&wal));
+        Ok(())
+    }
+
+    /// What still comes to sled: the frames of the log and the documents, and there about as much again.
+    fn pending(&self, wal: &Wal) -> u64 {
+        2 * (wal.written() + self.projections.bytes() as u64)
     }
 
     /// Why nothing can be written any more, if so.

@@ -4,10 +4,14 @@
 //! Frames stand in sled's memory at once, where readers find them. Every now and then sled is synced behind them (`checkpoint`), which
 //! frees the file that was written to until then. What a crash kept from sled is read from here. A file is written over from its
 //! beginning, record by record, each with the file's generation: what an older one has left behind the last record counts for nothing.
+//! Generations begin at random with each start, so that none comes a second time, not even one of which a power cut left nothing but
+//! what stands behind a torn record.
 
 use crate::disk::at;
 use crate::faults::Faults;
 use quarterdeck_model::store::StoreError;
+use rand::TryRngCore;
+use rand::rngs::OsRng;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -49,14 +53,12 @@ impl Wal {
     /// Reads what is there, in the order of the serial numbers. Nothing of it may be needed any more when the first record is written.
     pub(crate) fn open(folder: &Path, faults: Faults) -> Result<(Self, Vec<Record>), StoreError> {
         std::fs::create_dir_all(folder).map_err(|e| at(folder, &e))?;
-        let (mut records, mut newest) = (Vec::new(), 0);
+        let mut records = Vec::new();
         let mut open = |name: &str| {
             let path = folder.join(name);
             let file = options().open(&path).map_err(|e| at(&path, &e))?;
-            let (generation, found) = read(&path)?;
             let length = file.metadata().map_err(|e| at(&path, &e))?.len();
-            newest = newest.max(generation);
-            records.extend(found);
+            records.extend(read(&path)?);
             Ok::<_, StoreError>((file, length))
         };
         let ((first, first_length), (second, second_length)) = (open("0.log")?, open("1.log")?);
@@ -65,7 +67,9 @@ impl Wal {
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| at(folder, &e))?;
         }
         records.sort_by_key(|record| record.serial);
-        let wal = Wal { faults, files, lengths, current: 0, generation: newest + 1, end: 0, buffer: Vec::new() };
+        let generation =
+            OsRng.try_next_u64().map_err(|e| StoreError::Io(format!("the system gives no randomness: {e}")))?;
+        let wal = Wal { faults, files, lengths, current: 0, generation, end: 0, buffer: Vec::new() };
         Ok((wal, records))
     }
 
@@ -103,7 +107,7 @@ impl Wal {
 
     /// Goes on in the other file, of which nothing may be needed any more.
     pub(crate) fn turn(&mut self) -> Result<(), StoreError> {
-        (self.current, self.generation, self.end) = (1 - self.current, self.generation + 1, 0);
+        (self.current, self.generation, self.end) = (1 - self.current, self.generation.wrapping_add(1), 0);
         let ([first, second], [first_length, second_length]) = (&self.files, &mut self.lengths);
         let (file, length) = if self.current == 0 { (first, first_length) } else { (second, second_length) };
         if *length > KEPT {
@@ -149,7 +153,7 @@ fn encode(out: &mut Vec<u8>, generation: u64, record: &Record) {
 }
 
 /// The records of one generation, up to the first that is not whole.
-fn read(path: &Path) -> Result<(u64, Vec<Record>), StoreError> {
+fn read(path: &Path) -> Result<Vec<Record>, StoreError> {
     let bytes = std::fs::read(path).map_err(|e| at(path, &e))?;
     let (mut rest, mut records, mut generation) = (bytes.as_slice(), Vec::new(), 0);
     while let Some((of, record, behind)) = decode(rest) {
@@ -160,7 +164,7 @@ fn read(path: &Path) -> Result<(u64, Vec<Record>), StoreError> {
         records.push(record);
         rest = behind;
     }
-    Ok((generation, records))
+    Ok(records)
 }
 
 /// A record, its generation, and what stands behind it.
@@ -237,6 +241,25 @@ mod tests {
             std::fs::write(&path, turned).unwrap();
             assert_eq!(found(folder.path()), [1], "a bit turned at {end}");
         }
+    }
+
+    #[test]
+    fn what_a_power_cut_left_behind_a_torn_record_never_counts_whatever_is_written_over_that() {
+        let folder = tempfile::tempdir().unwrap();
+        for serial in [10, 20] {
+            let (mut wal, _) = Wal::open(folder.path(), Faults::default()).unwrap();
+            wal.write(&[record(serial, 50), record(serial + 1, 50)]).unwrap();
+            assert_eq!(found(folder.path()), [serial, serial + 1]);
+            // Of the two the second came to the disk, and the first did not.
+            let path = folder.path().join("0.log");
+            let mut torn = std::fs::read(&path).unwrap();
+            torn[HEAD + PLACE] ^= 1;
+            std::fs::write(&path, torn).unwrap();
+            assert_eq!(found(folder.path()), []);
+        }
+        let (mut wal, _) = Wal::open(folder.path(), Faults::default()).unwrap();
+        wal.write(&[record(30, 50)]).unwrap();
+        assert_eq!(found(folder.path()), [30]);
     }
 
     #[test]
