@@ -18,7 +18,7 @@ pub enum StoreError {
     Conflict { collection: String, id: String, found: Option<u64> },
     /// Below the floor of free space: reads go on, writes are refused.
     #[error(
-        "only {free_bytes} bytes are free on the disk, less than the floor of {floor_bytes}; hint: free space, or set a lower `free-space-floor-bytes` in [storage] and start the daemon anew"
+        "only {free_bytes} bytes are free on the disk, too few to write this and to leave the floor of {floor_bytes}; hint: free space, or set a lower `free-space-floor-bytes` in [storage] and start the daemon anew"
     )]
     DiskFull { free_bytes: u64, floor_bytes: u64 },
     /// The disk failed. The store has stopped; what was acknowledged before is safe.

@@ -263,7 +263,7 @@ impl Store for Database {
     }
 
     fn health(&self) -> StoreHealth {
-        let problem = self.check_open().and_then(|()| self.shared.space.check(0)).err();
+        let problem = self.check_open().and_then(|()| self.shared.space.is_open()).err();
         StoreHealth {
             writable: problem.is_none(),
             reason: problem.map(|problem| problem.to_string()),

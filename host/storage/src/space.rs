@@ -13,6 +13,8 @@ const FRESH: Duration = Duration::from_secs(1);
 const NEAR: u64 = 64 << 20;
 /// Kept free above the floor for what sled writes by itself, before or after a record, and asks nobody about. Up to 64 KiB were seen.
 const OWN: u64 = 1 << 20;
+/// What a small record may take, with what sled makes of it: where there is no room for that, nothing can be written.
+const SMALL: u64 = 64 << 10;
 
 pub(crate) struct Space {
     look: Box<dyn Fn() -> u64 + Send + Sync>,
@@ -69,21 +71,29 @@ impl Space {
 
     /// Refuses to write `bytes` more where that would go below the floor. What it lets through counts as written.
     pub(crate) fn check(&self, bytes: u64) -> Result<(), StoreError> {
+        // Whoever writes nothing only asks whether there is more than the floor.
+        let own = if bytes == 0 { 0 } else { OWN.min(self.floor) };
+        let mut seen = self.room(bytes, own).inspect_err(|_| self.faults.refused())?;
+        seen.since = seen.since.saturating_add(bytes);
+        seen.unsynced = seen.unsynced.saturating_add(bytes);
+        Ok(())
+    }
+
+    /// Whether a small record would be let through.
+    pub(crate) fn is_open(&self) -> Result<(), StoreError> {
+        self.room(SMALL, OWN.min(self.floor)).map(drop)
+    }
+
+    fn room(&self, bytes: u64, own: u64) -> Result<MutexGuard<'_, Seen>, StoreError> {
         let mut free = self.free();
         let mut seen = self.seen();
         if free.saturating_sub(bytes) < self.floor.saturating_add(NEAR) && self.faults.free_bytes().is_none() {
             free = seen.look((self.look)());
         }
-        // Whoever writes nothing only asks whether there is more than the floor.
-        let own = if bytes == 0 { 0 } else { OWN.min(self.floor) };
         if free.saturating_sub(bytes) < self.floor.saturating_add(own) {
-            drop(seen);
-            self.faults.refused();
             return Err(StoreError::DiskFull { free_bytes: free, floor_bytes: self.floor });
         }
-        seen.since = seen.since.saturating_add(bytes);
-        seen.unsynced = seen.unsynced.saturating_add(bytes);
-        Ok(())
+        Ok(seen)
     }
 
     /// So much of what was let through is on the disk, or was not needed: the next look sees what there is of it.
@@ -152,5 +162,20 @@ mod tests {
         // Somebody else has filled it.
         free.store(9 * MIB, Ordering::SeqCst);
         assert!(matches!(space.check(0), Err(StoreError::DiskFull { floor_bytes, .. }) if floor_bytes == 10 * MIB));
+    }
+
+    #[test]
+    fn where_a_small_record_is_refused_the_store_says_that_nothing_can_be_written() {
+        let mut refused = 0;
+        for free in (10 * MIB..13 * MIB).step_by(16 << 10) {
+            let (space, _, _) = space(free, 10 * MIB);
+            let is_open = space.is_open().is_ok();
+            refused += usize::from(!is_open);
+            assert_eq!(space.check(SMALL).is_ok(), is_open, "{free} bytes are free");
+        }
+        assert!(
+            (64..128).contains(&refused),
+            "{refused} times: from the floor on up to a little more than a mebibyte above it"
+        );
     }
 }
