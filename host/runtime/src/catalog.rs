@@ -237,11 +237,12 @@ impl Catalog {
         Some(Swap { old, new })
     }
 
-    /// The file that holds the version now: one that was renamed or copied is not loaded again.
+    /// The file that holds the version now: one that was renamed or copied is not loaded again. If there is none, the one that held it
+    /// last, and holds something now that was refused.
     pub(crate) fn source(&self, version: &Version) -> String {
-        let holding = |found: &Found| found.refused.is_none() && found.version.as_ref().is_some_and(|v| v.is(version));
-        let files = self.files.iter().filter(|(_, found)| holding(found));
-        let newest = files.max_by_key(|(file, found)| (found.stamp.modified_nanos, *file));
+        let of_version = |found: &Found| found.version.as_ref().is_some_and(|v| v.is(version));
+        let files = self.files.iter().filter(|(_, found)| of_version(found));
+        let newest = files.max_by_key(|(file, found)| (found.refused.is_none(), found.stamp.modified_nanos, *file));
         newest.map_or_else(|| version.source.clone(), |(file, _)| file.clone())
     }
 

@@ -55,6 +55,26 @@ async fn a_file_that_stands_behind_a_newer_one_of_its_plugin_says_so() {
 }
 
 #[tokio::test]
+async fn a_version_is_told_from_the_file_that_held_it_last_when_that_is_broken() {
+    let bench = Bench::with(Vec::new()).await;
+    let content = collector("guest", "1.0.0", Does::Well);
+    let source = |file: &'static str| {
+        let bench = &bench;
+        async move { eventually(file, || bench.status("guest").filter(|status| status.source == file)).await }
+    };
+    bench.drop_in("a.wasm", &content);
+    source("a.wasm").await;
+    bench.drop_in("b.wasm", &content);
+    source("b.wasm").await;
+    fs::remove_file(bench.plugins_dir().join("a.wasm")).unwrap();
+    bench.drop_in("b.wasm", b"broken");
+    let said = eventually("the reason", || bench.status("guest")?.reason).await;
+    assert!(said.contains("b.wasm"), "{said}");
+    let status = bench.status("guest").unwrap();
+    assert_eq!((status.source.as_str(), status.state), ("b.wasm", PluginState::Active));
+}
+
+#[tokio::test]
 async fn what_is_named_like_a_plugin_and_is_no_file_is_refused_unopened() {
     let bench = Bench::with(Vec::new()).await;
     let folder = bench.plugins_dir();
