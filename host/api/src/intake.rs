@@ -5,7 +5,7 @@ use crate::problem::Problem;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Request};
 use quarterdeck_model::Span;
 use std::sync::Arc;
@@ -39,6 +39,13 @@ enum Content {
 impl Content {
     /// Refuses what says to be something else.
     fn check(self, headers: &HeaderMap) -> Result<(), Problem> {
+        if self != Content::Any
+            && let Some(encoding) = encoding(headers)
+        {
+            return Err(Problem::unsupported(format!(
+                "the body is encoded as `{encoding}`; hint: send it as it is, without `Content-Encoding`"
+            )));
+        }
         match self {
             Content::Json if !says_json(headers) => {
                 Err(Problem::unsupported("the body must be JSON; hint: send `Content-Type: application/json`"))
@@ -152,6 +159,12 @@ fn too_large(limit: usize) -> Problem {
 
 fn says_bytes(headers: &HeaderMap) -> bool {
     matches!(essence(headers).as_deref(), Some("application/octet-stream" | "application/wasm"))
+}
+
+/// How the body is packed, if it is.
+fn encoding(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_ENCODING)?.to_str().unwrap_or("something unreadable").trim().to_ascii_lowercase();
+    (!value.is_empty() && value != "identity").then_some(value)
 }
 
 /// The content type without its parameters.

@@ -2,7 +2,7 @@
 
 use crate::support::{Answer, Deck, TOKEN, deck, deck_with, request};
 use axum::body::Body;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, ORIGIN};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, ORIGIN};
 use http::{Method, Request};
 use quarterdeck_model::domain::Catalog;
 use serde_json::{Value, json};
@@ -77,6 +77,10 @@ async fn bodies_that_do_not_fit_are_refused() {
     is(&raw(&deck, Some("application/json"), vec![0xff, 0xfe]).await, 400, "malformed-request");
     is(&raw(&deck, Some("text/plain"), custom().to_string()).await, 415, "unsupported-media-type");
     is(&raw(&deck, None, custom().to_string()).await, 415, "unsupported-media-type");
+    let packed = request(Method::POST, "/api/v1/events").header(AUTHORIZATION, format!("Bearer {TOKEN}"));
+    let packed = packed.header(CONTENT_TYPE, "application/json").header(CONTENT_ENCODING, "gzip");
+    let problem = is(&deck.send(packed.body(vec![0x1f, 0x8b].into()).unwrap()).await, 415, "unsupported-media-type");
+    assert!(problem["detail"].as_str().unwrap().contains("encoded as `gzip`"), "{problem}");
     let problem = is(&raw(&deck, Some("application/json"), r#"{"type": 5, "subject": ""}"#).await, 422, "invalid");
     assert_eq!(problem["errors"][0]["path"], "type");
     is(
