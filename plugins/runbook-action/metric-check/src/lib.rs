@@ -209,12 +209,18 @@ fn judge(inputs: &Inputs, condition: Condition, points: &[Point], now_ms: i64) -
         let outcome = Outcome::done().with("checked", points.len()).with("value", first).with("age_seconds", oldest);
         return Ok(outcome.with("values", values));
     }
-    let named = |point: &&Point| format!("{} is {}", series(inputs, &point.labels), point.value);
+    let named = |point: &&Point| format!("{} is {}", series(inputs, &point.labels), shown(point.value));
     let sampled =
         violations.iter().min_by_key(|point| point.at_ms).map_or_else(String::new, |point| age(point, now_ms));
     let up_to = if violations.len() > 1 { "up to " } else { "" };
     let named = named_of(&violations, named);
     Err(Failure::Other(format!("{named}, expected {condition} (sampled {up_to}{sampled} ago)")))
+}
+
+/// For people. Many figures come as 32 bits, and say nothing behind their seventh digit.
+fn shown(value: f64) -> String {
+    let short = value as f32;
+    if short.is_finite() { short.to_string() } else { value.to_string() }
 }
 
 fn named_of(points: &[&Point], named: impl Fn(&&Point) -> String) -> String {
@@ -254,6 +260,22 @@ mod tests {
     }
 
     const DISKS: &str = r#"{"metric":"disk_used_percent","condition":"<= 90"}"#;
+
+    #[test]
+    fn a_value_is_told_with_the_digits_that_say_something() {
+        let told = [
+            (97.076_614_379_882_81, "97.07661"),
+            (89.999_96, "89.99996"),
+            (99.0, "99"),
+            (1.5e9, "1500000000"),
+            (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "-inf"),
+            (1e39, "1000000000000000000000000000000000000000"),
+        ];
+        for (value, words) in told {
+            assert_eq!(shown(value), words);
+        }
+    }
 
     #[test]
     fn every_series_must_fulfil_the_condition() {
