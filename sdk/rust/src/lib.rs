@@ -130,7 +130,8 @@ macro_rules! config {
 /// `scanner_rule`, `correlator`, `notifier`, `deployment_strategy`, `deployment_target`, `runbook_action`,
 /// `sla_calculator`. Once per component; one component may export several kinds.
 ///
-/// ```ignore
+/// ```
+/// # struct Slack;
 /// quarterdeck_sdk::export!(Slack: notifier, runbook_action);
 /// ```
 ///
