@@ -31,12 +31,13 @@ pub(super) async fn run(runtime: Arc<Runtime>, shutdown: CancellationToken) {
     }
 }
 
-/// The C library makes up to eight arenas for each processor, and what one of them has free another can't use: as many as there are
-/// processors, but two at least. To be called before there are threads.
+/// The C library makes up to eight arenas for each processor, and what one of them has free another can't use. Four for each: with one, a
+/// storm of alerts takes a third longer, for threads that wait for each other; with more, nothing is won. To be called before there are
+/// threads.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(super) fn bound_arenas() {
-    let processors = std::thread::available_parallelism().map_or(2, |count| count.get().max(2));
-    let arenas = libc::c_int::try_from(processors).unwrap_or(libc::c_int::MAX);
+    let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let arenas = libc::c_int::try_from(processors.saturating_mul(4)).unwrap_or(libc::c_int::MAX);
     #[expect(unsafe_code, reason = "a function of the C library that takes two numbers; no other thread allocates yet")]
     // SAFETY: see the reason.
     unsafe {
