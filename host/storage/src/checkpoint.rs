@@ -48,10 +48,9 @@ mod tests {
         shared.checkpoint(Duration::ZERO).unwrap();
         assert_eq!(shared.ahead(), 0);
         store.commit(Transition::new().put("c", "b", Expected::Any, json!(2))).await.unwrap();
-        let failure = StoreError::Io("a page can't be written".to_owned());
-        shared.failed.send_replace(Some(failure.clone()));
+        shared.failed.send_replace(Some(StoreError::Io("a page can't be written".to_owned())));
         let ahead = shared.ahead();
-        assert_eq!(shared.checkpoint(Duration::ZERO), Err(failure));
+        assert!(matches!(shared.checkpoint(Duration::ZERO), Err(StoreError::Io(_))));
         assert_eq!(shared.ahead(), ahead, "the log goes on in the file in which it was");
     }
 }

@@ -255,7 +255,7 @@ mod tests {
             let mut torn = std::fs::read(&path).unwrap();
             torn[HEAD + PLACE] ^= 1;
             std::fs::write(&path, torn).unwrap();
-            assert_eq!(found(folder.path()), []);
+            assert!(found(folder.path()).is_empty());
         }
         let (mut wal, _) = Wal::open(folder.path(), Faults::default()).unwrap();
         wal.write(&[record(30, 50)]).unwrap();
