@@ -366,7 +366,10 @@ async fn a_candidate_whose_component_is_gone_ends_at_the_next_start_and_that_is_
 }
 
 /// A host that is started again where the candidate is not compiled any more, and no compiler can be started. What is given back mends that.
-async fn without_a_compiler(candidate: &[u8], journals: &Arc<MemoryJournals>) -> (Bench, Arc<MemoryStore>, impl FnOnce()) {
+async fn without_a_compiler(
+    candidate: &[u8],
+    journals: &Arc<MemoryJournals>,
+) -> (Bench, Arc<MemoryStore>, impl FnOnce()) {
     let (folder, store) = stopped_with(candidate, journals).await;
     let (aot, aside) = (folder.path().join("cache/aot"), folder.path().join("aside"));
     std::fs::create_dir(&aside).unwrap();

@@ -55,7 +55,8 @@ impl Coding {
 
 /// What stands in a header that is a list of names, in lower case.
 fn names<'a>(headers: &'a HeaderMap, header: &HeaderName) -> impl Iterator<Item = String> + use<'a> {
-    let values = headers.get_all(header).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase());
+    let values =
+        headers.get_all(header).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase());
     let names = values.flat_map(|value| value.split(',').map(|name| name.trim().to_owned()).collect::<Vec<_>>());
     names.filter(|name| !name.is_empty() && name != "identity")
 }
@@ -268,9 +269,15 @@ mod tests {
         assert_eq!(of(&[("content-encoding", "deflate")]).unwrap(), Some(Coding::Deflate));
         for (given, named) in [("br", "br"), ("gzip, br", "br"), ("zstd", "zstd"), ("gzip,gzip", "gzip")] {
             let refused = of(&[("content-encoding", given)]);
-            assert!(matches!(&refused, Err(Error::HttpResponseContentCoding(Some(name))) if name == named), "{refused:?}");
+            assert!(
+                matches!(&refused, Err(Error::HttpResponseContentCoding(Some(name))) if name == named),
+                "{refused:?}"
+            );
         }
         let refused = of(&[("transfer-encoding", "gzip, chunked")]);
-        assert!(matches!(&refused, Err(Error::HttpResponseTransferCoding(Some(name))) if name == "gzip"), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(Error::HttpResponseTransferCoding(Some(name))) if name == "gzip"),
+            "{refused:?}"
+        );
     }
 }
