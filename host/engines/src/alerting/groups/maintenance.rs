@@ -1,6 +1,7 @@
 //! Planned work as it begins and ends, and what is told of it then.
 
-use super::{Looked, Machine, Member, Reason, Tell, Told};
+use super::look::Looked;
+use super::{Machine, Member, Reason, Tell, Told};
 use crate::alerting::key::{GroupId, Key};
 use crate::alerting::windows::Window;
 use quarterdeck_model::Timestamp;
