@@ -419,6 +419,7 @@ async fn step(
     let mut record = Record::default();
     {
         let mut state = shared.state();
+        state.look_at_clock(now);
         if let Some(spec) = work.configure.filter(|spec| **spec != *state.machine.spec) {
             state.machine.configure(spec, now);
         }

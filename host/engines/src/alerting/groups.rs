@@ -18,10 +18,11 @@
 //! - What is under maintenance is not told. At the end of planned work that consolidates, each receiver gets one message about all that
 //!   fired and was not told, and all that was resolved meanwhile; not of a route that is muted then, as ever.
 //!
-//! Elsewhere: `look`, a look at a group; `changes`, what comes out; `kept`, what of it is in documents; `maintenance`, planned work as it begins and ends; `muted`, what is not told now;
+//! Elsewhere: `look`, a look at a group; `clock`, one that is set back; `changes`, what comes out; `kept`, what of it is in documents; `maintenance`, planned work as it begins and ends; `muted`, what is not told now;
 //! `delivered`, what became of messages.
 
 mod changes;
+mod clock;
 mod delivered;
 mod kept;
 mod look;
@@ -152,6 +153,8 @@ pub struct Machine {
     due: BinaryHeap<Reverse<(Timestamp, GroupId)>>,
     open: BTreeMap<String, Timestamp>,
     look_at_windows: Timestamp,
+    /// What the clock said last.
+    seen_at: Timestamp,
     pub changes: Changes,
 }
 
@@ -168,6 +171,7 @@ impl Machine {
             due: BinaryHeap::new(),
             open: kept.open,
             look_at_windows: now,
+            seen_at: now,
             changes: Changes::default(),
             spec: spec.clone(),
         };
@@ -192,6 +196,8 @@ impl Machine {
             }
         }
         machine.configure(spec, now);
+        // It may have been set back while the host was down.
+        machine.wait_no_longer(now);
         let unkept = machine.members.values().filter(|member| !member.fires() && !member.kept);
         machine.changes.ended = unkept.map(|member| member.alert.fingerprint.clone()).collect();
         machine

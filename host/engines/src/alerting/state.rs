@@ -18,7 +18,7 @@ use super::record::Record;
 use super::{Command, Limits};
 use crate::{Context, Error};
 use quarterdeck_model::Timestamp;
-use quarterdeck_model::domain::alert::{Alert, AlertState};
+use quarterdeck_model::domain::alert::{Alert, AlertState, Posted};
 use quarterdeck_model::domain::notification::Notification;
 use quarterdeck_model::event::{Event, Offset, StoredEvent};
 use quarterdeck_model::plugin::InstanceName;
@@ -126,6 +126,24 @@ impl State {
             self.ends.pop();
         }
         None
+    }
+
+    /// What the clock says now. Where it was set back, nobody waits until it is that late again.
+    pub(crate) fn look_at_clock(&mut self, now: Timestamp) {
+        if !self.machine.look_at_clock(now) {
+            return;
+        }
+        let latest = now.plus(self.machine.spec.resolve_timeout);
+        for (key, alert) in &mut self.posted {
+            let is_late = |posted: &Posted| posted.by_timeout && posted.ends_at > latest;
+            if alert.state == AlertState::Firing
+                && alert.posted.as_ref().is_some_and(is_late)
+                && let Some(posted) = &mut Arc::make_mut(alert).posted
+            {
+                posted.ends_at = latest;
+                self.ends.push(Reverse((latest, *key)));
+            }
+        }
     }
 
     /// Takes events in.

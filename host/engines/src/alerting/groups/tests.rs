@@ -486,6 +486,47 @@ fn an_end_counts_though_the_clock_was_set_back() {
     assert!(!case.machine.members().any(Member::fires));
 }
 
+#[test]
+fn a_clock_that_is_set_back_delays_no_look_at_a_group() {
+    let mut case = Case::new(plain());
+    case.now = 20_000;
+    case.fire("a", &[("n", "1")]);
+    case.check(20_100, &[(20_030, "ops", 1, 0)]);
+    case.fire("b", &[]);
+    // Back by some hours: a group that was looked at, and one that was not yet.
+    assert!(!case.machine.look_at_clock(at(20_100)));
+    assert!(case.machine.look_at_clock(at(2_000)));
+    case.now = 2_000;
+    let mut younger = case.alert("a", &[("n", "2")]);
+    younger.last_evaluated = at(2_000);
+    case.machine.follow(Arc::new(younger), at(2_000));
+    case.check(2_299, &[(2_030, "ops", 1, 0)]);
+    case.check(2_300, &[(2_300, "ops", 2, 0)]);
+    // It is told again an hour after that, and not when it is as late as it was before.
+    case.check(6_300, &[(5_930, "ops", 1, 0), (6_200, "ops", 2, 0)]);
+}
+
+#[test]
+fn a_clock_that_was_set_back_while_the_host_was_down_delays_no_look_either() {
+    let mut case = Case::new(plain());
+    case.now = 20_000;
+    case.fire("a", &[]);
+    case.check(20_100, &[(20_030, "ops", 1, 0)]);
+    let kept = kept(&case.machine);
+    let spec = case.machine.spec.clone();
+    let mut case = Case { machine: Machine::new(spec, kept, at(2_000)), now: 2_000 };
+    case.check(6_000, &[(5_900, "ops", 1, 0)]);
+}
+
+#[test]
+fn a_clock_that_is_disciplined_changes_no_moment() {
+    let mut case = Case::new(plain());
+    case.fire("a", &[]);
+    assert!(!case.machine.look_at_clock(at(1_000)));
+    assert!(!case.machine.look_at_clock(Timestamp::from_millis(999_500)));
+    case.check(1_100, &[(1_030, "ops", 1, 0)]);
+}
+
 /// What was told of the one group was sent under these ids.
 fn sent(case: &mut Case, ids: &[(&str, &str)]) {
     let id = case.machine.groups().next().unwrap().0;
