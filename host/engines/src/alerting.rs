@@ -437,6 +437,11 @@ async fn step(
         let next = shared.state().advance(&mut record, may_look, &limits, now)?;
         let (tell, notify) = match next {
             Next::Tell(tell, notify) => (tell, notify),
+            Next::Again(due) => {
+                let sent = deliver::again(context, &due)?;
+                shared.state().told_again(&due, sent, &mut record)?;
+                continue;
+            }
             Next::Looked => continue,
             Next::Nothing => break,
         };

@@ -13,13 +13,15 @@
 //! - Else the same is told again after `repeat-interval`, unless all that fires has been acknowledged.
 //! - What a recipient could not be told - the delivery was given up on - is told to that one again, as long as something fires.
 //! - So a group of resolved alerts is told only if it was told that they fired, and nothing is told twice.
+//! - Where nobody could be told of the end, since it was silenced, the same alerts are no news when they fire again.
 //!
 //! Maintenance
 //! - What is under maintenance is not told. At the end of planned work that consolidates, each receiver gets one message about all that
 //!   fired and was not told, and all that was resolved meanwhile; not of a route that is muted then, as ever.
 //!
-//! Elsewhere: `look`, a look at a group; `clock`, one that is set back; `changes`, what comes out; `kept`, what of it is in documents; `maintenance`, planned work as it begins and ends; `muted`, what is not told now;
-//! `delivered`, what became of messages.
+//! Elsewhere: `look`, a look at a group; `changes`, what comes out; `kept`, what of it is in documents; `maintenance`, planned work as it begins
+//! and ends; `muted`, what is not told now; `silent`, ends that nobody was told of; `delivered`, what became of messages;
+//! `clock`, one that is set back.
 
 mod changes;
 mod clock;
@@ -28,6 +30,7 @@ mod kept;
 mod look;
 mod maintenance;
 mod muted;
+mod silent;
 
 pub use changes::{Changes, Tell};
 pub use delivered::Delivered;
@@ -149,6 +152,8 @@ pub struct Machine {
     pub inhibitor: Inhibitor,
     members: HashMap<Key, Member>,
     groups: HashMap<GroupId, Group>,
+    /// What was told of groups that ended without a word.
+    silent: HashMap<GroupId, Box<Told>>,
     /// Moments of groups; one that is not the group's `next` counts for nothing.
     due: BinaryHeap<Reverse<(Timestamp, GroupId)>>,
     open: BTreeMap<String, Timestamp>,
@@ -168,6 +173,7 @@ impl Machine {
             inhibitor: Inhibitor::default(),
             members: HashMap::new(),
             groups: HashMap::new(),
+            silent: HashMap::new(),
             due: BinaryHeap::new(),
             open: kept.open,
             look_at_windows: now,
@@ -179,6 +185,8 @@ impl Machine {
             machine.due.push(Reverse((record.next, id)));
             machine.groups.insert(id, Group::of(record, told));
         }
+        let silent = kept.silent.into_iter().filter(|(id, _)| !machine.groups.contains_key(id));
+        machine.silent = silent.map(|(id, told)| (id, Box::new(told.into()))).collect();
         let ended = kept.ended.into_iter().map(|alert| (alert, true));
         for (alert, is_kept) in kept.alerts.into_iter().map(|alert| (alert, false)).chain(ended) {
             let acknowledged_until = kept.acknowledged.get(&alert.fingerprint).copied();
@@ -305,11 +313,16 @@ impl Machine {
             if !fires && !self.groups.contains_key(&id) {
                 continue;
             }
+            let spoken = if self.groups.contains_key(&id) { None } else { self.silent.remove(&id) };
             let group = self.groups.entry(id).or_insert_with(|| {
                 let next = now.plus(route.group_wait);
                 self.due.push(Reverse((next, id)));
                 let apart = self.changes.removed.remove(&id).unwrap_or(false);
-                let (members, told, kept) = (BTreeSet::new(), None, None);
+                let told = spoken.filter(|told| told.at >= now.minus(route.repeat_interval));
+                if told.is_some() {
+                    self.changes.told.insert(id);
+                }
+                let (members, kept) = (BTreeSet::new(), None);
                 Group { route: index, members, since: now, next, flushed: false, told, apart, kept }
             });
             group.route = index;

@@ -22,6 +22,7 @@ impl Machine {
     /// No group waits for longer than it would if it had been looked at now, or repeats later than if it had been told now.
     pub(super) fn wait_no_longer(&mut self, now: Timestamp) {
         self.look_at_windows = self.look_at_windows.min(now);
+        self.silent.values_mut().for_each(|told| told.at = told.at.min(now));
         let Some(tree) = &self.tree else { return };
         for (id, group) in &mut self.groups {
             if let Some(told) = &mut group.told {

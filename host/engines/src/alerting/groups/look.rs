@@ -1,5 +1,6 @@
 //! A look at a group: whether something of it is told, and what became of the alerts that leave it.
 
+use super::kept::ToldRecord;
 use super::{Group, Machine, Member, Muted, Reason, Tell, Told, in_words, starts_at};
 use crate::alerting::key::{GroupId, Key};
 use crate::alerting::past::{self, Before, Left, Over};
@@ -8,7 +9,7 @@ use crate::size;
 use quarterdeck_model::domain::alert::Alert;
 use quarterdeck_model::{Span, Timestamp};
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Bytes of a group's key, where it is shown to people.
@@ -23,6 +24,8 @@ pub(super) struct Looked<'a> {
     pub(super) before: Option<&'a Told>,
     pub(super) route_muted: Option<String>,
     pub(super) is_told: bool,
+    /// What was told of a group that ends without a word.
+    pub(super) silent: Option<Box<ToldRecord>>,
 }
 
 /// An alert that is over, as it is remembered.
@@ -91,8 +94,10 @@ impl Machine {
         let before = group.told.clone().filter(|_| !over.is_empty());
         let is_told = !seen.is_empty() && self.tell(id, &mut group, &route, &seen, now);
         if !over.is_empty() {
-            let looked = Looked { id, route: &route, before: before.as_deref(), route_muted, is_told };
-            self.remember(&looked, over, now);
+            let ends = gone.len() == group.members.len();
+            let silent = if ends { self.silent_end(id, &group) } else { None };
+            let looked = Looked { id, route: &route, before: before.as_deref(), route_muted, is_told, silent };
+            self.remember(looked, over, now);
         }
         for key in gone {
             group.members.remove(&key);
@@ -148,19 +153,19 @@ impl Machine {
     /// Keeps what became of alerts that leave a group.
     pub(super) fn remember(
         &mut self,
-        looked: &Looked<'_>,
+        looked: Looked<'_>,
         over: Vec<(Key, Arc<Alert>, Option<String>)>,
         now: Timestamp,
     ) {
-        let Looked { id, route, before, .. } = looked;
+        let Looked { id, route, before, route_muted, is_told, silent } = looked;
         let send_resolved = self.receiver(&route.receiver).is_none_or(|receiver| receiver.send_resolved);
         let group = over.first().map(|(_, alert, _)| route.group_key(&route.group_labels(&alert.labels)));
         let alerts = over.into_iter().take(past::ALERTS_OF_A_LOOK).map(|(key, alert, muted)| {
             let told_firing = before.is_some_and(|told| told.firing.contains(&key));
-            let end = match (&looked.route_muted, muted) {
+            let end = match (&route_muted, muted) {
                 (Some(why), _) => format!("not told that it is over: the route is {why}"),
                 (None, Some(why)) => format!("not told that it is over: {why}"),
-                _ if looked.is_told && send_resolved => "told that it is over".to_owned(),
+                _ if is_told && send_resolved => "told that it is over".to_owned(),
                 _ if !send_resolved => "not told that it is over: the receiver does not want to know".to_owned(),
                 _ if !told_firing => "not told: it was over before its group was told of it".to_owned(),
                 _ => "not told that it is over: nothing of its group was to be told".to_owned(),
@@ -177,10 +182,13 @@ impl Machine {
             group: size::cut_visibly(&group.unwrap_or_default(), SHOWN_KEY),
             receiver: size::cut_visibly(&route.receiver, SHOWN_KEY),
             before,
+            silent,
             notifications: Vec::new(),
+            sent: BTreeMap::new(),
+            untold: BTreeMap::new(),
             put_aside: None,
             alerts: alerts.collect(),
         };
-        self.changes.left.push_back((*id, left));
+        self.changes.left.push_back((id, left));
     }
 }

@@ -237,6 +237,60 @@ fn an_alert_that_ends_while_it_is_silenced_leaves_without_a_word() {
     assert_eq!(case.machine.members().count(), 0);
 }
 
+/// Silences all alerts of that name.
+fn silence(case: &mut Case, name: &str, from: i64, until: i64) {
+    let draft = Draft {
+        id: None,
+        matchers: vec![format!("alertname={name}").parse().unwrap()],
+        starts_at: at(from),
+        ends_at: at(until),
+        created_by: "ann".into(),
+        comment: String::new(),
+    };
+    let set = case.machine.silences.draft(draft, at(from), || format!("s{from}")).unwrap();
+    case.machine.silences.put(set.silence);
+}
+
+#[test]
+fn an_alert_that_ends_while_it_is_silenced_is_no_news_when_it_fires_again() {
+    for restarted in [false, true] {
+        let mut case = Case::new(plain());
+        let alert = case.fire("a", &[("n", "1")]);
+        case.check(1_100, &[(1_030, "ops", 1, 0)]);
+        silence(&mut case, "a", 1_100, 2_000);
+        case.resolve(&alert);
+        case.check(2_100, &[]);
+        assert_eq!(case.machine.groups().count(), 0);
+        if restarted {
+            let spec = case.machine.spec.clone();
+            case.machine = Machine::new(spec, kept(&case.machine), at(2_100));
+        }
+        // Whoever was told believes that it fires: after the repeat interval, as if it had gone on.
+        case.fire("a", &[("n", "1")]);
+        case.check(4_800, &[]);
+        case.check(4_900, &[(4_830, "ops", 1, 0)]);
+        // Another one of the group is news, after the group's wait or interval.
+        case.fire("a", &[("n", "2")]);
+        case.check(5_200, &[(5_130, "ops", 2, 0)]);
+    }
+}
+
+#[test]
+fn what_ended_in_silence_is_news_after_the_repeat_interval_and_after_an_end_that_was_told() {
+    let mut case = Case::new(plain());
+    let alert = case.fire("a", &[]);
+    case.check(1_100, &[(1_030, "ops", 1, 0)]);
+    silence(&mut case, "a", 1_100, 2_000);
+    case.resolve(&alert);
+    case.check(6_000, &[]);
+    let alert = case.fire("a", &[]);
+    case.check(6_100, &[(6_030, "ops", 1, 0)]);
+    case.resolve(&alert);
+    case.check(6_400, &[(6_330, "ops", 0, 1)]);
+    case.fire("a", &[]);
+    case.check(6_500, &[(6_430, "ops", 1, 0)]);
+}
+
 #[test]
 fn an_inhibited_alert_is_left_out_until_the_one_that_inhibits_it_is_over() {
     let mut spec = plain();
@@ -395,6 +449,7 @@ fn kept(machine: &Machine) -> Kept {
             })
             .collect(),
         open: machine.open.clone(),
+        silent: machine.silent.iter().map(|(id, told)| (*id, ToldRecord::from(&**told))).collect(),
         ..Kept::default()
     }
 }
