@@ -103,7 +103,9 @@ fn refresh(context: &Context, tell: &mut Tell) {
     for alert in own.take(REFRESHED) {
         let found = context.read::<Alert>(Alert::COLLECTION, &alert.fingerprint).ok().flatten();
         let newer = |found: &Alert| found.state == alert.state && found.last_evaluated > alert.last_evaluated;
-        if let Some(found) = found.filter(newer) {
+        if let Some(mut found) = found.filter(newer) {
+            // Others know it by the labels that this host adds.
+            found.labels.clone_from(&alert.labels);
             *alert = Arc::new(found);
         }
     }

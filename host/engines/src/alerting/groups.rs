@@ -20,12 +20,13 @@
 //!   fired and was not told, and all that was resolved meanwhile; not of a route that is muted then, as ever.
 //!
 //! Elsewhere: `look`, a look at a group; `changes`, what comes out; `kept`, what of it is in documents; `maintenance`, planned work as it begins
-//! and ends; `muted`, what is not told now; `silent`, ends that nobody was told of; `delivered`, what became of messages;
-//! `clock`, one that is set back.
+//! and ends; `muted`, what is not told now; `silent`, ends that nobody was told of; `delivered`, what became of messages; `external`, labels
+//! of this host; `clock`, one that is set back.
 
 mod changes;
 mod clock;
 mod delivered;
+mod external;
 mod kept;
 mod look;
 mod maintenance;
@@ -62,6 +63,8 @@ pub struct Member {
     pub acknowledged_until: Option<Timestamp>,
     /// There is a document of its end.
     pub kept: bool,
+    /// What this host has added to its labels.
+    pub added: Labels,
 }
 
 impl Member {
@@ -190,16 +193,19 @@ impl Machine {
         let ended = kept.ended.into_iter().map(|alert| (alert, true));
         for (alert, is_kept) in kept.alerts.into_iter().map(|alert| (alert, false)).chain(ended) {
             let acknowledged_until = kept.acknowledged.get(&alert.fingerprint).copied();
-            let member = Member { alert: alert.clone(), groups: Vec::new(), acknowledged_until, kept: is_kept };
+            let (alert, added) = machine.seen_outside(alert);
+            let fingerprint = alert.fingerprint.clone();
+            let member = Member { alert, groups: Vec::new(), acknowledged_until, kept: is_kept, added };
             // One that fires again has been resolved in vain.
-            machine.members.entry(Key::of(&alert.fingerprint)).or_insert(member).kept = is_kept;
+            machine.members.entry(Key::of(&fingerprint)).or_insert(member).kept = is_kept;
         }
         let told: HashSet<Key> =
             machine.groups.values().filter_map(|group| group.told.as_ref()).flat_map(|t| &t.firing).copied().collect();
         for alert in kept.resolved {
             let key = Key::of(&alert.fingerprint);
             if told.contains(&key) {
-                let member = Member { alert, groups: Vec::new(), acknowledged_until: None, kept: false };
+                let (alert, added) = machine.seen_outside(alert);
+                let member = Member { alert, groups: Vec::new(), acknowledged_until: None, kept: false, added };
                 machine.members.entry(key).or_insert(member);
             }
         }
@@ -217,7 +223,11 @@ impl Machine {
         self.intervals = windows::intervals(&spec);
         self.windows = windows::windows(&spec);
         self.inhibitor = Inhibitor::new(&spec.inhibit_rules);
+        let is_relabelled = self.spec.external_labels != spec.external_labels;
         self.spec = spec;
+        if is_relabelled {
+            self.relabel();
+        }
         self.look_at_windows = now;
         self.groups.values_mut().for_each(|group| group.members.clear());
         let mut keys: Vec<Key> = self.members.keys().copied().collect();
@@ -256,6 +266,7 @@ impl Machine {
 
     /// News of an alert that is newer than what is known, whatever the clock says: it may have been set back.
     pub fn follow(&mut self, alert: Arc<Alert>, now: Timestamp) {
+        let (alert, added) = self.seen_outside(alert);
         let key = Key::of(&alert.fingerprint);
         let known = self.members.get(&key);
         match alert.state {
@@ -264,10 +275,10 @@ impl Machine {
                 let before = known.map(Member::fires);
                 self.inhibitor.fires(key, &alert.labels);
                 match self.members.get_mut(&key) {
-                    Some(member) => member.alert = alert.clone(),
+                    Some(member) => (member.alert, member.added) = (alert.clone(), added),
                     None => {
                         let (groups, acknowledged_until) = (Vec::new(), None);
-                        let member = Member { alert: alert.clone(), groups, acknowledged_until, kept: false };
+                        let member = Member { alert: alert.clone(), groups, acknowledged_until, kept: false, added };
                         self.members.insert(key, member);
                     }
                 }
@@ -283,7 +294,7 @@ impl Machine {
                 if member.acknowledged_until.take().is_some() {
                     self.changes.unacknowledged.insert(alert.fingerprint.clone());
                 }
-                member.alert = alert.clone();
+                (member.alert, member.added) = (alert.clone(), added);
                 let waits = !member.groups.is_empty();
                 self.inhibitor.ends(key, &alert.labels);
                 if waits {

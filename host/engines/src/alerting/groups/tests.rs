@@ -582,6 +582,42 @@ fn a_clock_that_is_disciplined_changes_no_moment() {
     case.check(1_100, &[(1_030, "ops", 1, 0)]);
 }
 
+/// An alert of the host's own rules.
+fn own(case: &mut Case, name: &str, more: &[(&str, &str)]) -> Alert {
+    let alert = Alert { posted: None, ..case.alert(name, more) };
+    case.machine.take(Arc::new(alert.clone()), at(case.now));
+    alert
+}
+
+#[test]
+fn alerts_of_own_rules_have_the_labels_of_the_host_for_whoever_is_told() {
+    let mut spec = plain();
+    spec["external-labels"] = json!({"region": "eu", "host": "one"});
+    spec["route"]["group-by"] = json!(["region"]);
+    let mut case = Case::new(spec.clone());
+    let alert = own(&mut case, "a", &[("host", "other")]);
+    case.fire("b", &[]);
+    let told = |case: &mut Case, until: i64| {
+        let mut told = BTreeSet::new();
+        while let Some(next) = case.machine.next_at().filter(|next| *next <= at(until)) {
+            case.now = next.as_millis() / 1_000;
+            case.machine.advance(next, 100);
+            let tells = case.machine.take_changes().tells.into_iter();
+            told.extend(tells.flat_map(|tell| tell.alerts).map(|alert| alert.labels.to_string()));
+        }
+        told.into_iter().collect::<Vec<_>>()
+    };
+    // What it says of itself goes before; whoever sends alerts has labels of its own.
+    assert_eq!(told(&mut case, 1_100), ["{alertname=\"a\",host=\"other\",region=\"eu\"}", "{alertname=\"b\"}"]);
+    // Its end, too, under other labels by then.
+    spec["external-labels"] = json!({"region": "us"});
+    case.now = 1_100;
+    case.machine.configure(Arc::new(serde_json::from_value(spec).unwrap()), at(1_100));
+    assert_eq!(case.machine.member(&alert.fingerprint).unwrap().alert.labels.get("region"), Some("us"));
+    case.resolve(&alert);
+    assert_eq!(case.machine.member(&alert.fingerprint).unwrap().alert.labels.get("region"), Some("us"));
+}
+
 /// What was told of the one group was sent under these ids.
 fn sent(case: &mut Case, ids: &[(&str, &str)]) {
     let id = case.machine.groups().next().unwrap().0;
