@@ -4,6 +4,8 @@
 
 use quarterdeck_config::{Base, Loaded, Source};
 
+const THREE_DAYS: u64 = 3 * 86_400;
+
 /// What is left of a folder with that main file and that file of rules.
 fn rest(main: &str, rules: &str) -> (Vec<String>, Loaded) {
     let folder = tempfile::tempdir().unwrap();
@@ -56,7 +58,7 @@ notify = []
     assert!(!settings.instances.contains_key(&"http-probe/bad".into()));
     // Nobody is told that a detector is missing that is only wrong.
     assert!(!settings.rules.contains_key("watched") && !wrong.iter().any(|found| found.starts_with("/rules/watched")));
-    assert_eq!(settings.storage.keep_samples.to_string(), "3d");
+    assert_eq!(settings.storage.keep_samples.as_duration().as_secs(), THREE_DAYS);
     assert!(settings.alerting.route.is_none() && settings.alerting.receivers.contains_key("other"));
     // The rule that only somebody who reads queries can refuse is there, at its place.
     let (name, group) = settings.rule_groups.iter().find(|(_, group)| group.rules.len() == 3).unwrap();
@@ -69,5 +71,5 @@ notify = []
 #[test]
 fn of_a_configuration_in_which_nothing_is_wrong_all_is_left() {
     let (wrong, rest) = rest("[storage]\nkeep-samples = '3d'\n", "groups: []\n");
-    assert_eq!((wrong, rest.settings.storage.keep_samples.to_string()), (Vec::new(), "3d".to_owned()));
+    assert_eq!((wrong, rest.settings.storage.keep_samples.as_duration().as_secs()), (Vec::new(), THREE_DAYS));
 }

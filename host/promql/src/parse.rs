@@ -17,7 +17,7 @@ mod shown;
 mod tokens;
 
 pub use duration::parse_duration;
-pub use shown::{format_query, tree_of};
+pub use shown::{STACK, format_query, tree_of};
 
 use crate::error::Error;
 use crate::expression::{Expression, Kind};

@@ -4,7 +4,7 @@ use super::answer::{Answered, Success};
 use super::parameters::Parameters;
 use crate::resources::Routes;
 use crate::schema::{of, taken};
-use quarterdeck_promql::{Error, format_query, tree_of};
+use quarterdeck_promql::{Error, STACK, format_query, tree_of};
 use schemars::JsonSchema;
 use serde_json::Value;
 use utoipa_axum::routes;
@@ -54,10 +54,14 @@ async fn prometheus_parse_query_by_form(parameters: Parameters) -> Answered<Valu
     prometheus_parse_query(parameters).await
 }
 
-/// A query may be long, and nested: not where requests are answered.
+/// A query may be long, and nested: not where requests are answered, and on a stack that has room for it.
 async fn shown<T: Send + 'static>(parameters: &Parameters, show: fn(&str) -> Result<T, Error>) -> Answered<T> {
     let text = parameters.text("query").unwrap_or_default().to_owned();
-    let shown = tokio::task::spawn_blocking(move || show(&text)).await;
-    let shown = shown.unwrap_or_else(|_| Err(Error::Evaluation("the query can't be shown".to_owned())));
-    Ok(Success::of(shown?))
+    let shown = tokio::task::spawn_blocking(move || {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn(move || show(&text));
+        thread.ok()?.join().ok()
+    });
+    let shown = shown.await.ok().flatten();
+    let failed = || Err(Error::Evaluation("the query can't be shown".to_owned()));
+    Ok(Success::of(shown.unwrap_or_else(failed)?))
 }

@@ -8,12 +8,20 @@ use crate::error::Error;
 use crate::expression::{Expression, Kind, Node};
 use quarterdeck_model::series::query::Matcher;
 
+/// Of a thread that shows queries: each level of them takes several frames.
+pub const STACK: usize = 32 << 20;
+/// A longer query stays as it is: each level of it is written again and again until it is known where lines end.
+const LONGEST: usize = 64 << 10;
+
 /// The query in several lines where it is long, with blanks where they belong. Comments are left out, as by Prometheus.
 ///
 /// # Errors
 /// [`Error::Parse`].
 pub fn format_query(text: &str) -> Result<String, Error> {
     let meant = Expression::parse(text)?;
+    if text.len() > LONGEST {
+        return Ok(text.trim().to_owned());
+    }
     let theirs = read(text)?;
     let write = std::panic::AssertUnwindSafe(|| [theirs.prettify(), theirs.to_string()]);
     let written = std::panic::catch_unwind(write).unwrap_or_default();
@@ -64,6 +72,7 @@ fn strip(node: &mut Node) {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+    use crate::parse::bounds::LEVELS;
     use serde_json::json;
 
     fn check(query: &str, expected: &str) {
@@ -85,8 +94,27 @@ mod tests {
             "a_very_long_name_of_a_metric".repeat(2)
         );
         let written = format_query(&long).unwrap();
-        assert!(written.lines().count() > 3, "{written}");
+        let name = "a_very_long_name_of_a_metric".repeat(2);
+        let lines = [
+            format!("  sum({name}{{a=\"b\"}})"),
+            "/ on (job) group_left (x)".to_owned(),
+            format!("  sum({name}{{c=\"d\"}})"),
+        ];
+        assert_eq!(written, lines.join("\n"));
         assert_eq!(format_query(&written).unwrap(), written);
+    }
+
+    #[test]
+    fn the_deepest_query_is_shown_on_a_large_stack_and_the_longest_stays_as_it_is() {
+        let deep = |open: &str, close: &str| format!("{}load{}", open.repeat(LEVELS), close.repeat(LEVELS));
+        let queries = [deep("(", ")"), deep("sum(", ")"), deep("-", ""), vec!["load"; LEVELS + 1].join(" + ")];
+        for query in queries {
+            let thread = std::thread::Builder::new().stack_size(STACK);
+            let shown = thread.spawn(move || (format_query(&query).is_ok(), tree_of(&query).is_ok()));
+            assert_eq!(shown.unwrap().join().unwrap(), (true, true));
+        }
+        let long = format!("up{{a=\"{}\"}}  ", "x".repeat(LONGEST));
+        assert_eq!(format_query(&long).unwrap(), long.trim());
     }
 
     #[test]
