@@ -3,6 +3,7 @@
 use super::*;
 use crate::alerting::posted::testing;
 use crate::alerting::silence::Draft;
+use quarterdeck_model::Span;
 use serde_json::{Value, json};
 
 /// Seconds.
