@@ -193,6 +193,28 @@ async fn errors_and_mistakes_in_the_configuration_come_as_json_for_tools() {
     assert!(mistakes["problems"][0]["place"]["file"].as_str().unwrap().ends_with("quarterdeck.toml"));
 }
 
+#[tokio::test]
+async fn config_check_says_what_plugins_and_readers_of_queries_see_beside_what_the_schema_does() {
+    let setup = Setup::new();
+    let main = "[storage]\nkep-samples = \"1d\"\n\n[instances.\"http-probe/shop\"]\nplugin = \"http-probe\"\nconfig = { url = 7 }\n\n\
+        [instances.\"http-probe/other\"]\nplugin = 8\n";
+    setup.write("quarterdeck.toml", main);
+    setup.write("rules/own.yml", "groups:\n- name: own\n  rules:\n  - {record: 'a:b', expr: 'sum('}\n");
+    let checked = setup.run(&["config", "check", "--json"]);
+    let answer: Value = serde_json::from_slice(&checked.stdout).unwrap();
+    assert_eq!((checked.status.code(), &answer["valid"]), (Some(1), &json!(false)));
+    let pointers: Vec<&str> =
+        answer["problems"].as_array().unwrap().iter().map(|problem| problem["pointer"].as_str().unwrap()).collect();
+    for part in [
+        "/storage/kep-samples",
+        "/instances/http-probe~1shop/config",
+        "/instances/http-probe~1other/plugin",
+        "/rule-groups/",
+    ] {
+        assert!(pointers.iter().any(|pointer| pointer.starts_with(part)), "{part}: {answer:#}");
+    }
+}
+
 /// Lines as they come, until nobody wants them any more: then the pipe is closed.
 fn lines(child: &mut Child) -> Receiver<String> {
     let (sender, receiver) = channel();

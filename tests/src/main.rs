@@ -27,6 +27,7 @@ mod console;
 mod decisions;
 mod detectors;
 mod disk;
+mod dns;
 mod durability;
 mod events;
 mod first_run;

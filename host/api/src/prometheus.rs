@@ -7,7 +7,7 @@
 //! - `parameters`: from the URL and the form; `names`: names of labels in a path
 //! - `answer`: what every answer has, and failures; `encode`: what a query evaluates to, as JSON
 //! - `evaluation`: bounds of samples, time and queries at once
-//! - `query`, `series`, `metadata`, `rules`, `targets`, `status`: a file per family of endpoints
+//! - `query`, `shown`, `series`, `metadata`, `rules`, `targets`, `status`: a file per family of endpoints
 //! - `write`: remote write
 //! - `document`: how operations here differ in the OpenAPI document
 
@@ -21,6 +21,7 @@ mod parameters;
 mod query;
 mod rules;
 mod series;
+mod shown;
 mod status;
 mod targets;
 mod write;
@@ -47,6 +48,7 @@ pub(crate) fn reads(route: &str) -> bool {
 pub(crate) fn routes() -> Routes {
     Routes::new()
         .merge(query::routes())
+        .merge(shown::routes())
         .merge(series::routes())
         .merge(metadata::routes())
         .merge(rules::routes())

@@ -2,6 +2,7 @@
 
 mod look;
 mod objects;
+mod rest;
 mod strays;
 
 pub use look::Look;
@@ -175,22 +176,10 @@ impl Base {
     /// # Errors
     /// Everything that is wrong with any layer, at once.
     pub fn with(&self, words: &[Word]) -> Result<Loaded, Problems> {
-        let source = &self.source;
-        let strict = schema::strict();
         // What can't be read makes other things look wrong: names that are missed, keys in the wrong table.
         let mut problems = self.unreadable.clone();
-        let built_in = wants_built_ins(&self.written, source);
-        let mut root = if built_in { built_ins(&mut problems) } else { Node::table(Place::Default) };
-        root.merge(self.written.clone());
-        objects::lay(&mut root, words, source.dir.as_deref());
-        let mut warnings = self.strays.clone();
-        for (name, value) in &source.variables {
-            warnings.extend(variables::variable(&mut root, &strict, name, value, &mut problems));
-        }
-        for flag in &source.flags {
-            variables::flag(&mut root, &strict, &flag.path, &flag.value, &flag.name);
-        }
-        warnings.extend(alertmanager_file::complete(&mut root, &self.receivers));
+        let (root, warnings) = self.lay(words, &mut problems);
+        let strict = schema::strict();
         let mut shape = Vec::new();
         shape::check(&root, &strict, &mut shape);
         let said = |problem: &Problem| self.unreadable.iter().any(|broken| same_file(broken, problem));
@@ -203,9 +192,31 @@ impl Base {
         }
         let other =
             |message: String| Problems(vec![Problem { place: None, pointer: String::new(), message, hint: None }]);
-        let settings: Settings =
-            serde_json::from_value(root.to_value()).map_err(|error| other(brief(&error.to_string())))?;
-        let value = serde_json::to_value(&settings).map_err(|error| other(error.to_string()))?;
+        self.loaded(root, warnings).map_err(other)
+    }
+
+    /// All layers, one over the other, and what is passed over.
+    fn lay(&self, words: &[Word], problems: &mut Vec<Problem>) -> (Node, Vec<Problem>) {
+        let (source, strict) = (&self.source, schema::strict());
+        let built_in = wants_built_ins(&self.written, source);
+        let mut root = if built_in { built_ins(problems) } else { Node::table(Place::Default) };
+        root.merge(self.written.clone());
+        objects::lay(&mut root, words, source.dir.as_deref());
+        let mut warnings = self.strays.clone();
+        for (name, value) in &source.variables {
+            warnings.extend(variables::variable(&mut root, &strict, name, value, problems));
+        }
+        for flag in &source.flags {
+            variables::flag(&mut root, &strict, &flag.path, &flag.value, &flag.name);
+        }
+        warnings.extend(alertmanager_file::complete(&mut root, &self.receivers));
+        (root, warnings)
+    }
+
+    /// The settings of a tree in which nothing is wrong.
+    fn loaded(&self, root: Node, warnings: Vec<Problem>) -> Result<Loaded, String> {
+        let settings: Settings = serde_json::from_value(root.to_value()).map_err(|error| brief(&error.to_string()))?;
+        let value = serde_json::to_value(&settings).map_err(|error| error.to_string())?;
         let hash = Sha256::digest(value.to_string().as_bytes());
         let digest = hash.iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"));
         let places = Places(root);

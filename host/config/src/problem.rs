@@ -49,7 +49,8 @@ impl fmt::Display for Problem {
 pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
-    pub(crate) fn sorted(mut problems: Vec<Problem>) -> Self {
+    /// In the order of the files, each once.
+    pub fn sorted(mut problems: Vec<Problem>) -> Self {
         // A stable sort: what stands at one place keeps its order.
         problems.sort_by_key(|problem| match &problem.place {
             Some(Place::File { path, line, column }) => (0, path.display().to_string(), *line, *column),

@@ -102,23 +102,19 @@ impl Node {
         steps(pointer).try_fold(self, |node, step| node.get(&step))
     }
 
+    pub(crate) fn at_mut(&mut self, pointer: &str) -> Option<&mut Node> {
+        steps(pointer).try_fold(self, |node, step| match &mut node.kind {
+            Kind::Table(entries) => entries.get_mut(step.as_str()),
+            Kind::List(items) => items.get_mut(step.parse::<usize>().ok()?),
+            Kind::Scalar(_) => None,
+        })
+    }
+
     /// Takes away what stands at the pointer, in a table.
     pub(crate) fn forget(&mut self, pointer: &str) {
-        let steps: Vec<_> = steps(pointer).collect();
-        let Some((last, before)) = steps.split_last() else { return };
-        let mut node = self;
-        for step in before {
-            let inner = match &mut node.kind {
-                Kind::Table(entries) => entries.get_mut(step.as_str()),
-                Kind::List(items) => step.parse::<usize>().ok().and_then(|index| items.get_mut(index)),
-                Kind::Scalar(_) => None,
-            };
-            match inner {
-                Some(inner) => node = inner,
-                None => return,
-            }
-        }
-        if let Kind::Table(entries) = &mut node.kind {
+        let Some((before, _)) = pointer.rsplit_once('/') else { return };
+        let Some(last) = steps(pointer).last() else { return };
+        if let Some(Node { kind: Kind::Table(entries), .. }) = self.at_mut(before) {
             entries.remove(last.as_str());
         }
     }

@@ -419,6 +419,7 @@ async fn step(
     let mut record = Record::default();
     {
         let mut state = shared.state();
+        state.look_at_clock(now);
         if let Some(spec) = work.configure.filter(|spec| **spec != *state.machine.spec) {
             state.machine.configure(spec, now);
         }
@@ -436,6 +437,11 @@ async fn step(
         let next = shared.state().advance(&mut record, may_look, &limits, now)?;
         let (tell, notify) = match next {
             Next::Tell(tell, notify) => (tell, notify),
+            Next::Again(due) => {
+                let sent = deliver::again(context, &due)?;
+                shared.state().told_again(&due, sent, &mut record)?;
+                continue;
+            }
             Next::Looked => continue,
             Next::Nothing => break,
         };

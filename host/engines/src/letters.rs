@@ -323,4 +323,36 @@ mod tests {
             .unwrap();
         assert!(refused(true).await.contains("is no effect"));
     }
+
+    #[tokio::test]
+    async fn an_input_that_was_poison_is_released_once_with_its_letter_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let fake = Fake::default();
+        let bench = Bench::open(folder.path(), &fake, Default::default(), START);
+        let context = &bench.context;
+        let handle = Handle { context: context.clone() };
+        let letter = json!({"kind": "input", "at": START, "instance": "words/one", "class": "bad.txt", "digest": "abc", "reason": "it trapped"});
+        let put = Transition::new().put(DEAD_LETTERS, "input.words/one.1", Expected::Any, letter);
+        let revision = context.commit(put).await.unwrap().revisions[0];
+        let released = || fake.with(|fake| fake.released.clone());
+
+        let stale = Asked { principal: "ann", seen: Some(&[revision + 1]) };
+        assert!(matches!(handle.release("input.words/one.1", stale).await, Err(Error::Changed { .. })));
+        assert!(released().is_empty(), "somebody has seen another letter");
+        let instance = handle.release("input.words/one.1", "ann").await.unwrap();
+        assert_eq!(instance, Some("words/one".into()));
+        assert_eq!(released(), [("words/one".into(), "bad.txt".to_owned(), "abc".to_owned())]);
+        assert!(context.store.get(DEAD_LETTERS, "input.words/one.1").unwrap().is_none());
+        let told = &bench.events(&["dead-letter.retried"])[0];
+        assert_eq!((told.principal.as_str(), &told.data["class"]), ("ann", &json!("bad.txt")));
+        let again = handle.release("input.words/one.1", "ann").await;
+        assert!(matches!(again, Err(Error::NotFound { .. })), "{again:?}");
+
+        // What is no input is for `retry`, and stays.
+        let put = Transition::new().put(DEAD_LETTERS, "eff_1", Expected::Any, json!({"kind": "effect"}));
+        context.commit(put).await.unwrap();
+        assert_eq!(handle.release("eff_1", "ann").await.unwrap(), None);
+        assert!(context.store.get(DEAD_LETTERS, "eff_1").unwrap().is_some());
+        assert_eq!(released().len(), 1);
+    }
 }

@@ -2,27 +2,33 @@
 //! the plugins folder; `log`: what plugins log; `publisher`: who
 //! signed them; `variables`: what plugins may set for programs.
 
+mod call;
 pub mod files;
+mod granted_to;
 mod grants;
+mod limits;
 pub mod log;
 pub mod publisher;
+mod status;
 pub mod variables;
 
-use self::publisher::{Publisher, PublisherKey};
+pub use call::{ActResult, CallError, CallFailed, CallResult, Called, Outcome};
+pub use granted_to::GrantedTo;
+pub use limits::{Budget, Limits};
+pub use status::{
+    Awaiting, Bucket, Calls, Capability, InstanceState, InstanceStatus, PluginState, PluginStatus, Usage, Window,
+};
+
 use crate::domain::check::CheckSpec;
 use crate::domain::delivery::DeliverySpec;
-use crate::event::Event;
 use crate::shared::Shared;
-use crate::time::{Span, Timestamp};
-use crate::transition::Write;
+use crate::time::Span;
 use async_trait::async_trait;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
 
 /// SHA-256 of a component file, `sha256:<64 hex>`: what a plugin is known by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -222,160 +228,6 @@ pub struct ProgramGrant {
     pub environment: Vec<String>,
 }
 
-/// What a call may use.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Limits {
-    /// Linear memory of one sandbox.
-    pub memory_bytes: u64,
-    /// Wall time of one call, host calls included. The world is waited for a little less (half a second, or a tenth), so that what
-    /// hangs can still be told. A runbook action gets its step's `timeout` (at most 10 minutes) where that is more.
-    pub deadline: Span,
-    /// Calls at once.
-    pub concurrency: u32,
-    /// Host calls in one call.
-    pub host_calls: u32,
-    /// Log lines in one call: what it logs and what it prints, together.
-    pub log_lines: u32,
-    /// Bytes that one call may hand out or get back, each (see [`Budget::bytes_out`]; lines of the log have `log-lines`).
-    pub io_bytes: u64,
-    /// Bytes of one value that the plugin hands over: its answer, or what it gives to a host call (but not the body of a request).
-    /// Ten thousand samples with their labels take some 3 MB. Not more than `io-bytes`.
-    pub result_bytes: u64,
-    /// Keys and values together.
-    pub kv_bytes: u64,
-    /// Collectors: different series within a day or two. Samples of further ones are refused.
-    pub series: u32,
-    /// What all its calls may use together. Unless given, there is no such bound.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub budget: Option<Budget>,
-}
-
-/// What the calls of an instance may use together within a window of time. Windows follow one another, from the start of the
-/// epoch; once one's budget is used up no call begins until the next window. Calls under way then go on, so it can be
-/// exceeded by as much as those use. It is counted since the daemon's start.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Budget {
-    /// Length of a window.
-    pub per: Span,
-    /// Time for which its code ran, by the clock (see [`Usage::guest_micros`]).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpu: Option<Span>,
-    /// Bytes handed out: requests with their addresses, headers and bodies, what is written to connections and files, names of hosts, events,
-    /// written values, what programs and processes are started with and read, lines of the log.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bytes_out: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub host_calls: Option<u64>,
-}
-
-impl Budget {
-    /// Of windows where none is given.
-    pub const PER: Span = Span::from_secs(3600);
-
-    /// What of it is used up, for a person; `None` while there is some of everything.
-    pub fn used_up(&self, window: &Window) -> Option<String> {
-        let micros = |span: &Span| span.as_millis().saturating_mul(1000);
-        if let Some(cpu) = self.cpu.as_ref().filter(|cpu| window.guest_micros >= micros(cpu)) {
-            return Some(format!("{cpu} of running time"));
-        }
-        if let Some(bytes) = self.bytes_out.filter(|bytes| window.bytes_out >= *bytes) {
-            return Some(format!("{bytes} bytes out"));
-        }
-        self.host_calls.filter(|calls| window.host_calls >= *calls).map(|calls| format!("{calls} host calls"))
-    }
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Budget { per: Budget::PER, cpu: None, bytes_out: None, host_calls: None }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            memory_bytes: 64 << 20,
-            deadline: Span::from_secs(10),
-            concurrency: 8,
-            host_calls: 10_000,
-            log_lines: 100,
-            io_bytes: 16 << 20,
-            result_bytes: 4 << 20,
-            kv_bytes: 1 << 20,
-            series: 10_000,
-            budget: None,
-        }
-    }
-}
-
-/// Who may have an instance's grants: a name that a file gives itself inherits none.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum GrantedTo {
-    /// The component of that content, wherever it comes from.
-    Digest(Digest),
-    /// Whatever that file of the plugins folder holds.
-    File(String),
-    /// Whatever that publisher has signed.
-    Key(PublisherKey),
-}
-
-impl JsonSchema for GrantedTo {
-    fn schema_name() -> Cow<'static, str> {
-        "GrantedTo".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "description": "`sha256:<64 hex>`, `key:<64 hex>` of a publisher, or `file:<name>.wasm`.",
-            "pattern": "^(sha256:[0-9a-f]{64}|key:[0-9a-f]{64}|file:[^/]*\\.wasm)$"
-        })
-    }
-}
-
-impl fmt::Display for GrantedTo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            GrantedTo::Digest(digest) => digest.fmt(f),
-            GrantedTo::File(file) => write!(f, "file:{file}"),
-            GrantedTo::Key(key) => key.fmt(f),
-        }
-    }
-}
-
-impl FromStr for GrantedTo {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let hex = |hex: &&str| hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if text.strip_prefix("sha256:").filter(hex).is_some() {
-            return Ok(GrantedTo::Digest(Digest(text.to_owned())));
-        }
-        if text.starts_with("key:") {
-            return text.parse().map(GrantedTo::Key);
-        }
-        match text.strip_prefix("file:") {
-            Some(file) if file.ends_with(".wasm") && !file.contains('/') => Ok(GrantedTo::File(file.to_owned())),
-            _ => Err(format!(
-                "`{text}` is neither `sha256:` nor `key:` and 64 hexadecimal digits in lower case, nor `file:<name>.wasm`"
-            )),
-        }
-    }
-}
-
-impl Serialize for GrantedTo {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for GrantedTo {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
 /// An instance as it is configured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -428,259 +280,6 @@ impl Default for JournalSpec {
 
 fn yes() -> bool {
     true
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum PluginState {
-    /// Being verified, compiled and described.
-    Loading,
-    Active,
-    /// First calls of a new version are watched; failures bring the last good one back.
-    Probation,
-    /// Old version, finishing its calls.
-    Draining,
-    /// The file can't be used; `reason` says why.
-    Refused,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum InstanceState {
-    Active,
-    /// No usable file of that name (yet).
-    MissingPlugin,
-    /// Asks for a capability that it was not given.
-    AwaitingGrant,
-    /// The configuration does not fit the plugin.
-    Misconfigured,
-    /// Failed again and again: tried again from time to time.
-    Quarantined,
-    Disabled,
-}
-
-/// A plugin as the API shows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct PluginStatus {
-    pub name: String,
-    pub version: String,
-    pub summary: String,
-    pub digest: Digest,
-    pub kinds: Vec<Kind>,
-    pub state: PluginState,
-    /// Why it is in this state, where that needs saying: why a file was refused, while `digest` goes on.
-    pub reason: Option<String>,
-    /// `bundled`, or the file's name in the plugins folder.
-    pub source: String,
-    /// Who signed it; `null`: nobody, or it came with the host.
-    #[serde(default)]
-    pub publisher: Option<Publisher>,
-    pub bytes: u64,
-    pub loaded_at: Timestamp,
-    pub capabilities: Vec<Capability>,
-    pub config_schema: Value,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Capability {
-    pub name: String,
-    pub reason: String,
-    pub optional: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct InstanceStatus {
-    pub name: InstanceName,
-    pub spec: Shared<InstanceSpec>,
-    pub state: InstanceState,
-    pub reason: Option<String>,
-    /// The version that the next call will run on.
-    pub plugin: Option<PluginRef>,
-    /// A version that waits for a grant: this instance stays on `plugin`, or has none, until somebody gives it.
-    pub awaiting: Option<Awaiting>,
-    pub kinds: Vec<Kind>,
-    pub usage: Usage,
-}
-
-/// What an instance's plugin waits for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Awaiting {
-    pub plugin: PluginRef,
-    /// The file in the plugins folder.
-    pub source: String,
-    /// What it can't do without and was not given.
-    pub capabilities: Vec<Capability>,
-    /// The instance's grants were given to another content: `granted-to` does not name this one.
-    pub granted_to_others: bool,
-    /// What a grant would be given to: the key of a publisher who is trusted, else this content.
-    pub grant_to: GrantedTo,
-}
-
-/// Metering of one instance since the daemon's start.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Usage {
-    pub calls: u64,
-    /// By [`CallError::code`].
-    pub failures: BTreeMap<String, u64>,
-    /// Time for which its code ran, microseconds by the clock: on a busy machine that is more than the processors gave it. Waiting for the
-    /// world does not count, nor does a call that was cancelled.
-    pub guest_micros: u64,
-    /// Time from start to end, host calls included.
-    pub wall_micros: u64,
-    pub host_calls: BTreeMap<String, u64>,
-    /// Handed in by host calls: bodies of answers, values that were read.
-    pub bytes_in: u64,
-    /// Handed out: requests with their addresses, headers and bodies, what was written to connections and files, names of hosts, events,
-    /// written values, what programs and processes were started with and read, lines of the log.
-    pub bytes_out: u64,
-    pub log_lines: u64,
-    pub memory_high_water_bytes: u64,
-    pub in_flight: u32,
-    pub last_error: Option<String>,
-    /// How long calls took from start to end: how many took at most so long. The rest took longer. Empty before the first.
-    pub latency: Vec<Bucket>,
-    /// The window of [`Budget`] that is now, of an hour where the instance has no budget.
-    pub window: Window,
-}
-
-/// Calls that took at most so long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Bucket {
-    pub up_to_micros: u64,
-    /// Those of all smaller buckets included.
-    pub calls: u64,
-}
-
-/// What an instance has used within a window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Window {
-    /// Its beginning, or the daemon's start where that was later.
-    pub since: Timestamp,
-    pub calls: u64,
-    /// As in [`Usage::guest_micros`].
-    pub guest_micros: u64,
-    pub bytes_out: u64,
-    pub host_calls: u64,
-}
-
-/// Why a call gave no result.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[serde(tag = "code", rename_all = "kebab-case")]
-pub enum CallError {
-    /// The plugin says: configuration or input are wrong.
-    #[error("{message}")]
-    Rejected { message: String },
-    /// The plugin says: it may work later.
-    #[error("{message}")]
-    Retry { message: String, after: Option<Span> },
-    #[error("{message}")]
-    Other { message: String },
-    #[error("the plugin trapped: {reason}")]
-    Trapped { reason: String },
-    #[error("the call took longer than its budget of {budget}")]
-    Deadline { budget: Span },
-    #[error("the call wanted more than its {limit_bytes} bytes of memory")]
-    OutOfMemory { limit_bytes: u64 },
-    /// A limit other than time and memory.
-    #[error("{message}")]
-    Limited { message: String },
-    /// There is nothing to call: no such instance, wrong kind, disabled, quarantined, awaiting a grant.
-    #[error("{message}")]
-    Unavailable { message: String },
-    /// The host is stopping, or the call was cancelled.
-    #[error("cancelled")]
-    Cancelled,
-}
-
-impl CallError {
-    pub const fn code(&self) -> &'static str {
-        match self {
-            CallError::Rejected { .. } => "rejected",
-            CallError::Retry { .. } => "retry",
-            CallError::Other { .. } => "other",
-            CallError::Trapped { .. } => "trapped",
-            CallError::Deadline { .. } => "deadline",
-            CallError::OutOfMemory { .. } => "out-of-memory",
-            CallError::Limited { .. } => "limited",
-            CallError::Unavailable { .. } => "unavailable",
-            CallError::Cancelled => "cancelled",
-        }
-    }
-
-    /// Whether trying the same again may help.
-    pub const fn is_retryable(&self) -> bool {
-        !matches!(self, CallError::Rejected { .. } | CallError::Other { .. })
-    }
-
-    /// How long the plugin asked to be left alone.
-    pub const fn retry_after(&self) -> Option<Span> {
-        match self {
-            CallError::Retry { after, .. } => *after,
-            _ => None,
-        }
-    }
-
-    /// Whether the plugin misbehaved, as opposed to reporting a failure in its own words.
-    pub const fn is_misbehaviour(&self) -> bool {
-        matches!(
-            self,
-            CallError::Trapped { .. }
-                | CallError::Deadline { .. }
-                | CallError::OutOfMemory { .. }
-                | CallError::Limited { .. }
-        )
-    }
-}
-
-/// A result, and what belongs to it. The caller commits `writes` and `events` with what it makes of the value; a call
-/// that failed has none.
-#[derive(Clone, Debug)]
-pub struct Called<T> {
-    pub value: T,
-    pub plugin: PluginRef,
-    /// The call's writes to its key-value space.
-    pub writes: Vec<Write>,
-    /// Events that the plugin published.
-    pub events: Vec<Event>,
-}
-
-/// A call that failed, and the version that it ran on. `None`: it never came to a plugin.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{error}")]
-pub struct CallFailed {
-    pub error: CallError,
-    pub plugin: Option<PluginRef>,
-}
-
-impl From<CallError> for CallFailed {
-    fn from(error: CallError) -> Self {
-        CallFailed { error, plugin: None }
-    }
-}
-
-/// The answer of a call: what was decided, seen or done, or tried, names its version either way.
-pub type CallResult<T> = Result<Called<T>, CallFailed>;
-
-/// The same, of calls that act.
-pub type ActResult<T> = CallResult<T>;
-
-/// What finished or goes on; the answer of kinds that act.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// Outputs, a JSON object.
-    Done(Value),
-    Pending {
-        token: String,
-        after: Span,
-    },
-}
-
-/// Calls of plugins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Calls {
-    pub made: u64,
-    pub failed: u64,
 }
 
 /// The registry, as engines, API and configuration see it.

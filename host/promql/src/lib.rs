@@ -55,6 +55,6 @@ pub use error::Error;
 pub use evaluate::{Answer, FUNCTIONS, Options, Presence, Recording, Recordings, Times, evaluate, is_blind};
 pub use expression::Expression;
 pub use number::Number;
-pub use parse::{parse_duration, parse_selector};
+pub use parse::{STACK, format_query, parse_duration, parse_selector, tree_of};
 pub use quarterdeck_model::series::query::{Budget, Querier};
 pub use value::{Point, Sample, Series, Value};

@@ -13,14 +13,18 @@ mod convert;
 mod duration;
 mod escapes;
 mod places;
+mod shown;
 mod tokens;
 
 pub use duration::parse_duration;
+pub use shown::{STACK, format_query, tree_of};
 
 use crate::error::Error;
 use crate::expression::{Expression, Kind};
 use places::Places;
+use promql_parser::parser::Expr;
 use quarterdeck_model::series::query::Matcher;
+use tokens::Token;
 
 impl Expression {
     /// # Errors
@@ -28,15 +32,24 @@ impl Expression {
     pub fn parse(text: &str) -> Result<Self, Error> {
         bounds::check_length(text)?;
         let tokens = tokens::split(text)?;
-        bounds::check(text, &tokens)?;
-        let resolved = escapes::resolve(text, &tokens)?;
-        // The crate panics on some input that the bounds should have kept from it; that must cost no more than the query.
-        let parsed = std::panic::catch_unwind(|| promql_parser::parser::parse(&resolved))
-            .map_err(|_| Error::Parse("the parser failed on it".to_owned()))?
-            .map_err(Error::Parse)?;
-        let root = convert::node(&parsed, &mut Places::new(&tokens))?;
+        let root = convert::node(&parsed(text, &tokens)?, &mut Places::new(&tokens))?;
         Ok(Expression { text: text.to_owned(), root })
     }
+}
+
+/// The crate's tree.
+fn read(text: &str) -> Result<Expr, Error> {
+    bounds::check_length(text)?;
+    parsed(text, &tokens::split(text)?)
+}
+
+fn parsed(text: &str, tokens: &[Token<'_>]) -> Result<Expr, Error> {
+    bounds::check(text, tokens)?;
+    let resolved = escapes::resolve(text, tokens)?;
+    // The crate panics on some input that the bounds should have kept from it; that must cost no more than the query.
+    std::panic::catch_unwind(|| promql_parser::parser::parse(&resolved))
+        .map_err(|_| Error::Parse("the parser failed on it".to_owned()))?
+        .map_err(Error::Parse)
 }
 
 /// Reads a selector without a range, `up{job="api"}`, as `match[]` of the API has it.

@@ -19,7 +19,7 @@ use anyhow::{Context, Result, anyhow};
 use configuration::Configuration;
 pub(crate) use elsewhere::{same as same_folder, unread};
 use folders::Folders;
-pub(crate) use load::{config_dir, load_configuration, own_config_dir};
+pub(crate) use load::{config_dir, load_configuration, load_rest, own_config_dir};
 pub(crate) use offline::{Asked, ask_offline};
 use quarterdeck_config::{Base, Loaded, Settings};
 use quarterdeck_engines::Engines;

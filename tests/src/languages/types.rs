@@ -93,3 +93,58 @@ fn the_declarations_of_the_javascript_sdk_its_example_and_every_template_have_th
     mistake(&folders[0], "src/plugin.js", "health.ok(", "health.okay(");
     assert!(!tsc(&folders[0], &["--project", "jsconfig.json"]).status.success());
 }
+
+/// What TypeScript wants to be told, and the templates in JavaScript don't say.
+const ANNOTATIONS: [(&str, &str, &str); 8] = [
+    ("deployment-strategy", "definePlugin, integer", "type Replica, definePlugin, integer"),
+    ("deployment-strategy", "(replica) => replica.revision", "(replica: Replica) => replica.revision"),
+    (
+        "deployment-target",
+        "known(service) {",
+        "known(service: string): Record<string, { revision: string; weight: number }> {",
+    ),
+    ("detector", "import { definePlugin", "import { type Signal, definePlugin"),
+    ("detector", "const signals = []", "const signals: Signal[] = []"),
+    ("sla-calculator", "function read(partial)", "function read(partial: Uint8Array)"),
+    ("sla-calculator", "function write(counts)", "function write(counts: number[])"),
+    ("sla-calculator", "function figure(good, total)", "function figure(good: number, total: number)"),
+];
+
+#[test]
+fn a_plugin_of_each_kind_in_typescript_has_the_types_that_the_sdk_infers() {
+    let test = "a_plugin_of_each_kind_in_typescript_has_the_types_that_the_sdk_infers";
+    if find("tsc", test).is_none() {
+        return;
+    }
+    let setup = author();
+    let modules = setup.folder.path().join("node_modules");
+    std::fs::create_dir(&modules).unwrap();
+    std::os::unix::fs::symlink(root().join("sdk/javascript"), modules.join("quarterdeck-sdk")).unwrap();
+    // The options that the SDK's README names; configurations and what the host hands over are inferred.
+    let strict = ["--strict", "--module", "nodenext", "--target", "es2023", "--types", "", "src/plugin.ts"];
+    let folders = templates(&setup, "javascript");
+    for (folder, kind) in folders.iter().zip(KINDS) {
+        let (plain, typed) = (folder.join("src/plugin.js"), folder.join("src/plugin.ts"));
+        let mut source = std::fs::read_to_string(&plain).unwrap();
+        for (_, from, to) in ANNOTATIONS.iter().filter(|(of, ..)| *of == kind) {
+            assert!(source.contains(from), "{kind}: {from}");
+            source = source.replace(from, to);
+        }
+        std::fs::write(&typed, source).unwrap();
+        std::fs::remove_file(plain).unwrap();
+        let checked = tsc(folder, &strict);
+        assert!(checked.status.success(), "{kind}: {}", said(&checked));
+    }
+    let collector = folders.iter().zip(KINDS).find(|(_, kind)| *kind == "collector").unwrap().0;
+    for (right, wrong) in [
+        ("config.amplitude *", "config.amplitud *"),
+        ("health.ok(\"it swings\")", "\"it swings\""),
+        ("collector: {", "colector: {"),
+    ] {
+        let path = collector.join("src/plugin.ts");
+        let source = std::fs::read_to_string(&path).unwrap();
+        mistake(collector, "src/plugin.ts", right, wrong);
+        assert!(!tsc(collector, &strict).status.success(), "{wrong}");
+        std::fs::write(path, source).unwrap();
+    }
+}

@@ -21,6 +21,7 @@ mod console_plugins;
 mod console_watching;
 mod contract;
 mod decisions;
+mod grafana;
 mod life;
 mod plugins;
 mod problems;

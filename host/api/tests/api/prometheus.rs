@@ -61,6 +61,8 @@ pub(crate) async fn ask_all(deck: &Deck) {
         ("query", &[("query", "up")][..]),
         ("query_range", &range),
         ("query_exemplars", &range),
+        ("format_query", &[("query", "up")]),
+        ("parse_query", &[("query", "up")]),
         ("series", &[("match[]", "up")]),
         ("labels", &[]),
     ] {

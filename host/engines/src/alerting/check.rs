@@ -1,5 +1,6 @@
 //! Whether a configuration can be worked with: what its schema can't say. Pure.
 
+use super::posted::is_name;
 use super::windows::{Interval, Window};
 use quarterdeck_model::domain::alerting::{AlertRoute, AlertingSpec};
 
@@ -29,6 +30,12 @@ pub fn check(spec: &AlertingSpec) -> Vec<Mistake> {
             wrong("/route".to_owned(), "the root route has no time intervals; hint: say them at a route below it");
         }
         routes("/route", root, &mut wrong);
+    }
+    for (name, _) in spec.external_labels.iter().filter(|(name, _)| !is_name(name)) {
+        wrong(
+            format!("/external-labels/{}", escaped(name)),
+            "it is not a name of a label; hint: letters, digits and `_`",
+        );
     }
     for (name, parts) in &spec.time_intervals {
         for (index, part) in parts.iter().enumerate() {
@@ -80,6 +87,7 @@ mod tests {
         check_for(json!({}), &[]);
         check_for(json!({"route": {"receiver": "a", "group-by": ["..."], "group-wait": "0s"}}), &[]);
         check_for(json!({"route": {}}), &["/route"]);
+        check_for(json!({"external-labels": {"a_b": "c", "a-b": "c"}}), &["/external-labels/a-b"]);
         check_for(
             json!({"route": {"receiver": "a", "matchers": ["a=b"], "continue": true}}),
             &["/route/matchers", "/route/continue"],

@@ -3,15 +3,17 @@
 
 use super::groups::Tell;
 use super::message::{self, message};
+use super::past::Due;
 use crate::Context;
 use crate::notifications::deliver;
 use crate::size;
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::domain::alert::{Alert, AlertState};
-use quarterdeck_model::effect::DEAD_LETTERS;
+use quarterdeck_model::effect::{Action, DEAD_LETTERS, Effect};
 use quarterdeck_model::plugin::InstanceName;
 use quarterdeck_model::store::StoreError;
 use quarterdeck_model::transition::{Expected, Transition};
+use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,15 +47,35 @@ pub(super) fn tell(
     let id = tell.group.map(|id| id.to_string()).unwrap_or_default();
     let room = message::ROOM.min(TOGETHER / notify.len().max(1));
     let message = message(&tell, &id, &context.public_url, now, room);
-    let route = format!("alerting/{}", tell.receiver);
+    let route = route(&tell.receiver);
     let mut sent = Sent::default();
     for instance in notify {
-        let order = format!("notify/{instance}/group/{id}");
+        let order = order(instance, &id);
         let (notification, part) = deliver(context, &route, instance, message.clone(), order, None)?;
         sent.notifications.insert(instance.clone(), vec![notification.id.0]);
         sent.transition.absorb(part);
     }
     Ok((tell, sent))
+}
+
+/// Tells an instance again what it could not be told. `None`: that was not kept, or somebody has taken it up again already.
+pub(super) fn again(context: &Context, due: &Due) -> Result<Option<(String, Transition)>, StoreError> {
+    let Some(letter) = context.store.get(DEAD_LETTERS, &due.id)? else { return Ok(None) };
+    let effect = letter.value.get("effect").and_then(|effect| Effect::deserialize(effect).ok());
+    let Some(Effect { action: Action::Notify { message }, .. }) = effect else { return Ok(None) };
+    let (route, order) = (route(&due.receiver), order(&due.instance, &due.group.to_string()));
+    let (notification, part) = deliver(context, &route, &due.instance, message, order, None)?;
+    // It is taken up again, and counts as dead no more.
+    Ok(Some((notification.id.0, part.delete(DEAD_LETTERS, &due.id, Expected::Any))))
+}
+
+fn route(receiver: &str) -> String {
+    format!("alerting/{receiver}")
+}
+
+/// One message about a group after the other.
+fn order(instance: &InstanceName, group: &str) -> String {
+    format!("notify/{instance}/group/{group}")
 }
 
 /// Tells nobody: the store does not take the message, and would not the next time. It lies among the dead letters, so that somebody sees
@@ -81,7 +103,9 @@ fn refresh(context: &Context, tell: &mut Tell) {
     for alert in own.take(REFRESHED) {
         let found = context.read::<Alert>(Alert::COLLECTION, &alert.fingerprint).ok().flatten();
         let newer = |found: &Alert| found.state == alert.state && found.last_evaluated > alert.last_evaluated;
-        if let Some(found) = found.filter(newer) {
+        if let Some(mut found) = found.filter(newer) {
+            // Others know it by the labels that this host adds.
+            found.labels.clone_from(&alert.labels);
             *alert = Arc::new(found);
         }
     }

@@ -178,7 +178,7 @@ pub(crate) fn explain_past(past: &Past, id: &str) -> Option<Explanation> {
 fn ends(past: &Past, id: &str) -> Vec<PastStep> {
     let step = |(left, over): (&Left, &Over)| {
         let before = left.before.as_ref();
-        let ids = before.iter().flat_map(|before| &before.notifications).chain(&left.notifications);
+        let ids = before.iter().flat_map(|before| &before.notifications).chain(left.messages());
         PastStep {
             group: left.group.clone(),
             receiver: left.receiver.clone(),

@@ -13,44 +13,46 @@
 //! - Else the same is told again after `repeat-interval`, unless all that fires has been acknowledged.
 //! - What a recipient could not be told - the delivery was given up on - is told to that one again, as long as something fires.
 //! - So a group of resolved alerts is told only if it was told that they fired, and nothing is told twice.
+//! - Where nobody could be told of the end, since it was silenced, the same alerts are no news when they fire again.
 //!
 //! Maintenance
 //! - What is under maintenance is not told. At the end of planned work that consolidates, each receiver gets one message about all that
 //!   fired and was not told, and all that was resolved meanwhile; not of a route that is muted then, as ever.
 //!
-//! Elsewhere: `kept`, what of it is in documents; `maintenance`, planned work as it begins and ends; `muted`, what is not told now;
-//! `delivered`, what became of messages.
+//! Elsewhere: `look`, a look at a group; `changes`, what comes out; `kept`, what of it is in documents; `maintenance`, planned work as it begins
+//! and ends; `muted`, what is not told now; `silent`, ends that nobody was told of; `delivered`, what became of messages; `external`, labels
+//! of this host; `clock`, one that is set back.
 
+mod changes;
+mod clock;
 mod delivered;
+mod external;
 mod kept;
+mod look;
 mod maintenance;
 mod muted;
+mod silent;
 
+pub use changes::{Changes, Tell};
 pub use delivered::Delivered;
 pub use kept::{GroupRecord, Kept, ToldRecord};
+pub use look::worth_telling;
 pub use muted::{Muted, in_words};
 
 use super::inhibit::Inhibitor;
 use super::key::{GroupId, Key};
-use super::past::{self, Before, Left, Over};
-use super::route::{Route, Tree};
+use super::route::Tree;
 use super::silence::Silences;
 use super::windows::{self, Intervals, Window};
-use crate::size;
+use quarterdeck_model::Timestamp;
 use quarterdeck_model::domain::alert::{Alert, AlertState};
 use quarterdeck_model::domain::alerting::{AlertingSpec, Receiver};
 use quarterdeck_model::label::Labels;
 use quarterdeck_model::plugin::InstanceName;
-use quarterdeck_model::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
-
-/// Bytes of a group's key, where it is shown to people.
-const SHOWN_KEY: usize = 512;
-/// Messages that are remembered of one look.
-const MESSAGES: usize = 50;
 
 /// An alert that fires, or was resolved and has to be told still.
 #[derive(Clone, Debug)]
@@ -61,6 +63,8 @@ pub struct Member {
     pub acknowledged_until: Option<Timestamp>,
     /// There is a document of its end.
     pub kept: bool,
+    /// What this host has added to its labels.
+    pub added: Labels,
 }
 
 impl Member {
@@ -135,102 +139,10 @@ pub enum Reason {
     Undelivered,
 }
 
-/// A look at a group, as far as it matters for those that leave it.
-struct Looked<'a> {
-    id: GroupId,
-    route: &'a Route,
-    before: Option<&'a Told>,
-    route_muted: Option<String>,
-    is_told: bool,
-}
-
 impl Told {
     fn of(reason: Reason, firing: BTreeSet<Key>, resolved: BTreeSet<Key>, at: Timestamp) -> Self {
         let (sent, failed) = (BTreeMap::new(), BTreeSet::new());
         Told { at, firing, resolved, reason, sent, failed, put_aside: None }
-    }
-}
-
-/// An alert that is over, as it is remembered.
-fn over_as(alert: &Alert, told_firing: bool, end: String, now: Timestamp) -> Over {
-    Over {
-        fingerprint: alert.fingerprint.clone(),
-        labels: size::labels(&alert.labels, past::LABELS),
-        since: starts_at(alert),
-        until: alert.resolved_at.unwrap_or(now),
-        told_firing,
-        end: size::cut_visibly(&end, SHOWN_KEY),
-    }
-}
-
-/// Alertmanager's rule for what is worth telling.
-pub fn worth_telling(
-    told: Option<&Told>,
-    firing: &BTreeSet<Key>,
-    resolved: &BTreeSet<Key>,
-    send_resolved: bool,
-    repeat: Option<Span>,
-    now: Timestamp,
-) -> Option<Reason> {
-    let Some(told) = told else { return (!firing.is_empty()).then_some(Reason::NewAlerts) };
-    if !firing.is_subset(&told.firing) {
-        return Some(Reason::NewAlerts);
-    }
-    if firing.is_empty() {
-        // Also where the receiver does not want to know: what fires next is new to it.
-        return (!told.firing.is_empty()).then_some(Reason::AllResolved);
-    }
-    if send_resolved && !resolved.is_subset(&told.resolved) {
-        return Some(Reason::Resolved);
-    }
-    let repeat = repeat?;
-    (told.at < now.minus(repeat)).then_some(Reason::Repeat)
-}
-
-/// A message to a receiver.
-#[derive(Clone, Debug)]
-pub struct Tell {
-    /// `None`: of no single group.
-    pub group: Option<GroupId>,
-    /// As Alertmanager writes it.
-    pub group_key: String,
-    pub group_labels: Labels,
-    pub receiver: String,
-    /// Those of the receiver that are told; `None`: all of them.
-    pub only: Option<BTreeSet<InstanceName>>,
-    pub reason: Reason,
-    pub alerts: Vec<Arc<Alert>>,
-    /// Groups whose last message this is.
-    pub of: Vec<GroupId>,
-}
-
-/// What has to be made durable.
-#[derive(Debug, Default)]
-pub struct Changes {
-    pub groups: BTreeSet<GroupId>,
-    pub told: BTreeSet<GroupId>,
-    /// Whether something was told of it that stands in a document of its own.
-    pub removed: BTreeMap<GroupId, bool>,
-    /// Ids of resolved alerts that have to be told still, and of those that are told.
-    pub ended: BTreeSet<String>,
-    pub forgotten: BTreeSet<String>,
-    /// Ids of alerts whose acknowledgement means nothing any more.
-    pub unacknowledged: BTreeSet<String>,
-    /// Planned work that began or ended.
-    pub windows: BTreeSet<String>,
-    pub tells: VecDeque<Tell>,
-    /// What became of alerts that are over.
-    pub left: VecDeque<(GroupId, Left)>,
-}
-
-impl Changes {
-    pub fn is_empty(&self) -> bool {
-        let ids = [&self.ended, &self.forgotten, &self.unacknowledged, &self.windows];
-        self.groups.is_empty()
-            && self.removed.is_empty()
-            && ids.iter().all(|ids| ids.is_empty())
-            && self.tells.is_empty()
-            && self.left.is_empty()
     }
 }
 
@@ -243,10 +155,14 @@ pub struct Machine {
     pub inhibitor: Inhibitor,
     members: HashMap<Key, Member>,
     groups: HashMap<GroupId, Group>,
+    /// What was told of groups that ended without a word.
+    silent: HashMap<GroupId, Box<Told>>,
     /// Moments of groups; one that is not the group's `next` counts for nothing.
     due: BinaryHeap<Reverse<(Timestamp, GroupId)>>,
     open: BTreeMap<String, Timestamp>,
     look_at_windows: Timestamp,
+    /// What the clock said last.
+    seen_at: Timestamp,
     pub changes: Changes,
 }
 
@@ -260,9 +176,11 @@ impl Machine {
             inhibitor: Inhibitor::default(),
             members: HashMap::new(),
             groups: HashMap::new(),
+            silent: HashMap::new(),
             due: BinaryHeap::new(),
             open: kept.open,
             look_at_windows: now,
+            seen_at: now,
             changes: Changes::default(),
             spec: spec.clone(),
         };
@@ -270,23 +188,30 @@ impl Machine {
             machine.due.push(Reverse((record.next, id)));
             machine.groups.insert(id, Group::of(record, told));
         }
+        let silent = kept.silent.into_iter().filter(|(id, _)| !machine.groups.contains_key(id));
+        machine.silent = silent.map(|(id, told)| (id, Box::new(told.into()))).collect();
         let ended = kept.ended.into_iter().map(|alert| (alert, true));
         for (alert, is_kept) in kept.alerts.into_iter().map(|alert| (alert, false)).chain(ended) {
             let acknowledged_until = kept.acknowledged.get(&alert.fingerprint).copied();
-            let member = Member { alert: alert.clone(), groups: Vec::new(), acknowledged_until, kept: is_kept };
+            let (alert, added) = machine.seen_outside(alert);
+            let fingerprint = alert.fingerprint.clone();
+            let member = Member { alert, groups: Vec::new(), acknowledged_until, kept: is_kept, added };
             // One that fires again has been resolved in vain.
-            machine.members.entry(Key::of(&alert.fingerprint)).or_insert(member).kept = is_kept;
+            machine.members.entry(Key::of(&fingerprint)).or_insert(member).kept = is_kept;
         }
         let told: HashSet<Key> =
             machine.groups.values().filter_map(|group| group.told.as_ref()).flat_map(|t| &t.firing).copied().collect();
         for alert in kept.resolved {
             let key = Key::of(&alert.fingerprint);
             if told.contains(&key) {
-                let member = Member { alert, groups: Vec::new(), acknowledged_until: None, kept: false };
+                let (alert, added) = machine.seen_outside(alert);
+                let member = Member { alert, groups: Vec::new(), acknowledged_until: None, kept: false, added };
                 machine.members.entry(key).or_insert(member);
             }
         }
         machine.configure(spec, now);
+        // It may have been set back while the host was down.
+        machine.wait_no_longer(now);
         let unkept = machine.members.values().filter(|member| !member.fires() && !member.kept);
         machine.changes.ended = unkept.map(|member| member.alert.fingerprint.clone()).collect();
         machine
@@ -298,7 +223,11 @@ impl Machine {
         self.intervals = windows::intervals(&spec);
         self.windows = windows::windows(&spec);
         self.inhibitor = Inhibitor::new(&spec.inhibit_rules);
+        let is_relabelled = self.spec.external_labels != spec.external_labels;
         self.spec = spec;
+        if is_relabelled {
+            self.relabel();
+        }
         self.look_at_windows = now;
         self.groups.values_mut().for_each(|group| group.members.clear());
         let mut keys: Vec<Key> = self.members.keys().copied().collect();
@@ -337,6 +266,7 @@ impl Machine {
 
     /// News of an alert that is newer than what is known, whatever the clock says: it may have been set back.
     pub fn follow(&mut self, alert: Arc<Alert>, now: Timestamp) {
+        let (alert, added) = self.seen_outside(alert);
         let key = Key::of(&alert.fingerprint);
         let known = self.members.get(&key);
         match alert.state {
@@ -345,10 +275,10 @@ impl Machine {
                 let before = known.map(Member::fires);
                 self.inhibitor.fires(key, &alert.labels);
                 match self.members.get_mut(&key) {
-                    Some(member) => member.alert = alert.clone(),
+                    Some(member) => (member.alert, member.added) = (alert.clone(), added),
                     None => {
                         let (groups, acknowledged_until) = (Vec::new(), None);
-                        let member = Member { alert: alert.clone(), groups, acknowledged_until, kept: false };
+                        let member = Member { alert: alert.clone(), groups, acknowledged_until, kept: false, added };
                         self.members.insert(key, member);
                     }
                 }
@@ -364,7 +294,7 @@ impl Machine {
                 if member.acknowledged_until.take().is_some() {
                     self.changes.unacknowledged.insert(alert.fingerprint.clone());
                 }
-                member.alert = alert.clone();
+                (member.alert, member.added) = (alert.clone(), added);
                 let waits = !member.groups.is_empty();
                 self.inhibitor.ends(key, &alert.labels);
                 if waits {
@@ -394,11 +324,16 @@ impl Machine {
             if !fires && !self.groups.contains_key(&id) {
                 continue;
             }
+            let spoken = if self.groups.contains_key(&id) { None } else { self.silent.remove(&id) };
             let group = self.groups.entry(id).or_insert_with(|| {
                 let next = now.plus(route.group_wait);
                 self.due.push(Reverse((next, id)));
                 let apart = self.changes.removed.remove(&id).unwrap_or(false);
-                let (members, told, kept) = (BTreeSet::new(), None, None);
+                let told = spoken.filter(|told| told.at >= now.minus(route.repeat_interval));
+                if told.is_some() {
+                    self.changes.told.insert(id);
+                }
+                let (members, kept) = (BTreeSet::new(), None);
                 Group { route: index, members, since: now, next, flushed: false, told, apart, kept }
             });
             group.route = index;
@@ -451,123 +386,6 @@ impl Machine {
     #[cfg(test)]
     pub fn take_changes(&mut self) -> Changes {
         std::mem::take(&mut self.changes)
-    }
-
-    /// Looks at a group.
-    fn flush(&mut self, id: GroupId, now: Timestamp) {
-        let Some(mut group) = self.groups.remove(&id) else { return };
-        let Some(route) = self.tree.as_ref().and_then(|tree| tree.route(group.route)).cloned() else {
-            self.groups.insert(id, group);
-            return self.remove(id);
-        };
-        group.next = now.plus(route.group_interval);
-        group.flushed = true;
-        let route_muted = self.route_muted(&route, now);
-        let (mut seen, mut gone, mut over) = (Vec::new(), Vec::new(), Vec::new());
-        for key in &group.members {
-            let Some(member) = self.members.get(key) else {
-                gone.push(*key);
-                continue;
-            };
-            let muted = self.muted(&member.alert.labels, now);
-            let held = matches!(&muted, Some(Muted::Maintenance(name)) if self.consolidates(name));
-            if !member.fires() && !held {
-                gone.push(*key);
-                over.push((*key, member.alert.clone(), muted.as_ref().map(|muted| in_words(self, muted))));
-            }
-            if route_muted.is_none() && muted.is_none() {
-                seen.push((*key, member.clone()));
-            }
-        }
-        let before = group.told.clone().filter(|_| !over.is_empty());
-        let is_told = !seen.is_empty() && self.tell(id, &mut group, &route, &seen, now);
-        if !over.is_empty() {
-            let looked = Looked { id, route: &route, before: before.as_deref(), route_muted, is_told };
-            self.remember(&looked, over, now);
-        }
-        for key in gone {
-            group.members.remove(&key);
-            self.leave(key, id);
-        }
-        let is_empty = group.members.is_empty();
-        self.due.push(Reverse((group.next, id)));
-        self.groups.insert(id, group);
-        if is_empty {
-            self.remove(id);
-        }
-    }
-
-    /// Whether something is told.
-    fn tell(&mut self, id: GroupId, group: &mut Group, route: &Route, seen: &[(Key, Member)], now: Timestamp) -> bool {
-        let keys = |fires: bool| seen.iter().filter(|(_, m)| m.fires() == fires).map(|(key, _)| *key).collect();
-        let (firing, resolved): (BTreeSet<Key>, BTreeSet<Key>) = (keys(true), keys(false));
-        let send_resolved = self.receiver(&route.receiver).is_none_or(|receiver| receiver.send_resolved);
-        let all_seen = seen.iter().filter(|(_, member)| member.fires()).all(|(_, member)| member.is_acknowledged(now));
-        let repeat = (!all_seen).then_some(route.repeat_interval);
-        let told = group.told.as_deref_mut();
-        let (reason, only) = match worth_telling(told.as_deref(), &firing, &resolved, send_resolved, repeat, now) {
-            Some(reason) => {
-                group.told = Some(Box::new(Told::of(reason, firing, resolved, now)));
-                (reason, None)
-            }
-            // The others know it: to them it was told when it was told.
-            None => match told.filter(|told| !told.failed.is_empty() && !firing.is_empty()) {
-                Some(told) => (Reason::Undelivered, Some(std::mem::take(&mut told.failed))),
-                None => return false,
-            },
-        };
-        self.changes.groups.insert(id);
-        self.changes.told.insert(id);
-        let wanted = seen.iter().filter(|(_, member)| send_resolved || member.fires());
-        let alerts: Vec<Arc<Alert>> = wanted.map(|(_, member)| member.alert.clone()).collect();
-        if let Some(first) = alerts.first() {
-            let labels = route.group_labels(&first.labels);
-            self.changes.tells.push_back(Tell {
-                group: Some(id),
-                group_key: route.group_key(&labels),
-                group_labels: labels,
-                receiver: route.receiver.clone(),
-                only,
-                reason,
-                alerts,
-                of: vec![id],
-            });
-        }
-        true
-    }
-
-    /// Keeps what became of alerts that leave a group.
-    fn remember(&mut self, looked: &Looked<'_>, over: Vec<(Key, Arc<Alert>, Option<String>)>, now: Timestamp) {
-        let Looked { id, route, before, .. } = looked;
-        let send_resolved = self.receiver(&route.receiver).is_none_or(|receiver| receiver.send_resolved);
-        let group = over.first().map(|(_, alert, _)| route.group_key(&route.group_labels(&alert.labels)));
-        let alerts = over.into_iter().take(past::ALERTS_OF_A_LOOK).map(|(key, alert, muted)| {
-            let told_firing = before.is_some_and(|told| told.firing.contains(&key));
-            let end = match (&looked.route_muted, muted) {
-                (Some(why), _) => format!("not told that it is over: the route is {why}"),
-                (None, Some(why)) => format!("not told that it is over: {why}"),
-                _ if looked.is_told && send_resolved => "told that it is over".to_owned(),
-                _ if !send_resolved => "not told that it is over: the receiver does not want to know".to_owned(),
-                _ if !told_firing => "not told: it was over before its group was told of it".to_owned(),
-                _ => "not told that it is over: nothing of its group was to be told".to_owned(),
-            };
-            over_as(&alert, told_firing, end, now)
-        });
-        let before = before.map(|told| Before {
-            at: told.at,
-            reason: told.reason,
-            notifications: told.notifications().take(MESSAGES).cloned().collect(),
-        });
-        let left = Left {
-            at: now,
-            group: size::cut_visibly(&group.unwrap_or_default(), SHOWN_KEY),
-            receiver: size::cut_visibly(&route.receiver, SHOWN_KEY),
-            before,
-            notifications: Vec::new(),
-            put_aside: None,
-            alerts: alerts.collect(),
-        };
-        self.changes.left.push_back((*id, left));
     }
 
     fn leave(&mut self, key: Key, id: GroupId) {

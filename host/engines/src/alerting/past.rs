@@ -1,13 +1,20 @@
-//! What became of alerts that are over, for those who ask the next morning: who was told, and what kept the end from being told. Pure.
+//! What became of alerts that are over, for those who ask the next morning: who was told, and what kept the end from being told. And who
+//! could not be told of an end ([`Untold`]): the group has gone by then, so nobody else would tell it again. Pure.
 //!
 //! A look at a group leaves one entry, with the alerts that left the group then. Entries are bounded in what they hold, in number and in
 //! age; the oldest go first.
 
-use super::groups::Reason;
+mod untold;
+
+pub use untold::{Due, Untold};
+
+use super::groups::{Reason, ToldRecord};
+use super::key::GroupId;
 use quarterdeck_model::label::Labels;
+use quarterdeck_model::plugin::InstanceName;
 use quarterdeck_model::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// As long as notifications are kept, by which the rest is known.
 const KEEP: Span = Span::from_secs(7 * 86_400);
@@ -30,13 +37,28 @@ pub struct Left {
     /// What had been told of the group before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Before>,
-    /// Ids of the messages of this look.
+    /// What was told of the group, if it ended without a word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent: Option<Box<ToldRecord>>,
+    /// Ids of the messages of this look, as older versions have written them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notifications: Vec<String>,
+    /// Ids of the messages of this look by the instance that was to be told, and of those that took their place or came after them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sent: BTreeMap<InstanceName, Vec<String>>,
+    /// Whom they did not reach.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub untold: BTreeMap<InstanceName, Untold>,
     /// Why there is none although something was to be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub put_aside: Option<String>,
     pub alerts: Vec<Over>,
+}
+
+impl Left {
+    pub fn messages(&self) -> impl Iterator<Item = &String> {
+        self.notifications.iter().chain(self.sent.values().flatten())
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,12 +85,29 @@ pub struct Over {
 pub struct Past {
     entries: BTreeMap<String, Left>,
     alerts: usize,
+    /// When somebody is to be told again. A moment that is another one by now counts for nothing.
+    due: BTreeSet<(Timestamp, String, InstanceName)>,
+    /// Entries that are not on the disk as they are.
+    pub changed: BTreeSet<String>,
 }
 
 impl Past {
     pub fn new(entries: impl IntoIterator<Item = (String, Left)>) -> Self {
         let entries: BTreeMap<String, Left> = entries.into_iter().collect();
-        Past { alerts: entries.values().map(|left| left.alerts.len()).sum(), entries }
+        let moments = entries.iter().flat_map(|(id, left)| untold::moments(id, left)).collect();
+        let alerts = entries.values().map(|left| left.alerts.len()).sum();
+        Past { alerts, entries, due: moments, changed: BTreeSet::new() }
+    }
+
+    /// What was told of groups that ended without a word, and did not come to another end since.
+    pub fn silent(&self) -> Vec<(GroupId, ToldRecord)> {
+        let mut last = BTreeMap::new();
+        for (id, left) in &self.entries {
+            if let Some(group) = group(id) {
+                last.insert(group, left.silent.as_deref());
+            }
+        }
+        last.into_iter().filter_map(|(group, silent)| Some((group, silent?.clone()))).collect()
     }
 
     /// The id of an entry: they sort by time.
@@ -95,6 +134,10 @@ impl Past {
         gone
     }
 
+    pub fn get(&self, id: &str) -> Option<&Left> {
+        self.entries.get(id)
+    }
+
     /// What became of one alert, the newest first.
     pub fn of(&self, fingerprint: &str) -> Vec<(&Left, &Over)> {
         let found = self.entries.values().rev().filter_map(|left| {
@@ -103,6 +146,11 @@ impl Past {
         });
         found.take(SHOWN).collect()
     }
+}
+
+/// The group of an entry, by its id.
+fn group(id: &str) -> Option<GroupId> {
+    GroupId::parse(id.split_once('-')?.1)
 }
 
 #[cfg(test)]
@@ -121,7 +169,9 @@ mod tests {
         };
         let alerts = fingerprints.iter().map(over).collect();
         let (group, receiver) = ("{}:{}".into(), "ops".into());
-        Left { at, group, receiver, before: None, notifications: Vec::new(), put_aside: None, alerts }
+        let (sent, untold) = (BTreeMap::new(), BTreeMap::new());
+        let notifications = Vec::new();
+        Left { at, group, receiver, before: None, silent: None, notifications, sent, untold, put_aside: None, alerts }
     }
 
     fn add(past: &mut Past, left: Left) -> usize {

@@ -43,7 +43,8 @@ pub enum Refusal {
     TooLarge(usize),
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether it may be the name of a label.
+pub(super) fn is_name(name: &str) -> bool {
     let first = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     first && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }

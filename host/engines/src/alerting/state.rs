@@ -12,13 +12,13 @@ pub use show::{Preview, Shown, ShownGroup, WindowStatus};
 use super::explain::{self, Explanation};
 use super::groups::{Delivered, Machine, Tell};
 use super::key::Key;
-use super::past::Past;
+use super::past::{Due, Past};
 use super::posted::KEEP_RESOLVED;
 use super::record::Record;
 use super::{Command, Limits};
 use crate::{Context, Error};
 use quarterdeck_model::Timestamp;
-use quarterdeck_model::domain::alert::{Alert, AlertState};
+use quarterdeck_model::domain::alert::{Alert, AlertState, Posted};
 use quarterdeck_model::domain::notification::Notification;
 use quarterdeck_model::event::{Event, Offset, StoredEvent};
 use quarterdeck_model::plugin::InstanceName;
@@ -105,6 +105,8 @@ impl Waiting {
 pub(crate) enum Next {
     /// Somebody is to be told: these instances.
     Tell(Box<Tell>, Vec<InstanceName>),
+    /// Somebody could not be told of an end, and is to be told again.
+    Again(Due),
     /// A group was looked at.
     Looked,
     /// Nothing, or not in this record.
@@ -115,7 +117,7 @@ impl State {
     /// When something is to be done next.
     pub(crate) fn next_at(&mut self) -> Option<Timestamp> {
         let end = self.next_end().map(|(at, _)| at);
-        self.machine.next_at().into_iter().chain(end).min()
+        self.machine.next_at().into_iter().chain(end).chain(self.past.next_at()).min()
     }
 
     fn next_end(&mut self) -> Option<(Timestamp, Key)> {
@@ -126,6 +128,25 @@ impl State {
             self.ends.pop();
         }
         None
+    }
+
+    /// What the clock says now. Where it was set back, nobody waits until it is that late again.
+    pub(crate) fn look_at_clock(&mut self, now: Timestamp) {
+        if !self.machine.look_at_clock(now) {
+            return;
+        }
+        self.past.wait_no_longer(now);
+        let latest = now.plus(self.machine.spec.resolve_timeout);
+        for (key, alert) in &mut self.posted {
+            let is_late = |posted: &Posted| posted.by_timeout && posted.ends_at > latest;
+            if alert.state == AlertState::Firing
+                && alert.posted.as_ref().is_some_and(is_late)
+                && let Some(posted) = &mut Arc::make_mut(alert).posted
+            {
+                posted.ends_at = latest;
+                self.ends.push(Reverse((latest, *key)));
+            }
+        }
     }
 
     /// Takes events in.
@@ -147,6 +168,10 @@ impl State {
             }
         }
         self.machine.delivered(&news);
+        if !news.is_empty() {
+            let machine = &self.machine;
+            self.past.delivered(&news, |id| machine.group(id).is_some(), now);
+        }
     }
 
     /// Takes in what fits: orders, and moments that have come of alerts that were sent here.
@@ -191,7 +216,20 @@ impl State {
             return Ok(Next::Tell(Box::new(tell), notify));
         }
         self.keep(record, now)?;
-        if is_full(record) || !may_look || self.machine.next_at().is_none_or(|at| at > now) {
+        if is_full(record) || !may_look {
+            return Ok(Next::Nothing);
+        }
+        if let Some(due) = self.past.due(now) {
+            // What a group that is there again has to say is newer, and who is no recipient any more is told nothing.
+            let is_recipient = self.machine.receiver(&due.receiver).is_some_and(|to| to.notify.contains(&due.instance));
+            return Ok(if is_recipient && self.machine.group(due.group).is_none() {
+                Next::Again(due)
+            } else {
+                self.told_again(&due, None, record)?;
+                Next::Looked
+            });
+        }
+        if self.machine.next_at().is_none_or(|at| at > now) {
             return Ok(Next::Nothing);
         }
         self.machine.advance(now, 1);
@@ -200,7 +238,7 @@ impl State {
 
     /// All that has changed is in a record.
     pub(crate) fn is_kept(&self) -> bool {
-        self.machine.changes.is_empty()
+        self.machine.changes.is_empty() && self.past.changed.is_empty()
     }
 
     pub(crate) fn is_posted(&self, id: &str) -> bool {

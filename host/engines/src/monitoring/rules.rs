@@ -182,7 +182,7 @@ impl Rules {
                 if watches(&rule.spec) != watches(spec) {
                     // Another detector can't read the state of the one before, nor does it hold for other series.
                     rule.detector = None;
-                    rule.left_out.clear();
+                    rule.left_out = LeftOut::default();
                 }
                 rule.dropped = expected::dropped(rule.spec.expect.iter().chain(&rule.dropped), &spec.expect);
                 rule.spec = spec.clone();
@@ -215,7 +215,7 @@ impl Rules {
         let detector = kept.and_then(|kept| STANDARD.decode(kept.state).ok());
         let turn = Arc::new(Semaphore::new(1));
         let spec = spec.clone();
-        let left_out = LeftOut::new();
+        let left_out = LeftOut::default();
         let rule = Rule { spec, alerts, revisions, detector, dropped, left_out, written: None, turn, leaving: false };
         self.with(|rules| rules.insert(name.to_owned(), rule));
         self.forget_left(name);
@@ -267,7 +267,7 @@ impl Rules {
             }
         });
         let (window, mut called) = asked?;
-        let unheard: Vec<Labels> = left_out.keys().cloned().collect();
+        let unheard: Vec<Labels> = left_out.labels().cloned().collect();
         let rest = belongings(&mut called);
         let mut conflicts = 0;
         loop {

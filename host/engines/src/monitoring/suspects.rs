@@ -1,9 +1,9 @@
-//! Series that make their rule's detector trap. A detector judges all series of a rule in one call, with one state; where that call traps, parts
-//! of it are asked about, and what they say is thrown away, until it is known which series are to blame. Those are left out of the call, and
-//! tried by themselves from time to time; the others are judged as ever.
+//! Series that make their rule's detector misbehave. A detector judges all series of a rule in one call, with one state; where that call traps or
+//! runs into a limit, parts of it are asked about, and what they say is thrown away, until it is known which series are to blame. Those are
+//! left out of the call, and tried by themselves from time to time; the others are judged as ever.
 //!
-//! Only for traps, which cost little: a detector that runs into a limit does so with half of the series, too, or would have to be waited for
-//! again and again.
+//! A trap costs little. A limit of time has to be waited for each time, so only a few such calls are made, and where they found nothing out (the
+//! detector is slow, and no series is to blame) none for a while.
 
 use quarterdeck_model::kind::detector::{Detector, Verdict, Window};
 use quarterdeck_model::label::Labels;
@@ -13,15 +13,35 @@ use quarterdeck_model::{Span, Timestamp};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, VecDeque};
 
-/// When a series that was left out is tried again.
+/// When a series that was left out is tried again, and when it is looked for one again after that was in vain.
 pub(super) const AGAIN: Span = Span::from_secs(5 * 60);
 /// Calls by which one evaluation finds out what is to blame. Enough for four among ten thousand; beyond that it is the detector.
 const CALLS: usize = 128;
+/// Of those, such as may run into a limit. Enough for one among thirty thousand, and for two among two hundred.
+pub(super) const LIMITED: usize = 16;
+/// Series that were left out and are tried again in one evaluation.
+const TRIED: usize = 4;
 /// Series that are named to a person.
 const NAMED: usize = 3;
 
-/// What is left out of a rule's calls, by the labels of the series.
-pub(super) type LeftOut = BTreeMap<Labels, Suspect>;
+/// What is left out of a rule's calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct LeftOut {
+    /// By the labels of the series.
+    series: BTreeMap<Labels, Suspect>,
+    /// Looked for in vain: not again before that.
+    not_before: Option<Timestamp>,
+}
+
+impl LeftOut {
+    pub(super) fn labels(&self) -> impl Iterator<Item = &Labels> {
+        self.series.keys()
+    }
+
+    fn has(&self, series: &SeriesData) -> bool {
+        self.series.contains_key(&series.labels)
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Suspect {
@@ -49,50 +69,63 @@ impl Ask<'_> {
         series: Vec<SeriesData>,
         left_out: &mut LeftOut,
     ) -> Result<(Window, Called<Verdict>), CallFailed> {
-        left_out.retain(|labels, _| series.iter().any(|one| one.labels == *labels));
-        for suspect in &series {
-            let is_due = left_out.get(&suspect.labels).is_some_and(|known| known.again <= self.now);
-            if is_due {
-                match self.about(std::slice::from_ref(suspect)).await {
-                    Ok(_) => left_out.remove(&suspect.labels),
-                    Err(failed) => left_out.insert(suspect.labels.clone(), self.suspect(&failed)),
-                };
-            }
+        left_out.series.retain(|labels, _| series.iter().any(|one| one.labels == *labels));
+        let is_due = |one: &&SeriesData| left_out.series.get(&one.labels).is_some_and(|known| known.again <= self.now);
+        let due: Vec<&SeriesData> = series.iter().filter(is_due).take(TRIED).collect();
+        for suspect in due {
+            match self.about(std::slice::from_ref(suspect)).await {
+                Ok(_) => left_out.series.remove(&suspect.labels),
+                Err(failed) => left_out.series.insert(suspect.labels.clone(), self.suspect(&failed)),
+            };
         }
         let mut window = Window { from: self.from, now: self.now, series };
-        window.series.retain(|one| !left_out.contains_key(&one.labels));
+        window.series.retain(|one| !left_out.has(one));
         let failed = match self.whole(&window).await {
             Ok(called) => return Ok((window, called)),
             Err(failed) => failed,
         };
-        let to_blame = if traps(&failed) { self.to_blame(&window.series).await } else { LeftOut::new() };
-        // Where it is all of them it is none of them.
-        if to_blame.is_empty() || to_blame.len() >= window.series.len() {
+        let is_limit = failed.error.is_misbehaviour() && !traps(&failed);
+        let is_in_vain = is_limit && left_out.not_before.is_some_and(|at| self.now < at);
+        if !failed.error.is_misbehaviour() || is_in_vain {
             return Err(failed);
         }
-        left_out.extend(to_blame);
-        window.series.retain(|one| !left_out.contains_key(&one.labels));
+        let to_blame = self.to_blame(&window.series).await;
+        // Where it is all of them it is none of them.
+        if to_blame.is_empty() || to_blame.len() >= window.series.len() {
+            left_out.not_before = is_limit.then(|| self.now.plus(AGAIN));
+            return Err(failed);
+        }
+        left_out.series.extend(to_blame);
+        left_out.not_before = None;
+        window.series.retain(|one| !left_out.has(one));
         let called = self.whole(&window).await?;
         Ok((window, called))
     }
 
-    /// Which of them trap by themselves; none where it can't be found out. One half after the other, then their halves: so a call that traps has
-    /// a good one beside it, and nobody takes it for the end of the detector.
-    async fn to_blame(&self, series: &[SeriesData]) -> LeftOut {
-        let (mut to_blame, mut waiting) = (LeftOut::new(), VecDeque::new());
+    /// Which of them misbehave by themselves; none where it can't be found out. One half after the other, then their halves: so a call that
+    /// misbehaves has a good one beside it, and nobody takes it for the end of the detector.
+    async fn to_blame(&self, series: &[SeriesData]) -> BTreeMap<Labels, Suspect> {
+        let (mut to_blame, mut waiting, mut limited) = (BTreeMap::new(), VecDeque::new(), 0);
         split(series, &mut waiting);
         for _ in 0..CALLS {
             let Some(part) = waiting.pop_front() else { return to_blame };
-            match (self.about(part).await, part) {
-                (Ok(_), _) => {}
-                (Err(failed), [one]) if traps(&failed) => {
+            let failed = match self.about(part).await {
+                Ok(_) => continue,
+                Err(failed) if failed.error.is_misbehaviour() => failed,
+                Err(_) => return BTreeMap::new(),
+            };
+            match part {
+                [one] => {
                     to_blame.insert(one.labels.clone(), self.suspect(&failed));
                 }
-                (Err(failed), _) if traps(&failed) => split(part, &mut waiting),
-                (Err(_), _) => return LeftOut::new(),
+                _ => split(part, &mut waiting),
+            }
+            limited += usize::from(!traps(&failed));
+            if limited >= LIMITED {
+                break;
             }
         }
-        if waiting.is_empty() { to_blame } else { LeftOut::new() }
+        if waiting.is_empty() { to_blame } else { BTreeMap::new() }
     }
 
     async fn about(&self, series: &[SeriesData]) -> CallResult<Verdict> {
@@ -121,12 +154,10 @@ fn traps(failed: &CallFailed) -> bool {
 
 /// For a person, if anything is left out.
 pub(super) fn told(left_out: &LeftOut) -> Option<String> {
-    let (_, Suspect { reason, .. }) = left_out.iter().next()?;
-    let named: Vec<String> = left_out.keys().take(NAMED).map(Labels::to_string).collect();
-    let more = if left_out.len() > NAMED { ", ..." } else { "" };
+    let (_, Suspect { reason, .. }) = left_out.series.iter().next()?;
+    let named: Vec<String> = left_out.labels().take(NAMED).map(Labels::to_string).collect();
+    let count = left_out.series.len();
+    let more = if count > NAMED { ", ..." } else { "" };
     let named = named.join(", ");
-    Some(format!(
-        "{} of its series are left out, which make the detector trap: {named}{more}: {reason}",
-        left_out.len()
-    ))
+    Some(format!("{count} of its series are left out, on which the detector fails: {named}{more}: {reason}"))
 }

@@ -6,6 +6,7 @@ mod matcher;
 
 pub use matcher::{Comparison, Matcher, NotAMatcher, all_match};
 
+use crate::label::Labels;
 use crate::plugin::InstanceName;
 use crate::time::Span;
 use schemars::JsonSchema;
@@ -34,6 +35,10 @@ pub struct AlertingSpec {
     pub maintenance: BTreeMap<String, MaintenanceSpec>,
     /// An alert that was sent here without an end is over when nobody has sent it again for so long.
     pub resolve_timeout: Span,
+    /// Added to alerts of this host's own rules when they are told, grouped, silenced and shown by the API of Alertmanager, where they don't have
+    /// them: which host it was. Templates know them as `$externalLabels`.
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    pub external_labels: Labels,
     /// A file of Alertmanager: its routes, receivers, inhibition rules and time intervals are laid under what stands here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
@@ -48,6 +53,7 @@ impl Default for AlertingSpec {
             time_intervals: BTreeMap::new(),
             maintenance: BTreeMap::new(),
             resolve_timeout: Span::from_secs(300),
+            external_labels: Labels::new(),
             file: None,
         }
     }

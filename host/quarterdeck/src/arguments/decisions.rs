@@ -1,6 +1,6 @@
 //! What asks another version of a plugin what the one in use was asked.
 
-use super::{count, duration};
+use super::values::{count, duration};
 use clap::Args;
 use std::path::PathBuf;
 use std::time::Duration;

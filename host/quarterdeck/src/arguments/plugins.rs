@@ -1,6 +1,9 @@
 //! What an operator does with plugins over their whole life.
 
-use clap::{Args, Subcommand};
+use super::values::kinds;
+use super::{Replay, Shadow};
+use clap::{Args, Subcommand, ValueEnum};
+use quarterdeck_model::plugin::Kind;
 use std::path::PathBuf;
 
 /// Install a plugin: it is verified before it replaces anything, and in use when this ends
@@ -103,4 +106,154 @@ pub(crate) struct Sign {
     /// Where the signed component goes [default: in its place]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Plugin {
+    /// All plugins
+    List,
+    /// One plugin
+    Show {
+        /// Name of the plugin: `http-probe`
+        name: String,
+    },
+    /// Look at the plugins folder again, now
+    Reload,
+    Install(Install),
+    Remove(Remove),
+    Rollback(Rollback),
+    /// Let an instance run
+    Enable {
+        /// The instance: `http-probe/api`
+        instance: String,
+    },
+    /// Let an instance rest: nothing calls it
+    Disable {
+        /// The instance: `http-probe/api`
+        instance: String,
+    },
+    Config(Configure),
+    Logs(Logs),
+    /// The key that a publisher signs with
+    #[command(subcommand)]
+    Key(Key),
+    Sign(Sign),
+    /// Give an instance's grants to the content that waits for them, after showing what it asks for; exits with 1 if it waits on
+    Grant {
+        /// The instance: `http-probe/api`
+        instance: String,
+        /// Only if that is what waits: `sha256:...`
+        #[arg(long)]
+        digest: Option<String>,
+        /// What the instance may touch from now on, laid over what it may already: JSON, or @FILE
+        #[arg(long, value_name = "JSON")]
+        grants: Option<String>,
+    },
+    Replay(Replay),
+    Shadow(Shadow),
+    /// Put a plugin's candidate into the plugins folder, in place of the version in use
+    Promote {
+        /// Name of the plugin: `threshold`
+        plugin: String,
+    },
+    /// What is kept of the decisions of instances, for `replay`
+    Journal {
+        /// Name of the plugin: `threshold` [default: all plugins]
+        plugin: Option<String>,
+    },
+    /// Take an instance's grants from a content again
+    Revoke {
+        /// The instance: `http-probe/api`
+        instance: String,
+        /// Of this content only [default: of every one]
+        #[arg(long)]
+        digest: Option<String>,
+    },
+    /// Make the folder of a new plugin, with a test that passes
+    New {
+        /// In kebab-case: `http-probe`
+        name: String,
+        /// What it is to be
+        #[arg(long, value_parser = kinds())]
+        kind: Kind,
+        /// What it is to be written in
+        #[arg(long, value_enum, default_value = "rust")]
+        language: PluginLanguage,
+        /// Where to [default: a folder of its name]
+        #[arg(long)]
+        folder: Option<PathBuf>,
+    },
+    /// Build the component of a plugin, and print where it is
+    Build {
+        /// The plugin's folder
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+    },
+    /// Run a plugin's tests, build it, and check the component
+    Test {
+        /// The plugin's folder
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+        #[command(flatten)]
+        given: Given,
+    },
+    /// Judge a component before it is trusted; exits with 1 if it fails, and with 2 if it could not be judged
+    Check {
+        /// The component
+        file: PathBuf,
+        #[command(flatten)]
+        given: Given,
+    },
+    /// Call a component once, without a daemon, and print its answer as JSON
+    Run {
+        /// The component
+        file: PathBuf,
+        /// `collect`, `evaluate`, `scan`, ... [default: what its kind is for]
+        function: Option<String>,
+        /// What the function is given: JSON, @FILE, or - for standard input
+        #[arg(long, default_value = "{}", value_name = "JSON")]
+        input: String,
+        /// What the call may use, as under `limits` of an instance: JSON, or @FILE
+        #[arg(long, default_value = "{}", value_name = "JSON")]
+        limits: String,
+        #[command(flatten)]
+        given: Given,
+    },
+}
+
+/// What a component is given when it is tried.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Given {
+    /// Configuration of the instance: JSON, or @FILE
+    #[arg(long, value_name = "JSON")]
+    pub(crate) config: Option<String>,
+    /// What the instance may touch, as under `grants` in the configuration: JSON, or @FILE
+    #[arg(long, value_name = "JSON")]
+    pub(crate) grants: Option<String>,
+}
+
+/// What a plugin is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PluginLanguage {
+    Rust,
+    Python,
+    #[value(alias = "typescript")]
+    Javascript,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Instance {
+    /// All instances
+    List,
+    /// Who uses what: within the hour, or the window of the instance's budget
+    Top {
+        /// What the list is sorted by; `cpu` is the time for which its code ran, by the clock
+        #[arg(long, default_value = "cpu", value_parser = ["cpu", "calls", "bytes-out", "host-calls"])]
+        by: String,
+    },
+    /// One instance: `http-probe/self`
+    Show {
+        /// Name of the instance: `plugin/name`
+        name: String,
+    },
 }

@@ -1,6 +1,6 @@
 //! Queries in PromQL.
 
-use super::duration;
+use super::values::duration;
 use clap::Args;
 use std::time::Duration;
 

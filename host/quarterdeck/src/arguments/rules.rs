@@ -1,6 +1,6 @@
 //! Rules in Prometheus's format.
 
-use super::duration;
+use super::values::duration;
 use clap::Subcommand;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -9,7 +9,7 @@ use crate::arguments::{Config, Global};
 use crate::daemon::Asked;
 use crate::output::{Output, print_line, remark};
 use anyhow::{Context, Result, bail};
-use quarterdeck_config::{Place, Problem};
+use quarterdeck_config::{Place, Problem, Problems};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -70,7 +70,7 @@ pub(super) fn check(global: &Global) -> Result<ExitCode> {
     let output = Output { json: global.json };
     let loaded = match crate::daemon::load_configuration(global) {
         Ok(loaded) => loaded,
-        Err(problems) => return Ok(invalid(output, &problems.0, &[])),
+        Err(problems) => return Ok(invalid(output, &and_further(global, problems).0, &[])),
     };
     let Asked { unfit, doubts } = crate::daemon::ask_offline(global, &loaded);
     let unasked = match unfit {
@@ -89,6 +89,13 @@ pub(super) fn check(global: &Global) -> Result<ExitCode> {
     let answer = json!({"valid": true, "files": loaded.files.len(), "problems": [], "warnings": warnings});
     output.say(&sentence, &answer);
     Ok(ExitCode::SUCCESS)
+}
+
+/// With what is wrong in those parts that have the right shape: plugins, and who reads queries, see more than a schema does.
+fn and_further(global: &Global, problems: Problems) -> Problems {
+    let Some(rest) = crate::daemon::load_rest(global) else { return problems };
+    let further = crate::daemon::ask_offline(global, &rest).unfit.unwrap_or_default();
+    Problems::sorted(problems.0.into_iter().chain(further).collect())
 }
 
 fn warn(output: Output, doubts: &[Problem]) {

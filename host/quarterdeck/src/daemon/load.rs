@@ -47,6 +47,11 @@ pub(crate) fn load_configuration(global: &Global) -> Result<Loaded, Problems> {
     lay(&read(global, config_dir(global))?, &[])
 }
 
+/// The same without the parts that are wrong, for whoever wants to know what else is.
+pub(crate) fn load_rest(global: &Global) -> Option<Loaded> {
+    read(global, config_dir(global)).ok()?.rest(&[])
+}
+
 /// The files of the folder, with variables and flags.
 pub(super) fn read(global: &Global, dir: Option<PathBuf>) -> Result<Base, Problems> {
     let mut variables: Vec<(String, String)> = variables(std::env::vars_os())?;

@@ -1,16 +1,52 @@
 //! `files`: reads granted files. Nothing here writes, and nothing but plain files is opened: a pipe would wait for somebody, and a
 //! device does things when it is read.
+//!
+//! A mount whose server is gone lets nobody go who asks it. The call ends with its time, its thread stays: so no more than a few read below
+//! one grant, and the others wait.
 
 use crate::bindings::host::errors::Error;
 use crate::bindings::host::files::{Host, Part};
 use crate::imports::policy;
 use crate::sandbox::{Capability, Sandbox};
 use rustix::fs::{Mode, OFlags};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 const READ_BYTES: u32 = 1 << 20;
+/// Threads that read below one grant at one time, and below all of them.
+const BELOW_ONE: usize = 4;
+const BELOW_ALL: usize = 128;
+
+/// Who may read now.
+pub(super) struct Readers {
+    all: Arc<Semaphore>,
+    by_grant: Mutex<BTreeMap<String, Arc<Semaphore>>>,
+}
+
+impl Default for Readers {
+    fn default() -> Self {
+        Readers { all: Arc::new(Semaphore::new(BELOW_ALL)), by_grant: Mutex::default() }
+    }
+}
+
+impl Readers {
+    /// Places of a thread that reads below the grant; it gives them back when it is done. First that of the grant: who waits there keeps
+    /// nobody else waiting. `None`: never.
+    async fn enter(&self, grant: &str) -> Option<[OwnedSemaphorePermit; 2]> {
+        let below = {
+            let mut by_grant = self.by_grant.lock().unwrap_or_else(PoisonError::into_inner);
+            by_grant.retain(|_, places| Arc::strong_count(places) > 1);
+            let places = by_grant.entry(grant.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(BELOW_ONE)));
+            Arc::clone(places)
+        };
+        let own = below.acquire_owned().await.ok()?;
+        Some([own, Arc::clone(&self.all).acquire_owned().await.ok()?])
+    }
+}
 
 impl Host for Sandbox {
     async fn read(&mut self, path: String, offset: u64, max: u32) -> wasmtime::Result<Result<Option<Part>, Error>> {
@@ -24,9 +60,15 @@ async fn read(sandbox: &mut Sandbox, path: String, offset: u64, max: u32) -> Res
     };
     sandbox.ask(Capability::Files, || path.clone(), allowed)?;
     let grant = policy::file_grant(&sandbox.grants.files, &path, Capability::Files).map_err(Error::Denied)?.to_owned();
-    let reading = sandbox.doors.runtime.spawn_blocking(move || part(&grant, &path, offset, max));
-    let read = tokio::time::timeout_at(sandbox.patience.into(), reading).await;
-    let read = read.map_err(|_| Error::Failed("not read within the time of the call".to_owned()))?;
+    let late = |_| Error::Failed("not read within the time of the call".to_owned());
+    let patience: tokio::time::Instant = sandbox.patience.into();
+    let places = tokio::time::timeout_at(patience, sandbox.doors.readers.enter(&grant)).await.map_err(late)?;
+    let reading = sandbox.doors.runtime.spawn_blocking(move || {
+        let read = part(&grant, &path, offset, max);
+        drop(places);
+        read
+    });
+    let read = tokio::time::timeout_at(patience, reading).await.map_err(late)?;
     let part = read.map_err(|error| Error::Failed(error.to_string()))??;
     let length = part.as_ref().map_or(0, |part| part.bytes.len() as u64);
     sandbox.count_bytes(length, 0).map_err(Error::Limited)?;
@@ -107,5 +149,31 @@ mod tests {
         assert!(matches!(ask("logs/../secret", 0, 1).await, Err(Error::Denied(_))));
         assert!(matches!(ask("secret", 0, 1).await, Err(Error::Denied(text)) if text.contains("grants.files")));
         assert!(matches!(ask("logs", 0, 1).await, Err(Error::Failed(text)) if text.contains("no plain file")));
+    }
+
+    #[tokio::test]
+    async fn a_mount_that_hangs_holds_a_few_threads_and_nobody_elses_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| format!("{}/{name}", folder.path().display());
+        for name in ["hangs", "well"] {
+            std::fs::create_dir(path(name)).unwrap();
+            std::fs::write(path(&format!("{name}/file")), name).unwrap();
+        }
+        let granted = || grants(|grants| grants.files = vec![path("hangs/"), path("well/")]);
+        let fixture = Fixture::new();
+        // As many as may be are held there by the kernel.
+        let mut held = Vec::new();
+        for _ in 0..BELOW_ONE {
+            held.push(fixture.doors.readers.enter(&path("hangs/")).await.unwrap());
+        }
+        let mut sandbox = fixture.sandbox(granted());
+        sandbox.patience = std::time::Instant::now() + std::time::Duration::from_millis(50);
+        let late = read(&mut sandbox, path("hangs/file"), 0, 9).await;
+        assert!(matches!(&late, Err(Error::Failed(text)) if text.contains("within the time")), "{late:?}");
+        assert_eq!(fixture.doors.readers.all.available_permits(), BELOW_ALL - BELOW_ONE, "it has begun nothing");
+        let mut sandbox = fixture.sandbox(granted());
+        assert_eq!(read(&mut sandbox, path("well/file"), 0, 9).await.unwrap().unwrap().bytes, b"well");
+        held.clear();
+        assert_eq!(read(&mut sandbox, path("hangs/file"), 0, 9).await.unwrap().unwrap().bytes, b"hangs");
     }
 }

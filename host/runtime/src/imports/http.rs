@@ -1,6 +1,7 @@
 //! `wasi:http/outgoing-handler`: requests of plugins, carried out by the host.
 
 mod client;
+mod coding;
 mod handler;
 mod open;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use crate::imports::{Act, Caller, policy};
 use crate::sandbox::{Capability, Counters, Sandbox};
 use ::http::{HeaderMap, Method};
 use bytes::Bytes;
+use coding::Coding;
 use futures::{Stream, StreamExt};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
@@ -215,7 +217,11 @@ impl Way {
         let (parts, body) = request.into_parts();
         let head = head_bytes(&parts.method, &asked, &parts.headers);
         meter.send(head).map_err(|_| Error::HttpRequestHeaderSectionSize(None))?;
-        let headers = headers(caller, &url, &parts.headers)?;
+        let echo = caller.echo();
+        let mut headers = headers(caller, &url, &parts.headers)?;
+        if echo.is_some() {
+            coding::ask_for_none(&mut headers);
+        }
         let body = receive_body(meter, body).await?;
         let carried = caller.carried(&asked, &parts.headers, &body);
         let body = caller.fill_in_body(&url, &parts.headers, body).map_err(|reason| denied(caller, &reason))?;
@@ -245,15 +251,21 @@ impl Way {
         let mut answer = ::http::Response::new(());
         *answer.status_mut() = response.status();
         *answer.headers_mut() = response.headers().clone();
-        let echo = caller.echo();
+        let mut packed = None;
         if let Some(echo) = &echo {
             echo.headers(answer.headers_mut());
             if has_body {
+                packed = Coding::of(answer.headers())?;
+                answer.headers_mut().remove(::http::header::CONTENT_ENCODING);
                 // A placeholder has another length than what it stands for.
                 answer.headers_mut().remove(::http::header::CONTENT_LENGTH);
             }
         }
         let body = bounded(response.bytes_stream(), between, caller.patience, meter.clone(), socket);
+        let body = coding::unpacked(body, packed, {
+            let meter = meter.clone();
+            move |more| meter.receive(more)
+        });
         let body = StreamBody::new(open.body(without_echo(body, echo)));
         let processed: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(async { Ok(()) });
         Ok((answer.map(|()| body.boxed_unsync()), processed))

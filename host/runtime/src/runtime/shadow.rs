@@ -40,6 +40,9 @@ const SAID_EVERY: Duration = Duration::from_secs(60);
 struct Kept {
     digest: Digest,
     since: Timestamp,
+    /// Absent in what an older host has written.
+    #[serde(default)]
+    version: String,
 }
 
 /// All candidates.
@@ -175,7 +178,8 @@ impl Runtime {
         }
         let _changing = self.shadows.changing.lock().await;
         let since = self.clock.now();
-        let kept = json!(Kept { digest: version.reference.digest.clone(), since });
+        let PluginRef { version: named, digest, .. } = version.reference.clone();
+        let kept = json!(Kept { digest, since, version: named });
         self.store.commit(Transition::new().put(SHADOWS, plugin, Expected::Any, kept)).await?;
         let reference = version.reference.clone();
         let before = self.shadows.of(plugin).map(|before| self.shown(&before));
@@ -190,12 +194,34 @@ impl Runtime {
 
     pub(super) async fn stop_shadow(&self, plugin: &str) -> Result<decisions::Shadow, Refused> {
         let _changing = self.shadows.changing.lock().await;
-        let shadow = self.shadow_of(plugin)?;
+        let last = match self.shadows.of(plugin) {
+            Some(shadow) => self.shown(&shadow),
+            None => self.waiting(plugin)?,
+        };
         self.store.commit(Transition::new().delete(SHADOWS, plugin, Expected::Any)).await?;
-        let last = self.shown(&shadow);
         self.shadows.set(plugin, None);
         self.say_ended(&last, None);
         Ok(last)
+    }
+
+    /// One that could not be loaded at the start and is tried again: whoever tries finds that it is not meant any more.
+    fn waiting(&self, plugin: &str) -> Result<decisions::Shadow, Refused> {
+        let document = self.store.get(SHADOWS, plugin)?;
+        let Some(kept) = document.and_then(|document| document.decode::<Kept>().ok()) else {
+            return Err(no_candidate(plugin));
+        };
+        let active = self.catalog().current(plugin).map(|version| version.reference.clone());
+        Ok(decisions::Shadow {
+            plugin: plugin.to_owned(),
+            candidate: PluginRef { name: plugin.to_owned(), version: kept.version, digest: kept.digest },
+            active,
+            since: kept.since,
+            comparison: decisions::Comparison::default(),
+            skipped: 0,
+            then: decisions::Durations::default(),
+            now: decisions::Durations::default(),
+            samples: Vec::new(),
+        })
     }
 
     /// How it stood in the end, and what is asked in its place.
@@ -206,11 +232,7 @@ impl Runtime {
     }
 
     pub(super) fn shadow_of(&self, plugin: &str) -> Result<Arc<Shadow>, Refused> {
-        self.shadows.of(plugin).ok_or_else(|| {
-            Refused::Missing(format!(
-                "`{plugin}` has no candidate; hint: `quarterdeck plugin shadow {plugin} --with FILE`"
-            ))
-        })
+        self.shadows.of(plugin).ok_or_else(|| no_candidate(plugin))
     }
 
     pub(super) fn all_shadows(&self) -> Vec<decisions::Shadow> {
@@ -293,6 +315,10 @@ impl Runtime {
         let data = json!({"candidate": reference, "comparison": comparison, "newest": newest});
         self.announcer.say(SHADOW_DIFFERS, &reference.name, Some(reference.clone()), data);
     }
+}
+
+fn no_candidate(plugin: &str) -> Refused {
+    Refused::Missing(format!("`{plugin}` has no candidate; hint: `quarterdeck plugin shadow {plugin} --with FILE`"))
 }
 
 /// Takes up a candidate, again and again where it can't be loaded for a reason that may be over.

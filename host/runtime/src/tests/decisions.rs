@@ -365,16 +365,16 @@ async fn a_candidate_whose_component_is_gone_ends_at_the_next_start_and_that_is_
     assert!(store.get("shadows", "judge").unwrap().is_none());
 }
 
-#[tokio::test]
-async fn a_candidate_that_can_t_be_loaded_at_a_start_is_tried_again() {
-    let journals = Arc::new(MemoryJournals::default());
-    let candidate = Judge { version: "2.0.0", ..Judge::default() }.build();
-    let (folder, store) = stopped_with(&candidate, &journals).await;
-    // It is not compiled any more, and no compiler can be started.
+/// A host that is started again where the candidate is not compiled any more, and no compiler can be started. What is given back mends that.
+async fn without_a_compiler(
+    candidate: &[u8],
+    journals: &Arc<MemoryJournals>,
+) -> (Bench, Arc<MemoryStore>, impl FnOnce()) {
+    let (folder, store) = stopped_with(candidate, journals).await;
     let (aot, aside) = (folder.path().join("cache/aot"), folder.path().join("aside"));
     std::fs::create_dir(&aside).unwrap();
-    let hex = digest(&candidate).0.replace("sha256:", "");
-    let moved = |from: &std::path::Path, to: &std::path::Path| {
+    let hex = digest(candidate).0.replace("sha256:", "");
+    let moved = move |from: &std::path::Path, to: &std::path::Path| {
         for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
             if entry.file_name().to_str().unwrap().starts_with(&hex) {
                 std::fs::rename(entry.path(), to.join(entry.file_name())).unwrap();
@@ -394,11 +394,31 @@ async fn a_candidate_that_can_t_be_loaded_at_a_start_is_tried_again() {
         options.compiler = compiler;
     })
     .await;
+    (again, store, move || moved(&aside, &aot))
+}
+
+#[tokio::test]
+async fn a_candidate_that_can_t_be_loaded_at_a_start_is_tried_again() {
+    let journals = Arc::new(MemoryJournals::default());
+    let candidate = Judge { version: "2.0.0", ..Judge::default() }.build();
+    let (again, store, mend) = without_a_compiler(&candidate, &journals).await;
     assert!(again.shadows().is_empty());
-    moved(&aside, &aot);
+    mend();
     let back = eventually("the candidate", || again.shadows().pop()).await;
     assert_eq!(back.candidate.version, "2.0.0");
     assert!(store.get("shadows", "judge").unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_candidate_that_is_tried_again_can_be_ended_meanwhile() {
+    let journals = Arc::new(MemoryJournals::default());
+    let candidate = Judge { version: "2.0.0", ..Judge::default() }.build();
+    let (again, store, _mend) = without_a_compiler(&candidate, &journals).await;
+    let last = again.end_shadow("judge").await.unwrap();
+    assert_eq!((last.candidate.version.as_str(), last.candidate.digest), ("2.0.0", digest(&candidate)));
+    assert_eq!(again.event("plugin.shadow-ended").await.event.data["candidate"]["version"], "2.0.0");
+    assert!(store.get("shadows", "judge").unwrap().is_none());
+    assert!(matches!(again.end_shadow("judge").await, Err(Refused::Missing(_))));
 }
 
 #[tokio::test]

@@ -72,19 +72,41 @@ impl Server {
         let made =
             if made.status.success() { made } else { older_initdb(&programs, method, encryption, &password, &data) };
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut postgres = command(&programs.join("postgres"));
+        let mut settings = Vec::new();
         if let Some(connection) = follows {
             std::fs::write(data.join("standby.signal"), "").unwrap();
-            postgres.args(["-c", &format!("primary_conninfo={connection}")]);
+            settings.push(format!("primary_conninfo={connection}"));
         }
         // A replica has to allow as many as the cluster was made with.
-        let connections = if follows.is_some() { 100 } else { 20 };
-        let child = postgres
+        settings.push(format!("max_connections={}", if follows.is_some() { 100 } else { 20 }));
+        Some(Self::run(&programs, folder, &settings))
+    }
+
+    /// A copy of this server, which follows it.
+    fn replica(&self, test: &str) -> Self {
+        let programs = installed(test).unwrap();
+        let folder = std::env::temp_dir().join(format!("quarterdeck-pg-{}-{test}-replica", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+        let copied = command(&programs.join("pg_basebackup"))
+            .args(["-U", "watcher", "-p", &self.port.to_string(), "--checkpoint=fast", "--no-sync", "-R", "-h"])
+            .arg(&self.folder)
             .arg("-D")
-            .arg(&data)
+            .arg(folder.join("data"))
+            .output()
+            .unwrap();
+        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+        Self::run(&programs, folder, &["max_connections=20".to_owned()])
+    }
+
+    /// Over the folder `data` in that folder.
+    fn run(programs: &std::path::Path, folder: PathBuf, settings: &[String]) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = command(&programs.join("postgres"))
+            .arg("-D")
+            .arg(folder.join("data"))
             .args(["-p", &port.to_string(), "-h", "127.0.0.1", "-c", "fsync=off"])
-            .args(["-c", &format!("max_connections={connections}")])
+            .args(settings.iter().flat_map(|setting| ["-c", setting]))
             .arg("-k")
             .arg(&folder)
             .stdout(Stdio::null())
@@ -97,7 +119,20 @@ impl Server {
             assert!(Instant::now() < deadline, "PostgreSQL does not start");
             std::thread::sleep(Duration::from_millis(50));
         }
-        Some(server)
+        server
+    }
+
+    /// What is collected from it, once that is so.
+    fn until(&self, what: &str, is_so: impl Fn(&Collection) -> bool) -> Collection {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let collected = self.collect(&self.local()).unwrap();
+            if is_so(&collected) {
+                return collected;
+            }
+            assert!(Instant::now() < deadline, "{what}: {collected:?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn local(&self) -> Config {
@@ -234,6 +269,26 @@ fn a_replica_that_hears_nothing_of_the_server_that_it_follows_is_degraded() {
     let collected = server.collect(&server.local()).unwrap();
     assert_eq!(collected.value("postgresql_replica_link_up", &Labels::new()), None);
     assert_eq!(collected.health.state, State::Ok, "{:?}", collected.health);
+}
+
+#[test]
+fn a_replica_and_the_server_that_it_follows_say_how_they_are_with_each_other() {
+    let Some(primary) = Server::start("followed", "trust", "scram-sha-256") else { return };
+    let replica = primary.replica("followed");
+    let link = |collected: &Collection| collected.value("postgresql_replica_link_up", &Labels::new());
+    let hears = replica.until("the replica follows", |collected| link(collected) == Some(1.0));
+    assert_eq!(hears.value("postgresql_in_recovery", &Labels::new()), Some(1.0));
+    assert_eq!(hears.value("postgresql_replica_lag_seconds", &Labels::new()), Some(0.0), "it has all that it was sent");
+    assert_eq!(hears.health.state, State::Ok, "{:?}", hears.health);
+    let follower = Labels::new().with("replica", "walreceiver");
+    let lag = |collected: &Collection| collected.value("postgresql_replication_lag_bytes", &follower);
+    let followed = primary.until("the replica has caught up", |collected| lag(collected) == Some(0.0));
+    assert_eq!(followed.value("postgresql_in_recovery", &Labels::new()), Some(0.0));
+    assert!(followed.value("postgresql_replication_lag_seconds", &follower).is_some());
+    // One of them ends: the other one says so.
+    drop(primary);
+    let alone = replica.until("the replica hears nothing", |collected| link(collected) == Some(0.0));
+    assert_eq!(alone.health, Health::degraded("it does not hear the server that it follows"));
 }
 
 #[test]

@@ -153,7 +153,7 @@ fn judge(
     if let Some(reason) = untrusted.as_ref().filter(|_| config.trusted) {
         failures.push(format!("is not trusted: {reason}"));
     }
-    let families = vec![
+    let mut families = vec![
         success(flag(failures.is_empty())),
         duration,
         Family::gauge("tls_certificate_days_left", "Until the certificate ends").value(days_left),
@@ -164,6 +164,11 @@ fn judge(
         matches,
         Family::gauge("tls_chain_trusted", "1 if the host trusts the chain").value(flag(untrusted.is_none())),
     ];
+    if failures.is_empty() {
+        // An objective about latency is about these: a refusal is quick.
+        let of_success = Family::gauge("probe_success_duration_seconds", "Of the handshake, where it succeeded");
+        families.push(of_success.value(seconds));
+    }
     let health = if !failures.is_empty() {
         Health::failed(format!("the certificate {}", failures.join("; ")))
     } else if days_left <= config.warn_days {

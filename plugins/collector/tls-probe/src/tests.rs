@@ -45,6 +45,8 @@ fn a_good_certificate_is_success_with_its_days_left() {
     assert_eq!(value(&collected, "probe_success"), Some(1.0));
     assert_eq!(value(&collected, "tls_certificate_days_left"), Some(90.0));
     assert_eq!(value(&collected, "tls_chain_trusted"), Some(1.0));
+    let took = value(&collected, "probe_duration_seconds");
+    assert!(took.is_some() && value(&collected, "probe_success_duration_seconds") == took);
     let name = Labels::new().with("name", "shop.example.com");
     assert_eq!(collected.value("tls_certificate_name_matches", &name), Some(1.0));
     assert_eq!(collected.health, Health::ok("90 days left, issued by CN=Our CA"));
@@ -65,6 +67,8 @@ fn names_issuer_and_chain_are_said_together_where_they_do_not_fit() {
     let more = r#","names":["a.shop.example.com","www.example.com"],"issuer-contains":"Public""#;
     let collected = collect(server(certificate(), false), more, 10);
     assert_eq!(value(&collected, "probe_success"), Some(0.0));
+    assert!(value(&collected, "probe_duration_seconds").is_some());
+    assert_eq!(value(&collected, "probe_success_duration_seconds"), None);
     assert_eq!(value(&collected, "tls_chain_trusted"), Some(0.0));
     let matches = |name: &str| collected.value("tls_certificate_name_matches", &Labels::new().with("name", name));
     assert_eq!((matches("a.shop.example.com"), matches("www.example.com")), (Some(1.0), Some(0.0)));

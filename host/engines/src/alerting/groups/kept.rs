@@ -94,6 +94,8 @@ pub struct Kept {
     pub resolved: Vec<Arc<Alert>>,
     pub acknowledged: HashMap<String, Timestamp>,
     pub groups: Vec<(GroupId, GroupRecord, Option<ToldRecord>)>,
+    /// What was told of groups that ended without a word.
+    pub silent: Vec<(GroupId, ToldRecord)>,
     pub silences: Silences,
     /// Planned work that went on, since when.
     pub open: BTreeMap<String, Timestamp>,

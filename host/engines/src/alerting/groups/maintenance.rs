@@ -1,6 +1,7 @@
 //! Planned work as it begins and ends, and what is told of it then.
 
-use super::{Looked, Machine, Member, Reason, Tell, Told};
+use super::look::Looked;
+use super::{Machine, Member, Reason, Tell, Told};
 use crate::alerting::key::{GroupId, Key};
 use crate::alerting::windows::Window;
 use quarterdeck_model::Timestamp;
@@ -150,8 +151,9 @@ impl Machine {
             resolved.iter().filter_map(|key| Some((*key, self.members.get(key)?.alert.clone(), None))).collect();
         let route = self.tree.as_ref().and_then(|tree| tree.route(route)).cloned();
         if let Some(route) = route.filter(|_| !over.is_empty()) {
-            let looked = Looked { id, route: &route, before: before.as_ref(), route_muted: None, is_told: true };
-            self.remember(&looked, over, now);
+            let before = before.as_ref();
+            let looked = Looked { id, route: &route, before, route_muted: None, is_told: true, silent: None };
+            self.remember(looked, over, now);
         }
         for key in &resolved {
             if self.groups.get_mut(&id).is_some_and(|group| group.members.remove(key)) {

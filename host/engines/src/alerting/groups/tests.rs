@@ -3,6 +3,7 @@
 use super::*;
 use crate::alerting::posted::testing;
 use crate::alerting::silence::Draft;
+use quarterdeck_model::Span;
 use serde_json::{Value, json};
 
 /// Seconds.
@@ -237,6 +238,60 @@ fn an_alert_that_ends_while_it_is_silenced_leaves_without_a_word() {
     assert_eq!(case.machine.members().count(), 0);
 }
 
+/// Silences all alerts of that name.
+fn silence(case: &mut Case, name: &str, from: i64, until: i64) {
+    let draft = Draft {
+        id: None,
+        matchers: vec![format!("alertname={name}").parse().unwrap()],
+        starts_at: at(from),
+        ends_at: at(until),
+        created_by: "ann".into(),
+        comment: String::new(),
+    };
+    let set = case.machine.silences.draft(draft, at(from), || format!("s{from}")).unwrap();
+    case.machine.silences.put(set.silence);
+}
+
+#[test]
+fn an_alert_that_ends_while_it_is_silenced_is_no_news_when_it_fires_again() {
+    for restarted in [false, true] {
+        let mut case = Case::new(plain());
+        let alert = case.fire("a", &[("n", "1")]);
+        case.check(1_100, &[(1_030, "ops", 1, 0)]);
+        silence(&mut case, "a", 1_100, 2_000);
+        case.resolve(&alert);
+        case.check(2_100, &[]);
+        assert_eq!(case.machine.groups().count(), 0);
+        if restarted {
+            let spec = case.machine.spec.clone();
+            case.machine = Machine::new(spec, kept(&case.machine), at(2_100));
+        }
+        // Whoever was told believes that it fires: after the repeat interval, as if it had gone on.
+        case.fire("a", &[("n", "1")]);
+        case.check(4_800, &[]);
+        case.check(4_900, &[(4_830, "ops", 1, 0)]);
+        // Another one of the group is news, after the group's wait or interval.
+        case.fire("a", &[("n", "2")]);
+        case.check(5_200, &[(5_130, "ops", 2, 0)]);
+    }
+}
+
+#[test]
+fn what_ended_in_silence_is_news_after_the_repeat_interval_and_after_an_end_that_was_told() {
+    let mut case = Case::new(plain());
+    let alert = case.fire("a", &[]);
+    case.check(1_100, &[(1_030, "ops", 1, 0)]);
+    silence(&mut case, "a", 1_100, 2_000);
+    case.resolve(&alert);
+    case.check(6_000, &[]);
+    let alert = case.fire("a", &[]);
+    case.check(6_100, &[(6_030, "ops", 1, 0)]);
+    case.resolve(&alert);
+    case.check(6_400, &[(6_330, "ops", 0, 1)]);
+    case.fire("a", &[]);
+    case.check(6_500, &[(6_430, "ops", 1, 0)]);
+}
+
 #[test]
 fn an_inhibited_alert_is_left_out_until_the_one_that_inhibits_it_is_over() {
     let mut spec = plain();
@@ -395,6 +450,7 @@ fn kept(machine: &Machine) -> Kept {
             })
             .collect(),
         open: machine.open.clone(),
+        silent: machine.silent.iter().map(|(id, told)| (*id, ToldRecord::from(&**told))).collect(),
         ..Kept::default()
     }
 }
@@ -484,6 +540,83 @@ fn an_end_counts_though_the_clock_was_set_back() {
     let before = Alert { state: AlertState::Resolved, resolved_at: Some(at(400)), last_evaluated: at(400), ..alert };
     case.machine.follow(Arc::new(before), at(400));
     assert!(!case.machine.members().any(Member::fires));
+}
+
+#[test]
+fn a_clock_that_is_set_back_delays_no_look_at_a_group() {
+    let mut case = Case::new(plain());
+    case.now = 20_000;
+    case.fire("a", &[("n", "1")]);
+    case.check(20_100, &[(20_030, "ops", 1, 0)]);
+    case.fire("b", &[]);
+    // Back by some hours: a group that was looked at, and one that was not yet.
+    assert!(!case.machine.look_at_clock(at(20_100)));
+    assert!(case.machine.look_at_clock(at(2_000)));
+    case.now = 2_000;
+    let mut younger = case.alert("a", &[("n", "2")]);
+    younger.last_evaluated = at(2_000);
+    case.machine.follow(Arc::new(younger), at(2_000));
+    case.check(2_299, &[(2_030, "ops", 1, 0)]);
+    case.check(2_300, &[(2_300, "ops", 2, 0)]);
+    // It is told again an hour after that, and not when it is as late as it was before.
+    case.check(6_300, &[(5_930, "ops", 1, 0), (6_200, "ops", 2, 0)]);
+}
+
+#[test]
+fn a_clock_that_was_set_back_while_the_host_was_down_delays_no_look_either() {
+    let mut case = Case::new(plain());
+    case.now = 20_000;
+    case.fire("a", &[]);
+    case.check(20_100, &[(20_030, "ops", 1, 0)]);
+    let kept = kept(&case.machine);
+    let spec = case.machine.spec.clone();
+    let mut case = Case { machine: Machine::new(spec, kept, at(2_000)), now: 2_000 };
+    case.check(6_000, &[(5_900, "ops", 1, 0)]);
+}
+
+#[test]
+fn a_clock_that_is_disciplined_changes_no_moment() {
+    let mut case = Case::new(plain());
+    case.fire("a", &[]);
+    assert!(!case.machine.look_at_clock(at(1_000)));
+    assert!(!case.machine.look_at_clock(Timestamp::from_millis(999_500)));
+    case.check(1_100, &[(1_030, "ops", 1, 0)]);
+}
+
+/// An alert of the host's own rules.
+fn own(case: &mut Case, name: &str, more: &[(&str, &str)]) -> Alert {
+    let alert = Alert { posted: None, ..case.alert(name, more) };
+    case.machine.take(Arc::new(alert.clone()), at(case.now));
+    alert
+}
+
+#[test]
+fn alerts_of_own_rules_have_the_labels_of_the_host_for_whoever_is_told() {
+    let mut spec = plain();
+    spec["external-labels"] = json!({"region": "eu", "host": "one"});
+    spec["route"]["group-by"] = json!(["region"]);
+    let mut case = Case::new(spec.clone());
+    let alert = own(&mut case, "a", &[("host", "other")]);
+    case.fire("b", &[]);
+    let told = |case: &mut Case, until: i64| {
+        let mut told = BTreeSet::new();
+        while let Some(next) = case.machine.next_at().filter(|next| *next <= at(until)) {
+            case.now = next.as_millis() / 1_000;
+            case.machine.advance(next, 100);
+            let tells = case.machine.take_changes().tells.into_iter();
+            told.extend(tells.flat_map(|tell| tell.alerts).map(|alert| alert.labels.to_string()));
+        }
+        told.into_iter().collect::<Vec<_>>()
+    };
+    // What it says of itself goes before; whoever sends alerts has labels of its own.
+    assert_eq!(told(&mut case, 1_100), ["{alertname=\"a\",host=\"other\",region=\"eu\"}", "{alertname=\"b\"}"]);
+    // Its end, too, under other labels by then.
+    spec["external-labels"] = json!({"region": "us"});
+    case.now = 1_100;
+    case.machine.configure(Arc::new(serde_json::from_value(spec).unwrap()), at(1_100));
+    assert_eq!(case.machine.member(&alert.fingerprint).unwrap().alert.labels.get("region"), Some("us"));
+    case.resolve(&alert);
+    assert_eq!(case.machine.member(&alert.fingerprint).unwrap().alert.labels.get("region"), Some("us"));
 }
 
 /// What was told of the one group was sent under these ids.

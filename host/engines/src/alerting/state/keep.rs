@@ -4,11 +4,12 @@ use super::{ENDED, GROUPS, OPEN, OpenWindow, PAST, State, TOLD};
 use crate::alerting::deliver::Sent;
 use crate::alerting::groups::{Tell, ToldRecord};
 use crate::alerting::key::GroupId;
-use crate::alerting::past::{Left, Past};
+use crate::alerting::past::{Due, Left, Past};
 use crate::alerting::record::Record;
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::domain::alerting::Acknowledgement;
 use quarterdeck_model::store::StoreError;
+use quarterdeck_model::transition::Transition;
 use std::collections::VecDeque;
 
 impl State {
@@ -32,7 +33,7 @@ impl State {
         let (of_it, others): (VecDeque<_>, VecDeque<_>) = left.into_iter().partition(|(id, _)| tell.of.contains(id));
         self.machine.changes.left = others;
         for (id, mut left) in of_it {
-            left.notifications = sent.notifications.values().flatten().cloned().collect();
+            left.sent.clone_from(&sent.notifications);
             left.put_aside.clone_from(&sent.put_aside);
             self.keep_past(id, left, record, now)?;
         }
@@ -63,11 +64,32 @@ impl State {
                 }
             } else if let Some((id, left)) = changes.left.pop_front() {
                 self.keep_past(id, left, record, now)?;
+            } else if let Some(id) = self.past.changed.pop_first() {
+                if let Some(left) = self.past.get(&id) {
+                    record.put(PAST, &id, left)?;
+                }
             } else {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Somebody is told of an end again, or won't be any more: one record with the message.
+    pub(crate) fn told_again(
+        &mut self,
+        due: &Due,
+        sent: Option<(String, Transition)>,
+        record: &mut Record,
+    ) -> Result<(), StoreError> {
+        let (by, part) = sent.unzip();
+        self.past.told_again(due, by.as_deref());
+        self.past.changed.remove(&due.entry);
+        record.absorb(part.unwrap_or_default());
+        match self.past.get(&due.entry) {
+            Some(left) => record.put(PAST, &due.entry, left),
+            None => Ok(()),
+        }
     }
 
     fn keep_group(&mut self, id: GroupId, record: &mut Record) -> Result<(), StoreError> {

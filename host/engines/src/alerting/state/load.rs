@@ -60,7 +60,9 @@ impl State {
         for document in context.store.list(PAST, &Page::all())? {
             past.push((document.id.clone(), document.decode()?));
         }
-        let past = Past::new(past);
+        let mut past = Past::new(past);
+        past.wait_no_longer(context.now());
+        kept.silent = past.silent();
         // They left their groups, whatever was told then.
         kept.resolved.retain(|alert| {
             let is_it = |until| alert.resolved_at.is_none_or(|at| at == until);

@@ -63,6 +63,64 @@ async fn a_delivery_that_was_given_up_on_is_tried_again_at_the_next_look_and_onl
     assert_eq!(bench.fake.calls().len(), 5);
 }
 
+/// An end that `webhook/a` refused, of a group that has gone with it.
+async fn with_an_end_that_was_refused(folder: &Path, fake: &Fake) -> (Bench, Tasks, Handle) {
+    let (bench, tasks, handle) = bench_at(folder, fake, spec(), START).await;
+    handle.post(vec![sent("Down", START)]).await.unwrap();
+    until("the delivery", || delivered(&bench) == 1).await;
+    refuse(&bench, "webhook/a", 1);
+    bench.advance(Span::from_secs(5));
+    handle.post(vec![Incoming { ends_at: Some(bench.now()), ..sent("Down", START) }]).await.unwrap();
+    bench.advance(Span::from_secs(6));
+    let untold = || {
+        let past = bench.context.store.list("alerts-past", &Page::all()).unwrap();
+        past.iter().any(|left| left.value.get("untold").is_some())
+    };
+    until("word of the failure", untold).await;
+    assert!(handle.groups().is_empty());
+    fake.with(|fake| fake.act = None);
+    (bench, tasks, handle)
+}
+
+#[tokio::test]
+async fn an_end_whose_delivery_was_given_up_on_is_told_again_though_its_group_has_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = Fake::default();
+    let (bench, tasks, handle) = with_an_end_that_was_refused(folder.path(), &fake).await;
+    let later = bench.now();
+    // Also after a restart.
+    drop((tasks, handle));
+    bench.kill().await;
+    let (bench, _tasks, handle) = bench_at(folder.path(), &fake, spec(), later).await;
+    assert_eq!(titles(&fake), ["[FIRING] Down", "[RESOLVED] Down"]);
+    bench.advance(Span::from_secs(301));
+    until("the end", || delivered(&bench) == 2).await;
+    assert_eq!(titles(&fake)[2], "[RESOLVED] Down");
+    let letters = bench.context.store.list(quarterdeck_model::effect::DEAD_LETTERS, &Page::all()).unwrap();
+    assert!(letters.is_empty(), "{letters:?}");
+    let id = fingerprint(&sent("Down", START).labels);
+    let end = handle.explain(&id).unwrap().unwrap().past.remove(0);
+    let states: Vec<DeliveryState> = end.notifications.iter().map(|told| told.state).collect();
+    assert_eq!(states, [DeliveryState::Delivered, DeliveryState::Failed, DeliveryState::Delivered]);
+}
+
+#[tokio::test]
+async fn an_end_that_could_not_be_told_is_not_told_where_its_group_fires_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = Fake::default();
+    let (bench, _tasks, handle) = with_an_end_that_was_refused(folder.path(), &fake).await;
+    let ends_at = Some(bench.now().plus(Span::from_secs(3_600)));
+    handle.post(vec![Incoming { ends_at, ..sent("Down", bench.now()) }]).await.unwrap();
+    until("the news", || delivered(&bench) == 2).await;
+    bench.advance(Span::from_secs(301));
+    let settled = || {
+        let past = bench.context.store.list("alerts-past", &Page::all()).unwrap();
+        past.iter().all(|left| left.value.get("untold").is_none())
+    };
+    until("it to be let go of", settled).await;
+    assert_eq!(titles(&fake), ["[FIRING] Down", "[RESOLVED] Down", "[FIRING] Down"]);
+}
+
 #[tokio::test]
 async fn where_somebody_else_was_to_be_told_instead_and_could_not_be_either_it_is_tried_again() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,9 +1,11 @@
 //! Whole deployments in virtual time: a target in memory, effects carried out one by one in any order that the outbox could
 //! take, and a machine that is put back together from its document at every step.
 
-use super::super::steps::{TOTAL, side};
+use super::super::steps::{Side, TOTAL, apply, is_live, of_side, replica_of, side};
 use super::*;
-use quarterdeck_model::kind::deployment_target::{Replica, ReplicaPhase};
+use quarterdeck_model::effect::Action;
+use quarterdeck_model::kind::deployment_strategy::Move;
+use quarterdeck_model::kind::deployment_target::{Replica, ReplicaPhase, Step};
 use quarterdeck_model::plugin::{CallError, Digest};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};

@@ -281,6 +281,7 @@ impl Groups {
         let catalog = self.context.catalog();
         let options = Options {
             policies: catalog.rule_policies.clone(),
+            external_labels: catalog.alerting.external_labels.clone(),
             external_url: self.context.public_url.clone(),
             recordings: self.recordings(),
             ..Options::default()

@@ -1,7 +1,7 @@
-//! Series that make a detector trap.
+//! Series that make a detector misbehave.
 
 use super::*;
-use crate::monitoring::suspects::AGAIN;
+use crate::monitoring::suspects::{AGAIN, LIMITED};
 use std::sync::{Arc, Mutex};
 
 /// Abnormal is what is above 90; the detector traps over what is below zero. Which hosts each call was about.
@@ -114,16 +114,72 @@ async fn a_detector_that_traps_over_every_series_or_over_none_by_itself_fails_it
     });
     let error = handle.evaluate("hot").await.unwrap_err().to_string();
     assert!(error.contains("trapped: too many") && !error.contains("left out"), "{error}");
+}
 
-    // A limit is no trap: half of the series would have to be waited for as long.
+/// A detector that takes too long, or too much memory, over series for which that is said of their last values, and over more than so many.
+fn limited(fake: &Fake, fails: impl Fn(&[f64]) -> Option<CallError> + Send + 'static) -> Arc<AtomicU32> {
     let asked = Arc::new(AtomicU32::new(0));
     let count = asked.clone();
     fake.with(|fake| {
-        fake.detect = Some(Box::new(move |_, _| {
+        fake.detect = Some(Box::new(move |window, _| {
             count.fetch_add(1, Ordering::SeqCst);
-            Err(CallError::Deadline { budget: Span::from_secs(1) })
+            let last: Vec<f64> = window.series.iter().map(|series| *series.values.last().unwrap()).collect();
+            fails(&last).map_or_else(|| Ok(Verdict::default()), Err)
         }));
     });
+    asked
+}
+
+#[tokio::test]
+async fn a_series_on_which_a_detector_runs_into_a_limit_is_left_out_as_well() {
+    for limit in [
+        CallError::Deadline { budget: Span::from_secs(1) },
+        CallError::OutOfMemory { limit_bytes: 1 << 20 },
+        CallError::Limited { message: "too much of it".to_owned() },
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let (fake, calls) = fragile();
+        let (bench, _tasks, handle) = bench(folder.path(), &fake, catalog(json!({"every": "1h"})), START).await;
+        begun(&calls).await;
+        let said = limit.to_string();
+        let asked = limited(&fake, move |last| last.iter().any(|value| *value < 0.0).then(|| limit.clone()));
+        samples(&bench, &handle, [1.0, 1.0, -1.0, 1.0]).await;
+        let error = handle.evaluate("hot").await.unwrap_err().to_string();
+        assert!(error.contains("1 of its series are left out") && error.contains(&said), "{error}");
+        assert_eq!(asked.swap(0, Ordering::SeqCst), 6);
+        bench.advance(Span::from_secs(15));
+        handle.evaluate("hot").await.unwrap_err();
+        assert_eq!(asked.load(Ordering::SeqCst), 1, "from then on a call is one call");
+    }
+}
+
+#[tokio::test]
+async fn a_detector_that_is_slow_itself_is_waited_for_a_few_times_and_not_at_each_evaluation() {
+    let folder = tempfile::tempdir().unwrap();
+    let (fake, calls) = fragile();
+    let (bench, _tasks, handle) = bench(folder.path(), &fake, catalog(json!({"every": "1h"})), START).await;
+    begun(&calls).await;
+    let deadline = CallError::Deadline { budget: Span::from_secs(1) };
+    let asked = limited(&fake, move |_| Some(deadline.clone()));
+    let push = async || {
+        let sample = |number: u32| Sample {
+            name: "cpu".into(),
+            labels: Labels::new().with("host", format!("host-{number}")),
+            at: bench.now(),
+            value: 1.0,
+        };
+        handle.push((0..1_000).map(sample).collect()).await.unwrap();
+    };
+    push().await;
+    let error = handle.evaluate("hot").await.unwrap_err().to_string();
+    assert!(error.contains("longer than its budget") && !error.contains("left out"), "{error}");
+    let first = asked.swap(0, Ordering::SeqCst);
+    assert_eq!(usize::try_from(first).unwrap(), 1 + LIMITED);
+    bench.advance(Span::from_secs(15));
     handle.evaluate("hot").await.unwrap_err();
-    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    assert_eq!(asked.swap(0, Ordering::SeqCst), 1);
+    bench.advance(AGAIN);
+    push().await;
+    handle.evaluate("hot").await.unwrap_err();
+    assert_eq!(asked.load(Ordering::SeqCst), first);
 }

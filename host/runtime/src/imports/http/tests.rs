@@ -27,6 +27,12 @@ impl Server {
                     while let Some(request) = receive(&mut stream).await {
                         let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
                         seen.lock().unwrap().push(request);
+                        if let Some(packed) = packed(&path) {
+                            if stream.write_all(&packed).await.is_err() {
+                                return;
+                            }
+                            continue;
+                        }
                         let answer = match path.as_str() {
                             "/moved" => {
                                 "HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n".to_owned()
@@ -67,6 +73,30 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// An answer with a secret in it, packed as the path says, whatever was asked for.
+fn packed(path: &str) -> Option<Vec<u8>> {
+    use flate2::Compression;
+    use flate2::write::{GzEncoder, ZlibEncoder};
+    use std::io::Write;
+    let coding = path.strip_prefix("/packed/")?;
+    let text = b"you said Jefe, and correct-horse-battery";
+    let body = match coding {
+        "gzip" => {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+            encoder.write_all(text).unwrap();
+            encoder.finish().unwrap()
+        }
+        "deflate" => {
+            let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+            encoder.write_all(text).unwrap();
+            encoder.finish().unwrap()
+        }
+        _ => text.to_vec(),
+    };
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-encoding: {coding}\r\ncontent-length: {}\r\n\r\n", body.len());
+    Some([head.as_bytes(), &body].concat())
 }
 
 /// Head and body of one request.
@@ -309,6 +339,38 @@ async fn what_a_service_says_of_the_secret_that_it_was_sent_shows_its_placeholde
     let mut other = fixture.sandbox(grants(|grants| grants.http = vec![server.origin()]));
     let read = send(&mut other, get(&format!("{}/hook/Jefe", server.origin()))).await.unwrap();
     assert_eq!(read, (404, b"there is no /hook/Jefe".to_vec()));
+}
+
+#[tokio::test]
+async fn a_secret_in_a_packed_answer_shows_its_placeholder_too() {
+    let server = Server::start().await;
+    let fixture = Fixture::new();
+    let mut sandbox = fixture.sandbox(grants(|grants| {
+        grants.http = vec![server.origin()];
+        grants.secret = vec!["jefe".to_owned(), "token".to_owned()];
+    }));
+    let placeholder = |name| fixture.doors.placeholders.of(&"plugin/one".into(), name);
+    let shown = format!("you said {}, and {}", placeholder("jefe"), placeholder("token"));
+    for coding in ["gzip", "deflate", "identity"] {
+        let mut asked = get(&format!("{}/packed/{coding}", server.origin()));
+        asked.headers_mut().insert("accept-encoding", "gzip, br".parse().unwrap());
+        let sent = sandbox.http().hooks.send_request(asked, None, Box::new(async { Ok(()) }));
+        let (response, _) = Box::into_pin(sent).await.unwrap();
+        assert!(response.headers().get("content-encoding").is_none(), "{coding}: it is not packed any more");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(String::from_utf8_lossy(&body), shown, "{coding}");
+        let request = server.requests().pop().unwrap().to_lowercase();
+        assert!(request.contains("accept-encoding: identity\r\n") && !request.contains("br"), "{request}");
+    }
+    // What can't be unpacked here could be by the plugin.
+    let refused = send(&mut sandbox, get(&format!("{}/packed/br", server.origin()))).await;
+    assert!(matches!(refused, Err(Error::HttpResponseContentCoding(Some(ref name))) if name == "br"), "{refused:?}");
+    // Who holds no secret gets what is sent.
+    let mut other = fixture.sandbox(grants(|grants| grants.http = vec![server.origin()]));
+    let (_, body) = send(&mut other, get(&format!("{}/packed/gzip", server.origin()))).await.unwrap();
+    assert_eq!(body.get(..2), Some([0x1f, 0x8b].as_slice()));
+    let (_, body) = send(&mut other, get(&format!("{}/packed/br", server.origin()))).await.unwrap();
+    assert_eq!(body, b"you said Jefe, and correct-horse-battery");
 }
 
 #[tokio::test]

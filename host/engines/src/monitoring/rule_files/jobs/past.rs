@@ -61,6 +61,7 @@ impl Groups {
         }
         let options = Options {
             policies: catalog.rule_policies.clone(),
+            external_labels: catalog.alerting.external_labels.clone(),
             external_url: self.context.public_url.clone(),
             recordings: self.recordings(),
             ..Options::default()
