@@ -83,13 +83,8 @@ async fn a_silence_that_was_ended_is_there_again_and_one_that_was_made_is_gone()
     let wanted = [("csrf", csrf.as_str()), ("matchers", "team=\"db\""), ("comment", "<moving>"), ("for", "4h")];
     let made = post(&deck, "/console/silences", &cookie, &wanted).await;
     let active = async || {
-        let all = deck.get("/api/v1/silences").await.json()["items"].clone();
-        all.as_array()
-            .unwrap()
-            .iter()
-            .filter(|one| one["comment"] == "<moving>" && one["state"] == "active")
-            .cloned()
-            .collect::<Vec<_>>()
+        let all = deck.get("/api/v1/silences?state=active").await.json()["items"].clone();
+        all.as_array().unwrap().iter().filter(|one| one["comment"] == "<moving>").cloned().collect::<Vec<_>>()
     };
     let ends = active().await[0]["ends_at"].clone();
     let ended = take_back(&deck, &cookie, &made).await;

@@ -114,16 +114,25 @@
 
   const swap = (part, fresh) => {
     const focus = place(part);
-    // What comes in on top moves what was opened: it is known by what it says, and by how many alike come behind it.
-    const key = (details, all) => `${all.slice(all.indexOf(details)).filter((other) => other.textContent === details.textContent).length} ${details.textContent}`;
-    const opened = $$("details", part);
-    const open = new Set(opened.filter((details) => details.open).map((details) => key(details, opened)));
+    // What comes in on top moves what was opened: it is known by what its line says, whatever the clock has made of a time in it, and by
+    // how many alike come behind it.
+    const line = (details) => {
+      const copy = ($("summary", details) ?? details).cloneNode(true);
+      for (const time of $$("time", copy)) time.textContent = time.dateTime;
+      return copy.textContent;
+    };
+    const keys = (all) => {
+      const counts = new Map();
+      return all.map(line).reverse().map((text) => { counts.set(text, (counts.get(text) ?? 0) + 1); return `${counts.get(text)} ${text}`; }).reverse();
+    };
+    const before = $$("details", part);
+    const open = before.some((details) => details.open) ? new Set(keys(before).filter((_, index) => before[index].open)) : null;
     const boxes = () => $$(".scroll, pre, figure", part);
     const top = boxes().map((box) => [box.scrollLeft, box.scrollTop]);
     const known = new Set($$("tbody tr, .timeline li", part).map((row) => row.textContent));
     part.replaceChildren(...fresh.childNodes);
     const all = $$("details", part);
-    if (open.size) for (const details of all) if (open.has(key(details, all))) details.open = true;
+    if (open) keys(all).forEach((key, index) => { if (open.has(key)) all[index].open = true; });
     tick(part);
     for (const row of $$("tbody tr, .timeline li", part)) if (known.size && !known.has(row.textContent)) row.classList.add("fresh");
     charts(part);
@@ -142,7 +151,8 @@
       const answer = await fetch(location.href, { headers: { "X-Renewed": "1" }, cache: "no-store", credentials: "same-origin" });
       // Gone, or not for this browser any more; or the server is only just starting, and the next answer says that it goes on.
       refused = !answer.ok;
-      away(refused ? `This part of the page can't be renewed: the server answered ${answer.status}. What is shown is old. Load the page anew to see why.` : "");
+      if (refused) away(`This page can't be renewed: the server answered ${answer.status}. What is shown is old. Load the page anew to see why.`);
+      else if (!failures) away("");
       if (refused) {
         if (answer.status >= 500 || answer.status === 429) schedule(10 * PAUSE);
         return;
