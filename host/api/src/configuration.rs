@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 #[async_trait]
 pub trait Configuration: Send + Sync + 'static {
     /// All of it. Secrets are named by where they are, and not shown.
-    fn effective(&self) -> Value;
+    fn effective(&self) -> Arc<Value>;
 
     /// Where the value at this JSON pointer comes from: a file with line, the API, a variable, a flag, or the defaults.
     fn origin(&self, pointer: &str) -> Option<String>;

@@ -31,6 +31,10 @@ pub(crate) async fn gate(State(api): State<Arc<Api>>, mut request: Request, next
     let is_samples = route.as_deref().is_some_and(samples::is_one);
     let answered = async {
         admit(&api, &request, is_query, is_console)?;
+        if is_console && !method.is_safe() {
+            // Before anything of what is sent is taken in, which may be much.
+            console::form::admit(&api, request.headers(), &uri).await?;
+        }
         // Programs of others may send more parameters than are known here.
         if !is_query && !is_alertmanager && !is_samples && !is_console {
             check_parameters(&request, route.as_deref())?;
@@ -112,7 +116,7 @@ async fn change(api: &Arc<Api>, mut request: Request, route: Option<&str>, next:
     let expected = match &room {
         Some(_) => intake::json(alertmanager::largest(api)),
         None if is_component => intake::COMPONENT,
-        None if is_console => intake::form(console::form::LIMIT),
+        None if is_console => intake::form(console::form::largest(request.uri())),
         None => intake::json(api.options.body_limit),
     };
     let request = intake::take_in_within(request, expected, room.as_mut()).await?;

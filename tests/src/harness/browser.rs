@@ -18,7 +18,12 @@ pub(crate) const TAB: &str = "\u{e004}";
 pub(crate) const ENTER: &str = "\u{e007}";
 pub(crate) const ESCAPE: &str = "\u{e00c}";
 pub(crate) const DOWN: &str = "\u{e015}";
+pub(crate) const RIGHT: &str = "\u{e014}";
 pub(crate) const CONTROL: &str = "\u{e009}";
+
+/// A button or a link of the content by what it says; what opens something ends in dots. What is hidden is not offered.
+const OFFERED: &str = "return [...document.querySelectorAll('main button, main summary.button, main a')] \
+    .find((it) => it.checkVisibility() && it.textContent.trim().replace(/…$/, '') === arguments[0]) ?? null";
 
 pub(crate) struct Browser {
     driver: Child,
@@ -155,6 +160,109 @@ impl Browser {
         for letter in text.chars() {
             self.press(&[&letter.to_string()]).await;
         }
+    }
+
+    /// What the script gives, an element, or null.
+    async fn element(&self, script: &str, arguments: &[Value]) -> Option<String> {
+        let found = self.ask("execute/sync", &json!({"script": script, "args": arguments})).await.ok()?;
+        Some(found.as_object()?.values().next()?.as_str()?.to_owned())
+    }
+
+    /// Presses with the pointer what the script gives. What is not seen, or lies under something else, can't be pressed: that is an error
+    /// after a while, in which pages may renew themselves.
+    pub(crate) async fn click(&self, script: &str, arguments: &[Value]) {
+        let end = std::time::Instant::now() + SOON;
+        loop {
+            let pressed = match self.element(script, arguments).await {
+                Some(id) => {
+                    self.ask(&format!("element/{id}/click"), &json!({})).await.map_err(|e| e["message"].to_string())
+                }
+                None => Err("there is none".to_owned()),
+            };
+            let Err(why) = pressed else { return };
+            assert!(std::time::Instant::now() < end, "{script} {arguments:?}: {why}\n{}", self.text().await);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Presses the button or the link of the page's content that says this.
+    pub(crate) async fn press_on(&self, words: &str) {
+        self.click(OFFERED, &[json!(words)]).await;
+    }
+
+    /// Opens the action that says this, fills in its fields, and confirms it. What it would do has to be said there.
+    pub(crate) async fn act(&self, words: &str, fields: &[(&str, &str)]) {
+        self.press_on(words).await;
+        let effect = "return document.querySelector('details.action[open] .panel form > p')?.innerText ?? ''";
+        let said = self.run(effect, &[]).await;
+        assert!(said.as_str().is_some_and(|said| said.len() > 20), "{words}: what it does is not said: {said}");
+        for (name, value) in fields {
+            self.fill(&format!("details.action[open] [name={name}]"), value).await;
+        }
+        self.click("return document.querySelector('details.action[open] .panel button[type=submit]')", &[]).await;
+    }
+
+    /// Writes into a field over what is there, or chooses that of a choice.
+    pub(crate) async fn fill(&self, selector: &str, value: &str) {
+        let field = "return document.querySelector(arguments[0])";
+        let is_choice = "return document.querySelector(arguments[0])?.matches('select') ?? false";
+        if self.run(is_choice, &[json!(selector)]).await == true {
+            let option = format!("{selector} option[value={}]", json!(value));
+            self.click(field, &[json!(option)]).await;
+        } else {
+            self.click(field, &[json!(selector)]).await;
+            let id = self.element(field, &[json!(selector)]).await.unwrap_or_else(|| panic!("there is no {selector}"));
+            self.must(&format!("element/{id}/clear"), &json!({})).await;
+            self.must(&format!("element/{id}/value"), &json!({"text": value})).await;
+        }
+    }
+
+    /// Chooses a file of this machine.
+    pub(crate) async fn choose_file(&self, selector: &str, path: &Path) {
+        let field = "return document.querySelector(arguments[0])";
+        let id = self.element(field, &[json!(selector)]).await.unwrap_or_else(|| panic!("there is no {selector}"));
+        self.must(&format!("element/{id}/value"), &json!({"text": path})).await;
+    }
+
+    /// Drops a file of this machine in the middle of what is selected, as somebody drags it out of a folder.
+    pub(crate) async fn drop_file(&self, selector: &str, path: &Path) {
+        let (x, y, ..) = self.place(selector).await;
+        let data = json!({"items": [], "files": [path], "dragOperationsMask": 1});
+        for kind in ["dragEnter", "dragOver", "drop"] {
+            let event = json!({"type": kind, "x": x, "y": y, "data": data});
+            self.own("Input.dispatchDragEvent", &event).await;
+        }
+    }
+
+    /// Where the middle of it is, after it was scrolled to, and its width and height.
+    pub(crate) async fn place(&self, selector: &str) -> (f64, f64, f64, f64) {
+        let script = "const it = document.querySelector(arguments[0]); it.scrollIntoView({block: 'center'}); \
+            const box = it.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2, box.width, box.height]";
+        let place = self.run(script, &[json!(selector)]).await;
+        let part = |index: usize| place[index].as_f64().unwrap();
+        (part(0), part(1), part(2), part(3))
+    }
+
+    /// Moves the pointer from one place to the next; `drags`: with its button down from the first to the last.
+    pub(crate) async fn point(&self, places: &[(f64, f64)], drags: bool) {
+        let mut actions = Vec::new();
+        for (index, (x, y)) in places.iter().enumerate() {
+            actions.push(json!({"type": "pointerMove", "duration": 30, "x": x.round(), "y": y.round()}));
+            if drags && index == 0 {
+                actions.push(json!({"type": "pointerDown", "button": 0}));
+            }
+        }
+        if drags {
+            actions.push(json!({"type": "pointerUp", "button": 0}));
+        }
+        let pointer =
+            json!({"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": actions});
+        self.must("actions", &json!({"actions": [pointer]})).await;
+    }
+
+    /// The zone of the machine that it believes to be on.
+    pub(crate) async fn zone(&self, zone: &str) {
+        self.own("Emulation.setTimezoneOverride", &json!({"timezoneId": zone})).await;
     }
 
     /// Goes from one to the next with the tabulator until what has the focus says this.

@@ -128,6 +128,7 @@ impl Chart<'_> {
                 figcaption {
                     (widgets::clip(self.title))
                     @if !self.unit.is_empty() { " " span.unit { "in " bdi { (self.unit) } } }
+                    " " span.unit data-zone-name { "UTC" }
                     " " span.unit.when {}
                 }
                 // Made of numbers only, see `draw`.
@@ -207,7 +208,6 @@ impl Chart<'_> {
                 place,
             ));
             let y_label = ("sans-serif", 13).into_font().color(&TEXT).pos(Pos::new(HPos::Right, VPos::Center));
-            let x_label = ("sans-serif", 13).into_font().color(&TEXT).pos(Pos::new(HPos::Center, VPos::Top));
             for level in (0..LEVELS_MOST)
                 .map(|count| low + f64::from(count) * step)
                 .take_while(|level| *level <= high + step / 2.0)
@@ -215,11 +215,6 @@ impl Chart<'_> {
                 plot.draw(&PathElement::new(vec![(from, level), (to, level)], GRID))?;
                 let (_, y) = plot.map_coordinate(&(from, level));
                 root.draw_text(&number(level), &y_label, (LEFT - 8, y))?;
-            }
-            for (at, label) in moments(self.from, self.to) {
-                let (x, y) = plot.map_coordinate(&(at, low));
-                root.draw(&PathElement::new(vec![(x, y), (x, y + 4)], AXIS))?;
-                root.draw_text(&label, &x_label, (x, y + 7))?;
             }
             plot.draw(&PathElement::new(vec![(from, low), (to, low)], AXIS))?;
             for note in self.notes.iter().filter(|note| (self.from..=self.to).contains(&note.at)) {
@@ -242,9 +237,31 @@ impl Chart<'_> {
         }
         let label = format!("{} lines; the table below says the same", self.lines.len());
         let head = format!("<svg role=\"img\" aria-label=\"{label}\" viewBox=\"0 0 {} {}\">", SIZE.0, SIZE.1);
-        let inner = svg.split_once('>').map(|(_, inner)| inner).ok_or("no drawing")?;
-        Ok(head + inner)
+        Ok(format!("{head}{}<g class=\"moments\">{}</g></svg>", within_svg(&svg)?, within_svg(&time_axis(from, to)?)?))
     }
+}
+
+/// What a drawing holds, without the element around it.
+fn within_svg(svg: &str) -> Result<&str, &'static str> {
+    let inner = svg.split_once('>').and_then(|(_, inner)| inner.rsplit_once("</svg>"));
+    inner.map(|(inner, _)| inner).ok_or("no drawing")
+}
+
+/// The moments along the axis, in UTC. They stand by themselves: where another zone was chosen, the script puts others there.
+fn time_axis(from: i64, to: i64) -> Result<String, Box<dyn std::error::Error>> {
+    let mut svg = String::new();
+    {
+        let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        let label = ("sans-serif", 13).into_font().color(&TEXT).pos(Pos::new(HPos::Center, VPos::Top));
+        let (y, length, time) = (height() - BOTTOM, i64::from(width() - LEFT - RIGHT), (to - from).max(1));
+        for (at, text) in moments(Timestamp::from_millis(from), Timestamp::from_millis(to)) {
+            let x = LEFT + i32::try_from((2 * (at - from) * length + time) / (2 * time)).unwrap_or_default();
+            root.draw(&PathElement::new(vec![(x, y), (x, y + 4)], AXIS))?;
+            root.draw_text(&text, &label, (x, y + 7))?;
+        }
+        root.present()?;
+    }
+    Ok(svg)
 }
 
 fn within(value: f64) -> f64 {
@@ -405,6 +422,8 @@ mod tests {
             "09-22",
             "<details>",
             "data-chart",
+            "data-zone-name",
+            "<g class=\"moments\">",
             "<text x=\"50\" y=\"10\"",
         ] {
             assert!(shown.contains(expected), "{expected}: {shown}");

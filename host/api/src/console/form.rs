@@ -1,11 +1,13 @@
 //! What a form sends, and how a page offers a change.
 
+use super::session::{Said, Undo};
 use super::view::View;
-use super::{PRINCIPAL, address, session, sign_in};
+use super::{PRINCIPAL, address, session, sign_in, widgets};
 use crate::problem::Problem;
 use crate::{Api, security};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::Response;
+use http::{HeaderMap, Uri};
 use maud::{Markup, html};
 use quarterdeck_engines::Asked;
 use std::sync::Arc;
@@ -15,7 +17,29 @@ const CSRF: &str = "csrf";
 /// The same in a header, for what is no form.
 const CSRF_HEADER: &str = "x-csrf";
 /// Bytes of a form.
-pub(crate) const LIMIT: usize = 1 << 20;
+const LIMIT: usize = 1 << 20;
+/// Bytes of the one that anybody may send.
+const LIMIT_FOR_ANYBODY: usize = 1 << 12;
+
+/// Bytes of a form that goes to this address.
+pub(crate) fn largest(uri: &Uri) -> usize {
+    if uri.path() == sign_in::PATH { LIMIT_FOR_ANYBODY } else { LIMIT }
+}
+
+/// Refuses whoever is not signed in, but for signing in. Whether the form is one of their session is seen when it has arrived.
+pub(crate) async fn admit(api: &Api, headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
+    if uri.path() == sign_in::PATH {
+        return Ok(());
+    }
+    let host = security::check_host(headers, uri, &api.options.allowed_hosts)?;
+    session::find(api, headers, &host).await?.map(|_| ()).ok_or_else(nobody)
+}
+
+fn nobody() -> Problem {
+    Problem::unauthorized(
+        "who changes anything must be signed in; hint: run `quarterdeck console` at the host, and open the link that it prints",
+    )
+}
 
 /// What somebody who is signed in sends, with the secret that only our pages know.
 pub(crate) struct Form {
@@ -53,11 +77,7 @@ impl FromRequestParts<Arc<Api>> for Sent {
 }
 
 fn check(view: &View, given: Option<&str>) -> Result<(), Problem> {
-    let Some(session) = &view.session else {
-        return Err(Problem::unauthorized(
-            "who changes anything must be signed in; hint: run `quarterdeck console` at the host, and open the link that it prints",
-        ));
-    };
+    let Some(session) = &view.session else { return Err(nobody()) };
     if given.is_some_and(|given| security::same(given, &session.csrf)) {
         return Ok(());
     }
@@ -85,12 +105,32 @@ impl Form {
         Asked { principal: PRINCIPAL, seen: None }
     }
 
+    /// The same about a document as it was looked at, and no other.
+    pub(crate) fn asked_of<'a>(&self, revisions: &'a [u64]) -> Asked<'a> {
+        Asked { principal: PRINCIPAL, seen: Some(revisions) }
+    }
+
     /// On to the page that shows what has become, and says it. The form's own `back` goes before `to`.
     pub(crate) fn done(&self, to: &str, said: impl Into<String>) -> Result<Response, Problem> {
+        self.done_but(to, said, None)
+    }
+
+    /// The same of what can be taken back.
+    pub(crate) fn done_but(&self, to: &str, said: impl Into<String>, undo: Option<Undo>) -> Result<Response, Problem> {
         if let Some(session) = &self.view.session {
-            session::say(&self.view.api, session, said.into());
+            session::say(&self.view.api, session, Said { text: said.into(), undo });
         }
         sign_in::go(self.text("back").and_then(address::own).unwrap_or(to), None)
+    }
+
+    /// Refuses the order if what the page showed (`seen`) is not what there is `now`: somebody else was there before.
+    pub(crate) fn must_have_seen(&self, now: &str) -> Result<(), Problem> {
+        if self.needed("seen")? == now {
+            return Ok(());
+        }
+        Err(Problem::precondition_failed(
+            "it was changed meanwhile; hint: go back, load the page anew, look at what there is now, and decide again",
+        ))
     }
 }
 
@@ -125,7 +165,7 @@ impl Action<'_> {
                 form method="post" action=(self.to) {
                     input type="hidden" name=(CSRF) value=(session.csrf);
                     @for (name, value) in self.fields { input type="hidden" name=(name) value=(value); }
-                    @if let Some(effect) = effect { p { (effect) } }
+                    @if let Some(effect) = effect { p { (widgets::plain(effect)) } }
                     (self.inputs)
                     button.button.(class) type="submit" { (label) }
                 }
@@ -142,6 +182,12 @@ impl Action<'_> {
             },
         }
     }
+}
+
+/// The button behind what was said that takes the change back.
+pub(super) fn undo(view: &View, undo: &Undo) -> Markup {
+    let fields: Vec<(&str, &str)> = undo.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    Action { to: &undo.to, label: "Undo", fields: &fields, ..Action::default() }.show(view)
 }
 
 /// The actions of a page in a row, or what to do to be offered them.

@@ -1,11 +1,12 @@
 //! The frame around every page: head, navigation, what was said, and the palette.
 
 use super::pages::{Group, PAGES};
+use super::session::Said;
 use super::view::View;
-use super::{assets, form};
+use super::{assets, form, widgets};
 use maud::{DOCTYPE, Markup, html};
 
-pub(super) fn page(view: &View, title: &str, said: Option<&str>, content: Markup) -> Markup {
+pub(super) fn page(view: &View, title: &str, said: Option<&Said>, content: Markup) -> Markup {
     let csrf = view.session.as_ref().map(|session| session.csrf.as_str());
     html! {
         (DOCTYPE)
@@ -43,13 +44,21 @@ pub(super) fn page(view: &View, title: &str, said: Option<&str>, content: Markup
                     div.side { (navigation(view)) }
                     main id="content" tabindex="-1" {
                         p.banner.away role="status" data-away hidden {}
-                        @if let Some(said) = said { p.banner.said role="status" { bdi { (said) } } }
+                        @if let Some(said) = said {
+                            div.banner.said {
+                                p role="status" { bdi { (widgets::plain(&said.text)) } }
+                                @if let Some(undo) = &said.undo { (form::undo(view, undo)) }
+                            }
+                        }
+                        button.button.quiet.pause type="button" data-pause hidden {}
                         (content)
                     }
                 }
                 dialog.palette data-palette aria-label="Search pages and objects" {
                     input type="search" aria-label="Search pages and objects" placeholder="Where to?" autocomplete="off";
                     div data-results {}
+                    p.visually-hidden role="status" data-told {}
+                    label.check.muted { input type="checkbox" checked data-slash; span { kbd { "/" } " opens this, as " kbd { "Ctrl K" } " does" } }
                     p.muted { kbd { "↑" } " " kbd { "↓" } " choose, " kbd { "Enter" } " opens, " kbd { "Esc" } " closes" }
                 }
             }
@@ -59,7 +68,7 @@ pub(super) fn page(view: &View, title: &str, said: Option<&str>, content: Markup
 
 /// A tab shows no more of it.
 fn short(title: &str) -> String {
-    title.chars().take(80).collect()
+    widgets::plain(title).chars().take(80).collect()
 }
 
 fn navigation(view: &View) -> Markup {

@@ -36,7 +36,21 @@ pub(crate) struct State {
     /// By hash of their code: until when they are good.
     links: Mutex<HashMap<String, Timestamp>>,
     /// By session: what its next page says of the change before.
-    said: Mutex<HashMap<String, String>>,
+    said: Mutex<HashMap<String, Said>>,
+}
+
+/// What is said of a change that was made, and how it is taken back, where that can be done.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Said {
+    pub(crate) text: String,
+    pub(crate) undo: Option<Undo>,
+}
+
+/// The form that takes a change back. It says what it has seen, as every form does: what somebody else has done since stays.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Undo {
+    pub(crate) to: String,
+    pub(crate) fields: Vec<(&'static str, String)>,
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -125,15 +139,15 @@ pub(crate) async fn end(api: &Api, session: &Session) -> Result<(), Problem> {
 }
 
 /// Keeps a word for the next page of a session. It stays on this side, so that nobody can put one into somebody's address.
-pub(crate) fn say(api: &Api, session: &Session, text: String) {
-    let mut said = held(&api.console.said);
-    if said.len() >= SAID {
-        said.clear();
+pub(crate) fn say(api: &Api, session: &Session, said: Said) {
+    let mut all = held(&api.console.said);
+    if all.len() >= SAID {
+        all.clear();
     }
-    said.insert(session.id.clone(), text);
+    all.insert(session.id.clone(), said);
 }
 
-pub(crate) fn said(api: &Api, session: &Session) -> Option<String> {
+pub(crate) fn said(api: &Api, session: &Session) -> Option<Said> {
     held(&api.console.said).remove(&session.id)
 }
 

@@ -2,7 +2,7 @@
 
 use super::form::Form;
 use super::view::View;
-use super::{address, session, widgets};
+use super::{PREFIX, session, widgets};
 use crate::extract::Params;
 use crate::problem::Problem;
 use axum::body::Bytes;
@@ -10,6 +10,8 @@ use axum::response::{IntoResponse, Response};
 use http::header::{HeaderMap, LOCATION, SET_COOKIE};
 use http::{HeaderValue, StatusCode};
 use maud::html;
+
+pub(super) const PATH: &str = "/console/sign-in";
 
 /// Opening the link signs nobody in: programs that show a preview of a link open it as well.
 pub(super) async fn ask(view: View, params: Params) -> Result<Response, Problem> {
@@ -46,7 +48,11 @@ pub(super) async fn sign_in(view: View, headers: HeaderMap, body: Bytes) -> Resu
             "this link is not good any more: it was used, or is older than ten minutes; hint: run `quarterdeck console` for a new one",
         ));
     };
-    go(address::own("/console").unwrap_or_default(), Some(session::set_cookie(&headers, host, &secret)?))
+    // Its cookie is replaced: nobody could sign out of it any more.
+    if let Some(before) = &view.session {
+        session::end(&view.api, before).await?;
+    }
+    go(PREFIX, Some(session::set_cookie(&headers, host, &secret)?))
 }
 
 pub(super) async fn sign_out(headers: HeaderMap, form: Form) -> Result<Response, Problem> {

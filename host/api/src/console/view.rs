@@ -1,7 +1,7 @@
 //! Who asks for which page, and what its answer needs from that.
 
 use super::session::{self, Session};
-use super::{PREFIX, failure, layout};
+use super::{PREFIX, failure, layout, sign_in};
 use crate::extract::Params;
 use crate::problem::Problem;
 use crate::{Api, security};
@@ -51,7 +51,7 @@ impl View {
     pub(crate) fn page_with(&self, status: StatusCode, title: &str, content: Markup) -> Response {
         let said =
             self.session.as_ref().filter(|_| !self.renewed).and_then(|session| session::said(&self.api, session));
-        let page = layout::page(self, title, said.as_deref(), content).into_string();
+        let page = layout::page(self, title, said.as_ref(), content).into_string();
         (status, axum::response::Html(page)).into_response()
     }
 
@@ -130,7 +130,7 @@ async fn admit(view: &mut View, method: &Method, headers: &HeaderMap) -> Result<
     if !dress {
         view.session = session::find(&api, headers, &host).await?;
     }
-    let free = dress || view.path() == "/console/sign-in";
+    let free = dress || view.path() == sign_in::PATH;
     let reads = Method::GET;
     let must =
         method.is_safe() && security::needs_token(&reads, &view.uri, headers, &host, api.options.reads_need_token);

@@ -6,6 +6,7 @@ use quarterdeck_model::Severity;
 use quarterdeck_model::label::Labels;
 use serde::Serialize;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// Characters of a name that are shown in a list. Its object's page shows all of them.
 const CLIP: usize = 160;
@@ -13,6 +14,14 @@ const CLIP: usize = 160;
 /// Text of other origin, in full. It can't turn the direction of what is around it.
 pub(crate) fn text(text: &str) -> Markup {
     html! { bdi.text { (text) } }
+}
+
+/// Text of other origin within a sentence of ours, where markup can't keep it apart: without the marks that turn the direction of what
+/// is around them.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    const TURNS: [char; 9] =
+        ['\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}'];
+    if text.contains(TURNS) { Cow::Owned(text.replace(TURNS, "\u{fffd}")) } else { Cow::Borrowed(text) }
 }
 
 /// Text of other origin in a list or a table: as much of it as there is room for.
@@ -226,6 +235,12 @@ mod tests {
     fn text_of_others_is_text() {
         let shown = text("<script>alert(1)</script>\u{202e}").into_string();
         assert_eq!(shown, "<bdi class=\"text\">&lt;script&gt;alert(1)&lt;/script&gt;\u{202e}</bdi>");
+    }
+
+    #[test]
+    fn within_a_sentence_text_of_others_turns_nothing() {
+        assert_eq!(plain("gone\u{202e}gnp.exe"), "gone\u{fffd}gnp.exe");
+        assert!(matches!(plain("שלום <b>"), Cow::Borrowed("שלום <b>")));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use quarterdeck_api::{Configuration, IfMatch, Mistake, Object, Order, Refused, R
 use quarterdeck_config::File;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Keeps what it is told; an object with a key `wrong` is wrong. Its files are `sound` or not.
 #[derive(Default)]
@@ -18,8 +18,8 @@ pub(crate) struct Fixed {
 
 #[async_trait]
 impl Configuration for Fixed {
-    fn effective(&self) -> Value {
-        json!({"api": {"listen": "127.0.0.1:7700"}})
+    fn effective(&self) -> Arc<Value> {
+        Arc::new(json!({"api": {"listen": "127.0.0.1:7700"}}))
     }
 
     fn origin(&self, pointer: &str) -> Option<String> {

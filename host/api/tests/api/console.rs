@@ -45,6 +45,12 @@ pub(crate) async fn post(deck: &Deck, path: &str, cookie: &str, fields: &[(&str,
     send(deck, asked.body(Body::from(body)).unwrap()).await
 }
 
+/// What the first form of the page says that was seen.
+pub(crate) fn seen(shown: &str) -> String {
+    let value = shown.split("name=\"seen\" value=\"").nth(1).unwrap_or_else(|| panic!("{shown}"));
+    value.split('"').next().unwrap().to_owned()
+}
+
 async fn link(deck: &Deck) -> String {
     let answer = deck.ask(Method::POST, "/api/v1/console/links", None, &[]).await;
     assert_eq!(answer.status, 201);
@@ -255,7 +261,12 @@ async fn an_incident_is_worked_on_to_its_end() {
     assert_eq!(run.status, 303, "{}", String::from_utf8_lossy(&run.body));
     assert!(deck.get("/api/v1/runs").await.json()["items"].as_array().unwrap().iter().any(|run| run["cause"] == "one"));
     let note = "<b>rebooted</b>";
-    let done = post(&deck, "/console/incidents/one/resolve", &cookie, &[("csrf", &csrf), ("note", note)]).await;
+    let members = deck.get("/api/v1/incidents/one").await.json()["members"].as_array().unwrap().len().to_string();
+    let blind = post(&deck, "/console/incidents/one/resolve", &cookie, &[("csrf", &csrf), ("seen", "99")]).await;
+    assert_eq!(blind.status, 412, "what joined it meanwhile is looked at before");
+    let done =
+        post(&deck, "/console/incidents/one/resolve", &cookie, &[("csrf", &csrf), ("note", note), ("seen", &members)])
+            .await;
     assert_eq!(done.status, 303);
     let (_, shown) = page_as(&deck, "/console/incidents/one", &cookie).await;
     assert!(shown.contains("&lt;b&gt;rebooted&lt;/b&gt;") && !shown.contains(note), "{shown}");

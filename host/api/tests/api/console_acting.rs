@@ -1,6 +1,6 @@
 //! The pages of the console on which something is done: runbooks, deployments, scans, jobs, dead letters; and those of what follows from it.
 
-use crate::console::{HOSTILE, crawl, page, page_as, post, sign_in};
+use crate::console::{HOSTILE, crawl, page, page_as, post, seen, sign_in};
 use crate::support::{Deck, START, deck_with};
 use crate::world::{letter, like, world};
 use quarterdeck_model::domain::Catalog;
@@ -217,8 +217,12 @@ async fn a_deployment_is_started_watched_promoted_and_taken_back() {
     has(&page(&deck, "/console/services/shop").await.1, &["is under way", &to]);
     assert_eq!(change(&deck, "/console/deployments", &[("service", "shop"), ("revision", "r4")]).await.0, 409);
     has(&signed_in(&deck, &to).await, &["Promote in full", "Abort and roll back", "r2 gets all of the traffic again"]);
-    assert_eq!(change(&deck, &format!("{to}/promote"), &[]).await.0, 409, "it waits for nobody");
-    assert_eq!(change(&deck, &format!("{to}/promote"), &[("full", "true")]).await, (303, to.clone()));
+    let now = seen(&signed_in(&deck, &to).await);
+    assert_eq!(change(&deck, &format!("{to}/promote"), &[]).await.0, 422, "what was seen is needed");
+    assert_eq!(change(&deck, &format!("{to}/promote"), &[("seen", "paused 50 2")]).await.0, 412);
+    assert_eq!(change(&deck, &format!("{to}/promote"), &[("seen", &now)]).await.0, 409, "it waits for nobody");
+    let in_full = [("full", "true"), ("seen", now.as_str())];
+    assert_eq!(change(&deck, &format!("{to}/promote"), &in_full).await, (303, to.clone()));
     assert_eq!(deck.get(&format!("/api/v1/deployments/{id}")).await.json()["in_full"], true);
     assert_eq!(change(&deck, &format!("{to}/abort"), &[("reason", "too <slow>")]).await, (303, to.clone()));
     let shown = signed_in(&deck, &to).await;
@@ -253,8 +257,11 @@ async fn a_deployment_tells_what_was_decided_and_on_what_figures() {
             "weight of the new revision",
         ],
     );
-    assert_eq!(change(&deck, "/console/deployments/dep_1/promote", &[]).await.0, 303);
+    let now = seen(&shown);
+    assert_eq!(change(&deck, "/console/deployments/dep_1/promote", &[("seen", &now)]).await.0, 303);
     assert_eq!(deck.get("/api/v1/deployments/dep_1").await.json()["state"], "progressing");
+    let again = change(&deck, "/console/deployments/dep_1/promote", &[("seen", &now)]).await;
+    assert_eq!(again.0, 412, "who pressed it at the same time takes it through no other pause");
     let list = page(&deck, "/console/deployments?service=shop&state=progressing").await.1;
     assert!(list.contains("dep_1") && !list.contains("deployments/one"), "{list}");
 }

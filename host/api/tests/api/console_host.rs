@@ -1,7 +1,7 @@
 //! The console's pages about the configuration, and the host itself.
 
 use crate::configuration::Fixed;
-use crate::console::{HOSTILE, check, page, page_as, post, send, sign_in};
+use crate::console::{HOSTILE, check, page, page_as, post, seen, send, sign_in};
 use crate::support::{Deck, START, deck, deck_with, request};
 use axum::body::Body;
 use http::Method;
@@ -18,10 +18,6 @@ async fn put(deck: &Deck, value: &Value) {
 }
 
 /// The tag that the page's form hands back.
-fn seen(shown: &str) -> String {
-    shown.split("name=\"seen\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
-}
-
 #[tokio::test]
 async fn what_is_in_force_is_shown_with_where_it_comes_from() {
     let deck = deck().await;
@@ -164,13 +160,16 @@ async fn versions_are_compared_and_restored() {
     let path = "/console/configuration/versions/cfg_1/restore";
     assert_eq!(post(&deck, path, "", &[("csrf", &csrf)]).await.status, 401);
     assert_eq!(post(&deck, path, &cookie, &[]).await.status, 403);
-    let done = post(&deck, path, &cookie, &[("csrf", &csrf)]).await;
+    assert_eq!(post(&deck, path, &cookie, &[("csrf", &csrf), ("seen", "cfg_0")]).await.status, 412);
+    let done = post(&deck, path, &cookie, &[("csrf", &csrf), ("seen", &seen(&one))]).await;
     assert_eq!((done.status.as_u16(), done.header("location")), (303, "/console/configuration/versions/cfg_1"));
     assert!(
         page_as(&deck, "/console/configuration/versions/cfg_1", &cookie).await.1.contains("version cfg_2 is in force")
     );
     assert_eq!(
-        post(&deck, "/console/configuration/versions/cfg_9/restore", &cookie, &[("csrf", &csrf)]).await.status,
+        post(&deck, "/console/configuration/versions/cfg_9/restore", &cookie, &[("csrf", &csrf), ("seen", "cfg_now")])
+            .await
+            .status,
         404
     );
     assert_eq!(page(&deck, "/console/configuration/versions/cfg_9").await.0, 404);

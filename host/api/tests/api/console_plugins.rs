@@ -202,7 +202,17 @@ async fn a_candidate_is_shown_with_its_differences_promoted_and_ended() {
 async fn a_plugin_goes_back_and_its_file_away_as_they_were_seen() {
     let deck = deck().await;
     let (cookie, csrf) = sign_in(&deck).await;
-    let back = post(&deck, "/console/plugins/http-probe/roll-back", &cookie, &[("csrf", &csrf), ("to", "1.0.0")]).await;
+    let now = plugin().digest.0;
+    let stale = [("csrf", csrf.as_str()), ("to", "1.0.0"), ("seen", "sha256:other")];
+    let stale = post(&deck, "/console/plugins/http-probe/roll-back", &cookie, &stale).await;
+    assert_eq!(stale.status, 412, "it goes back from the version that was looked at");
+    let back = post(
+        &deck,
+        "/console/plugins/http-probe/roll-back",
+        &cookie,
+        &[("csrf", &csrf), ("to", "1.0.0"), ("seen", &now)],
+    )
+    .await;
     assert_eq!((back.status.as_u16(), back.header("location")), (303, "/console/plugins/http-probe"));
     assert!(
         page_as(&deck, "/console/plugins/http-probe", &cookie)
@@ -210,7 +220,10 @@ async fn a_plugin_goes_back_and_its_file_away_as_they_were_seen() {
             .1
             .contains("http-probe went back from none to 1.0.0.")
     );
-    assert_eq!(post(&deck, "/console/plugins/none/roll-back", &cookie, &[("csrf", &csrf)]).await.status, 409);
+    assert_eq!(
+        post(&deck, "/console/plugins/none/roll-back", &cookie, &[("csrf", &csrf), ("seen", "none")]).await.status,
+        409
+    );
     let path = "/console/plugin-files/http-probe.wasm/remove";
     assert_eq!(post(&deck, path, &cookie, &[("csrf", &csrf), ("seen", "1")]).await.status, 412);
     let tag = plugin().digest.tag();

@@ -1,6 +1,6 @@
 //! The console's pages about alerts, silences, rules and metrics: what they show, what they do, and for whom.
 
-use crate::console::{HOSTILE, crawl, page, page_as, post, sign_in};
+use crate::console::{HOSTILE, crawl, page, page_as, post, seen, sign_in};
 use crate::support::{Deck, START};
 use crate::world::world;
 use quarterdeck_model::Span;
@@ -146,16 +146,29 @@ async fn a_silence_is_previewed_made_changed_and_expired() {
     shows(&deck, "/console/alerts", &["silenced"]).await;
     shows(&deck, "/console/alerts?muted=yes", &["DiskFull"]).await;
 
-    let longer = send(&format!("{at}/prolong"), vec![("csrf", csrf.clone()), ("for", "1h".to_owned())]).await;
+    let seen_now = async || seen(&page_as(&deck, &at, &cookie).await.1);
+    let hour = |seen: String| vec![("csrf", csrf.clone()), ("for", "1h".to_owned()), ("seen", seen)];
+    let now = seen_now().await;
+    deck.clock.advance(Span::from_secs(1));
+    let longer = send(&format!("{at}/prolong"), hour(now.clone())).await;
     assert_eq!(longer.header("location"), at);
     assert_eq!(kept().await["ends_at"], START.plus(Span::from_secs(5 * 3600)).to_string());
+    assert_eq!(send(&format!("{at}/prolong"), hour(now.clone())).await.status, 412, "two people prolong it once");
     let ends = START.plus(Span::from_secs(60)).to_string();
     let change = [("csrf", csrf.clone()), ("id", id.clone()), ("starts", START.to_string()), ("ends", ends.clone())];
+    let stale: Vec<_> = change.iter().cloned().chain([("seen", now)]).collect();
+    assert_eq!(send("/console/silences", fields(&stale)).await.status, 412);
+    assert_eq!(send("/console/silences", fields(&change)).await.status, 422, "what was seen is needed");
+    let change: Vec<_> = change.iter().cloned().chain([("seen", seen_now().await)]).collect();
     let changed = send("/console/silences", fields(&change)).await;
     assert_eq!(changed.header("location"), at, "{}", String::from_utf8_lossy(&changed.body));
     assert_eq!(kept().await["ends_at"], ends);
     assert_eq!(send(&format!("{at}/expire"), Vec::new()).await.status, 403);
-    assert_eq!(send(&format!("{at}/expire"), vec![("csrf", csrf.clone())]).await.status, 303);
+    assert_eq!(send(&format!("{at}/expire"), vec![("csrf", csrf.clone())]).await.status, 422);
+    assert_eq!(
+        send(&format!("{at}/expire"), vec![("csrf", csrf.clone()), ("seen", seen_now().await)]).await.status,
+        303
+    );
     let over = shows(&deck, &at, &["expired", "Make it again"]).await;
     assert!(!over.contains("/expire\""), "{over}");
     assert_eq!(send("/console/silences/none/expire", vec![("csrf", csrf)]).await.status, 404);

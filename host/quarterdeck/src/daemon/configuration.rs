@@ -37,6 +37,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 use tracing::{error, warn};
 
 pub(super) struct Configuration {
@@ -76,7 +77,12 @@ pub(super) struct InForce {
     unfit: Vec<Problem>,
     /// Id under which it is kept. Empty where it could not be.
     version: String,
+    /// All of it as JSON, see [`InForce::value`].
+    value: Mutex<Option<Arc<Value>>>,
 }
+
+/// How long the configuration is kept as JSON.
+const VALUE_KEPT: Duration = Duration::from_secs(60);
 
 impl InForce {
     /// What the files say, before anything else is known.
@@ -88,7 +94,30 @@ impl InForce {
             loaded,
             unfit: Vec::new(),
             version: String::new(),
+            value: Mutex::default(),
         }
+    }
+
+    /// All of it as JSON. Who looks at pages of the configuration, or lists its objects, asks for it again and again, so it is kept
+    /// for a minute after it was made; not longer, since it is several times as large as the settings are.
+    fn value(self: &Arc<Self>) -> Arc<Value> {
+        let mut kept = self.value.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = &*kept {
+            return Arc::clone(value);
+        }
+        let value = Arc::new(self.loaded.value());
+        // Without a runtime there is nobody who would let go of it.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            *kept = Some(Arc::clone(&value));
+            let this = Arc::downgrade(self);
+            runtime.spawn(async move {
+                tokio::time::sleep(VALUE_KEPT).await;
+                if let Some(this) = this.upgrade() {
+                    this.value.lock().unwrap_or_else(PoisonError::into_inner).take();
+                }
+            });
+        }
+        value
     }
 }
 
@@ -137,7 +166,8 @@ impl Configuration {
         for problem in &unfit {
             error!("{problem}");
         }
-        let mut next = InForce { base, words, left_out, loaded, unfit, version: String::new() };
+        let mut next =
+            InForce { base, words, left_out, loaded, unfit, version: String::new(), value: Mutex::default() };
         next.version = self.keep_if_possible(&next, "host", Transition::new()).await;
         self.forget(&next, true).await;
         self.put_in_force(next).await;
@@ -222,8 +252,8 @@ fn same_store(before: &StorageSettings, after: &StorageSettings) -> bool {
 
 #[async_trait]
 impl quarterdeck_api::Configuration for Configuration {
-    fn effective(&self) -> Value {
-        self.current().loaded.value()
+    fn effective(&self) -> Arc<Value> {
+        self.current().value()
     }
 
     fn origin(&self, pointer: &str) -> Option<String> {

@@ -50,7 +50,13 @@
       themes.textContent = theme === "dark" ? "Dark" : theme === "light" ? "Light" : "Auto";
       themes.title = "Colours: as the system has them, light, or dark";
     };
-    zones.addEventListener("click", () => { zone = zone === "utc" ? "local" : "utc"; remember("zone", zone); shown(); tick(); });
+    zones.addEventListener("click", () => {
+      zone = zone === "utc" ? "local" : "utc";
+      remember("zone", zone);
+      shown();
+      tick();
+      axes();
+    });
     themes.addEventListener("click", () => {
       const root = document.documentElement.dataset;
       const next = { undefined: "light", light: "dark", dark: "" }[root.theme];
@@ -79,6 +85,10 @@
   let asked = 0;
   let renewing = false;
   let failures = 0;
+  let refused = false;
+  // Somebody reads, and wants it to stand still; whether anything was to be renewed meanwhile.
+  let paused = false;
+  let behind = false;
 
   const parts = () => $$("[data-live]");
 
@@ -87,24 +97,48 @@
     const at = document.activeElement;
     const writes = at && part.contains(at) && at.matches("input, select, textarea");
     return writes || $("details.action[open]", part) || $$("input, textarea", part).some((field) => field.type !== "hidden" && field.value !== field.defaultValue)
-      || (document.getSelection()?.type === "Range" && part.contains(document.getSelection().anchorNode));
+      || charted(part) || (document.getSelection()?.type === "Range" && part.contains(document.getSelection().anchorNode));
+  };
+
+  // Where the focus is within the part, so that it is there again in what takes its place: by id, by address, or else by what it is and
+  // says, and how many like it come before.
+  const place = (part) => {
+    const at = document.activeElement;
+    if (!at || at === part || !part.contains(at)) return () => null;
+    if (at.id) return () => $(`#${CSS.escape(at.id)}`, part);
+    const like = () => $$(at.localName, part).filter((other) => other.getAttribute("href") === at.getAttribute("href") && (at.localName === "svg" || other.textContent === at.textContent));
+    const [index, among] = [like().indexOf(at), $$(at.localName, part).indexOf(at)];
+    // What is gone has a neighbour: the beginning of the page is far away for who has only keys.
+    return () => like()[index] ?? like()[0] ?? $$(at.localName, part).slice(0, among + 1).at(-1);
   };
 
   const swap = (part, fresh) => {
-    const at = document.activeElement;
-    const focus = at && part.contains(at) ? [at.id && `#${CSS.escape(at.id)}`, at.getAttribute("href") && `[href="${CSS.escape(at.getAttribute("href"))}"]`].find(Boolean) : null;
-    const open = $$("details[open]", part).map((details) => $$("details", part).indexOf(details));
-    const top = $$(".scroll", part).map((scroll) => scroll.scrollLeft);
+    const focus = place(part);
+    // What comes in on top moves what was opened: it is known by what its line says, whatever the clock has made of a time in it, and by
+    // how many alike come behind it.
+    const line = (details) => {
+      const copy = ($("summary", details) ?? details).cloneNode(true);
+      for (const time of $$("time", copy)) time.textContent = time.dateTime;
+      return copy.textContent;
+    };
+    const keys = (all) => {
+      const counts = new Map();
+      return all.map(line).reverse().map((text) => { counts.set(text, (counts.get(text) ?? 0) + 1); return `${counts.get(text)} ${text}`; }).reverse();
+    };
+    const before = $$("details", part);
+    const open = before.some((details) => details.open) ? new Set(keys(before).filter((_, index) => before[index].open)) : null;
+    const boxes = () => $$(".scroll, pre, figure", part);
+    const top = boxes().map((box) => [box.scrollLeft, box.scrollTop]);
     const known = new Set($$("tbody tr, .timeline li", part).map((row) => row.textContent));
     part.replaceChildren(...fresh.childNodes);
     const all = $$("details", part);
-    open.forEach((index) => { if (all[index]) all[index].open = true; });
-    $$(".scroll", part).forEach((scroll, index) => { scroll.scrollLeft = top[index] || 0; });
+    if (open) keys(all).forEach((key, index) => { if (open.has(key)) all[index].open = true; });
     tick(part);
     for (const row of $$("tbody tr, .timeline li", part)) if (known.size && !known.has(row.textContent)) row.classList.add("fresh");
-    if (focus) $(focus, part)?.focus({ preventScroll: true });
     charts(part);
     reach(part);
+    boxes().forEach((box, index) => { if (top[index]) [box.scrollLeft, box.scrollTop] = top[index]; });
+    focus()?.focus({ preventScroll: true });
   };
 
   const raw = new WeakMap();
@@ -115,7 +149,14 @@
     asked = Date.now();
     try {
       const answer = await fetch(location.href, { headers: { "X-Renewed": "1" }, cache: "no-store", credentials: "same-origin" });
-      if (!answer.ok) return;
+      // Gone, or not for this browser any more; or the server is only just starting, and the next answer says that it goes on.
+      refused = !answer.ok;
+      if (refused) away(`This page can't be renewed: the server answered ${answer.status}. What is shown is old. Load the page anew to see why.`);
+      else if (!failures) away("");
+      if (refused) {
+        if (answer.status >= 500 || answer.status === 429) schedule(10 * PAUSE);
+        return;
+      }
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       let waits = false;
       for (const part of parts()) {
@@ -136,6 +177,7 @@
   };
 
   const schedule = (least = 0) => {
+    if (paused) { behind = true; return; }
     if (due || document.hidden || !parts().length) return;
     due = setTimeout(renew, Math.max(least, PAUSE - (Date.now() - asked)));
   };
@@ -144,6 +186,15 @@
     const banner = $("[data-away]");
     banner.hidden = !text;
     if (banner.textContent !== text) banner.textContent = text;
+  };
+
+  // Why nothing is heard: a server that answers has refused to tell, and waiting alone does not help.
+  const missed = async () => {
+    const answer = await fetch("/healthz", { cache: "no-store" }).catch(() => null);
+    if (!failures) return;
+    away(answer?.ok
+      ? "The server answers, but does not tell what happens: too many pages may be open, or you are not signed in any more. Load the page anew to see; it is tried again meanwhile."
+      : "The server can't be reached. What is shown may be old; it goes on by itself as soon as the server is back.");
   };
 
   const listen = () => {
@@ -156,13 +207,13 @@
     stream.onopen = () => {
       if (failures > 1) schedule();
       failures = 0;
-      away("");
+      if (!refused) away("");
     };
     stream.onmessage = (message) => { seen = message.lastEventId || seen; schedule(); };
     stream.addEventListener("gap", (message) => { seen = message.lastEventId || seen; schedule(); });
     stream.onerror = () => {
       failures += 1;
-      if (failures > 1) away("The server can't be reached. What is shown may be old; it goes on by itself as soon as the server is back.");
+      if (failures > 1) missed();
       // A refusal ends the stream for good; a connection that breaks is tried again by the browser, but not for long everywhere.
       stop();
       setTimeout(listen, Math.min(1000 * failures, 10000));
@@ -173,6 +224,20 @@
 
   const live = () => {
     if (!parts().length) return;
+    const button = $("[data-pause]");
+    const say = () => {
+      button.textContent = paused ? "▶" : "❚❚";
+      button.title = paused ? "The page stands still. Let it renew itself again" : "The page renews itself. Let it stand still";
+      button.setAttribute("aria-label", "Let the page stand still");
+      button.setAttribute("aria-pressed", String(paused));
+    };
+    button.addEventListener("click", () => {
+      paused = !paused;
+      if (paused) { clearTimeout(due); behind = !!due; due = null; } else if (behind) { behind = false; schedule(); }
+      say();
+    });
+    say();
+    button.hidden = false;
     document.addEventListener("visibilitychange", () => {
       // A page that nobody sees holds no connection: a browser has few of them.
       if (document.hidden) stop(); else { tick(); listen(); schedule(); }
@@ -191,6 +256,8 @@
     const dialog = $("[data-palette]");
     const input = $("input", dialog);
     const results = $("[data-results]", dialog);
+    const told = $("[data-told]", dialog);
+    const slash = $("[data-slash]", dialog);
     let latest = 0;
     let timer = null;
 
@@ -203,6 +270,8 @@
       const next = all[(at + step + all.length) % all.length];
       next.classList.add("chosen");
       next.scrollIntoView({ block: "nearest" });
+      // The focus stays in the field: what is chosen is told to those who can't see it.
+      told.textContent = `${next.textContent.trim()}, ${all.indexOf(next) + 1} of ${all.length}`;
     };
     const search = async () => {
       const mine = ++latest;
@@ -211,6 +280,7 @@
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         if (mine !== latest) return;
         results.replaceChildren(...[page.getElementById("results")].filter(Boolean));
+        told.textContent = results.textContent.trim();
         choose(1);
       } catch {
         results.replaceChildren(make("p", { textContent: "The server can't be reached." }));
@@ -221,14 +291,18 @@
     input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(search, 120); });
     dialog.addEventListener("keydown", (event) => {
       if (event.key === "ArrowDown" || event.key === "ArrowUp") { event.preventDefault(); choose(event.key === "ArrowDown" ? 1 : -1); }
-      if (event.key === "Enter") { event.preventDefault(); $("a.chosen", results)?.click(); }
+      // On a link or in the box the key means that.
+      if (event.key === "Enter" && event.target === input) { event.preventDefault(); $("a.chosen", results)?.click(); }
       // A browser would only empty the field at first.
       if (event.key === "Escape") { event.preventDefault(); dialog.close(); }
     });
+    // A key alone may be pressed unmeant, by who speaks to the machine for one: it can be switched off.
+    slash.checked = recall("slash") !== "off";
+    slash.addEventListener("change", () => remember("slash", slash.checked ? "on" : "off"));
     dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
     document.addEventListener("keydown", (event) => {
       const writes = event.target instanceof Element && event.target.matches("input, textarea, select, [contenteditable]");
-      if ((event.key === "k" && (event.ctrlKey || event.metaKey)) || (event.key === "/" && !writes)) { event.preventDefault(); open(); }
+      if ((event.key === "k" && (event.ctrlKey || event.metaKey)) || (event.key === "/" && !writes && slash.checked)) { event.preventDefault(); open(); }
     });
   };
 
@@ -240,8 +314,13 @@
 
   const short = (value) => value === null ? "–" : Math.abs(value) >= 1e5 || (value && Math.abs(value) < 1e-3) ? value.toExponential(2) : String(Math.round(value * 1000) / 1000);
 
+  // From one label of an axis to the next, in seconds; whole days beyond the last.
+  const STEPS = [1, 5, 15, 30, 60, 300, 900, 1800, 3600, 10800, 21600, 43200, 86400];
+  const MOMENTS = 7;
+
   class Chart {
     constructor(figure) {
+      this.figure = figure;
       this.svg = $("svg", figure);
       this.data = JSON.parse(figure.dataset.chart);
       const [left, top, width, height] = this.data.plot;
@@ -251,11 +330,79 @@
       this.cross = this.shape("line", { class: "cross", y1: top, y2: top + height });
       this.range = this.shape("rect", { class: "range", y: top, height });
       this.from = null;
+      // The moment that keys have gone to.
+      this.here = null;
+      this.moments = $("g.moments", this.svg);
+      this.utc = [...this.moments.childNodes];
+      this.axis();
+      this.svg.tabIndex = 0;
+      this.svg.setAttribute("aria-keyshortcuts", "ArrowLeft ArrowRight Enter Escape");
+      this.svg.addEventListener("keydown", (event) => this.key(event));
+      this.svg.addEventListener("blur", () => this.leave());
       this.svg.addEventListener("pointermove", (event) => this.move(event));
       this.svg.addEventListener("pointerleave", () => { if (this.from === null) shown.forEach((chart) => chart.point(null)); });
       this.svg.addEventListener("pointerdown", (event) => { if (event.button === 0 && event.pointerType !== "touch") { this.from = this.at(event); this.svg.setPointerCapture(event.pointerId); event.preventDefault(); } });
-      this.svg.addEventListener("pointerup", (event) => this.zoom(event));
-      this.svg.addEventListener("pointercancel", () => { this.from = null; this.range.setAttribute("visibility", "hidden"); });
+      this.svg.addEventListener("pointerup", (event) => this.zoom(this.at(event)));
+      this.svg.addEventListener("pointercancel", () => this.leave());
+    }
+
+    // Labels of the time axis. The server has put those of UTC there.
+    axis() {
+      const name = $("[data-zone-name]", this.figure);
+      if (name) name.textContent = zone === "utc" ? "UTC" : "local time";
+      const [mark, label] = [this.utc.find((node) => node.localName === "polyline"), this.utc.find((node) => node.localName === "text")];
+      if (zone === "utc" || !mark || !label) { this.moments.replaceChildren(...this.utc); return; }
+      const bottom = this.top + this.height;
+      this.moments.replaceChildren(...this.local().flatMap((date) => {
+        const x = Math.round(this.x(date.getTime()));
+        const [line, text] = [mark.cloneNode(true), label.cloneNode(true)];
+        line.setAttribute("points", `${x},${bottom} ${x},${bottom + 4}`);
+        text.setAttribute("x", x);
+        const full = absolute(date);
+        text.textContent = date.getHours() + date.getMinutes() + date.getSeconds() === 0 ? full.slice(5, 10) : full.slice(11, this.step < 60 ? 19 : 16);
+        return [line, text];
+      }));
+    }
+
+    // Whole minutes, hours or days of this browser's zone within the time that is shown.
+    local() {
+      const wanted = (this.data.to - this.data.from) / MOMENTS / 1000;
+      const days = Math.ceil(wanted / 86400);
+      this.step = STEPS.find((step) => step >= wanted) ?? days * 86400;
+      const found = [];
+      const date = new Date(this.data.from);
+      date.setHours(0, 0, 0, 0);
+      // By the clock on the wall: a day may have 23 hours or 25.
+      for (let count = 0; date.getTime() <= this.data.to && found.length < 32 && count < 100000; count += 1) {
+        if (date.getTime() >= this.data.from) found.push(new Date(date));
+        if (this.step >= 86400) date.setDate(date.getDate() + this.step / 86400);
+        else if (this.step >= 3600) date.setHours(date.getHours() + this.step / 3600);
+        else date.setTime(date.getTime() + this.step * 1000);
+      }
+      return found;
+    }
+
+    // What the pointer does, by keys: arrows go along, Enter begins a part and ends it, Escape lets go.
+    key(event) {
+      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      const length = this.data.to - this.data.from;
+      if (step) {
+        const from = this.here ?? (step > 0 ? this.data.from : this.data.to);
+        this.here = Math.min(this.data.to, Math.max(this.data.from, from + step * length * (event.shiftKey ? 0.1 : 0.01)));
+        this.go(this.here);
+      } else if (event.key === "Enter" && this.here !== null) {
+        if (this.from === null) this.from = this.here; else this.zoom(this.here);
+      } else if (event.key === "Escape" && (this.here !== null || this.from !== null)) {
+        this.leave();
+      } else return;
+      event.preventDefault();
+      event.stopPropagation();
+    }
+
+    leave() {
+      this.from = this.here = null;
+      this.range.setAttribute("visibility", "hidden");
+      shown.forEach((chart) => chart.point(null));
     }
 
     shape(name, attributes) {
@@ -274,8 +421,9 @@
 
     x(time) { return this.left + this.width * (time - this.data.from) / (this.data.to - this.data.from); }
 
-    move(event) {
-      const time = this.at(event);
+    move(event) { this.go(this.at(event)); }
+
+    go(time) {
       // The others show the same moment.
       shown.forEach((chart) => chart.point(time));
       if (this.from !== null) {
@@ -307,9 +455,9 @@
       return next < 0 ? null : line.v[next];
     }
 
-    zoom(event) {
+    zoom(time) {
       if (this.from === null) return;
-      const [from, to] = [this.from, this.at(event)].sort((one, other) => one - other);
+      const [from, to] = [this.from, time].sort((one, other) => one - other);
       this.from = null;
       this.range.setAttribute("visibility", "hidden");
       if (this.x(to) - this.x(from) < 6) return;
@@ -320,6 +468,11 @@
       location.assign(url);
     }
   }
+
+  const axes = () => shown.forEach((chart) => chart.axis());
+
+  // Somebody reads it, or is choosing a part of it.
+  const charted = (part) => [...shown].some((chart) => (chart.from !== null || chart.here !== null) && part.contains(chart.svg));
 
   const charts = (within = document) => {
     for (const chart of shown) if (!chart.svg.isConnected) shown.delete(chart);
@@ -380,6 +533,7 @@
       if (!file) { say("Choose a file first.", "warning"); field.focus(); return; }
       const query = new URLSearchParams({ name: file.name });
       if ($("[data-replace]", box)?.checked) query.set("replace", "true");
+      if (box.dataset.seen) query.set("seen", box.dataset.seen);
       const to = box.dataset.upload;
       request = new XMLHttpRequest();
       request.open("POST", `${to.endsWith("/") ? to + encodeURIComponent(file.name) : to}?${query}`);

@@ -1,10 +1,11 @@
 //! The configuration: what is in force and where it comes from. `problems`: what is wrong with it; `objects`: the named ones; `edit`: how one
-//! is changed; `versions`: what was in force before; `export`: all of it as files.
+//! is changed; `undo`: the way back from a change; `versions`: what was in force before; `export`: all of it as files.
 
 mod edit;
 mod export;
 mod objects;
 mod problems;
+pub(super) mod undo;
 mod versions;
 
 use super::{Group, Page};

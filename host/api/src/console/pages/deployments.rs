@@ -2,8 +2,9 @@
 
 mod moves;
 
-use super::{Group, Page, instance, services};
+use super::{Group, Page, instance, over, services};
 use crate::Api;
+use crate::console::chart::Window;
 use crate::console::form::{self, Action, Form};
 use crate::console::search::Finds;
 use crate::console::view::View;
@@ -18,7 +19,9 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use maud::{Markup, html};
 use quarterdeck_engines::deployments::StartDeployment;
+use quarterdeck_model::Span;
 use quarterdeck_model::domain::deployment::{Deployment, DeploymentState};
+use quarterdeck_model::kind::deployment_strategy::Move;
 use quarterdeck_model::store::Page as Part;
 use std::sync::Arc;
 
@@ -155,6 +158,11 @@ async fn show(view: View, At(id): At<String>) -> Result<Response, Problem> {
     .await?;
     let title = format!("{} {}", deployment.service, deployment.candidate);
     let now = view.api.now();
+    let params = view.params()?;
+    let shown = match params.text("from")?.or(params.text("to")?) {
+        Some(_) => Window::of(&params, now, Span::from_secs(3600))?,
+        None => moves::whole(&deployment, now),
+    };
     let content = html! {
         p.crumbs { a href=(BASE) { "Deployments" } " / " (services::linked(&view, &deployment.service)) }
         h1 { (text(&title)) }
@@ -163,7 +171,8 @@ async fn show(view: View, At(id): At<String>) -> Result<Response, Problem> {
             @if let Some(error) = &deployment.error { p.mistake { (text(error)) } }
             (offers(&view, &deployment))
             @if !deployment.in_flight.is_empty() { (widgets::section("Under way", moves::in_flight(&deployment))) }
-            (moves::chart(&deployment, now).show())
+            (over::whole(&view))
+            (moves::chart(&deployment, &shown, now).show())
             (widgets::section("Replicas", replicas(&deployment)))
             (widgets::section("What was decided", moves::table(&deployment)))
             (widgets::section("What is known", facts(&view, &deployment)))
@@ -177,11 +186,14 @@ fn offers(view: &View, deployment: &Deployment) -> Markup {
         return html! {};
     }
     let (promote, abort) = (format!("{}/promote", at(deployment)), format!("{}/abort", at(deployment)));
+    let stage = stage(deployment);
+    let (on, full) = ([("seen", stage.as_str())], [("seen", stage.as_str()), ("full", "true")]);
     let mut actions = Vec::new();
     if deployment.state == DeploymentState::Paused {
         actions.push(Action {
             to: &promote,
             label: "Promote",
+            fields: &on,
             effect: Some("Lets it go on to the next step that its strategy decides. Figures that are bad take it back all the same."),
             ..Action::default()
         });
@@ -191,7 +203,7 @@ fn offers(view: &View, deployment: &Deployment) -> Markup {
             to: &promote,
             label: "Promote in full",
             effect: Some("Skips every step, hold and pause that is left: the new revision takes all of the traffic as soon as it is healthy."),
-            fields: &[("full", "true")],
+            fields: &full,
             dangerous: true,
             ..Action::default()
         });
@@ -209,6 +221,13 @@ fn offers(view: &View, deployment: &Deployment) -> Markup {
         ..Action::default()
     });
     form::actions(view, &actions)
+}
+
+/// How far it was when a person decided about it: its state and share of the traffic. Two people who promote it out of the same pause
+/// must not take it through the next one as well, which neither has seen.
+fn stage(deployment: &Deployment) -> String {
+    let asked = deployment.moves.iter().filter(|record| matches!(record.decided, Move::Pause { .. })).count();
+    format!("{} {} {asked}", crate::resources::status::word(deployment.state), deployment.weight)
 }
 
 fn replicas(deployment: &Deployment) -> Markup {
@@ -275,7 +294,10 @@ async fn start(form: Form) -> Result<Response, Problem> {
 
 async fn promote(At(id): At<String>, form: Form) -> Result<Response, Problem> {
     let full = form.text("full") == Some("true");
-    form.view.api.options.engines.deployments.promote(&id, form.asked(), full).await?;
+    let found = crate::precondition::find(&form.view.api, Deployment::COLLECTION, &id)?;
+    form.must_have_seen(&stage(&found.decode()?))?;
+    let asked = [found.revision];
+    form.view.api.options.engines.deployments.promote(&id, form.asked_of(&asked), full).await?;
     let said =
         if full { "It is promoted in full: it skips the steps that are left." } else { "It is promoted: it goes on." };
     form.done(&address::below(BASE, &id), said)

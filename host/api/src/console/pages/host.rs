@@ -172,7 +172,7 @@ fn under_way(api: &Api, known: &Known) -> Markup {
         (
             "Dead letters",
             html! {
-                (known.dead) @if known.dead > 0 { " " (widgets::toned("look at them", Tone::Warning)) " " code { "quarterdeck dead-letter list" } }
+                (known.dead) @if known.dead > 0 { " " (widgets::toned("look at them", Tone::Warning)) " " a href=(super::dead_letters::BASE) { "All of them" } }
             },
         ),
         ("Jobs", html! { (jobs.jobs) " scheduled, " (jobs.running) " run, " (jobs.queued) " wait for a slot" }),

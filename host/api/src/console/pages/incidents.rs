@@ -140,6 +140,8 @@ fn offers(view: &View, incident: &Incident) -> Markup {
     let base = address::below(BASE, incident.id.as_str());
     let (acknowledge, resolve, run) = (format!("{base}/acknowledge"), format!("{base}/resolve"), format!("{base}/run"));
     let catalog = view.api.options.engines.catalog();
+    let members = incident.members.len().to_string();
+    let resolving = [("seen", members.as_str())];
     let mut actions = Vec::new();
     if incident.state == IncidentState::Open {
         actions.push(Action { to: &acknowledge, label: "Acknowledge", ..Action::default() });
@@ -150,6 +152,7 @@ fn offers(view: &View, incident: &Incident) -> Markup {
         effect: Some(
             "Ends the incident. Alerts that still fire stay, and don't open it again; what fires anew opens another.",
         ),
+        fields: &resolving,
         inputs: form::area("note", "Note for the time line (may be empty)", ""),
         ..Action::default()
     });
@@ -259,7 +262,15 @@ async fn acknowledge(At(id): At<String>, form: Form) -> Result<Response, Problem
 }
 
 async fn resolve(At(id): At<String>, form: Form) -> Result<Response, Problem> {
-    form.view.api.options.engines.incidents.resolve(&id, form.asked(), form.text("note")).await?;
+    let found = crate::precondition::find(&form.view.api, Incident::COLLECTION, &id)?;
+    let (incident, asked) = (found.decode::<Incident>()?, [found.revision]);
+    // What has joined it since would be over with it, unseen.
+    if incident.members.len().to_string() != form.needed("seen")? {
+        return Err(Problem::precondition_failed(
+            "another alert has joined the incident meanwhile; hint: go back, load the page anew, look at it, and decide again",
+        ));
+    }
+    form.view.api.options.engines.incidents.resolve(&id, form.asked_of(&asked), form.text("note")).await?;
     form.done(&address::below(BASE, &id), "The incident is resolved.")
 }
 

@@ -33,6 +33,13 @@ pub(super) fn ranges(view: &View, spans: &[(&str, &str)], otherwise: &str) -> Ma
     }
 }
 
+/// The way back where a part of a chart was chosen, on pages that otherwise show one time only.
+pub(super) fn whole(view: &View) -> Markup {
+    let query = view.uri.query().unwrap_or_default();
+    let is_part = form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "from" || name == "to");
+    html! { @if is_part { p { a.button href=(view.with_all(&[("from", None), ("to", None)])) { "Show the whole time" } } } }
+}
+
 /// The series of a metric as lines, with no more points than can be seen.
 pub(super) fn lines(
     api: &Api,

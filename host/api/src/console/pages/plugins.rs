@@ -9,6 +9,7 @@ use super::{Group, Page};
 use crate::Api;
 use crate::console::form::{self, Action, Form};
 use crate::console::search::Finds;
+use crate::console::session::Undo;
 use crate::console::view::View;
 use crate::console::widgets::{self, clip};
 use crate::console::{PRINCIPAL, address, live};
@@ -36,6 +37,8 @@ pub(super) const PAGE: Page = Page {
 };
 
 pub(super) const BASE: &str = "/console/plugins";
+/// What a form has seen where no version is in use.
+const NONE: &str = "none";
 /// On which the pages about plugins change.
 const CONCERNS: [&str; 3] = ["plugin.", "instance.state-changed", "instance.grants-changed"];
 
@@ -84,6 +87,7 @@ async fn list(view: View) -> Result<Response, Problem> {
             label: "A component",
             says: "It is verified before it replaces anything, and in use when this ends. A file of the same name is replaced; the version before can be gone back to.",
             may_replace: true,
+            seen: None,
             command: "quarterdeck plugin install my-plugin.wasm",
         })))
     };
@@ -162,10 +166,22 @@ fn waits(awaiting: &[Waiting]) -> String {
 
 async fn roll_back(At(name): At<String>, form: Form) -> Result<Response, Problem> {
     let files = Arc::clone(&form.view.api.options.files);
+    let versions = files.versions(&name)?;
+    let serving = versions.iter().find(|version| version.serves).map(|version| version.plugin.digest.0.as_str());
+    form.must_have_seen(serving.unwrap_or(NONE))?;
     let done = files.roll_back(&name, form.text("to"), PRINCIPAL).await?;
     let from = done.from.as_ref().map_or("none", |from| from.version.as_str());
     let said = format!("{name} went back from {from} to {}.{}", done.to.version, waits(&done.awaiting));
-    form.done(&address::below(BASE, &name), said)
+    let undo = done.from.as_ref().map(|from| back(&done.to, from));
+    form.done_but(&address::below(BASE, &name), said, undo)
+}
+
+/// The way from a version that is in use to the one before it.
+fn back(from: &PluginRef, to: &PluginRef) -> Undo {
+    Undo {
+        to: format!("{}/roll-back", address::below(BASE, &to.name)),
+        fields: vec![("to", to.digest.0.clone()), ("seen", from.digest.0.clone())],
+    }
 }
 
 async fn promote(At(name): At<String>, form: Form) -> Result<Response, Problem> {
@@ -179,7 +195,9 @@ async fn promote(At(name): At<String>, form: Form) -> Result<Response, Problem> 
     }
     let done = decisions.promote(&name, PRINCIPAL).await?;
     let before = done.before.as_ref().map_or("none", |before| before.version.as_str());
-    form.done(&address::below(BASE, &name), format!("{name} {} is in use in place of {before}.", done.plugin.version))
+    let undo = done.before.as_ref().map(|before| back(&done.plugin, before));
+    let said = format!("{name} {} is in use in place of {before}.", done.plugin.version);
+    form.done_but(&address::below(BASE, &name), said, undo)
 }
 
 async fn end_shadow(At(name): At<String>, form: Form) -> Result<Response, Problem> {
@@ -189,10 +207,11 @@ async fn end_shadow(At(name): At<String>, form: Form) -> Result<Response, Proble
 }
 
 /// A way back to each version that is kept and not in use.
-fn back_to(view: &View, name: &str, active: &str, version: &PluginRef) -> Markup {
+fn back_to(view: &View, name: &str, active: Option<&PluginRef>, version: &PluginRef) -> Markup {
     let to = format!("{}/roll-back", address::below(BASE, name));
+    let (in_use, seen) = active.map_or(("none", NONE), |active| (active.version.as_str(), active.digest.0.as_str()));
     let effect = format!(
-        "{name} goes back from {active} to {} ({}): its instances run on that from their next call on.",
+        "{name} goes back from {in_use} to {} ({}): its instances run on that from their next call on.",
         version.version,
         short(&version.digest.0)
     );
@@ -201,7 +220,7 @@ fn back_to(view: &View, name: &str, active: &str, version: &PluginRef) -> Markup
         label: "Roll back",
         effect: Some(&effect),
         dangerous: true,
-        fields: &[("to", version.digest.0.as_str())],
+        fields: &[("to", version.digest.0.as_str()), ("seen", seen)],
         ..Action::default()
     };
     action.show(view)

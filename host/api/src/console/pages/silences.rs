@@ -203,6 +203,8 @@ fn offers(view: &View, silence: &Silence, is: SilenceState) -> Markup {
     if is == SilenceState::Expired {
         return html! { p { a.button href=(again) { "Make it again" } } };
     }
+    let seen = silence.updated_at.to_string();
+    let fields = [("seen", seen.as_str())];
     let spans = [("30m", "30 minutes"), ("1h", "an hour"), ("4h", "4 hours"), ("1d", "a day"), ("7d", "a week")];
     html! {
         (form::actions(view, &[
@@ -210,6 +212,7 @@ fn offers(view: &View, silence: &Silence, is: SilenceState) -> Markup {
                 to: &prolong,
                 label: "Prolong",
                 effect: Some("Moves its end by so much. Nothing else of it changes."),
+                fields: &fields,
                 inputs: form::select("for", "By", &spans, Some("1h")),
                 ..Action::default()
             },
@@ -217,6 +220,7 @@ fn offers(view: &View, silence: &Silence, is: SilenceState) -> Markup {
                 to: &expire,
                 label: "Expire",
                 effect: Some("Ends it now: alerts that it takes and that still fire are told at the next look at their group. It is shown for five days after that."),
+                fields: &fields,
                 dangerous: true,
                 ..Action::default()
             },
@@ -228,6 +232,8 @@ fn offers(view: &View, silence: &Silence, is: SilenceState) -> Markup {
 async fn prolong(At(id): At<String>, form: Form) -> Result<Response, Problem> {
     let alerting = &form.view.api.options.engines.alerting;
     let silence = alerting.silence(&id).ok_or_else(|| Problem::no_document(Silence::COLLECTION, &id))?;
+    form.must_have_seen(&silence.updated_at.to_string())?;
+    let before = silence.clone();
     let text = form.needed("for")?;
     let span =
         Span::parse(text).ok_or_else(|| Problem::invalid(format!("`{text}` is no time; hint: write it as `4h`")))?;
@@ -240,11 +246,15 @@ async fn prolong(At(id): At<String>, form: Form) -> Result<Response, Problem> {
         comment: silence.comment,
     };
     let silence = alerting.set_silence(draft, PRINCIPAL).await?.map_err(|refusal| refused(&refusal, &id))?;
-    form.done(&to(&silence.id), format!("The silence lasts until {}.", time::utc(silence.ends_at)))
+    let undo = draft::back(&before, &silence);
+    form.done_but(&to(&silence.id), format!("The silence lasts until {}.", time::utc(silence.ends_at)), Some(undo))
 }
 
 async fn expire(At(id): At<String>, form: Form) -> Result<Response, Problem> {
-    let expired = form.view.api.options.engines.alerting.expire_silence(&id, PRINCIPAL).await?;
+    let alerting = &form.view.api.options.engines.alerting;
+    let silence = alerting.silence(&id).ok_or_else(|| Problem::no_document(Silence::COLLECTION, &id))?;
+    form.must_have_seen(&silence.updated_at.to_string())?;
+    let expired = alerting.expire_silence(&id, PRINCIPAL).await?;
     expired.map_err(|refusal| refused(&refusal, &id))?;
-    form.done(&to(&id), "The silence is expired.")
+    form.done_but(&to(&id), "The silence is expired.", Some(draft::anew(&silence)))
 }

@@ -97,7 +97,7 @@ async fn compare_configuration_versions(
     let (to, after) = match params.text("to")? {
         Some(to) => {
             let after = find(&api, to.to_owned()).await?;
-            (after.id, after.value)
+            (after.id, Arc::new(after.value))
         }
         None => (api.options.configuration.standing().version, api.options.configuration.effective()),
     };

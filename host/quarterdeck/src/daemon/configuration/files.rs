@@ -6,7 +6,7 @@ use quarterdeck_model::event::Event;
 use quarterdeck_model::transition::Transition;
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::{info, warn};
 
 const REFUSED: &str = "configuration.refused";
@@ -112,7 +112,8 @@ impl Configuration {
         let changed = before.loaded.digest != loaded.digest;
         let digest = loaded.digest.clone();
         let base = Arc::new(base);
-        let mut next = InForce { base, words, left_out, loaded, unfit: Vec::new(), version: String::new() };
+        let (unfit, version) = (Vec::new(), String::new());
+        let mut next = InForce { base, words, left_out, loaded, unfit, version, value: Mutex::default() };
         let told = self.grants_changed(&next, principal);
         next.version = self.keep_if_possible(&next, principal, told).await;
         self.put_in_force(next).await;

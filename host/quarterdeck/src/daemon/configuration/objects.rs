@@ -7,7 +7,7 @@ use quarterdeck_model::store::{Page, Store};
 use quarterdeck_model::transition::{Expected, Transition};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tracing::{error, info};
 
 const PRINCIPAL: &str = "operator";
@@ -101,8 +101,8 @@ impl InForce {
 }
 
 /// Every object that is in force, or that the API has said something about.
-pub(super) fn all(current: &InForce) -> Vec<Object> {
-    let (said, in_force) = (current.said(), current.loaded.value());
+pub(super) fn all(current: &Arc<InForce>) -> Vec<Object> {
+    let (said, in_force) = (current.said(), current.value());
     let mut names: BTreeSet<(&str, &str)> = said.keys().copied().collect();
     for section in quarterdeck_config::sections() {
         let objects = in_force.get(section).and_then(Value::as_object);
@@ -116,14 +116,14 @@ pub(super) fn all(current: &InForce) -> Vec<Object> {
     objects
 }
 
-pub(super) fn one(current: &InForce, section: &str, name: &str) -> Option<Object> {
+pub(super) fn one(current: &Arc<InForce>, section: &str, name: &str) -> Option<Object> {
     if !is_section(section) {
         return None;
     }
     let is_it = |word: &&Word| word.section == section && word.name == name;
     let left_out = current.left_out.iter().map(|(word, reason)| (word, Some(reason))).find(|(word, _)| is_it(word));
     let said = current.words.iter().find(is_it).map(|word| (word, None)).or(left_out);
-    current.object(&current.loaded.value(), section, name, said)
+    current.object(&current.value(), section, name, said)
 }
 
 fn is_section(section: &str) -> bool {
@@ -186,7 +186,8 @@ impl Configuration {
             return Err(Refused::Invalid(mistakes(fresh)));
         }
         let base = Arc::clone(&current.base);
-        let mut next = InForce { base, words, left_out, loaded, unfit, version: String::new() };
+        let mut next =
+            InForce { base, words, left_out, loaded, unfit, version: String::new(), value: Mutex::default() };
         let mut said = self.changed_words(current, &next);
         said.absorb(self.grants_changed(&next, PRINCIPAL));
         next.version = self.keep(&next, PRINCIPAL, said).await.map_err(Refused::Store)?;

@@ -11,7 +11,7 @@ use crate::extract::At;
 use crate::paging::blocking;
 use crate::problem::Problem;
 use crate::resources::{alerts, events as log};
-use crate::{Api, console::pages};
+use crate::{Api, console::pages, console::pages::over};
 use axum::response::Response;
 use maud::{Markup, html};
 use quarterdeck_engines::alerting::Shown;
@@ -66,7 +66,7 @@ pub(super) async fn show(view: View, At(id): At<String>) -> Result<Response, Pro
     };
     let expression = known.alert.as_ref().and_then(|alert| expression(&view.api, alert));
     let chart = match &expression {
-        Some(expression) => history(&view, expression).await,
+        Some(expression) => history(&view, expression).await?,
         None => html! {},
     };
     let content = html! {
@@ -256,20 +256,24 @@ fn expression(api: &Api, alert: &Alert) -> Option<String> {
     Some(query::selector(&rule.select.metric, &labels))
 }
 
-async fn history(view: &View, expression: &str) -> Markup {
-    let now = view.api.options.clock.now();
-    let window = Window { from: now.minus(HISTORY), to: now };
+async fn history(view: &View, expression: &str) -> Result<Markup, Problem> {
+    let window = Window::of(&view.params()?, view.api.options.clock.now(), HISTORY)?;
     let question = Question { text: expression.to_owned(), over_time: true, at_end: false };
     let answer = query::ask(&view.api, vec![question], &window, query::step(&window)).await.into_iter().next();
     let store = Arc::clone(&view.api.options.store);
-    let (from, to) = (window.from, window.to);
+    let (from, to, length) = (window.from, window.to, window.to.since(window.from));
     let notes = blocking(move || query::notes(&*store, &Window { from, to })).await.unwrap_or_default();
     let shown = match answer {
         Some(Ok(answer)) => Chart { title: expression, unit: "", from, to, lines: answer.lines, notes }.show(),
         Some(Err(why)) => html! { p.notice { "Its value can't be shown: " (text(&why)) } },
         None => html! {},
     };
-    live::part("alert-value", &["alert."], widgets::section("Its value, the last 6 hours", shown))
+    let content = html! { (over::whole(view)) (shown) };
+    Ok(live::part(
+        "alert-value",
+        &["alert."],
+        widgets::section(&format!("Its value over {}", time::span(length)), content),
+    ))
 }
 
 fn why(explanation: &Explanation) -> Markup {

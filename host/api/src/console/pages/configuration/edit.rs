@@ -1,8 +1,10 @@
 //! How an object is changed: as text, in TOML or JSON. What is wrong with it is said with its place in that text, which stays as it was typed.
 
 use super::objects::at;
+use super::undo;
 use crate::configuration::{IfMatch, Object, Order, Refused};
 use crate::console::form::{self, Action, Form};
+use crate::console::session::Undo;
 use crate::console::view::View;
 use crate::console::widgets::{self, Tone, clip, text};
 use crate::extract::At;
@@ -16,8 +18,10 @@ use quarterdeck_model::plugin::files::Seen;
 use serde_json::{Map, Value};
 use std::path::Path;
 
+/// Where a new object is made.
+pub(super) const NEW: &str = "/console/configuration/new";
 const TOML: &str = "toml";
-const JSON: &str = "json";
+pub(super) const JSON: &str = "json";
 
 /// What is wrong with a text, and where.
 struct Wrong {
@@ -145,23 +149,25 @@ fn placed(section: &str, name: &str, places: &Places, mistakes: Vec<Mistake>) ->
     mistakes.into_iter().map(one).collect()
 }
 
-/// Puts the object in force as it was typed, or gives what is wrong, with the status of that.
-async fn put(
-    view: &View,
-    section: &str,
-    name: &str,
-    typed: &str,
-    format: &str,
-    seen: Seen,
-) -> Result<Option<(StatusCode, Vec<Wrong>)>, Problem> {
+/// What became of an object that was typed.
+enum Put {
+    Done(Option<Undo>),
+    /// With the status of that.
+    Not(StatusCode, Vec<Wrong>),
+}
+
+/// Puts the object in force as it was typed, or gives what is wrong.
+async fn put(view: &View, section: &str, name: &str, typed: &str, format: &str, seen: Seen) -> Result<Put, Problem> {
     let (value, places) = match read(typed, format) {
         Ok(read) => read,
-        Err(wrong) => return Ok(Some((StatusCode::UNPROCESSABLE_ENTITY, wrong))),
+        Err(wrong) => return Ok(Put::Not(StatusCode::UNPROCESSABLE_ENTITY, wrong)),
     };
-    match view.api.options.configuration.change(section, name, Order::Set(value), IfMatch(seen)).await {
-        Ok(()) => Ok(None),
+    let configuration = &view.api.options.configuration;
+    let before = configuration.object(section, name);
+    match configuration.change(section, name, Order::Set(value), IfMatch(seen)).await {
+        Ok(()) => Ok(Put::Done(undo::of(section, name, before.as_ref(), configuration.object(section, name).as_ref()))),
         Err(Refused::Invalid(mistakes)) => {
-            Ok(Some((StatusCode::UNPROCESSABLE_ENTITY, placed(section, name, &places, mistakes))))
+            Ok(Put::Not(StatusCode::UNPROCESSABLE_ENTITY, placed(section, name, &places, mistakes)))
         }
         Err(refused @ (Refused::Stale | Refused::Exists)) => {
             let detail = match refused {
@@ -171,7 +177,7 @@ async fn put(
                 _ => "there is an object of that name; hint: open it, and change that one",
             };
             let wrong = Wrong { at: None, path: String::new(), detail: detail.to_owned() };
-            Ok(Some((StatusCode::PRECONDITION_FAILED, vec![wrong])))
+            Ok(Put::Not(StatusCode::PRECONDITION_FAILED, vec![wrong]))
         }
         Err(refused) => Err(refused.into()),
     }
@@ -197,9 +203,9 @@ fn typed(form: &Form) -> (String, String) {
 pub(super) async fn set(At((section, name)): At<(String, String)>, form: Form) -> Result<Response, Problem> {
     let (text_of, format) = typed(&form);
     let seen = Seen::Tags(vec![form.needed("seen")?.to_owned()]);
-    let Some((status, wrong)) = put(&form.view, &section, &name, &text_of, &format, seen).await? else {
-        let said = said(&form.view, &section, &name);
-        return form.done(&at(&section, &name), said);
+    let (status, wrong) = match put(&form.view, &section, &name, &text_of, &format, seen).await? {
+        Put::Done(undo) => return form.done_but(&at(&section, &name), said(&form.view, &section, &name), undo),
+        Put::Not(status, wrong) => (status, wrong),
     };
     let object = form.view.api.options.configuration.object(&section, &name);
     let tag = object.as_ref().map(Object::tag).unwrap_or_default();
@@ -235,7 +241,7 @@ fn blank(view: &View, section: &str, name: &str, draft: &Draft<'_>) -> Markup {
             textarea.source name="text" rows=(rows) spellcheck="false" autocapitalize="off" { "\n" (draft.text) }
         }
     };
-    let action = Action { to: "/console/configuration/new", label: "Put in force", inputs, ..Action::default() };
+    let action = Action { to: NEW, label: "Put in force", inputs, ..Action::default() };
     html! {
         p.crumbs { a href=(super::objects::BASE) { "Objects" } }
         h1 { "New object" }
@@ -250,20 +256,20 @@ pub(super) async fn create(form: Form) -> Result<Response, Problem> {
     let (section, name) = (form.needed("section")?.to_owned(), form.needed("name")?.to_owned());
     let (text_of, format) = typed(&form);
     match put(&form.view, &section, &name, &text_of, &format, Seen::Nothing).await? {
-        None => {
-            let said = said(&form.view, &section, &name);
-            form.done(&at(&section, &name), said)
-        }
-        Some((status, wrong)) => {
+        Put::Done(undo) => form.done_but(&at(&section, &name), said(&form.view, &section, &name), undo),
+        Put::Not(status, wrong) => {
             let draft = Draft { text: &text_of, format: &format, wrong };
             Ok(form.view.page_with(status, "New object", blank(&form.view, &section, &name, &draft)))
         }
     }
 }
 
-async fn order(form: &Form, section: &str, name: &str, order: Order) -> Result<(), Problem> {
+async fn order(form: &Form, section: &str, name: &str, order: Order) -> Result<Option<Undo>, Problem> {
     let seen = Seen::Tags(vec![form.needed("seen")?.to_owned()]);
-    Ok(form.view.api.options.configuration.change(section, name, order, IfMatch(seen)).await?)
+    let configuration = &form.view.api.options.configuration;
+    let before = configuration.object(section, name);
+    configuration.change(section, name, order, IfMatch(seen)).await?;
+    Ok(undo::of(section, name, before.as_ref(), configuration.object(section, name).as_ref()))
 }
 
 /// The object's page, or the list where there is none any more.
@@ -275,13 +281,13 @@ fn on(form: &Form, section: &str, name: &str) -> String {
 }
 
 pub(super) async fn delete(At((section, name)): At<(String, String)>, form: Form) -> Result<Response, Problem> {
-    order(&form, &section, &name, Order::Delete).await?;
-    form.done(&on(&form, &section, &name), format!("{name} is not in force any more."))
+    let undo = order(&form, &section, &name, Order::Delete).await?;
+    form.done_but(&on(&form, &section, &name), format!("{name} is not in force any more."), undo)
 }
 
 pub(super) async fn reset(At((section, name)): At<(String, String)>, form: Form) -> Result<Response, Problem> {
-    order(&form, &section, &name, Order::Reset).await?;
-    form.done(&on(&form, &section, &name), format!("What the files say of {name} holds again."))
+    let undo = order(&form, &section, &name, Order::Reset).await?;
+    form.done_but(&on(&form, &section, &name), format!("What the files say of {name} holds again."), undo)
 }
 
 #[cfg(test)]

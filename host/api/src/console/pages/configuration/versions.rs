@@ -2,6 +2,7 @@
 
 use super::{CONCERNS, problems, tabs};
 use crate::console::form::{self, Action, Form};
+use crate::console::session::Undo;
 use crate::console::view::View;
 use crate::console::widgets::{self, Tone, clip};
 use crate::console::{address, live, time};
@@ -86,7 +87,7 @@ pub(super) async fn show(view: View, At(id): At<String>) -> Result<Response, Pro
             ("By", clip(&version.principal)),
             ("Values", html! { code { (clip(&version.digest)) } }),
         ])))
-        @if to.is_none() && !differences.is_empty() { (offer(&view, &id, &differences)) }
+        @if to.is_none() && !differences.is_empty() { (offer(&view, &id, &standing.version, &differences)) }
         (widgets::section("What is different", html! {
             p { "From this version to " @match &to {
                 Some(to) => { (widgets::link(&address::below(BASE, to), to)) ". " a href=(view.with("to", None)) { "To what is in force" } },
@@ -98,7 +99,7 @@ pub(super) async fn show(view: View, At(id): At<String>) -> Result<Response, Pro
     Ok(view.page(&format!("Version {id}"), content))
 }
 
-fn offer(view: &View, id: &str, differences: &[Difference]) -> Markup {
+fn offer(view: &View, id: &str, in_force: &str, differences: &[Difference]) -> Markup {
     let to = format!("{}/restore", address::below(BASE, id));
     let objects = differences.iter().filter(|difference| super::objects::named(&difference.pointer).is_some()).count();
     let others = differences.len().saturating_sub(objects);
@@ -106,7 +107,14 @@ fn offer(view: &View, id: &str, differences: &[Difference]) -> Markup {
         "Makes every object what it was in {id}: {objects} differences below go, by setting and deleting objects over what the files say. \
          {others} are of settings that stand in files, variables and flags, and stay."
     );
-    let action = Action { to: &to, label: "Restore", effect: Some(&effect), dangerous: true, ..Action::default() };
+    let action = Action {
+        to: &to,
+        label: "Restore",
+        effect: Some(&effect),
+        dangerous: true,
+        fields: &[("seen", seen(in_force))],
+        ..Action::default()
+    };
     form::actions(view, &[action])
 }
 
@@ -143,7 +151,14 @@ fn value(value: Option<&Value>) -> Markup {
     }
 }
 
+/// One that could not be kept has no id.
+fn seen(version: &str) -> &str {
+    if version.is_empty() { "none" } else { version }
+}
+
 pub(super) async fn restore(At(id): At<String>, form: Form) -> Result<Response, Problem> {
+    let before = form.view.api.options.configuration.standing().version;
+    form.must_have_seen(seen(&before))?;
     let restored = form.view.api.options.configuration.restore(&id).await?;
     let said = match (restored.changed, restored.not_restored.len()) {
         (false, 0) => "Everything is as it was in that version already.".to_owned(),
@@ -152,6 +167,10 @@ pub(super) async fn restore(At(id): At<String>, form: Form) -> Result<Response, 
             "Every object is what it was in {id}. {others} settings still differ: they stand in files, variables and flags."
         ),
     };
+    let undo = (restored.changed && !before.is_empty()).then(|| Undo {
+        to: format!("{}/restore", address::below(BASE, &before)),
+        fields: vec![("seen", seen(&restored.version).to_owned())],
+    });
     // What still differs is shown there.
-    form.done(&address::below(BASE, &id), said)
+    form.done_but(&address::below(BASE, &id), said, undo)
 }

@@ -2,7 +2,7 @@
 
 use super::super::overview::percent;
 use super::super::plugin;
-use crate::console::chart::{Chart, Line};
+use crate::console::chart::{Chart, Line, Window};
 use crate::console::time;
 use crate::console::widgets::{self, Tone, clip, text};
 use maud::{Markup, html};
@@ -83,10 +83,16 @@ fn step(step: &Step) -> Markup {
     }
 }
 
-/// The share of the traffic over time, as it was decided, and how much of it failed.
-pub(super) fn chart(deployment: &Deployment, now: Timestamp) -> Chart<'static> {
+/// All of the time that the deployment has taken so far.
+pub(super) fn whole(deployment: &Deployment, now: Timestamp) -> Window {
     let from = deployment.started_at;
     let to = deployment.finished_at.unwrap_or(now).max(from.plus(quarterdeck_model::Span::from_secs(1)));
+    Window { from, to }
+}
+
+/// The share of the traffic over time, as it was decided, and how much of it failed.
+pub(super) fn chart(deployment: &Deployment, shown: &Window, now: Timestamp) -> Chart<'static> {
+    let Window { from, to } = whole(deployment, now);
     let mut weights = vec![(from, 0.0)];
     let mut failing = Vec::new();
     for record in &deployment.moves {
@@ -108,9 +114,38 @@ pub(super) fn chart(deployment: &Deployment, now: Timestamp) -> Chart<'static> {
     }
     weights.push((to, f64::from(deployment.weight)));
     let line = |name: &str, points| Line { name: name.to_owned(), points };
-    let mut lines = vec![line("weight of the new revision", weights)];
+    failing.retain(|(at, _)| (shown.from..=shown.to).contains(at));
+    let mut lines = vec![line("weight of the new revision", held(&weights, shown))];
     if !failing.is_empty() {
         lines.push(line("its responses that failed", failing));
     }
-    Chart { title: "Traffic", unit: "%", from, to, lines, notes: Vec::new() }
+    Chart { title: "Traffic", unit: "%", from: shown.from, to: shown.to, lines, notes: Vec::new() }
+}
+
+/// A part of what holds from each point to the next one.
+fn held(points: &[(Timestamp, f64)], shown: &Window) -> Vec<(Timestamp, f64)> {
+    let value_at =
+        |moment: Timestamp| points.iter().rev().find(|(at, _)| *at <= moment).map(|(_, value)| (moment, *value));
+    let between = points.iter().filter(|(at, _)| (shown.from..=shown.to).contains(at)).copied();
+    let ends_before = points.last().is_none_or(|(at, _)| *at < shown.from);
+    // At its own first moment the line has its first value, which others may follow.
+    let first = value_at(shown.from).filter(|_| points.first().is_some_and(|(at, _)| *at < shown.from));
+    let last = value_at(shown.to).filter(|_| points.last().is_some_and(|(at, _)| *at > shown.to));
+    if ends_before { Vec::new() } else { first.into_iter().chain(between).chain(last).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_the_time_begins_and_ends_with_what_holds_then() {
+        let at = Timestamp::from_millis;
+        let points = [(at(10), 0.0), (at(20), 0.0), (at(20), 50.0), (at(40), 50.0)];
+        let part = |from, to| held(&points, &Window { from: at(from), to: at(to) });
+        assert_eq!(part(10, 40), points);
+        assert_eq!(part(15, 30), [(at(15), 0.0), (at(20), 0.0), (at(20), 50.0), (at(30), 50.0)]);
+        assert_eq!(part(25, 30), [(at(25), 50.0), (at(30), 50.0)]);
+        assert_eq!((part(0, 5), part(50, 60)), (Vec::new(), Vec::new()));
+    }
 }

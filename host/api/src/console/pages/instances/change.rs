@@ -3,6 +3,8 @@
 use super::{at, found};
 use crate::configuration::{IfMatch, Order};
 use crate::console::form::Form;
+use crate::console::pages::configuration::undo;
+use crate::console::session::Undo;
 use crate::extract::At;
 use crate::problem::Problem;
 use axum::response::Response;
@@ -17,16 +19,19 @@ async fn change(
     form: &Form,
     instance: &InstanceName,
     change: impl FnOnce(&mut Map<String, Value>) -> Result<(), Problem>,
-) -> Result<(), Problem> {
+) -> Result<Option<Undo>, Problem> {
     let configuration = &form.view.api.options.configuration;
     let object = configuration.object("instances", instance.as_str());
-    let object = object.ok_or_else(|| Problem::no_document("instances", instance.as_str()))?;
-    let tag = object.tag();
-    let Some(Value::Object(mut spec)) = object.value else {
+    let before = object.ok_or_else(|| Problem::no_document("instances", instance.as_str()))?;
+    let Some(Value::Object(mut spec)) = before.value.clone() else {
         return Err(Problem::conflict(format!("`{instance}` is not configured")));
     };
     change(&mut spec)?;
-    Ok(configuration.change("instances", instance.as_str(), Order::Set(spec), IfMatch(Seen::Tags(vec![tag]))).await?)
+    let seen = IfMatch(Seen::Tags(vec![before.tag()]));
+    configuration.change("instances", instance.as_str(), Order::Set(spec), seen).await?;
+    let now = configuration.object("instances", instance.as_str());
+    let undo = undo::of("instances", instance.as_str(), Some(&before), now.as_ref());
+    Ok(undo.map(|undo| undo::back_to(undo, &at(instance))))
 }
 
 /// What has become of it, for a person.
@@ -41,12 +46,12 @@ fn state(form: &Form, instance: &InstanceName) -> String {
 
 async fn set_enabled(At((plugin, name)): Named, form: Form, enabled: bool) -> Result<Response, Problem> {
     let instance = InstanceName(format!("{plugin}/{name}"));
-    change(&form, &instance, |spec| {
+    let undo = change(&form, &instance, |spec| {
         spec.insert("enabled".to_owned(), json!(enabled));
         Ok(())
     })
     .await?;
-    form.done(&at(&instance), state(&form, &instance))
+    form.done_but(&at(&instance), state(&form, &instance), undo)
 }
 
 pub(super) async fn enable(named: Named, form: Form) -> Result<Response, Problem> {
@@ -77,7 +82,7 @@ pub(super) async fn grant(At((plugin, name)): Named, form: Form) -> Result<Respo
             more.insert(capability.name.clone(), scope(&capability.name, text));
         }
     }
-    change(&form, &status.name, |spec| {
+    let undo = change(&form, &status.name, |spec| {
         let given = spec.entry("grants").or_insert_with(|| json!({}));
         if let Value::Object(given) = given {
             given.extend(more);
@@ -91,7 +96,7 @@ pub(super) async fn grant(At((plugin, name)): Named, form: Form) -> Result<Respo
         Ok(())
     })
     .await?;
-    form.done(&at(&status.name), format!("The grants are given. {}", state(&form, &status.name)))
+    form.done_but(&at(&status.name), format!("The grants are given. {}", state(&form, &status.name)), undo)
 }
 
 /// What a person wrote about a capability, as the configuration has it.
@@ -113,7 +118,7 @@ fn scope(capability: &str, text: &str) -> Value {
 pub(super) async fn revoke(At((plugin, name)): Named, form: Form) -> Result<Response, Problem> {
     let instance = InstanceName(format!("{plugin}/{name}"));
     let from = form.needed("from")?.to_owned();
-    change(&form, &instance, |spec| {
+    let undo = change(&form, &instance, |spec| {
         let holders = spec.get_mut("granted-to").and_then(Value::as_array_mut);
         let before = holders.as_ref().map_or(0, |holders| holders.len());
         let left = holders.map_or(0, |holders| {
@@ -126,7 +131,7 @@ pub(super) async fn revoke(At((plugin, name)): Named, form: Form) -> Result<Resp
         Ok(())
     })
     .await?;
-    form.done(&at(&instance), format!("The grants are taken away. {}", state(&form, &instance)))
+    form.done_but(&at(&instance), format!("The grants are taken away. {}", state(&form, &instance)), undo)
 }
 
 #[cfg(test)]

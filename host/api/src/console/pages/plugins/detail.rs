@@ -100,8 +100,7 @@ fn versions(view: &View, name: &str, known: &Known) -> Markup {
     if known.versions.is_empty() {
         return html! { p.muted { "None yet." } };
     }
-    let active =
-        known.versions.iter().find(|version| version.serves).map_or("none", |version| version.plugin.version.as_str());
+    let active = known.versions.iter().find(|version| version.serves).map(|version| &version.plugin);
     let rows = known.versions.iter().take(VERSIONS).map(|kept| {
         let state = match (kept.serves, kept.kept) {
             (true, _) => widgets::toned("in use", Tone::Good),
@@ -225,6 +224,7 @@ fn sample(difference: &Difference) -> Markup {
 fn uploads(view: &View, name: &str, known: &Known, decides: bool) -> Markup {
     let serves = known.files.iter().find(|file| file.serves).or_else(|| known.files.first());
     let file = serves.map_or(format!("{name}.wasm"), |file| file.file.clone());
+    let seen = serves.map(|file| file.digest.tag());
     let install = address::below("/console/upload/plugin-files", &file);
     let shadow = address::below("/console/upload/shadows", name);
     let from = known.plugin.as_ref().filter(|plugin| plugin.state != PluginState::Refused);
@@ -240,6 +240,7 @@ fn uploads(view: &View, name: &str, known: &Known, decides: bool) -> Markup {
             label: "A component",
             says: &says,
             may_replace: false,
+            seen: seen.as_deref(),
             command: &format!("quarterdeck plugin install {file}"),
         })))
         @if decides {
@@ -248,6 +249,7 @@ fn uploads(view: &View, name: &str, known: &Known, decides: bool) -> Markup {
                 label: "A component",
                 says: "It is asked what the version in use is asked, and its answers are compared, and nothing else. It takes the place of a candidate before it.",
                 may_replace: false,
+                seen: None,
                 command: &format!("quarterdeck plugin shadow {name} --with candidate.wasm"),
             })))
         }

@@ -2,6 +2,7 @@
 
 use super::{CONCERNS, signed_by, tabs, version};
 use crate::console::form::{self, Action, Form};
+use crate::console::session::Undo;
 use crate::console::view::View;
 use crate::console::widgets::{self, clip};
 use crate::console::{PRINCIPAL, address, live};
@@ -103,5 +104,13 @@ pub(super) async fn remove(At(file): At<String>, form: Form) -> Result<Response,
         (None, 0) => String::new(),
         (None, bereft) => format!(" {bereft} instances have no plugin now."),
     };
-    form.done(BASE, format!("{} is removed.{serving}", removed.file))
+    // What serves now, a bundled version or another file, is gone back from.
+    let undo = removed.plugin.as_ref().map(|plugin| Undo {
+        to: format!("{}/roll-back", address::below(super::BASE, &plugin.name)),
+        fields: vec![
+            ("to", removed.digest.0.clone()),
+            ("seen", removed.serving.as_ref().map_or(super::NONE.to_owned(), |serving| serving.digest.0.clone())),
+        ],
+    });
+    form.done_but(BASE, format!("{} is removed.{serving}", removed.file), undo)
 }

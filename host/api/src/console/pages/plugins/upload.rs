@@ -1,8 +1,9 @@
 //! A component that is sent by the browser: its own script does it, since a form would have to be taken apart here, and could not tell how
 //! far it got.
 
-use super::{BASE, needs_session, waits};
+use super::{BASE, back, needs_session, waits};
 use crate::console::form::Sent;
+use crate::console::session::{Said, Undo};
 use crate::console::view::View;
 use crate::console::{PRINCIPAL, address, session, widgets};
 use crate::extract::{At, Component};
@@ -22,6 +23,8 @@ pub(super) struct Offer<'a> {
     pub(super) says: &'a str,
     /// Whether another plugin's file may be meant.
     pub(super) may_replace: bool,
+    /// The tag of the file that is replaced, where that is known.
+    pub(super) seen: Option<&'a str>,
     /// The same by the command line.
     pub(super) command: &'a str,
 }
@@ -33,7 +36,7 @@ pub(super) fn offer(view: &View, offer: &Offer<'_>) -> Markup {
     }
     html! {
         p.muted { (offer.says) }
-        div.upload data-upload=(offer.to) hidden {
+        div.upload data-upload=(offer.to) data-seen=[offer.seen] hidden {
             label.field {
                 span { (offer.label) " (.wasm): choose it, or drop it here" }
                 input type="file" accept=".wasm,application/wasm";
@@ -58,9 +61,9 @@ pub(super) struct Taken {
     to: String,
 }
 
-fn taken(view: &View, to: String, said: String) -> Json<Taken> {
+fn taken(view: &View, to: String, text: String, undo: Option<Undo>) -> Json<Taken> {
     if let Some(session) = &view.session {
-        session::say(&view.api, session, said);
+        session::say(&view.api, session, Said { text, undo });
     }
     Json(Taken { to })
 }
@@ -72,17 +75,12 @@ pub(super) async fn install(
 ) -> Result<Json<Taken>, Problem> {
     let params = view.params()?;
     let replace = params.parsed("replace", "`true` or `false`", |text| text.parse().ok())?.unwrap_or(false);
+    // On the page of a plugin it is known what is replaced.
+    let seen = params.text("seen")?.map_or(Seen::Any, |tag| Seen::Tags(vec![tag.to_owned()]));
     let origin =
         params.text("name")?.map(|name| name.chars().filter(|one| !one.is_control()).take(LONGEST_NAME).collect());
-    let install = Install {
-        file,
-        bytes: bytes.into(),
-        digest: None,
-        origin,
-        seen: Seen::Any,
-        replace,
-        principal: PRINCIPAL.to_owned(),
-    };
+    let install =
+        Install { file, bytes: bytes.into(), digest: None, origin, seen, replace, principal: PRINCIPAL.to_owned() };
     let done = view.api.options.files.install(install).await?;
     let held = done.file.plugin.as_ref();
     let what = held.map_or(done.file.file.clone(), |plugin| format!("{} {}", plugin.name, plugin.version));
@@ -92,7 +90,16 @@ pub(super) async fn install(
         (None, true) => format!("{what} is in use."),
     };
     let to = held.map_or(super::files::BASE.to_owned(), |plugin| address::below(BASE, &plugin.name));
-    Ok(taken(&view, to, how + &waits(&done.awaiting)))
+    // What another file serves under its name is as it was; and what another plugin had is not brought back by this one's versions.
+    let undo = match (held, &done.replaced) {
+        (Some(held), Some(before)) if done.file.serves && before.name == held.name => Some(back(held, before)),
+        (Some(held), None) => Some(Undo {
+            to: format!("{}/remove", address::below(super::files::BASE, &done.file.file)),
+            fields: vec![("seen", held.digest.tag())],
+        }),
+        _ => None,
+    };
+    Ok(taken(&view, to, how + &waits(&done.awaiting), undo))
 }
 
 pub(super) async fn shadow(
@@ -102,5 +109,6 @@ pub(super) async fn shadow(
 ) -> Result<Json<Taken>, Problem> {
     let shadow = view.api.options.decisions.shadow(&plugin, bytes.into()).await?;
     let said = format!("{} is asked beside the version in use from now on.", shadow.candidate.version);
-    Ok(taken(&view, address::below(BASE, &plugin), said))
+    let undo = Undo { to: format!("{}/end-shadow", address::below(BASE, &plugin)), fields: Vec::new() };
+    Ok(taken(&view, address::below(BASE, &plugin), said, Some(undo)))
 }

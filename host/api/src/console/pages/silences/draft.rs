@@ -3,6 +3,7 @@
 use super::super::alerts::{matchers as read_matchers, no_matchers, tabs};
 use super::{BASE, CONCERNS, in_words, taken, to};
 use crate::console::form::{self, Action, Form};
+use crate::console::session::Undo;
 use crate::console::view::View;
 use crate::console::widgets::{self, text};
 use crate::console::{PRINCIPAL, address, live, time};
@@ -46,9 +47,33 @@ pub(super) fn like(silence: &Silence, is: SilenceState) -> String {
     )
 }
 
+/// Makes one that was ended what it was, up to when it would have ended.
+pub(super) fn anew(silence: &Silence) -> Undo {
+    let fields = [
+        ("matchers", in_words(&silence.matchers)),
+        ("comment", silence.comment.clone()),
+        ("by", silence.created_by.clone()),
+        ("ends", silence.ends_at.to_string()),
+    ];
+    Undo { to: BASE.to_owned(), fields: fields.into() }
+}
+
+/// Makes one that was changed what it was before.
+pub(super) fn back(before: &Silence, now: &Silence) -> Undo {
+    let mut undo = anew(before);
+    undo.fields.extend([
+        ("id", now.id.clone()),
+        ("starts", before.starts_at.to_string()),
+        ("seen", now.updated_at.to_string()),
+    ]);
+    undo
+}
+
 /// As it was typed.
 struct Typed<'a> {
     id: Option<&'a str>,
+    /// When the one that is changed was changed last, as it was looked at.
+    seen: &'a str,
     matchers: &'a str,
     comment: &'a str,
     by: &'a str,
@@ -62,6 +87,7 @@ impl<'a> Typed<'a> {
         let text = |name: &str| params.text(name).map(Option::unwrap_or_default);
         Ok(Typed {
             id: params.text("id")?,
+            seen: text("seen")?,
             matchers: text("matchers")?,
             comment: text("comment")?,
             by: text("by")?,
@@ -75,6 +101,7 @@ impl<'a> Typed<'a> {
         let text = |name: &str| form.text(name).unwrap_or_default();
         Typed {
             id: form.text("id"),
+            seen: text("seen"),
             matchers: text("matchers"),
             comment: text("comment"),
             by: text("by"),
@@ -110,6 +137,7 @@ pub(super) async fn ask(view: View) -> Result<Response, Problem> {
     let params = view.params()?;
     let typed = Typed::of(&params)?;
     let known = typed.id.and_then(|id| view.api.options.engines.alerting.silence(id));
+    let seen = seen(&typed, known.as_ref());
     let title = if known.is_some() { "Change a silence" } else { "New silence" };
     let shown = if typed.matchers.is_empty() {
         html! {}
@@ -123,13 +151,21 @@ pub(super) async fn ask(view: View) -> Result<Response, Problem> {
         @if known.is_some() {
             p.muted { "Of one that is active, only the end can be moved; any other change ends it and makes another one in its place." }
         }
-        (inputs(&typed))
+        (inputs(&typed, &seen))
         (shown)
     };
     Ok(view.page(title, content))
 }
 
-fn inputs(typed: &Typed<'_>) -> Markup {
+/// What is changed is the silence as it was when somebody began to change it.
+fn seen(typed: &Typed<'_>, known: Option<&Silence>) -> String {
+    match known {
+        Some(known) if typed.seen.is_empty() => known.updated_at.to_string(),
+        _ => typed.seen.to_owned(),
+    }
+}
+
+fn inputs(typed: &Typed<'_>, seen: &str) -> Markup {
     let mut spans: Vec<(&str, &str)> = SPANS.to_vec();
     if !typed.ends.is_empty() {
         spans.insert(0, ("", "until the time below"));
@@ -140,7 +176,10 @@ fn inputs(typed: &Typed<'_>) -> Markup {
     };
     html! {
         form.card method="get" action="/console/silences/new" {
-            @if let Some(id) = typed.id { input type="hidden" name="id" value=(id); }
+            @if let Some(id) = typed.id {
+                input type="hidden" name="id" value=(id);
+                input type="hidden" name="seen" value=(seen);
+            }
             label.field {
                 span { "Conditions on labels, one a line or with commas between them. An alert is taken if all of them hold" }
                 textarea name="matchers" rows="3" required spellcheck="false" placeholder="alertname=\"DiskFull\"\nteam=~\"db|storage\"" { (typed.matchers) }
@@ -183,8 +222,10 @@ async fn preview(view: &View, typed: &Typed<'_>, known: Option<&Silence>) -> Res
                 time::utc(*starts),
                 time::utc(*ends)
             );
+            let seen = seen(typed, known);
             let fields = [
                 ("id", typed.id.unwrap_or_default()),
+                ("seen", seen.as_str()),
                 ("matchers", typed.matchers),
                 ("comment", typed.comment),
                 ("by", typed.by),
@@ -226,7 +267,18 @@ pub(super) async fn make(form: Form) -> Result<Response, Problem> {
         created_by: if typed.by.is_empty() { PRINCIPAL.to_owned() } else { typed.by.to_owned() },
         comment: form.needed("comment")?.to_owned(),
     };
-    let silence = api.options.engines.alerting.set_silence(draft, PRINCIPAL).await?;
+    let alerting = &api.options.engines.alerting;
+    let before = typed.id.and_then(|id| alerting.silence(id));
+    if let Some(before) = &before {
+        form.must_have_seen(&before.updated_at.to_string())?;
+    }
+    let silence = alerting.set_silence(draft, PRINCIPAL).await?;
     let silence = silence.map_err(|refusal| refused(&refusal, typed.id.unwrap_or_default()))?;
-    form.done(&to(&silence.id), format!("The silence holds until {}.", time::utc(silence.ends_at)))
+    let undo = match &before {
+        Some(before) => back(before, &silence),
+        None => {
+            Undo { to: format!("{}/expire", to(&silence.id)), fields: vec![("seen", silence.updated_at.to_string())] }
+        }
+    };
+    form.done_but(&to(&silence.id), format!("The silence holds until {}.", time::utc(silence.ends_at)), Some(undo))
 }
