@@ -113,8 +113,7 @@
 
   const swap = (part, fresh) => {
     const focus = place(part);
-    // What comes in on top moves what was opened: it is known by what its line says, whatever the clock has made of a time in it, and by
-    // how many alike come behind it.
+    // What comes in on top moves what was opened: it is known by its line, and by how many alike come behind it.
     const line = (details) => {
       const copy = ($("summary", details) ?? details).cloneNode(true);
       for (const time of $$("time", copy)) time.textContent = time.dateTime;
@@ -290,12 +289,12 @@
     input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(search, 120); });
     dialog.addEventListener("keydown", (event) => {
       if (event.key === "ArrowDown" || event.key === "ArrowUp") { event.preventDefault(); choose(event.key === "ArrowDown" ? 1 : -1); }
-      // On a link or in the box the key means that.
+      // Elsewhere the key means that.
       if (event.key === "Enter" && event.target === input) { event.preventDefault(); $("a.chosen", results)?.click(); }
       // A browser would only empty the field at first.
       if (event.key === "Escape") { event.preventDefault(); dialog.close(); }
     });
-    // A key alone may be pressed unmeant, by who speaks to the machine for one: it can be switched off.
+    // A key alone may be pressed unmeant: it can be switched off.
     slash.checked = recall("slash") !== "off";
     slash.addEventListener("change", () => remember("slash", slash.checked ? "on" : "off"));
     dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
@@ -470,7 +469,7 @@
 
   const axes = () => shown.forEach((chart) => chart.axis());
 
-  // Somebody reads it, or is choosing a part of it.
+  // Somebody reads it, or chooses a part.
   const charted = (part) => [...shown].some((chart) => (chart.from !== null || chart.here !== null) && part.contains(chart.svg));
 
   const charts = (within = document) => {
