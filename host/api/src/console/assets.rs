@@ -25,6 +25,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
         asset("console.css", "text/css; charset=utf-8", include_str!("assets/console.css")),
         asset("console.js", "text/javascript; charset=utf-8", include_str!("assets/console.js")),
         asset("promql.js", "text/javascript; charset=utf-8", include_str!("assets/promql.js")),
+        asset("upload.js", "text/javascript; charset=utf-8", include_str!("assets/upload.js")),
         asset("theme.js", "text/javascript; charset=utf-8", include_str!("assets/theme.js")),
         asset("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
     ]

@@ -26,11 +26,8 @@ pub(crate) fn largest(uri: &Uri) -> usize {
     if uri.path() == sign_in::PATH { LIMIT_FOR_ANYBODY } else { LIMIT }
 }
 
-/// Refuses whoever is not signed in, but for signing in. Whether the form is one of their session is seen when it has arrived.
+/// Refuses whoever is not signed in. Whether what is sent is of their session is seen by who takes it.
 pub(crate) async fn admit(api: &Api, headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
-    if uri.path() == sign_in::PATH {
-        return Ok(());
-    }
     let host = security::check_host(headers, uri, &api.options.allowed_hosts)?;
     session::find(api, headers, &host).await?.map(|_| ()).ok_or_else(nobody)
 }

@@ -121,14 +121,13 @@ async fn what_was_said_is_offered_to_be_taken_back_once_and_to_its_session_only(
 }
 
 #[tokio::test]
-async fn of_what_nobody_who_is_signed_in_sends_nothing_is_taken_in() {
+async fn a_component_of_somebody_who_is_not_signed_in_is_not_taken_in() {
     let deck = deck().await;
     // A body that never ends: it is refused before it is waited for.
     let endless = || Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
     for (path, media) in [
         ("/console/upload/plugin-files/a.wasm", "application/octet-stream"),
-        ("/console/incidents/one/resolve", "application/x-www-form-urlencoded"),
-        ("/console/nowhere", "application/x-www-form-urlencoded"),
+        ("/console/upload/shadows/judge", "application/octet-stream"),
     ] {
         let asked = request(Method::POST, path)
             .header(CONTENT_TYPE, media)

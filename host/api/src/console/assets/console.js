@@ -100,22 +100,20 @@
       || charted(part) || (document.getSelection()?.type === "Range" && part.contains(document.getSelection().anchorNode));
   };
 
-  // Where the focus is within the part, so that it is there again in what takes its place: by id, by address, or else by what it is and
-  // says, and how many like it come before.
+  // Where the focus is within the part: by id, or by what it is, says and leads to, and how many like it come before.
   const place = (part) => {
     const at = document.activeElement;
     if (!at || at === part || !part.contains(at)) return () => null;
     if (at.id) return () => $(`#${CSS.escape(at.id)}`, part);
     const like = () => $$(at.localName, part).filter((other) => other.getAttribute("href") === at.getAttribute("href") && (at.localName === "svg" || other.textContent === at.textContent));
     const [index, among] = [like().indexOf(at), $$(at.localName, part).indexOf(at)];
-    // What is gone has a neighbour: the beginning of the page is far away for who has only keys.
+    // What is gone has a neighbour.
     return () => like()[index] ?? like()[0] ?? $$(at.localName, part).slice(0, among + 1).at(-1);
   };
 
   const swap = (part, fresh) => {
     const focus = place(part);
-    // What comes in on top moves what was opened: it is known by what its line says, whatever the clock has made of a time in it, and by
-    // how many alike come behind it.
+    // What comes in on top moves what was opened: it is known by its line, and by how many alike come behind it.
     const line = (details) => {
       const copy = ($("summary", details) ?? details).cloneNode(true);
       for (const time of $$("time", copy)) time.textContent = time.dateTime;
@@ -149,9 +147,9 @@
     asked = Date.now();
     try {
       const answer = await fetch(location.href, { headers: { "X-Renewed": "1" }, cache: "no-store", credentials: "same-origin" });
-      // Gone, or not for this browser any more; or the server is only just starting, and the next answer says that it goes on.
+      // Gone, or not for this browser any more; or the server only just starts.
       refused = !answer.ok;
-      if (refused) away(`This page can't be renewed: the server answered ${answer.status}. What is shown is old. Load the page anew to see why.`);
+      if (refused) away(`The server answered ${answer.status}: what is shown is old. Load the page anew.`);
       else if (!failures) away("");
       if (refused) {
         if (answer.status >= 500 || answer.status === 429) schedule(10 * PAUSE);
@@ -193,7 +191,7 @@
     const answer = await fetch("/healthz", { cache: "no-store" }).catch(() => null);
     if (!failures) return;
     away(answer?.ok
-      ? "The server answers, but does not tell what happens: too many pages may be open, or you are not signed in any more. Load the page anew to see; it is tried again meanwhile."
+      ? "The server does not tell what happens: too many pages are open, or you are signed out. Load the page anew."
       : "The server can't be reached. What is shown may be old; it goes on by itself as soon as the server is back.");
   };
 
@@ -227,7 +225,7 @@
     const button = $("[data-pause]");
     const say = () => {
       button.textContent = paused ? "▶" : "❚❚";
-      button.title = paused ? "The page stands still. Let it renew itself again" : "The page renews itself. Let it stand still";
+      button.title = paused ? "Renew the page again" : "Let the page stand still";
       button.setAttribute("aria-label", "Let the page stand still");
       button.setAttribute("aria-pressed", String(paused));
     };
@@ -291,12 +289,12 @@
     input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(search, 120); });
     dialog.addEventListener("keydown", (event) => {
       if (event.key === "ArrowDown" || event.key === "ArrowUp") { event.preventDefault(); choose(event.key === "ArrowDown" ? 1 : -1); }
-      // On a link or in the box the key means that.
+      // Elsewhere the key means that.
       if (event.key === "Enter" && event.target === input) { event.preventDefault(); $("a.chosen", results)?.click(); }
       // A browser would only empty the field at first.
       if (event.key === "Escape") { event.preventDefault(); dialog.close(); }
     });
-    // A key alone may be pressed unmeant, by who speaks to the machine for one: it can be switched off.
+    // A key alone may be pressed unmeant: it can be switched off.
     slash.checked = recall("slash") !== "off";
     slash.addEventListener("change", () => remember("slash", slash.checked ? "on" : "off"));
     dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
@@ -471,7 +469,7 @@
 
   const axes = () => shown.forEach((chart) => chart.axis());
 
-  // Somebody reads it, or is choosing a part of it.
+  // Somebody reads it, or chooses a part.
   const charted = (part) => [...shown].some((chart) => (chart.from !== null || chart.here !== null) && part.contains(chart.svg));
 
   const charts = (within = document) => {
@@ -513,69 +511,6 @@
     });
   };
 
-  // Uploads -------------------------------------------------------------------------------------------------------------
-
-  // A component is verified and compiled when it has arrived, which takes a while.
-  const PATIENCE = 300000;
-
-  const upload = (box) => {
-    const [field, send, cancel, progress, result] = ["input[type=file]", "[data-send]", "[data-cancel]", "progress", "[role=status]"].map((selector) => $(selector, box));
-    let request = null;
-    const say = (text, tone = "quiet") => { result.textContent = text; result.className = `result tone-${tone}`; };
-    const end = () => { request = null; progress.hidden = cancel.hidden = true; send.disabled = false; };
-    // The server says what is wrong as a page.
-    const why = () => {
-      const page = new DOMParser().parseFromString(request.responseText, "text/html");
-      return $$(".failure p:not(.status, .actions), .failure li", page).map((line) => line.textContent).join(". ") || `The server answered ${request.status}.`;
-    };
-    const put = (file) => {
-      if (request) return;
-      if (!file) { say("Choose a file first.", "warning"); field.focus(); return; }
-      const query = new URLSearchParams({ name: file.name });
-      if ($("[data-replace]", box)?.checked) query.set("replace", "true");
-      if (box.dataset.seen) query.set("seen", box.dataset.seen);
-      const to = box.dataset.upload;
-      request = new XMLHttpRequest();
-      request.open("POST", `${to.endsWith("/") ? to + encodeURIComponent(file.name) : to}?${query}`);
-      request.setRequestHeader("Content-Type", "application/octet-stream");
-      request.setRequestHeader("X-Csrf", document.body.dataset.csrf);
-      request.timeout = PATIENCE;
-      request.upload.onprogress = (event) => {
-        progress.max = event.total || 1;
-        progress.value = event.loaded;
-        say(event.loaded < event.total ? `${file.name}: ${Math.floor(100 * event.loaded / event.total)} % is sent.` : `${file.name} is sent. It is verified and compiled.`);
-      };
-      request.onload = () => {
-        if (request.status === 200) { location.assign(JSON.parse(request.responseText).to); return; }
-        say(why(), "bad");
-        end();
-      };
-      request.onerror = () => { say("The server can't be reached. Nothing was changed, as far as is known.", "bad"); end(); };
-      request.ontimeout = () => { say("There is no answer after five minutes. The list of files says what became of it.", "bad"); end(); };
-      request.onabort = () => { say("It was cancelled. What had arrived as a whole may be in use."); end(); };
-      progress.value = 0;
-      progress.hidden = cancel.hidden = false;
-      send.disabled = true;
-      say(`${file.name} is being sent.`);
-      request.send(file);
-    };
-    send.addEventListener("click", () => put(field.files[0]));
-    cancel.addEventListener("click", () => request?.abort());
-    box.addEventListener("dragover", (event) => { event.preventDefault(); box.classList.add("over"); });
-    box.addEventListener("dragleave", (event) => { if (!box.contains(event.relatedTarget)) box.classList.remove("over"); });
-    box.addEventListener("drop", (event) => {
-      event.preventDefault();
-      box.classList.remove("over");
-      if (event.dataTransfer.files.length !== 1) { say("One file at a time.", "warning"); return; }
-      // It is shown before it is sent: what is dropped by mistake does nothing.
-      field.files = event.dataTransfer.files;
-      say(`${field.files[0].name} is chosen. "Upload" sends it.`);
-      send.focus();
-    });
-    box.hidden = false;
-  };
-
-  $$("[data-upload]").forEach(upload);
   switches();
   tick();
   setInterval(() => { if (!document.hidden) tick(); }, 5000);

@@ -90,6 +90,7 @@ async fn list(view: View) -> Result<Response, Problem> {
             seen: None,
             command: "quarterdeck plugin install my-plugin.wasm",
         })))
+        (upload::script())
     };
     Ok(view.page("Plugins", content))
 }

@@ -67,6 +67,7 @@ pub(super) async fn show(view: View, At(name): At<String>) -> Result<Response, P
             (live::ticking("candidate", &["plugin."], 10, widgets::section("Candidate beside it", candidate(&view, &name, shadow))))
         }
         (uploads(&view, &name, &known, decides))
+        (upload::script())
         @if decides { (widgets::section("Ask the past again", past(&view, &name, &known.journals))) }
         @if let Some(plugin) = &known.plugin { (widgets::section("What can be configured", schema(plugin))) }
     };

@@ -5,7 +5,7 @@ use super::{BASE, back, needs_session, waits};
 use crate::console::form::Sent;
 use crate::console::session::{Said, Undo};
 use crate::console::view::View;
-use crate::console::{PRINCIPAL, address, session, widgets};
+use crate::console::{PRINCIPAL, address, assets, session, widgets};
 use crate::extract::{At, Component};
 use crate::problem::Problem;
 use axum::Json;
@@ -27,6 +27,11 @@ pub(super) struct Offer<'a> {
     pub(super) seen: Option<&'a str>,
     /// The same by the command line.
     pub(super) command: &'a str,
+}
+
+/// What sends components, once for each page that takes some.
+pub(super) fn script() -> Markup {
+    html! { script src=(assets::address("upload.js")) defer {} }
 }
 
 /// A field, and a place to drop a file on. Only the script can send it.
