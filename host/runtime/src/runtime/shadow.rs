@@ -196,7 +196,7 @@ impl Runtime {
         let _changing = self.shadows.changing.lock().await;
         let last = match self.shadows.of(plugin) {
             Some(shadow) => self.shown(&shadow),
-            None => self.waiting(plugin)?,
+            None => self.tried_again(plugin)?,
         };
         self.store.commit(Transition::new().delete(SHADOWS, plugin, Expected::Any)).await?;
         self.shadows.set(plugin, None);
@@ -205,7 +205,7 @@ impl Runtime {
     }
 
     /// One that could not be loaded at the start and is tried again: whoever tries finds that it is not meant any more.
-    fn waiting(&self, plugin: &str) -> Result<decisions::Shadow, Refused> {
+    fn tried_again(&self, plugin: &str) -> Result<decisions::Shadow, Refused> {
         let document = self.store.get(SHADOWS, plugin)?;
         let Some(kept) = document.and_then(|document| document.decode::<Kept>().ok()) else {
             return Err(no_candidate(plugin));
