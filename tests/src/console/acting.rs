@@ -235,8 +235,12 @@ async fn an_object_is_made_changed_deleted_reset_and_a_version_restored() {
 
     browser.fill(".editor [name=text]", "plugin = \"log\"\nconfig = { prefix = \"two:\" }\n").await;
     browser.press_on("Put in force").await;
-    browser.shows("two:").await;
     is(&world, object, "/value/config/prefix", &json!("two:")).await;
+    eventually("the editor holds what is in force", SOON, async || {
+        let text = browser.run("return document.querySelector('.editor [name=text]').value", &[]).await;
+        text.as_str().is_some_and(|text| text.contains("two:")).then_some(())
+    })
+    .await;
     browser.press_on("Undo").await;
     browser.shows("log/second is in force").await;
     is(&world, object, "/value/config/prefix", &json!("one:")).await;

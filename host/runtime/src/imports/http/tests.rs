@@ -349,8 +349,10 @@ async fn a_secret_in_a_packed_answer_shows_its_placeholder_too() {
         grants.http = vec![server.origin()];
         grants.secret = vec!["jefe".to_owned(), "token".to_owned()];
     }));
-    let placeholder = |name| fixture.doors.placeholders.of(&"plugin/one".into(), name);
-    let shown = format!("you said {}, and {}", placeholder("jefe"), placeholder("token"));
+    use crate::bindings::host::secret::Host;
+    let jefe = sandbox.header_value("jefe".to_owned()).await.unwrap().unwrap();
+    let token = sandbox.header_value("token".to_owned()).await.unwrap().unwrap();
+    let shown = format!("you said {jefe}, and {token}");
     for coding in ["gzip", "deflate", "identity"] {
         let mut asked = get(&format!("{}/packed/{coding}", server.origin()));
         asked.headers_mut().insert("accept-encoding", "gzip, br".parse().unwrap());
