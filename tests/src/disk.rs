@@ -173,6 +173,8 @@ async fn under_load_the_floor_of_free_space_holds_and_what_was_acknowledged_stay
         "built-ins = false\n[storage]\nfree-space-floor-bytes = {floor}\n[events]\nproducer-rate = 0\n"
     ));
     let Some(mount) = Mount::new(&setup.data_dir(), 160, test) else { return };
+    // With something of its own in it, it is a data folder for all that fills it.
+    std::fs::create_dir(mount.0.join("plugins")).unwrap();
     mount.fill(64);
     let daemon = setup.start().await;
     let publishers = (0..6).map(|publisher| publish_until_refused(&daemon, publisher));

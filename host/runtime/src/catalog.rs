@@ -238,12 +238,15 @@ impl Catalog {
     }
 
     /// The file that holds the version now: one that was renamed or copied is not loaded again. If there is none, the one that held it
-    /// last, and holds something now that was refused.
+    /// last, and holds something now that was refused; but what came out of the component store is told from there.
     pub(crate) fn source(&self, version: &Version) -> String {
         let of_version = |found: &Found| found.version.as_ref().is_some_and(|v| v.is(version));
         let files = self.files.iter().filter(|(_, found)| of_version(found));
         let newest = files.max_by_key(|(file, found)| (found.refused.is_none(), found.stamp.modified_nanos, *file));
-        newest.map_or_else(|| version.source.clone(), |(file, _)| file.clone())
+        match newest {
+            Some((file, found)) if found.refused.is_none() || version.source != COMPONENT_STORE => file.clone(),
+            _ => version.source.clone(),
+        }
     }
 
     pub(crate) fn statuses(&self) -> Vec<PluginStatus> {
@@ -323,6 +326,8 @@ impl Catalog {
 
 /// Marks bundled plugins that are not loaded (yet), among the files.
 pub(crate) const BUNDLED_FILE: &str = "bundled/";
+/// The source of a version of which no file is left, but its content.
+pub(crate) const COMPONENT_STORE: &str = "component store";
 
 /// How the name of a plugin's file ends.
 pub(crate) const ENDING: &str = ".wasm";

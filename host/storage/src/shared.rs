@@ -152,7 +152,7 @@ impl Shared {
         })?;
         self.disk.sync()?;
         let wal = self.wal();
-        self.space.synced(self.pending(&wal));
+        self.space.still_pending(self.pending(&wal));
         Ok(())
     }
 

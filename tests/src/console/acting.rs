@@ -167,7 +167,10 @@ async fn a_component_is_chosen_or_dropped_put_into_use_taken_back_compared_and_r
     browser.shows("of threshold/default").await;
     browser.act("End the comparison", &[]).await;
     browser.shows("is not asked any more").await;
-    assert_eq!(world.daemon.items("/api/v1/shadows").await, Vec::<Value>::new());
+    eventually("the end of the comparison", SOON, async || {
+        world.daemon.items("/api/v1/shadows").await.is_empty().then_some(())
+    })
+    .await;
     sent().await;
     browser.act("Promote", &[]).await;
     browser.shows("is in use in place of").await;

@@ -2,6 +2,7 @@
 //! bytes are in the component store. Written by whoever holds `Runtime::changing`.
 
 use super::Runtime;
+use crate::catalog::COMPONENT_STORE;
 use crate::plugin::{Refusal, Version};
 use quarterdeck_model::plugin::{Digest, PluginRef};
 use serde::{Deserialize, Serialize};
@@ -102,7 +103,7 @@ impl Runtime {
         }
         let _room = self.room(self.loader.cache.component_bytes(wanted)).await;
         let Some(bytes) = self.loader.cache.component(wanted) else { return Ok(None) };
-        let source = "component store".to_owned();
+        let source = COMPONENT_STORE.to_owned();
         match self.loader.load(&self.ground, bytes.into(), wanted.clone(), source, self.clock.now()).await {
             Ok(version) => Ok(Some(version).filter(|version| version.reference.name == name)),
             Err(refusal) => {

@@ -416,7 +416,11 @@ async fn a_candidate_that_is_tried_again_can_be_ended_meanwhile() {
     let (again, store, _mend) = without_a_compiler(&candidate, &journals).await;
     let last = again.end_shadow("judge").await.unwrap();
     assert_eq!((last.candidate.version.as_str(), last.candidate.digest), ("2.0.0", digest(&candidate)));
-    assert_eq!(again.event("plugin.shadow-ended").await.event.data["candidate"]["version"], "2.0.0");
+    let ended = || {
+        let filter = EventFilter::types(["plugin.shadow-ended"]);
+        store.events(Offset(0), &filter, usize::MAX).unwrap().events.into_iter().next()
+    };
+    assert_eq!(eventually("its end", ended).await.event.data["candidate"]["version"], "2.0.0");
     assert!(store.get("shadows", "judge").unwrap().is_none());
     assert!(matches!(again.end_shadow("judge").await, Err(Refused::Missing(_))));
 }

@@ -217,7 +217,7 @@ fn judge(inputs: &Inputs, condition: Condition, points: &[Point], now_ms: i64) -
     Err(Failure::Other(format!("{named}, expected {condition} (sampled {up_to}{sampled} ago)")))
 }
 
-/// For people. Many figures come as 32 bits, and say nothing behind their seventh digit.
+/// For people. Many figures come as 32 bits, and say nothing behind their eighth digit.
 fn shown(value: f64) -> String {
     let short = value as f32;
     if short.is_finite() { short.to_string() } else { value.to_string() }
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn a_value_is_told_with_the_digits_that_say_something() {
         let told = [
-            (97.076_614_379_882_81, "97.07661"),
+            (97.076_614_379_882_81, "97.076614"),
             (89.999_96, "89.99996"),
             (99.0, "99"),
             (1.5e9, "1500000000"),
