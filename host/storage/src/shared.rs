@@ -19,9 +19,12 @@ use tokio::sync::{broadcast, watch};
 /// Few: a reader that lags reads the log, and groups that wait for one take memory - in a storm, megabytes each.
 const LIVE_GROUPS: usize = 16;
 
+/// Says of an event whether its reader commits at once what follows from it.
+type Says = dyn Fn(&Event) -> bool + Send + Sync;
+
 /// Readers who commit at once what follows from certain events. Each holds what says of which; those who are gone are forgotten.
 #[derive(Default)]
-pub(crate) struct Prompts(Mutex<Vec<Weak<dyn Fn(&Event) -> bool + Send + Sync>>>);
+pub(crate) struct Prompts(Mutex<Vec<Weak<Says>>>);
 
 impl Prompts {
     pub(crate) fn add(&self, prompt: &Prompt) {

@@ -90,7 +90,10 @@ async fn a_silence_that_was_ended_is_there_again_and_one_that_was_made_is_gone()
     let ended = take_back(&deck, &cookie, &made).await;
     assert_eq!(active().await, Vec::<Value>::new());
     let again = take_back(&deck, &cookie, &ended).await;
-    assert_eq!(active().await.iter().map(|one| one["ends_at"].clone()).collect::<Vec<_>>(), [ends.clone()]);
+    assert_eq!(
+        active().await.iter().map(|one| one["ends_at"].clone()).collect::<Vec<_>>(),
+        std::slice::from_ref(&ends)
+    );
     let at = again.header("location").to_owned();
     let _ = page_as(&deck, &at, &cookie).await;
     deck.clock.advance(quarterdeck_model::Span::from_secs(1));
