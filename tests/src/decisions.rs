@@ -1,9 +1,8 @@
 //! What was decided is asked again of another version, and a candidate decides beside the one in use.
 
-use crate::harness::guest::{bundled, sha256, variant};
+use crate::harness::guest::{bundled, louder_threshold, sha256, variant};
 use crate::harness::{Daemon, Setup, eventually};
 use serde_json::{Value, json};
-use std::path::PathBuf;
 use std::process::Output;
 use std::time::Duration;
 
@@ -12,23 +11,6 @@ const SOON: Duration = Duration::from_secs(30);
 /// Judges a series that is over its level, every 200 ms.
 const CONFIG: &str = "[instances.\"threshold/default\"]\nplugin = \"threshold\"\njournal = { keep = \"1h\", max-bytes = 1000000 }\n\
     [rules.load]\ndetector = \"threshold/default\"\nselect = { metric = \"custom_load\" }\nevery = \"200ms\"\nconfig = { raise = 90 }\n";
-
-/// Says its reasons in other letters.
-fn louder() -> Vec<u8> {
-    let mut bytes = variant(&bundled("threshold"), 7);
-    let places: Vec<usize> = (0..bytes.len() - 5).filter(|at| bytes[*at..].starts_with(b"above")).collect();
-    assert!(!places.is_empty(), "the detector says `above` no more");
-    for at in places {
-        bytes[at..at + 5].copy_from_slice(b"ABOVE");
-    }
-    bytes
-}
-
-fn file(daemon: &Daemon, name: &str, bytes: &[u8]) -> PathBuf {
-    let path = daemon.setup.folder.path().join(name);
-    std::fs::write(&path, bytes).unwrap();
-    path
-}
 
 fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
@@ -59,8 +41,10 @@ async fn start() -> Daemon {
 async fn a_replay_tells_what_another_version_would_have_decided_also_after_a_restart() {
     let daemon = start().await;
     kept(&daemon, 10).await;
-    let (same, other) =
-        (file(&daemon, "same.wasm", &variant(&bundled("threshold"), 3)), file(&daemon, "other.wasm", &louder()));
+    let (same, other) = (
+        daemon.setup.file("same.wasm", &variant(&bundled("threshold"), 3)),
+        daemon.setup.file("other.wasm", &louder_threshold()),
+    );
     let run = |daemon: &Daemon, arguments: &[&str]| {
         let mut all = vec!["plugin", "replay", "threshold", "--with"];
         all.extend(arguments);
@@ -92,7 +76,7 @@ async fn a_replay_tells_what_another_version_would_have_decided_also_after_a_res
         "{people}"
     );
     // Of another kind it can be asked nothing, and a question that was not put is no answer.
-    let strategy = file(&daemon, "strategy.wasm", &bundled("canary"));
+    let strategy = daemon.setup.file("strategy.wasm", &bundled("canary"));
     let nothing = run(&daemon, &[strategy.to_str().unwrap()]);
     let said = String::from_utf8(nothing.stdout).unwrap();
     assert_eq!(nothing.status.code(), Some(1), "{said}");
@@ -107,7 +91,7 @@ async fn a_replay_tells_what_another_version_would_have_decided_also_after_a_res
 #[tokio::test]
 async fn a_candidate_decides_beside_the_version_in_use_survives_a_restart_and_takes_its_place() {
     let daemon = start().await;
-    let candidate = file(&daemon, "candidate.wasm", &louder());
+    let candidate = daemon.setup.file("candidate.wasm", &louder_threshold());
     let shadow = |daemon: &Daemon, arguments: &[&str]| {
         let mut all = vec!["plugin", "shadow", "threshold"];
         all.extend(arguments);
@@ -145,13 +129,13 @@ async fn a_candidate_decides_beside_the_version_in_use_survives_a_restart_and_ta
     let promoted = json(&daemon.setup.run(&["plugin", "promote", "threshold", "--json"]));
     assert_eq!(
         (&promoted["file"], &promoted["plugin"]["digest"]),
-        (&json!("threshold.wasm"), &json!(sha256(&louder())))
+        (&json!("threshold.wasm"), &json!(sha256(&louder_threshold())))
     );
-    assert_eq!(std::fs::read(daemon.setup.plugins_dir().join("threshold.wasm")).unwrap(), louder());
+    assert_eq!(std::fs::read(daemon.setup.plugins_dir().join("threshold.wasm")).unwrap(), louder_threshold());
     let lock = std::fs::read_to_string(daemon.setup.data_dir().join("plugins.lock")).unwrap();
-    assert!(lock.contains(&sha256(&louder())), "{lock}");
+    assert!(lock.contains(&sha256(&louder_threshold())), "{lock}");
     let instance = daemon.get("/api/v1/instances/threshold/default").await;
-    assert_eq!(instance["plugin"]["digest"], sha256(&louder()), "{instance:#}");
+    assert_eq!(instance["plugin"]["digest"], sha256(&louder_threshold()), "{instance:#}");
     assert!(daemon.items("/api/v1/shadows").await.is_empty());
     let gone = shadow(&daemon, &["--stop"]);
     let error = String::from_utf8(gone.stderr).unwrap();

@@ -29,12 +29,6 @@ fn json_of(output: &Output) -> Value {
 }
 
 /// A file outside of the host's folders.
-fn write(setup: &Setup, name: &str, bytes: &[u8]) -> PathBuf {
-    let path = setup.folder.path().join(name);
-    std::fs::write(&path, bytes).unwrap();
-    path
-}
-
 async fn plugin(daemon: &Daemon, name: &str) -> Value {
     daemon.get(&format!("/api/v1/plugins/{name}")).await
 }
@@ -44,8 +38,8 @@ async fn a_plugin_is_installed_and_removed_by_the_command_line_and_that_outlives
     let setup = Setup::new()
         .config("[instances.\"outside/all\"]\nplugin = \"outside\"\nevery = \"1h\"\ngrants = { kv = true }\n");
     let first = crate::harness::guest::build("outside");
-    let file = write(&setup, "outside.wasm", &first);
-    let broken = write(&setup, "broken.wasm", &first[..first.len() / 2]);
+    let file = setup.file("outside.wasm", &first);
+    let broken = setup.file("broken.wasm", &first[..first.len() / 2]);
     let daemon = setup.start().await;
     let digest = sha256(&first);
 
@@ -125,7 +119,7 @@ async fn a_rollback_brings_the_earlier_version_back_for_good() {
     let setup = Setup::new();
     let contents = ["0.2.0", "0.3.0"].map(|version| renumbered(&bundled("threshold"), version));
     let files: Vec<PathBuf> =
-        (1..).zip(&contents).map(|(number, bytes)| write(&setup, &format!("v{number}.wasm"), bytes)).collect();
+        (1..).zip(&contents).map(|(number, bytes)| setup.file(&format!("v{number}.wasm"), bytes)).collect();
     let daemon = setup.start().await;
     for file in &files {
         done(&daemon.command_line(&["plugin", "install", file.to_str().unwrap(), "--name", "threshold.wasm"]));
@@ -163,7 +157,7 @@ async fn an_instance_is_configured_rested_and_looked_at_by_the_command_line() {
     let setup = Setup::new().config(
         "[instances.\"hostile/one\"]\nplugin = \"hostile\"\nevery = \"100ms\"\nconfig = { behaviour = \"ok\" }\n",
     );
-    let file = write(&setup, "hostile.wasm", &crate::harness::guest::build("hostile"));
+    let file = setup.file("hostile.wasm", &crate::harness::guest::build("hostile"));
     let daemon = setup.start().await;
     done(&daemon.command_line(&["plugin", "install", file.to_str().unwrap()]));
     let shown = json_of(&daemon.command_line(&["plugin", "config", "hostile/one", "--json"]));
@@ -178,7 +172,7 @@ async fn an_instance_is_configured_rested_and_looked_at_by_the_command_line() {
     assert_eq!(json_of(&daemon.command_line(&["plugin", "config", "hostile/one", "--json"])), shown);
     let set = done(&daemon.command_line(&["plugin", "config", "hostile/one", "behaviour=trap"]));
     assert!(set.contains("trap") && set.contains("API"), "{set}");
-    let words = write(&daemon.setup, "words.toml", b"behaviour = \"log-flood\"\n");
+    let words = daemon.setup.file("words.toml", b"behaviour = \"log-flood\"\n");
 
     // What a panic says is a line like any other.
     let logged = eventually("a line", SOON, async || {
@@ -266,8 +260,7 @@ async fn a_signed_plugins_grant_holds_for_what_its_publisher_signs_next() {
 async fn a_file_that_holds_another_plugin_is_kept_unless_its_end_is_asked_for_and_the_events_name_who_asked() {
     let daemon = Setup::new().start().await;
     let (threshold, outside) = (variant(&bundled("threshold"), 61), crate::harness::guest::build("outside"));
-    let (first, second) =
-        (write(&daemon.setup, "first.wasm", &threshold), write(&daemon.setup, "second.wasm", &outside));
+    let (first, second) = (daemon.setup.file("first.wasm", &threshold), daemon.setup.file("second.wasm", &outside));
     let install = |file: &PathBuf, more: &[&str]| {
         daemon.command_line(&[&["plugin", "install", file.to_str().unwrap(), "--name", "mine"], more].concat())
     };
@@ -311,7 +304,7 @@ async fn a_grant_says_what_it_gives_with_its_scopes_and_leaves_an_event_that_nam
     let setup = Setup::new().config(
         "[instances.\"outside/all\"]\nplugin = \"outside\"\nevery = \"1h\"\n[instances.\"outside/all\".grants]\nkv = true\nhttp = [\"https://api.example.com\"]\n",
     );
-    let file = write(&setup, "outside.wasm", &crate::harness::guest::build("outside"));
+    let file = setup.file("outside.wasm", &crate::harness::guest::build("outside"));
     let daemon = setup.start().await;
     done(&daemon.command_line(&["plugin", "install", file.to_str().unwrap()]));
     let granted = done(&daemon.command_line(&["plugin", "grant", "outside/all"]));

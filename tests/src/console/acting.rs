@@ -1,19 +1,11 @@
 //! Every action that the console offers, pressed by somebody, and what the host has done then.
 
 use super::World;
-use super::world::{alert, louder};
+use super::world::alert;
 use crate::harness::browser::{Browser, SOON};
 use crate::harness::eventually;
-use crate::harness::guest::{bundled, renumbered, sha256, variant};
+use crate::harness::guest::{bundled, louder_threshold, renumbered, sha256, variant};
 use serde_json::{Value, json};
-use std::path::PathBuf;
-
-/// A component in a file of this machine.
-fn file(world: &World, name: &str, bytes: &[u8]) -> PathBuf {
-    let path = world.daemon.setup.folder.path().join(name);
-    std::fs::write(&path, bytes).unwrap();
-    path
-}
 
 async fn nothing_went_wrong(browser: &Browser) {
     assert_eq!(browser.errors().await, Vec::<String>::new());
@@ -112,7 +104,8 @@ async fn a_component_is_chosen_or_dropped_put_into_use_taken_back_compared_and_r
     };
     let bundled_one = bundled("threshold");
     let (first, second) = (renumbered(&bundled_one, "0.1.7"), renumbered(&bundled_one, "0.1.8"));
-    let (first_file, second_file) = (file(&world, "threshold.wasm", &first), file(&world, "dropped.wasm", &second));
+    let (first_file, second_file) =
+        (world.daemon.setup.file("threshold.wasm", &first), world.daemon.setup.file("dropped.wasm", &second));
 
     browser.go(&world.at("/plugins")).await;
     browser.press_on("Upload").await;
@@ -142,7 +135,7 @@ async fn a_component_is_chosen_or_dropped_put_into_use_taken_back_compared_and_r
 
     // What can't be used is refused in words, and nothing is changed.
     let before = digest().await;
-    let broken = file(&world, "broken.wasm", b"no component");
+    let broken = world.daemon.setup.file("broken.wasm", b"no component");
     browser.choose_file("[data-upload] input[type=file]", &broken).await;
     browser.press_on("Upload").await;
     browser.until("it is said", "return !!document.querySelector('[data-upload] .result.tone-bad')?.textContent").await;
@@ -150,7 +143,7 @@ async fn a_component_is_chosen_or_dropped_put_into_use_taken_back_compared_and_r
     only_refusals_went_wrong(&browser).await;
 
     // A candidate, its differences, and its end.
-    let candidate = file(&world, "candidate.wasm", &louder());
+    let candidate = world.daemon.setup.file("candidate.wasm", &louder_threshold());
     let sent = async || {
         browser.go(&world.at("/plugins/threshold")).await;
         browser.choose_file("[data-upload*=shadows] input[type=file]", &candidate).await;
@@ -174,7 +167,7 @@ async fn a_component_is_chosen_or_dropped_put_into_use_taken_back_compared_and_r
     sent().await;
     browser.act("Promote", &[]).await;
     browser.shows("is in use in place of").await;
-    in_use(&louder()).await;
+    in_use(&louder_threshold()).await;
 
     browser.go(&world.at("/plugin-files")).await;
     browser.act("Remove", &[]).await;
@@ -193,7 +186,7 @@ async fn a_version_that_waits_gets_its_grants_loses_them_and_has_them_again() {
     browser.size(360, 800).await;
     let instance = "/api/v1/instances/http-probe/shop";
     let other = variant(&bundled("http-probe"), 82);
-    let path = file(&world, "http-probe.wasm", &other);
+    let path = world.daemon.setup.file("http-probe.wasm", &other);
     browser.go(&world.at("/plugins/http-probe")).await;
     browser.choose_file("[data-upload] input[type=file]", &path).await;
     browser.press_on("Upload").await;

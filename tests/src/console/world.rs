@@ -1,7 +1,7 @@
 //! A host with something to see on every page, and a browser that is signed in.
 
 use crate::harness::browser::Browser;
-use crate::harness::guest::{bundled, variant};
+use crate::harness::guest::{bundled, louder_threshold, variant};
 use crate::harness::receiver::Receiver;
 use crate::harness::web::{self, Haproxy, Services, deploy, free_port, free_slots, start_haproxy};
 use crate::harness::{Daemon, Setup, counterpart, eventually};
@@ -133,7 +133,7 @@ impl World {
 
     /// A detector that says its reasons in other letters, beside the one in use, until they have differed.
     pub(super) async fn shadow(&self) {
-        self.send_component("shadows/threshold", louder()).await;
+        self.send_component("shadows/threshold", louder_threshold()).await;
         self.daemon
             .post("/api/v1/metrics", &json!([{"name": "custom_load", "labels": {"host": MARKUP}, "value": 97.0}]))
             .await;
@@ -195,17 +195,6 @@ impl World {
     pub(super) fn at(&self, path: &str) -> String {
         format!("{}/console{path}", self.daemon.url)
     }
-}
-
-/// A detector that says its reasons in other letters.
-pub(super) fn louder() -> Vec<u8> {
-    let mut bytes = variant(&bundled("threshold"), 7);
-    let places: Vec<usize> = (0..bytes.len() - 5).filter(|at| bytes[*at..].starts_with(b"above")).collect();
-    assert!(!places.is_empty(), "the detector says `above` no more");
-    for at in places {
-        bytes[at..at + 5].copy_from_slice(b"ABOVE");
-    }
-    bytes
 }
 
 /// Fires an alert, as Prometheus does it.

@@ -57,6 +57,13 @@ impl Setup {
         std::fs::write(path, text).unwrap();
     }
 
+    /// A file beside configuration and data, for what the command line is given.
+    pub(crate) fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
     /// What daemons over these folders have logged.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()

@@ -23,6 +23,17 @@ pub(crate) fn variant(component: &[u8], number: u32) -> Vec<u8> {
     bytes
 }
 
+/// The bundled `threshold`, under another digest, and saying its reasons in other letters: another version that decides otherwise.
+pub(crate) fn louder_threshold() -> Vec<u8> {
+    let mut bytes = variant(&bundled("threshold"), 7);
+    let places: Vec<usize> = (0..bytes.len() - 5).filter(|at| bytes[*at..].starts_with(b"above")).collect();
+    assert!(!places.is_empty(), "the detector says `above` no more");
+    for at in places {
+        bytes[at..at + 5].copy_from_slice(b"ABOVE");
+    }
+    bytes
+}
+
 /// What the plugin is known by.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     quarterdeck_runtime::Bundled::new("test", bytes.to_vec()).digest.0

@@ -27,7 +27,7 @@ async fn a_lock_file_says_what_there_is_and_brings_another_host_to_the_same() {
     }
 
     let other = Setup::new().config(config);
-    let file = write(&other, "plugins.lock", lock.as_bytes());
+    let file = other.file("plugins.lock", lock.as_bytes());
     let stray = variant(&bundled("availability"), 41);
     crate::harness::guest::install(&other.plugins_dir(), "stray.wasm", &stray);
     let other = other.start().await;
@@ -69,7 +69,7 @@ async fn a_lock_is_brought_as_a_whole_or_nothing_of_it() {
     let outside = crate::harness::guest::build("outside");
     let url = serve(vec![("/threshold.wasm", Ok(second.clone())), ("/outside.wasm", Ok(variant(&outside, 83)))]).await;
     let daemon = Setup::new().start().await;
-    let file = write(&daemon.setup, "threshold.wasm", &first);
+    let file = daemon.setup.file("threshold.wasm", &first);
     done(&command_line(&daemon, &["plugin", "install", file.to_str().unwrap()]).await);
     let (from, other) = (format!("{url}/threshold.wasm"), format!("{url}/outside.wasm"));
     let [of_first, of_second, of_outside] = [&first, &second, &outside].map(|bytes| sha256(bytes));
@@ -77,7 +77,7 @@ async fn a_lock_is_brought_as_a_whole_or_nothing_of_it() {
     let wrong = ("outside.wasm", "outside", of_outside.as_str(), other.as_str());
     let nowhere = ("outside.wasm", "outside", of_outside.as_str(), "file:outside.wasm");
     for (bad, words) in [(wrong, "nothing was installed"), (nowhere, "does not say where outside")] {
-        let lock = write(&daemon.setup, "bad.lock", lock_of(&[good, bad]).as_bytes());
+        let lock = daemon.setup.file("bad.lock", lock_of(&[good, bad]).as_bytes());
         let refused = command_line(&daemon, &["plugin", "install", "--locked", lock.to_str().unwrap()]).await;
         let text = said(&refused);
         assert_eq!(refused.status.code(), Some(1), "{text}");
@@ -88,11 +88,11 @@ async fn a_lock_is_brought_as_a_whole_or_nothing_of_it() {
     // Also what would come out of the host's own store.
     done(&command_line(&daemon, &["plugin", "install", &from]).await);
     let back = ("threshold.wasm", "threshold", of_first.as_str(), "file:threshold.wasm");
-    let lock = write(&daemon.setup, "bad.lock", lock_of(&[back, wrong]).as_bytes());
+    let lock = daemon.setup.file("bad.lock", lock_of(&[back, wrong]).as_bytes());
     let refused = command_line(&daemon, &["plugin", "install", "--locked", lock.to_str().unwrap()]).await;
     assert!(!refused.status.success(), "{}", said(&refused));
     assert_eq!(plugin(&daemon, "threshold").await["digest"], sha256(&second));
-    let lock = write(&daemon.setup, "good.lock", lock_of(&[back]).as_bytes());
+    let lock = daemon.setup.file("good.lock", lock_of(&[back]).as_bytes());
     let brought = done(&command_line(&daemon, &["plugin", "install", "--locked", lock.to_str().unwrap()]).await);
     assert!(brought.contains("is back"), "{brought}");
     assert_eq!(plugin(&daemon, "threshold").await["digest"], sha256(&first));
@@ -106,7 +106,7 @@ async fn a_lock_gives_a_content_its_grants_and_its_publisher_only_where_it_names
         .as_str()
         .unwrap()
         .to_owned();
-    let file = write(&author, "outside.wasm", &crate::harness::guest::build("outside"));
+    let file = author.file("outside.wasm", &crate::harness::guest::build("outside"));
     done(&author.run(&["plugin", "sign", file.to_str().unwrap(), "--key", key_file.to_str().unwrap()]));
     let signed = std::fs::read(&file).unwrap();
     let digest = sha256(&signed);
@@ -121,7 +121,7 @@ async fn a_lock_gives_a_content_its_grants_and_its_publisher_only_where_it_names
         done(&command_line(&first, &[&["plugin", "grant", "outside/all"], more].concat()).await);
         let lock = std::fs::read(first.setup.data_dir().join("plugins.lock")).unwrap();
         let second = Setup::new().config(&config);
-        let lock = write(&second, "plugins.lock", &lock);
+        let lock = second.file("plugins.lock", &lock);
         let second = second.start().await;
         done(&command_line(&second, &["plugin", "install", "--locked", lock.to_str().unwrap()]).await);
         let instance = second.get("/api/v1/instances/outside/all").await;
@@ -134,7 +134,7 @@ async fn a_lock_gives_a_content_its_grants_and_its_publisher_only_where_it_names
 async fn the_lock_names_what_was_installed_until_it_is_removed_whatever_becomes_of_its_file() {
     let [first, second] = [111, 112].map(|number| variant(&bundled("threshold"), number));
     let setup = Setup::new().own_cache();
-    let file = write(&setup, "first.wasm", &first);
+    let file = setup.file("first.wasm", &first);
     let daemon = setup.start().await;
     let lock = |setup: &Setup| std::fs::read_to_string(setup.data_dir().join("plugins.lock")).unwrap();
     let names_the_first = |setup: &Setup| {
@@ -151,7 +151,7 @@ async fn the_lock_names_what_was_installed_until_it_is_removed_whatever_becomes_
     done(&daemon.command_line(&["config", "set", "instances", "log/another", r#"{"plugin": "log"}"#]));
     names_the_first(&daemon.setup);
     // Another plugin that is installed decides nothing about this one.
-    let other = write(&daemon.setup, "other.wasm", &variant(&bundled("availability"), 113));
+    let other = daemon.setup.file("other.wasm", &variant(&bundled("availability"), 113));
     done(&daemon.command_line(&["plugin", "install", other.to_str().unwrap(), "--name", "availability"]));
     names_the_first(&daemon.setup);
     let daemon = daemon.kill().start().await;
@@ -192,7 +192,7 @@ async fn what_a_content_was_granted_is_in_the_lock_while_another_one_lies_in_its
     let setup = Setup::new()
         .config("[instances.\"outside/all\"]\nplugin = \"outside\"\nevery = \"1h\"\ngrants = { kv = true }\n");
     let outside = crate::harness::guest::build("outside");
-    let file = write(&setup, "outside.wasm", &outside);
+    let file = setup.file("outside.wasm", &outside);
     let daemon = setup.start().await;
     let lock = || std::fs::read_to_string(daemon.setup.data_dir().join("plugins.lock")).unwrap();
     done(&daemon.command_line(&["plugin", "install", file.to_str().unwrap()]));

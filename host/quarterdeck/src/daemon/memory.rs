@@ -31,9 +31,8 @@ pub(super) async fn run(runtime: Arc<Runtime>, shutdown: CancellationToken) {
     }
 }
 
-/// The C library makes up to eight arenas for each processor, and what one of them has free another can't use. Four for each: with one, a
-/// storm of alerts takes a third longer, for threads that wait for each other; with more, nothing is won. To be called before there are
-/// threads.
+/// The C library makes up to eight arenas for each processor, and what one of them has free another can't use. Four for each: with one,
+/// threads wait for each other in a storm of alerts (`tests/bench/README.md` has figures). To be called before there are threads.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(super) fn bound_arenas() {
     let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
