@@ -1,5 +1,6 @@
 //! What the tests of the runtime stand on: guests written as text, a runtime over ports in memory, waiting with a deadline.
 
+pub(crate) mod browsing;
 pub(crate) mod guests;
 
 use crate::imports::testing::{MemoryStore, options};

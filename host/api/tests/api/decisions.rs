@@ -7,8 +7,8 @@ use axum::body::Body;
 use http::Method;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use quarterdeck_model::decisions::{
-    self, Comparison, Decisions, Difference, Durations, JournalStatus, Promoted, Refused, Replay, ReplayOptions, Shadow,
-    ShadowState,
+    self, Comparison, Decisions, Difference, Durations, JournalStatus, Promoted, Refused, Replay, ReplayOptions,
+    Shadow, ShadowState,
 };
 use quarterdeck_model::plugin::{Digest, InstanceName, JournalSpec, PluginRef};
 use quarterdeck_model::store::StoreError;

@@ -27,9 +27,11 @@ pub(super) fn number(text: &str) -> Result<f64, String> {
         "NaN" => Ok(f64::NAN),
         "+Inf" => Ok(f64::INFINITY),
         "-Inf" => Ok(f64::NEG_INFINITY),
-        text => text.parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(|| {
-            "expected a number such as `4.5`, or one of `NaN`, `+Inf`, `-Inf`".to_owned()
-        }),
+        text => text
+            .parse()
+            .ok()
+            .filter(|number: &f64| number.is_finite())
+            .ok_or_else(|| "expected a number such as `4.5`, or one of `NaN`, `+Inf`, `-Inf`".to_owned()),
     }
 }
 

@@ -122,11 +122,8 @@ impl Machine {
         let told = group.told.as_deref();
         let owed = told.filter(|_| send_resolved).map(|told| self.owed(told, &group.members, now)).unwrap_or_default();
         // Where nothing is seen it is because it may not be told now, and not because it is over.
-        let worth = if seen.is_empty() {
-            None
-        } else {
-            worth_telling(told, &firing, &resolved, send_resolved, repeat, now)
-        };
+        let worth =
+            if seen.is_empty() { None } else { worth_telling(told, &firing, &resolved, send_resolved, repeat, now) };
         let is_left = !firing.is_empty() || !owed.is_empty();
         let (reason, only, mut earlier) = match (worth, group.told.as_deref_mut()) {
             (Some(reason), told) => {
