@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn a_value_may_be_negative_and_is_what_the_api_takes() {
         let push = |arguments: &[&str]| {
-            let all = [&["quarterdeck", "metric", "push", "temp"], arguments].concat();
+            let all = [&["quarterdeck", "metric", "push", "temp"][..], arguments].concat();
             let parsed = Arguments::try_parse_from(all).map_err(|error| error.to_string())?;
             let Some(Command::Metric(Metric::Push { value, labels, .. })) = parsed.command else {
                 panic!("{arguments:?}")

@@ -16,6 +16,8 @@ pub(crate) fn browsing(port: u16) -> Vec<u8> {
             (func $scheme (param i32 i32 i32 i32 i32) (result i32)))
         (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-authority"
             (func $authority (param i32 i32 i32 i32) (result i32)))
+        (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-path-with-query"
+            (func $path (param i32 i32 i32 i32) (result i32)))
         (import "wasi:http/outgoing-handler@0.2.0" "handle" (func $handle (param i32 i32 i32 i32)))
         (import "wasi:http/types@0.2.0" "[method]future-incoming-response.subscribe"
             (func $subscribe (param i32) (result i32)))
@@ -35,6 +37,7 @@ pub(crate) fn browsing(port: u16) -> Vec<u8> {
         (data (i32.const 1104) "over")
         (data (i32.const 1112) "answered")
         (data (i32.const 1120) "failed")
+        (data (i32.const 1128) "/")
         (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
             (global.set $free (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
             global.get $free
@@ -45,6 +48,7 @@ pub(crate) fn browsing(port: u16) -> Vec<u8> {
             (local.set $new (call $request (call $fields)))
             (drop (call $scheme (local.get $new) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 0)))
             (drop (call $authority (local.get $new) (i32.const 1) (i32.const 1072) (i32.const {length})))
+            (drop (call $path (local.get $new) (i32.const 1) (i32.const 1128) (i32.const 1)))
             (call $handle (local.get $new) (i32.const 0) (i32.const 0) (i32.const 2560))
             (if (i32.load8_u (i32.const 2560)) (then unreachable))
             (global.set $asked (i32.load (i32.const 2568))))
