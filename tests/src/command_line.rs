@@ -80,6 +80,15 @@ async fn every_noun_can_be_listed_and_shown_as_a_table_and_as_json() {
     let latest: Value = serde_json::from_slice(&latest.stdout).unwrap();
     assert_eq!((&latest[0]["value"], &latest[0]["labels"]["job"]), (&json!(4.5), &json!("backup")));
     assert!(text(&daemon.command_line(&["metric", "range", "from_a_script"]).stdout).contains("4.5"));
+    for value in ["NaN", "+Inf", "-Inf"] {
+        let pushed =
+            daemon.command_line(&["metric", "push", "without_a_number", value, "--label", &format!("is={value}")]);
+        assert!(text(&pushed.stdout).contains(&format!("without_a_number = {value} is kept")), "{pushed:?}");
+        let kept = text(&daemon.command_line(&["query", &format!("without_a_number{{is=\"{value}\"}}")]).stdout);
+        assert_eq!(kept.matches(value).count(), 2, "{kept}");
+    }
+    let refused = daemon.command_line(&["metric", "push", "without_a_number", "1e999"]);
+    assert!(text(&refused.stderr).contains("or one of `NaN`, `+Inf`, `-Inf`"), "{refused:?}");
     let found = text(&daemon.command_line(&["query", "from_a_script * 2"]).stdout);
     assert!(found.contains("{job=\"backup\"}") && found.contains('9'), "{found}");
     let over_time = text(&daemon.command_line(&["query", "from_a_script", "--since", "1m", "--step", "5s"]).stdout);

@@ -124,7 +124,7 @@ async fn a_candidate_decides_beside_the_version_in_use_survives_a_restart_and_ta
     let told = people().await;
     assert!(told.contains("is asked beside version") && told.contains("ABOVE"), "{told}");
     let table = String::from_utf8(daemon.setup.run(&["plugin", "shadow"]).stdout).unwrap();
-    assert!(table.contains("threshold"), "{table}");
+    assert!(table.contains("threshold") && table.contains("asked"), "{table}");
 
     let promoted = json(&daemon.setup.run(&["plugin", "promote", "threshold", "--json"]));
     assert_eq!(

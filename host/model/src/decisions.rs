@@ -109,6 +109,21 @@ pub struct Replay {
     pub samples: Vec<Difference>,
 }
 
+/// Whether a candidate is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ShadowState {
+    /// It is asked what the version in use is asked.
+    #[default]
+    Asked,
+    /// The host has started, and reads it, or compiles it.
+    Loading,
+    /// It could not be loaded after a start, for a reason that may be over soon: it is tried again.
+    Waiting,
+    /// It misbehaved again and again. It skips what comes, but for a trial from time to time.
+    LeftAlone,
+}
+
 /// A candidate that is asked what the version in use is asked. What it answers is compared, and nothing else.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Shadow {
@@ -118,6 +133,9 @@ pub struct Shadow {
     /// What decides meanwhile.
     pub active: Option<PluginRef>,
     pub since: Timestamp,
+    pub state: ShadowState,
+    /// Why it is not asked now, and when it is tried again.
+    pub reason: Option<String>,
     /// Since the daemon's start, or since then.
     #[serde(flatten)]
     pub comparison: Comparison,
@@ -161,6 +179,7 @@ pub trait Decisions: Send + Sync + 'static {
     /// that the component names itself.
     async fn replay(&self, name: &str, component: Vec<u8>, options: ReplayOptions) -> Result<Replay, Refused>;
 
+    /// All candidates, also those that can't be asked now.
     fn shadows(&self) -> Vec<Shadow>;
 
     /// From now on, also after a restart, the component is asked beside the version that is in use, in place of a candidate before it.

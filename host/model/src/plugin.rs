@@ -288,12 +288,22 @@ pub trait Registry: Send + Sync + 'static {
     /// Of several of one name the one that serves comes first.
     fn plugins(&self) -> Vec<PluginStatus>;
 
+    /// The state of each of them, without all that a [`PluginStatus`] says besides.
+    fn plugin_states(&self) -> Vec<PluginState> {
+        self.plugins().into_iter().map(|plugin| plugin.state).collect()
+    }
+
     /// Files that were there at the start and are still being loaded for the first time.
     fn awaited(&self) -> Vec<String> {
         Vec::new()
     }
 
     fn instances(&self) -> Vec<InstanceStatus>;
+
+    /// Who they are, in no order.
+    fn instance_names(&self) -> Vec<InstanceName> {
+        self.instances().into_iter().map(|instance| instance.name).collect()
+    }
 
     /// The state of each, without all that an [`InstanceStatus`] says besides.
     fn states(&self) -> Vec<InstanceState> {

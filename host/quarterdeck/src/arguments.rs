@@ -189,11 +189,27 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn a_value_may_be_negative() {
-        for (text, expected) in [("-3", -3.0), ("-0.5", -0.5), ("4", 4.0)] {
-            let parsed = Arguments::try_parse_from(["quarterdeck", "metric", "push", "temp", text]).unwrap();
-            let Some(Command::Metric(Metric::Push { value, .. })) = parsed.command else { panic!("{text}") };
-            assert_eq!(value, expected);
+    fn a_value_may_be_negative_and_is_what_the_api_takes() {
+        let push = |arguments: &[&str]| {
+            let all = [&["quarterdeck", "metric", "push", "temp"][..], arguments].concat();
+            let parsed = Arguments::try_parse_from(all).map_err(|error| error.to_string())?;
+            let Some(Command::Metric(Metric::Push { value, labels, .. })) = parsed.command else {
+                panic!("{arguments:?}")
+            };
+            Ok::<_, String>((value, labels))
+        };
+        let infinite = f64::INFINITY;
+        for (text, expected) in
+            [("-3", -3.0), ("-0.5", -0.5), ("4", 4.0), ("1e3", 1e3), ("+Inf", infinite), ("-Inf", -infinite)]
+        {
+            assert_eq!(push(&[text]).unwrap().0, expected);
+            for order in [["--label", "a=b", text], [text, "--label", "a=b"]] {
+                assert_eq!(push(&order), Ok((expected, vec!["a=b".to_owned()])), "{order:?}");
+            }
+        }
+        assert!(push(&["NaN"]).unwrap().0.is_nan());
+        for text in ["nan", "inf", "Inf", "-inf", "infinity", "1e999", "four", "--labels"] {
+            push(&[text]).unwrap_err();
         }
     }
 

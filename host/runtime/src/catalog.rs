@@ -240,22 +240,17 @@ impl Catalog {
     /// The file that holds the version now: one that was renamed or copied is not loaded again. If there is none, the one that held it
     /// last, and holds something now that was refused; but what came out of the component store is told from there.
     pub(crate) fn source(&self, version: &Version) -> String {
-        let of_version = |found: &Found| found.version.as_ref().is_some_and(|v| v.is(version));
-        let files = self.files.iter().filter(|(_, found)| of_version(found));
-        let newest = files.max_by_key(|(file, found)| (found.refused.is_none(), found.stamp.modified_nanos, *file));
-        match newest {
-            Some((file, found)) if found.refused.is_none() || version.source != COMPONENT_STORE => file.clone(),
-            _ => version.source.clone(),
-        }
+        source_among(self.files.iter().map(|(file, found)| (file.as_str(), found)), version)
     }
 
     pub(crate) fn statuses(&self) -> Vec<PluginStatus> {
+        let by_name = self.files_by_name();
         let mut statuses = Vec::new();
         for (name, named) in &self.names {
             if let Some(current) = &named.current {
-                let state = if current.probation.is_active() { PluginState::Probation } else { PluginState::Active };
-                let mut status = current.status(state, self.trouble(name, named));
-                status.source = self.source(current);
+                let files = by_name.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
+                let mut status = current.status(state(current), self.trouble(files, named));
+                status.source = source_among(files.iter().copied(), current);
                 statuses.push(status);
             }
         }
@@ -266,6 +261,23 @@ impl Catalog {
             statuses.push(version.status(PluginState::Draining, Some(reason)));
         }
         statuses
+    }
+
+    /// Of each of the same, and nothing more: a schema is no small thing to copy.
+    pub(crate) fn states(&self) -> Vec<PluginState> {
+        let current = self.names.values().filter_map(|named| named.current.as_deref()).map(state);
+        let draining = self.draining.iter().map(|_| PluginState::Draining);
+        current.chain(self.unused().map(|unused| unused.state)).chain(draining).collect()
+    }
+
+    /// By the name of the version that they hold, else by the name that they are taken for.
+    fn files_by_name(&self) -> BTreeMap<&str, Vec<(&str, &Found)>> {
+        let mut by_name: BTreeMap<&str, Vec<(&str, &Found)>> = BTreeMap::new();
+        for (file, found) in &self.files {
+            let name = found.version.as_ref().map_or_else(|| stem(file), |version| version.reference.name.as_str());
+            by_name.entry(name).or_default().push((file, found));
+        }
+        by_name
     }
 
     /// Files that hold nothing usable, or not yet. One that is named like a plugin in use is told of there.
@@ -304,14 +316,10 @@ impl Catalog {
         ))
     }
 
-    /// What went wrong with newer files of the name, while the version in use goes on.
-    fn trouble(&self, name: &str, named: &Named) -> Option<String> {
-        let is_of_name = |file: &str, found: &Found| match &found.version {
-            Some(version) => version.reference.name == name,
-            None => stem(file) == name,
-        };
+    /// What went wrong with newer ones of these files of a name, while the version in use goes on.
+    fn trouble(&self, files: &[(&str, &Found)], named: &Named) -> Option<String> {
         let mut troubles = Vec::new();
-        for (file, found) in self.files.iter().filter(|(file, found)| is_of_name(file, found)) {
+        for (file, found) in files {
             if let Some(reason) = &found.refused {
                 troubles.push(format!("`{file}` was refused: {reason}"));
             } else if let Some(reason) = found.digest.as_ref().and_then(|digest| named.banned.get(digest)) {
@@ -321,6 +329,20 @@ impl Catalog {
             }
         }
         (!troubles.is_empty()).then(|| troubles.join("; "))
+    }
+}
+
+fn state(current: &Version) -> PluginState {
+    if current.probation.is_active() { PluginState::Probation } else { PluginState::Active }
+}
+
+fn source_among<'a>(files: impl Iterator<Item = (&'a str, &'a Found)>, version: &Version) -> String {
+    let of_version = |found: &Found| found.version.as_ref().is_some_and(|v| v.is(version));
+    let files = files.filter(|(_, found)| of_version(found));
+    let newest = files.max_by_key(|(file, found)| (found.refused.is_none(), found.stamp.modified_nanos, *file));
+    match newest {
+        Some((file, found)) if found.refused.is_none() || version.source != COMPONENT_STORE => file.to_owned(),
+        _ => version.source.clone(),
     }
 }
 

@@ -118,6 +118,14 @@ impl Instance {
         }
     }
 
+    /// Without the reason, which is a text. Of ten thousand instances this is asked for every look at the host.
+    pub(crate) fn state_now(&self) -> InstanceState {
+        match self.binding.read().unwrap_or_else(PoisonError::into_inner).state {
+            InstanceState::Active if self.breakers.is_quarantined() => InstanceState::Quarantined,
+            state => state,
+        }
+    }
+
     pub(crate) fn status(&self, now: Timestamp) -> InstanceStatus {
         let binding = self.binding();
         let (state, mut reason) = self.state(&binding);

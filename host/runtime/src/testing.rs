@@ -1,5 +1,6 @@
 //! What the tests of the runtime stand on: guests written as text, a runtime over ports in memory, waiting with a deadline.
 
+pub(crate) mod browsing;
 pub(crate) mod guests;
 
 use crate::imports::testing::{MemoryStore, options};
@@ -8,7 +9,7 @@ use quarterdeck_model::clock::ManualClock;
 use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
 use quarterdeck_model::id::IdSource;
 use quarterdeck_model::journal::{Batch, Bounds, Entry, Extent, Journals, Stretch};
-use quarterdeck_model::plugin::{InstanceName, InstanceSpec, PluginStatus, Registry};
+use quarterdeck_model::plugin::{InstanceName, InstanceSpec, InstanceState, PluginStatus, Registry};
 use quarterdeck_model::store::{Store, StoreError};
 use quarterdeck_model::{Span, Timestamp};
 use serde_json::json;
@@ -98,6 +99,22 @@ impl Bench {
 
     pub(crate) fn status(&self, plugin: &str) -> Option<PluginStatus> {
         Registry::plugins(&*self.runtime).into_iter().find(|status| status.name == plugin)
+    }
+
+    /// States that are asked for alone are those that stand beside all the rest. Nothing may change meanwhile.
+    pub(crate) fn check_states(&self) {
+        let words = |states: Vec<InstanceState>| {
+            let mut words: Vec<String> = states.iter().map(|state| format!("{state:?}")).collect();
+            words.sort();
+            words
+        };
+        let instances = self.runtime.instances();
+        assert_eq!(words(self.runtime.states()), words(instances.iter().map(|instance| instance.state).collect()));
+        let mut names = self.runtime.instance_names();
+        names.sort();
+        assert_eq!(names, instances.into_iter().map(|instance| instance.name).collect::<Vec<_>>());
+        let plugins = Registry::plugins(&*self.runtime);
+        assert_eq!(self.runtime.plugin_states(), plugins.iter().map(|plugin| plugin.state).collect::<Vec<_>>());
     }
 
     pub(crate) fn events(&self, event_type: &str) -> Vec<StoredEvent> {

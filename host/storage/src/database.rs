@@ -269,7 +269,7 @@ impl Store for Database {
             reason: problem.map(|problem| problem.to_string()),
             free_bytes: self.shared.space.free(),
             size_bytes: self.shared.disk.size()
-                + self.shared.wal().size()
+                + self.shared.wal_size()
                 + self.shared.series.bytes()
                 + self.shared.journals.bytes(),
         }

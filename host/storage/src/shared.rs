@@ -11,7 +11,7 @@ use crate::wal::{Record, Wal};
 use quarterdeck_model::clock::Clock;
 use quarterdeck_model::event::{Event, StoredEvent};
 use quarterdeck_model::store::{Prompt, StoreError};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{broadcast, watch};
@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) disk: Disk,
     pub(crate) projections: Projections,
     wal: Mutex<Wal>,
+    /// Its bytes on the disk.
+    wal_size: Arc<AtomicU64>,
     /// Held during a checkpoint.
     checkpoint: Mutex<()>,
     pub(crate) space: Space,
@@ -88,6 +90,7 @@ impl Shared {
         Shared {
             disk,
             projections: Projections::new(place.serial),
+            wal_size: wal.size(),
             wal: Mutex::new(wal),
             checkpoint: Mutex::default(),
             space,
@@ -109,7 +112,12 @@ impl Shared {
         }
     }
 
-    pub(crate) fn wal(&self) -> MutexGuard<'_, Wal> {
+    /// Bytes of the write-ahead log on the disk. Waits for nobody who writes.
+    pub(crate) fn wal_size(&self) -> u64 {
+        self.wal_size.load(Ordering::Relaxed)
+    }
+
+    fn wal(&self) -> MutexGuard<'_, Wal> {
         self.wal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

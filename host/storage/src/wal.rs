@@ -15,6 +15,8 @@ use rand::rngs::OsRng;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Length and checksum.
 const HEAD: usize = 8;
@@ -42,6 +44,8 @@ pub(crate) struct Wal {
     files: [File; 2],
     /// Bytes that were ever written to each.
     lengths: [u64; 2],
+    /// Both together, for those who only ask: whoever writes is on the way to the disk.
+    size: Arc<AtomicU64>,
     current: usize,
     generation: u64,
     /// Where the next record goes.
@@ -69,7 +73,8 @@ impl Wal {
         records.sort_by_key(|record| record.serial);
         let generation =
             OsRng.try_next_u64().map_err(|e| StoreError::Io(format!("the system gives no randomness: {e}")))?;
-        let wal = Wal { faults, files, lengths, current: 0, generation, end: 0, buffer: Vec::new() };
+        let size = Arc::new(AtomicU64::new(first_length.saturating_add(second_length)));
+        let wal = Wal { faults, files, lengths, size, current: 0, generation, end: 0, buffer: Vec::new() };
         Ok((wal, records))
     }
 
@@ -78,9 +83,9 @@ impl Wal {
         self.end
     }
 
-    /// Bytes on the disk.
-    pub(crate) fn size(&self) -> u64 {
-        self.files.iter().map(|file| file.metadata().map_or(0, |data| data.len())).sum()
+    /// Bytes on the disk, also while something is written.
+    pub(crate) fn size(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.size)
     }
 
     /// Returns when they are on the disk.
@@ -92,7 +97,7 @@ impl Wal {
         let ([first, second], [first_length, second_length]) = (&self.files, &mut self.lengths);
         let (file, length) = if self.current == 0 { (first, first_length) } else { (second, second_length) };
         let end = self.end + self.buffer.len() as u64;
-        grow(file, length, end)
+        grow(file, length, end, &self.size)
             .and_then(|()| file.write_all_at(&self.buffer, self.end))
             .map_err(|e| StoreError::Io(format!("the write-ahead log can't be written: {e}")))?;
         self.end = end;
@@ -112,6 +117,7 @@ impl Wal {
         let (file, length) = if self.current == 0 { (first, first_length) } else { (second, second_length) };
         if *length > KEPT {
             file.set_len(KEPT).map_err(|e| StoreError::Io(format!("the write-ahead log can't be cut: {e}")))?;
+            self.size.fetch_sub(*length - KEPT, Ordering::Relaxed);
             *length = KEPT;
         }
         Ok(())
@@ -119,10 +125,11 @@ impl Wal {
 }
 
 /// Makes room up to `end`, and some more.
-fn grow(file: &File, length: &mut u64, end: u64) -> std::io::Result<()> {
+fn grow(file: &File, length: &mut u64, end: u64, size: &AtomicU64) -> std::io::Result<()> {
     while *length < end {
         file.write_all_at(&[0; STEP], *length)?;
         *length += STEP as u64;
+        size.fetch_add(STEP as u64, Ordering::Relaxed);
     }
     Ok(())
 }
@@ -197,6 +204,14 @@ mod tests {
         Record { serial, space: b'l', order: serial * 2, frame: vec![serial as u8; bytes] }
     }
 
+    /// What it says, which is what there is.
+    fn size(wal: &Wal, folder: &Path) -> u64 {
+        let files = ["0.log", "1.log"].map(|name| std::fs::metadata(folder.join(name)).unwrap().len());
+        let said = wal.size().load(Ordering::Relaxed);
+        assert_eq!(said, files.iter().sum::<u64>());
+        said
+    }
+
     fn found(folder: &Path) -> Vec<u64> {
         Wal::open(folder, Faults::default()).unwrap().1.into_iter().map(|record| record.serial).collect()
     }
@@ -269,10 +284,10 @@ mod tests {
         for serial in 1..=20 {
             wal.write(&[record(serial, 1 << 20)]).unwrap();
         }
-        assert!(wal.size() > 20 << 20);
+        assert!(size(&wal, folder.path()) > 20 << 20);
         wal.turn().unwrap();
         wal.turn().unwrap();
-        assert_eq!(wal.size(), KEPT);
+        assert_eq!(size(&wal, folder.path()), KEPT);
         wal.write(&[record(21, 10)]).unwrap();
         assert_eq!(found(folder.path()), [21]);
     }

@@ -6,6 +6,8 @@ use crate::schema::of;
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
+use quarterdeck_model::plugin::Registry;
+use quarterdeck_model::store::StoreHealth;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::sync::Arc;
@@ -30,19 +32,18 @@ pub(crate) struct Readiness {
 }
 
 impl Readiness {
-    pub(super) fn of(api: &Api) -> Self {
-        let store = api.options.store.health();
+    pub(super) fn of(registry: &dyn Registry, store: &StoreHealth) -> Self {
         // What is dropped in later is no reason to send this host no more work.
-        let awaited = api.options.registry.awaited();
+        let awaited = registry.awaited();
         let waiting = if !awaited.is_empty() {
             Some(format!("being loaded: {}", awaited.join(", ")))
-        } else if api.options.registry.plugins().is_empty() {
+        } else if registry.plugin_states().is_empty() {
             Some("no plugin is loaded yet".to_owned())
         } else {
             None
         };
         let checks = vec![
-            Check { name: "store", ok: store.writable, reason: store.reason },
+            Check { name: "store", ok: store.writable, reason: store.reason.clone() },
             Check { name: "plugins", ok: waiting.is_none(), reason: waiting },
         ];
         Readiness { ready: checks.iter().all(|check| check.ok), checks }
@@ -61,7 +62,7 @@ async fn get_health() -> &'static str {
     responses((status = 200, description = "It can.", body = ref(of::<Readiness>())),
         (status = 503, description = "It can't, and why.", body = ref(of::<Readiness>()))))]
 async fn get_readiness(State(api): State<Arc<Api>>) -> (StatusCode, Json<Readiness>) {
-    let readiness = Readiness::of(&api);
+    let readiness = Readiness::of(&*api.options.registry, &api.options.store.health());
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(readiness))
 }

@@ -17,8 +17,8 @@ use quarterdeck_model::event::Offset;
 use quarterdeck_model::store::{Page, Store};
 use quarterdeck_model::{Span, Timestamp};
 use schemars::JsonSchema;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa_axum::routes;
@@ -112,13 +112,16 @@ async fn get_status(State(api): State<Arc<Api>>) -> Result<Json<Status>, Problem
 
 impl Status {
     pub(crate) async fn of(api: &Api) -> Result<Self, Problem> {
-        let store = Arc::clone(&api.options.store);
-        let (log, health, open) = blocking(move || {
+        let (store, registry) = (Arc::clone(&api.options.store), Arc::clone(&api.options.registry));
+        let (log, health, readiness, plugins, instances, open) = blocking(move || {
             let log = LogStatus { head: store.head(), tail: store.tail() };
-            Ok((log, store.health(), open(&*store)?))
+            let health = store.health();
+            let readiness = Readiness::of(&*registry, &health);
+            let (plugins, instances) = (tally(registry.plugin_states()), tally(registry.states()));
+            Ok((log, health, readiness, plugins, instances, open(&*store)?))
         })
         .await?;
-        let Readiness { ready, checks } = Readiness::of(api);
+        let Readiness { ready, checks } = readiness;
         let refused = api.options.configuration.refused();
         let configuration = ConfigurationStatus {
             refused: wide(refused.len()),
@@ -141,8 +144,8 @@ impl Status {
             },
             log,
             audit: AuditStatus { lost: api.options.registry.audit_records_lost() },
-            plugins: tally(api.options.registry.plugins().into_iter().map(|plugin| plugin.state)),
-            instances: tally(api.options.registry.states().into_iter()),
+            plugins,
+            instances,
             jobs: JobsStatus { jobs: wide(depth.jobs), running: wide(depth.running), queued: wide(depth.queued) },
             open,
         })
@@ -161,33 +164,56 @@ pub(crate) fn word(state: impl Serialize) -> String {
     }
 }
 
-fn tally(states: impl Iterator<Item = impl Serialize>) -> BTreeMap<String, u64> {
-    states.fold(BTreeMap::new(), |mut counts, state| {
-        *counts.entry(word(state)).or_default() += 1;
-        counts
-    })
+/// How many there are of each. Counted before they are made words: there may be ten thousand of the same.
+pub(crate) fn tally<S: Serialize + PartialEq>(states: impl IntoIterator<Item = S>) -> BTreeMap<String, u64> {
+    let mut counts: Vec<(S, u64)> = Vec::new();
+    for state in states {
+        match counts.iter_mut().find(|(known, _)| *known == state) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((state, 1)),
+        }
+    }
+    counts.into_iter().map(|(state, count)| (word(state), count)).collect()
 }
 
 fn open(store: &dyn Store) -> Result<Open, Problem> {
     Ok(Open {
-        alerts: count(store, Alert::COLLECTION, |alert: &Alert| alert.state == AlertState::Firing)?,
-        incidents: count(store, Incident::COLLECTION, |incident: &Incident| incident.state != IncidentState::Resolved)?,
-        deployments: count(store, Deployment::COLLECTION, |deployment: &Deployment| {
-            !DeploymentState::is_final(deployment.state)
-        })?,
-        runs: count(store, Run::COLLECTION, |run: &Run| run.state == RunState::Running)?,
-        slos: count(store, SloStatus::COLLECTION, |slo: &SloStatus| slo.state == SloState::Breached)?,
+        alerts: count(store, Alert::COLLECTION, |state: AlertState| state == AlertState::Firing)?,
+        incidents: count(store, Incident::COLLECTION, |state: IncidentState| state != IncidentState::Resolved)?,
+        deployments: count(store, Deployment::COLLECTION, |state: DeploymentState| !state.is_final())?,
+        runs: count(store, Run::COLLECTION, |state: RunState| state == RunState::Running)?,
+        slos: count(store, SloStatus::COLLECTION, |state: SloState| state == SloState::Breached)?,
     })
 }
 
-fn count<T: DeserializeOwned>(
+/// Of a document nothing but its state: a run may have printed a book.
+#[derive(Deserialize)]
+pub(crate) struct Stated<S> {
+    pub(crate) state: S,
+}
+
+fn count<S: DeserializeOwned>(
     store: &dyn Store,
     collection: &str,
-    is_open: impl Fn(&T) -> bool,
+    is_open: impl Fn(S) -> bool,
 ) -> Result<u64, Problem> {
     let mut open = 0;
     for document in store.list(collection, &Page::newest(LOOK_AT))? {
-        open += u64::from(is_open(&document.decode()?));
+        open += u64::from(is_open(document.decode::<Stated<S>>()?.state));
     }
     Ok(open)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quarterdeck_model::plugin::InstanceState;
+
+    #[test]
+    fn states_are_counted_by_their_words() {
+        let states = [InstanceState::Active, InstanceState::AwaitingGrant, InstanceState::Active];
+        let expected = [("active".to_owned(), 2), ("awaiting-grant".to_owned(), 1)];
+        assert_eq!(tally(states), BTreeMap::from(expected));
+        assert_eq!(tally([] as [InstanceState; 0]), BTreeMap::new());
+    }
 }

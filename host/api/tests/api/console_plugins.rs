@@ -179,6 +179,8 @@ async fn a_candidate_is_shown_with_its_differences_promoted_and_ended() {
         "2 differ",
         "judge goes from 1.0.0 to 2.0.0",
         "Of 10 decisions 2 differed",
+        "left alone",
+        "misbehaved 5 times in a row",
         "it panicked",
         "evaluate",
         "judge/a",

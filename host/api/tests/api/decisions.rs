@@ -7,7 +7,8 @@ use axum::body::Body;
 use http::Method;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use quarterdeck_model::decisions::{
-    self, Comparison, Decisions, Difference, Durations, JournalStatus, Promoted, Refused, Replay, ReplayOptions, Shadow,
+    self, Comparison, Decisions, Difference, Durations, JournalStatus, Promoted, Refused, Replay, ReplayOptions,
+    Shadow, ShadowState,
 };
 use quarterdeck_model::plugin::{Digest, InstanceName, JournalSpec, PluginRef};
 use quarterdeck_model::store::StoreError;
@@ -40,6 +41,8 @@ fn shadow() -> Shadow {
         candidate: version("2.0.0"),
         active: Some(version("1.0.0")),
         since: START,
+        state: ShadowState::LeftAlone,
+        reason: Some("misbehaved 5 times in a row".to_owned()),
         comparison: COMPARED,
         skipped: 3,
         then: Durations::default(),
@@ -154,7 +157,9 @@ async fn candidates_and_journals_are_listed_and_counted() {
     let items = async |path: &str| deck.get(path).await.json()["items"].clone();
     assert_eq!(items("/api/v1/journals").await[0]["left_out"], 4);
     assert_eq!(items("/api/v1/journals?plugin=other").await, Value::Array(Vec::new()));
-    assert_eq!(items("/api/v1/shadows").await[0]["differ"], 2);
+    let shadow = items("/api/v1/shadows").await[0].clone();
+    assert_eq!((&shadow["differ"], &shadow["state"]), (&json!(2), &json!("left-alone")));
+    assert_eq!(shadow["reason"], "misbehaved 5 times in a row");
     assert_eq!(deck.get("/api/v1/shadows/other").await.status, 404);
     for (plugin, component, status) in
         [("judge", b"oops".as_slice(), 422), ("other", b"\0asm", 404), ("full", b"\0asm", 507)]

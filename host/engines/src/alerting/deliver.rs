@@ -63,6 +63,7 @@ pub(super) fn again(context: &Context, due: &Due) -> Result<Option<(String, Tran
     let Some(letter) = context.store.get(DEAD_LETTERS, &due.id)? else { return Ok(None) };
     let effect = letter.value.get("effect").and_then(|effect| Effect::deserialize(effect).ok());
     let Some(Effect { action: Action::Notify { message }, .. }) = effect else { return Ok(None) };
+    let Some(message) = message::of_ends(message) else { return Ok(None) };
     let (route, order) = (route(&due.receiver), order(&due.instance, &due.group.to_string()));
     let (notification, part) = deliver(context, &route, &due.instance, message, order, None)?;
     // It is taken up again, and counts as dead no more.

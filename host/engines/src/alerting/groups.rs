@@ -11,7 +11,8 @@
 //! - Something is told if an alert fires that was not told as firing; if nothing fires any more and something was told as firing; or if
 //!   more was resolved than was told, and the receiver wants to know.
 //! - Else the same is told again after `repeat-interval`, unless all that fires has been acknowledged.
-//! - What a recipient could not be told - the delivery was given up on - is told to that one again, as long as something fires.
+//! - What a recipient could not be told - the delivery was given up on - is told to that one again, as long as something fires; ends of alerts
+//!   that have left the group since are told with it.
 //! - So a group of resolved alerts is told only if it was told that they fired, and nothing is told twice.
 //! - Where nobody could be told of the end, since it was silenced, the same alerts are no news when they fire again.
 //!
@@ -20,12 +21,13 @@
 //!   fired and was not told, and all that was resolved meanwhile; not of a route that is muted then, as ever.
 //!
 //! Elsewhere: `look`, a look at a group; `changes`, what comes out; `kept`, what of it is in documents; `maintenance`, planned work as it begins
-//! and ends; `muted`, what is not told now; `silent`, ends that nobody was told of; `delivered`, what became of messages; `external`, labels
-//! of this host; `clock`, one that is set back.
+//! and ends; `muted`, what is not told now; `silent`, ends that nobody was told of; `delivered`, what became of messages; `ends`, ends
+//! that may have to be told again; `external`, labels of this host; `clock`, one that is set back.
 
 mod changes;
 mod clock;
 mod delivered;
+mod ends;
 mod external;
 mod kept;
 mod look;
@@ -35,6 +37,7 @@ mod silent;
 
 pub use changes::{Changes, Tell};
 pub use delivered::Delivered;
+pub use ends::Ends;
 pub use kept::{GroupRecord, Kept, ToldRecord};
 pub use look::worth_telling;
 pub use muted::{Muted, in_words};
@@ -101,7 +104,7 @@ pub struct Group {
 }
 
 /// What was last told of a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Told {
     pub at: Timestamp,
     pub firing: BTreeSet<Key>,
@@ -113,6 +116,8 @@ pub struct Told {
     pub failed: BTreeSet<InstanceName>,
     /// Why there is no message: it could not be kept.
     pub put_aside: Option<String>,
+    /// Ends in this message and in earlier ones.
+    pub ends: Vec<Ends>,
 }
 
 impl Told {
@@ -142,7 +147,7 @@ pub enum Reason {
 impl Told {
     fn of(reason: Reason, firing: BTreeSet<Key>, resolved: BTreeSet<Key>, at: Timestamp) -> Self {
         let (sent, failed) = (BTreeMap::new(), BTreeSet::new());
-        Told { at, firing, resolved, reason, sent, failed, put_aside: None }
+        Told { at, firing, resolved, reason, sent, failed, put_aside: None, ends: Vec::new() }
     }
 }
 

@@ -144,6 +144,36 @@ pub fn message(tell: &Tell, group_id: &str, public_url: &str, now: Timestamp, ro
     }
 }
 
+/// The same about those alone that are over; `None`: it shows none. What it says of others was so when it was made.
+pub fn of_ends(mut message: Message) -> Option<Message> {
+    if message.event_type != FIRING {
+        return Some(message);
+    }
+    let data = message.data.as_object_mut()?;
+    let alerts = data.get_mut("alerts")?.as_array_mut()?;
+    alerts.retain(|alert| alert.get("status").and_then(Value::as_str) == Some("resolved"));
+    if alerts.is_empty() {
+        return None;
+    }
+    // Those that fire stand first: what was cut off is over.
+    let cut_off = data.get("truncatedAlerts").and_then(Value::as_u64).unwrap_or(0);
+    let ends = data.get("alerts").and_then(Value::as_array).map_or(0, Vec::len);
+    let ends = ends.saturating_add(usize::try_from(cut_off).unwrap_or(usize::MAX));
+    data.insert("status".to_owned(), "resolved".into());
+    let count = if ends == 1 { String::new() } else { format!(": {ends}") };
+    let what = message.title.split_once("] ").map_or("", |(_, what)| what);
+    message.title = format!("[RESOLVED{count}] {what}");
+    let is_left = |line: &&str| !line.starts_with("- firing ") && !line.starts_with("... and ");
+    let mut lines: Vec<String> = message.body.lines().filter(is_left).map(str::to_owned).collect();
+    let named = lines.iter().filter(|line| line.starts_with("- resolved ")).count();
+    if ends > named {
+        lines.push(format!("... and {} more", ends.saturating_sub(named)));
+    }
+    message.body = lines.join("\n");
+    message.event_type = RESOLVED.to_owned();
+    Some(message)
+}
+
 fn title(tell: &Tell, alerts: &[&Arc<Alert>], firing: usize, resolved: usize, common: &Labels) -> String {
     let state = match (firing, resolved) {
         (1, 0) => "FIRING".to_owned(),
@@ -218,6 +248,7 @@ mod tests {
             only: None,
             reason: Reason::NewAlerts,
             alerts: alerts.into_iter().map(Arc::new).collect(),
+            again: Vec::new(),
             of: Vec::new(),
         }
     }
@@ -266,6 +297,29 @@ mod tests {
         assert!(two.body.contains("- firing it is down {job=\"api\"}, since 1970-01-01T00:00:01.000Z"), "{}", two.body);
         let end = told(vec![over]);
         assert_eq!((end.title.as_str(), end.event_type.as_str()), ("[RESOLVED] it is down", RESOLVED));
+    }
+
+    #[test]
+    fn what_is_told_again_of_ends_says_of_nothing_that_it_fires() {
+        let over = |n: usize| {
+            let mut over = alert(&[("alertname", "Down"), ("n", &n.to_string())], 2_000);
+            (over.state, over.resolved_at) = (AlertState::Resolved, Some(Timestamp::from_millis(9_000)));
+            over
+        };
+        let fires = alert(&[("alertname", "Down"), ("n", "up")], 1_000);
+        assert_eq!(of_ends(told(vec![fires.clone()])), None);
+        let end = told(vec![over(1)]);
+        assert_eq!(of_ends(end.clone()), Some(end));
+        for (ends, title, more) in [(1, "[RESOLVED] Down", None), (30, "[RESOLVED: 30] Down", Some("... and 6 more"))] {
+            let all = (0..ends).map(over).chain([fires.clone()]);
+            let message = of_ends(told(all.collect())).unwrap();
+            assert_eq!((message.event_type.as_str(), message.title.as_str()), (RESOLVED, title));
+            let statuses = message.data["alerts"].as_array().unwrap().iter().map(|alert| alert["status"].clone());
+            assert_eq!(statuses.collect::<Vec<_>>(), vec![json!("resolved"); ends]);
+            assert_eq!(message.data["status"], "resolved");
+            assert!(!message.body.contains("- firing") && message.body.contains("- resolved"), "{}", message.body);
+            assert!(more.is_none_or(|more| message.body.ends_with(more)), "{}", message.body);
+        }
     }
 
     #[test]

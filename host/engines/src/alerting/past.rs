@@ -134,6 +134,27 @@ impl Past {
         gone
     }
 
+    /// Ends of alerts that left that group earlier are told again, by these messages.
+    pub fn told_with(&mut self, of: GroupId, again: &[String], sent: &BTreeMap<InstanceName, Vec<String>>) {
+        let mut again: BTreeSet<&str> = again.iter().map(String::as_str).collect();
+        for (id, left) in self.entries.iter_mut().rev() {
+            if again.is_empty() {
+                return;
+            }
+            let before = again.len();
+            if group(id) == Some(of) {
+                left.alerts.iter().for_each(|over| _ = again.remove(over.fingerprint.as_str()));
+            }
+            if again.len() < before {
+                for (instance, ids) in sent {
+                    let known = left.sent.entry(instance.clone()).or_default();
+                    known.extend(ids.iter().take(untold::FOLLOWED.saturating_sub(known.len())).cloned());
+                }
+                self.changed.insert(id.clone());
+            }
+        }
+    }
+
     pub fn get(&self, id: &str) -> Option<&Left> {
         self.entries.get(id)
     }

@@ -31,8 +31,8 @@ pub(crate) enum Metric {
     Push {
         /// Name of the metric: `backup_bytes`
         metric: String,
-        /// What was measured: `4.5`
-        #[arg(value_parser = number, allow_negative_numbers = true)]
+        /// What was measured: `4.5`, or `NaN`, `+Inf`, `-Inf`
+        #[arg(value_parser = number, allow_hyphen_values = true)]
         value: f64,
         /// Labels of its series
         #[arg(long = "label", value_name = "NAME=VALUE")]

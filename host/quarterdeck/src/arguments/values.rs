@@ -21,9 +21,18 @@ pub(super) fn count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "expected a whole number of 1 or more".to_owned())
 }
 
+/// As the API takes it. What is too large for a number is not infinite for that.
 pub(super) fn number(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number: &f64| number.is_finite());
-    number.ok_or_else(|| "expected a number such as `4.5`; neither infinity nor what is no number".to_owned())
+    match text {
+        "NaN" => Ok(f64::NAN),
+        "+Inf" => Ok(f64::INFINITY),
+        "-Inf" => Ok(f64::NEG_INFINITY),
+        text => text
+            .parse()
+            .ok()
+            .filter(|number: &f64| number.is_finite())
+            .ok_or_else(|| "expected a number such as `4.5`, or one of `NaN`, `+Inf`, `-Inf`".to_owned()),
+    }
 }
 
 /// A kind of plugin, by its name.

@@ -84,11 +84,13 @@ pub(super) async fn shadow(session: &Session, shadow: &Shadow) -> Result<ExitCod
             ("PLUGIN", "/plugin"),
             ("CANDIDATE", "/candidate/version"),
             ("IN USE", "/active/version"),
+            ("STATE", "/state"),
             ("SINCE", "/since"),
             ("DECISIONS", "/decisions"),
             ("DIFFER", "/differ"),
             ("MISBEHAVED", "/misbehaved"),
             ("SKIPPED", "/skipped"),
+            ("REASON", "/reason"),
         ];
         let shadows = session.client.list("/api/v1/shadows", &[], usize::MAX).await?;
         session.output.list(&columns, &shadows, "no candidates");
@@ -105,8 +107,15 @@ pub(super) async fn shadow(session: &Session, shadow: &Shadow) -> Result<ExitCod
         return Ok(ExitCode::SUCCESS);
     }
     let (since, active) = (text(&report, "/since"), text(&report, "/active/version"));
-    let what = if shadow.stop { "was asked until now" } else { "is asked" };
+    let what = match text(&report, "/state") {
+        _ if shadow.stop => "was asked until now",
+        "asked" => "is asked",
+        _ => "is to be asked",
+    };
     say(&format!("{} {what} beside version {active}, since {since}", candidate(&report)));
+    if let Some(reason) = report.get("reason").and_then(Value::as_str).filter(|_| !shadow.stop) {
+        say(&format!("  not asked now ({}): {reason}", text(&report, "/state")));
+    }
     if shadow.with.is_some() {
         say(&format!("  how it does: quarterdeck plugin shadow {plugin}"));
         return Ok(ExitCode::SUCCESS);

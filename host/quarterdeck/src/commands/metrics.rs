@@ -2,6 +2,7 @@
 
 use super::Session;
 use crate::arguments::Metric;
+use crate::output::cell;
 use anyhow::{Context, Result};
 use quarterdeck_model::{Span, Timestamp};
 use serde_json::{Value, json};
@@ -45,12 +46,25 @@ pub(super) async fn metric(session: &Session, command: &Metric) -> Result<ExitCo
                 .iter()
                 .map(|label| label.split_once('=').with_context(|| format!("`{label}` is not NAME=VALUE")))
                 .collect::<Result<BTreeMap<_, _>>>()?;
-            let body = json!([{"name": metric, "labels": labels, "value": value}]);
-            let answer = session.client.post("/api/v1/metrics", &body).await?;
-            session.output.say(&format!("{metric} = {value} is kept"), &answer);
+            let value = as_json(*value);
+            let answer = session
+                .client
+                .post("/api/v1/metrics", &json!([{"name": metric, "labels": labels, "value": value}]))
+                .await?;
+            session.output.say(&format!("{metric} = {} is kept", cell(&value)), &answer);
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A number; a text for what has none in JSON.
+fn as_json(value: f64) -> Value {
+    match value {
+        value if value.is_nan() => json!("NaN"),
+        f64::INFINITY => json!("+Inf"),
+        f64::NEG_INFINITY => json!("-Inf"),
+        value => json!(value),
+    }
 }
 
 fn query(metric: &str, labels: &[String]) -> Vec<(&'static str, String)> {

@@ -9,6 +9,7 @@ use crate::output::{cell, print_line, printable};
 use anyhow::{Result, bail};
 use attention::Lists;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 /// Of each kind; who has more troubles than these looks at the lists.
@@ -28,7 +29,7 @@ pub(super) async fn show(session: &Session) -> Result<ExitCode> {
         session.client.list(&format!("/api/v1/{path}"), query, most).await
     };
     let lists = Lists {
-        instances: list("instances", &[], usize::MAX).await?,
+        instances: instances(session, &status).await?,
         plugins: list("plugins", &[], usize::MAX).await?,
         jobs: list("jobs", &[], usize::MAX).await?,
         alerts: list("alerts", &states(&["firing"]), MOST).await?,
@@ -46,6 +47,19 @@ pub(super) async fn show(session: &Session) -> Result<ExitCode> {
     print_line("");
     summary(&status).iter().for_each(|line| print_line(&printable(line)));
     Ok(exit_code(ready))
+}
+
+/// Those that may need somebody, by name: what is in a state that is no good, and collectors, since those say how their targets are. There
+/// may be ten thousand others.
+async fn instances(session: &Session, status: &Value) -> Result<Vec<Value>> {
+    let states = status.get("instances").and_then(Value::as_object).into_iter().flatten().map(|(state, _)| state);
+    let states = states.filter(|state| !attention::is_well(state)).map(|state| ("state", state.clone()));
+    let mut found = BTreeMap::new();
+    for query in states.chain([("kind", "collector".to_owned())]) {
+        let listed = session.client.list("/api/v1/instances", &[query], usize::MAX).await?;
+        found.extend(listed.into_iter().map(|instance| (text(&instance, "/name").to_owned(), instance)));
+    }
+    Ok(found.into_values().collect())
 }
 
 /// What runs, in a few lines.

@@ -274,6 +274,10 @@ impl Breakers {
         self.whole.quarantine()
     }
 
+    pub(crate) fn is_quarantined(&self) -> bool {
+        self.whole.is_quarantined()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Classes> {
         self.classes.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -132,6 +132,10 @@ impl Circuit {
         }
     }
 
+    pub(crate) fn is_quarantined(&self) -> bool {
+        self.is_troubled() && !matches!(&*self.lock(), State::Closed { .. })
+    }
+
     /// Why it is quarantined, if it is.
     pub(crate) fn quarantine(&self) -> Option<String> {
         if !self.troubled.load(Ordering::Acquire) {
@@ -181,7 +185,9 @@ mod tests {
             assert_eq!(circuit.record(Admission::Ordinary, None, at(0)), None);
         }
         assert_eq!(circuit.admit(at(0)), Ok(Admission::Ordinary));
+        assert!(!circuit.is_quarantined());
         tripped().admit(at(4)).unwrap_err();
+        assert!(tripped().is_quarantined() && tripped().quarantine().is_some());
     }
 
     #[test]

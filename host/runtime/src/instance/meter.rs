@@ -124,6 +124,8 @@ impl Meter {
             guest_micros: self.guest_nanos.load(Ordering::Relaxed) / 1000,
             bytes_out: self.bytes_out.load(Ordering::Relaxed),
             host_calls: self.all_host_calls(),
+            log_lines: self.log_lines.load(Ordering::Relaxed),
+            memory_high_water_bytes: self.memory_high_water_bytes.load(Ordering::Relaxed),
             failures: self.failures.each_ref().map(|failures| failures.load(Ordering::Relaxed)),
             latency: self.latency.each_ref().map(|calls| calls.load(Ordering::Relaxed)),
         }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use quarterdeck_model::Shared;
 use quarterdeck_model::plugin::log::LogLine;
 use quarterdeck_model::plugin::{
-    Calls, InstanceName, InstanceSpec, InstanceState, InstanceStatus, PluginStatus, Registry,
+    Calls, InstanceName, InstanceSpec, InstanceState, InstanceStatus, PluginState, PluginStatus, Registry,
 };
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
@@ -18,6 +18,10 @@ use std::sync::{Arc, PoisonError};
 impl Registry for Runtime {
     fn plugins(&self) -> Vec<PluginStatus> {
         self.catalog().statuses()
+    }
+
+    fn plugin_states(&self) -> Vec<PluginState> {
+        self.catalog().states()
     }
 
     fn awaited(&self) -> Vec<String> {
@@ -33,8 +37,12 @@ impl Registry for Runtime {
         statuses
     }
 
+    fn instance_names(&self) -> Vec<InstanceName> {
+        self.all_instances().keys().cloned().collect()
+    }
+
     fn states(&self) -> Vec<InstanceState> {
-        self.all_instances().values().map(|instance| instance.state(&instance.binding()).0).collect()
+        self.all_instances().values().map(|instance| instance.state_now()).collect()
     }
 
     fn calls(&self) -> Calls {

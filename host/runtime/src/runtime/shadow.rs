@@ -2,16 +2,18 @@
 //! its own. What it says is compared and counted; what it does (trap, loop, eat memory) nobody else sees.
 //!
 //! Which candidates there are is kept in the store, and their components in the component store: they survive a restart. What was
-//! counted does not. One that can't be loaded after that is tried again, and one whose component is gone ends, as is said.
+//! counted does not. One that can't be loaded after that is tried again (`waiting`), and one whose component is gone ends, as is said.
+
+mod waiting;
 
 use super::Runtime;
 use super::announce::{SHADOW_DIFFERS, SHADOW_ENDED, SHADOW_STARTED};
 use super::decide::Candidate;
 use crate::decisions::{Asked, Record, Tally};
 use crate::instance::{Circuit, Instance};
-use crate::plugin::{Again, Refusal};
+use crate::plugin::Refusal;
 use quarterdeck_model::Timestamp;
-use quarterdeck_model::decisions::{self, Refused};
+use quarterdeck_model::decisions::{self, Refused, ShadowState};
 use quarterdeck_model::plugin::{Digest, Kind, PluginRef};
 use quarterdeck_model::store::{Page, StoreError};
 use quarterdeck_model::transition::{Expected, Transition};
@@ -23,6 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use waiting::{Waiting, resume};
 
 /// Collection of the candidates, by the name of their plugin.
 const SHADOWS: &str = "shadows";
@@ -36,7 +39,7 @@ const LEFT_ALONE_AFTER: u32 = 5;
 /// How often it is said that there are new differences.
 const SAID_EVERY: Duration = Duration::from_secs(60);
 
-#[derive(PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 struct Kept {
     digest: Digest,
     since: Timestamp,
@@ -51,6 +54,8 @@ pub(super) struct Shadows {
     /// Spares calls the look where there are none.
     any: AtomicBool,
     by_plugin: RwLock<HashMap<String, Arc<Shadow>>>,
+    /// Those of an earlier life of the host that are not asked yet, by the name of their plugin.
+    waiting: Mutex<HashMap<String, Waiting>>,
     /// Held by whoever changes which ones there are, here and in the store.
     changing: tokio::sync::Mutex<()>,
 }
@@ -90,6 +95,7 @@ impl Shadows {
 pub(super) struct Shadow {
     pub(super) candidate: Candidate,
     since: Timestamp,
+    circuit: Circuit,
     questions: mpsc::Sender<Offered>,
     waiting_bytes: AtomicUsize,
     skipped: AtomicU64,
@@ -127,7 +133,8 @@ impl Runtime {
     /// Takes up the candidates of an earlier life of the host, beside everything else: they may have to be compiled.
     pub(super) fn resume_shadows(&self) {
         for document in self.store.list(SHADOWS, &Page::all()).unwrap_or_default() {
-            if let Ok(kept) = document.decode() {
+            if let Ok(kept) = document.decode::<Kept>() {
+                self.shadows.waits(&document.id, Waiting::of(kept.clone()));
                 self.spawn(resume(Weak::clone(&self.this), document.id, kept));
             }
         }
@@ -183,7 +190,9 @@ impl Runtime {
         self.store.commit(Transition::new().put(SHADOWS, plugin, Expected::Any, kept)).await?;
         let reference = version.reference.clone();
         let before = self.shadows.of(plugin).map(|before| self.shown(&before));
+        let before = before.or_else(|| self.shadows.waiting(plugin).map(|waiting| self.shown_waiting(plugin, waiting)));
         let shadow = self.set_shadow(plugin, version, since);
+        self.shadows.waits_no_more(plugin);
         if let Some(before) = before {
             self.say_ended(&before, Some(&reference));
         }
@@ -194,34 +203,17 @@ impl Runtime {
 
     pub(super) async fn stop_shadow(&self, plugin: &str) -> Result<decisions::Shadow, Refused> {
         let _changing = self.shadows.changing.lock().await;
-        let last = match self.shadows.of(plugin) {
-            Some(shadow) => self.shown(&shadow),
-            None => self.tried_again(plugin)?,
+        let last = match (self.shadows.of(plugin), self.shadows.waiting(plugin)) {
+            (Some(shadow), _) => self.shown(&shadow),
+            (None, Some(waiting)) => self.shown_waiting(plugin, waiting),
+            (None, None) => return Err(no_candidate(plugin)),
         };
         self.store.commit(Transition::new().delete(SHADOWS, plugin, Expected::Any)).await?;
         self.shadows.set(plugin, None);
+        // Whoever tries to load it finds that it is not meant any more.
+        self.shadows.waits_no_more(plugin);
         self.say_ended(&last, None);
         Ok(last)
-    }
-
-    /// One that could not be loaded at the start and is tried again: whoever tries finds that it is not meant any more.
-    fn tried_again(&self, plugin: &str) -> Result<decisions::Shadow, Refused> {
-        let document = self.store.get(SHADOWS, plugin)?;
-        let Some(kept) = document.and_then(|document| document.decode::<Kept>().ok()) else {
-            return Err(no_candidate(plugin));
-        };
-        let active = self.catalog().current(plugin).map(|version| version.reference.clone());
-        Ok(decisions::Shadow {
-            plugin: plugin.to_owned(),
-            candidate: PluginRef { name: plugin.to_owned(), version: kept.version, digest: kept.digest },
-            active,
-            since: kept.since,
-            comparison: decisions::Comparison::default(),
-            skipped: 0,
-            then: decisions::Durations::default(),
-            now: decisions::Durations::default(),
-            samples: Vec::new(),
-        })
     }
 
     /// How it stood in the end, and what is asked in its place.
@@ -232,11 +224,21 @@ impl Runtime {
     }
 
     pub(super) fn shadow_of(&self, plugin: &str) -> Result<Arc<Shadow>, Refused> {
-        self.shadows.of(plugin).ok_or_else(|| no_candidate(plugin))
+        self.shadows.of(plugin).ok_or_else(|| match self.shadows.waiting(plugin) {
+            Some(waiting) => Refused::Conflict(format!("the candidate can't be used now: {}", waiting.reason())),
+            None => no_candidate(plugin),
+        })
     }
 
     pub(super) fn all_shadows(&self) -> Vec<decisions::Shadow> {
+        // In this order: one that is taken up meanwhile is in both, and not in none.
+        let waiting = self.shadows.all_waiting();
         let mut shown: Vec<_> = self.shadows.all().iter().map(|shadow| self.shown(shadow)).collect();
+        for (plugin, waiting) in waiting {
+            if shown.iter().all(|shadow| shadow.plugin != plugin) {
+                shown.push(self.shown_waiting(&plugin, waiting));
+            }
+        }
         shown.sort_by(|a, b| a.plugin.cmp(&b.plugin));
         shown
     }
@@ -250,6 +252,7 @@ impl Runtime {
         let candidate = shadow.candidate.version.reference.clone();
         let active: Option<PluginRef> =
             self.catalog().current(&candidate.name).map(|version| version.reference.clone());
+        let left_alone = shadow.circuit.quarantine();
         let tally = shadow.tally();
         let (then, now) = tally.durations();
         decisions::Shadow {
@@ -257,6 +260,8 @@ impl Runtime {
             candidate,
             active,
             since: shadow.since,
+            state: if left_alone.is_some() { ShadowState::LeftAlone } else { ShadowState::Asked },
+            reason: left_alone,
             comparison: tally.comparison,
             skipped: shadow.skipped.load(Ordering::Relaxed),
             then,
@@ -270,6 +275,7 @@ impl Runtime {
         let shadow = Arc::new(Shadow {
             candidate: Candidate::new(version, "shadow"),
             since,
+            circuit: Circuit::new(LEFT_ALONE_AFTER),
             questions,
             waiting_bytes: AtomicUsize::new(0),
             skipped: AtomicU64::new(0),
@@ -281,7 +287,8 @@ impl Runtime {
         shadow
     }
 
-    async fn ask_shadow(&self, shadow: &Shadow, circuit: &Circuit, offered: Offered) -> bool {
+    async fn ask_shadow(&self, shadow: &Shadow, offered: Offered) -> bool {
+        let circuit = &shadow.circuit;
         let Ok(admission) = circuit.admit(self.clock.now()) else {
             shadow.skip();
             return false;
@@ -321,23 +328,8 @@ fn no_candidate(plugin: &str) -> Refused {
     Refused::Missing(format!("`{plugin}` has no candidate; hint: `quarterdeck plugin shadow {plugin} --with FILE`"))
 }
 
-/// Takes up a candidate, again and again where it can't be loaded for a reason that may be over.
-async fn resume(runtime: Weak<Runtime>, plugin: String, kept: Kept) {
-    let mut again = None;
-    loop {
-        let Some(this) = runtime.upgrade() else { return };
-        let Err(refusal) = this.take_up(&plugin, &kept).await else { return };
-        drop(this);
-        let next = Again::after(again, Instant::now());
-        tracing::warn!(plugin, reason = refusal.reason, "a candidate can't be used now: it is tried again");
-        tokio::time::sleep_until(next.at.into()).await;
-        again = Some(next);
-    }
-}
-
 /// Puts the questions to a candidate, one after the other, until its end.
 async fn work(runtime: Weak<Runtime>, shadow: Arc<Shadow>, mut questions: mpsc::Receiver<Offered>) {
-    let circuit = Circuit::new(LEFT_ALONE_AFTER);
     let mut said: Option<Instant> = None;
     loop {
         let offered = tokio::select! {
@@ -350,7 +342,7 @@ async fn work(runtime: Weak<Runtime>, shadow: Arc<Shadow>, mut questions: mpsc::
         let differs = tokio::select! {
             biased;
             () = shadow.ended.cancelled() => return,
-            differs = runtime.ask_shadow(&shadow, &circuit, offered) => differs,
+            differs = runtime.ask_shadow(&shadow, offered) => differs,
         };
         if differs && said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
             said = Some(Instant::now());

@@ -22,6 +22,9 @@ pub(crate) struct Totals {
     pub(crate) guest_micros: u64,
     pub(crate) bytes_out: u64,
     pub(crate) host_calls: u64,
+    pub(crate) log_lines: u64,
+    /// The most that one call had, since the instance began.
+    pub(crate) memory_high_water_bytes: u64,
     /// By [`CODES`] as an index; those of calls that did not begin are among them, too.
     pub(crate) failures: [u64; CODES.len()],
     /// Each call in one bucket of [`UP_TO_MICROS`], or in none.
@@ -35,6 +38,8 @@ impl Totals {
             guest_micros: self.guest_micros.saturating_sub(before.guest_micros),
             bytes_out: self.bytes_out.saturating_sub(before.bytes_out),
             host_calls: self.host_calls.saturating_sub(before.host_calls),
+            log_lines: self.log_lines.saturating_sub(before.log_lines),
+            memory_high_water_bytes: self.memory_high_water_bytes,
             failures: each(self.failures, before.failures, u64::saturating_sub),
             latency: each(self.latency, before.latency, u64::saturating_sub),
         }
@@ -46,6 +51,8 @@ impl Totals {
             guest_micros: self.guest_micros.saturating_add(other.guest_micros),
             bytes_out: self.bytes_out.saturating_add(other.bytes_out),
             host_calls: self.host_calls.saturating_add(other.host_calls),
+            log_lines: self.log_lines.saturating_add(other.log_lines),
+            memory_high_water_bytes: self.memory_high_water_bytes.max(other.memory_high_water_bytes),
             failures: each(self.failures, other.failures, u64::saturating_add),
             latency: each(self.latency, other.latency, u64::saturating_add),
         }
@@ -59,6 +66,7 @@ impl Totals {
     fn shown(self) -> Value {
         json!({
             "calls": self.calls, "guest_micros": self.guest_micros, "bytes_out": self.bytes_out, "host_calls": self.host_calls,
+            "log_lines": self.log_lines, "memory_high_water_bytes": self.memory_high_water_bytes,
             "failures": named(&CODES, self.failures), "latency": buckets(self.calls, self.latency),
         })
     }
@@ -136,6 +144,7 @@ mod tests {
     use crate::testing::guests::{Does, collector};
     use crate::testing::{Bench, eventually, one, spec};
     use quarterdeck_model::kind::collector::Collector;
+    use quarterdeck_model::plugin::Registry;
     use quarterdeck_model::{Span, Timestamp};
     use serde_json::{Value, json};
 
@@ -159,6 +168,14 @@ mod tests {
         assert_eq!(calls, [(&json!("guest/busy"), &json!(100)), (&json!("guest/seldom"), &json!(1))]);
         assert_eq!((&data["all"]["calls"], &data["instances"]), (&json!(101), &json!(2)));
         assert_ne!(data["since"], data["until"]);
+        // A guest of two pages, which logs nothing.
+        for used in [&data["all"], &data["most"][0], &data["most"][1]] {
+            assert_eq!(
+                (&used["memory_high_water_bytes"], &used["log_lines"]),
+                (&json!(131_072), &json!(0)),
+                "{used:#}"
+            );
+        }
         // None failed, and all but what was far too slow are in the last bucket.
         let last = |used: &Value| used["latency"].as_array().unwrap().last().unwrap().clone();
         assert_eq!((&data["all"]["failures"], &data["most"][0]["failures"]), (&json!({}), &json!({})));
@@ -168,6 +185,21 @@ mod tests {
         bench.runtime.tell_usage(told);
         bench.collect(&"guest/idle".into(), NOW).await.unwrap();
         assert_eq!(bench.events("instance.usage").len(), 1, "nobody was called");
+    }
+
+    #[tokio::test]
+    async fn the_log_is_told_how_much_was_logged_since() {
+        let bench = Bench::with(vec![collector("guest", "1.0.0", Does::CallTheHost)]).await;
+        bench.use_plugin(&["guest/loud"], "guest").await;
+        bench.collect(&"guest/loud".into(), NOW).await.unwrap_err();
+        let told = bench.runtime.used();
+        bench.collect(&"guest/loud".into(), NOW).await.unwrap_err();
+        bench.runtime.tell_usage(told);
+        let data = bench.event("instance.usage").await.event.data;
+        let all = bench.instance(&"guest/loud".into()).unwrap().usage.log_lines;
+        let (since, of_one) =
+            (data["all"]["log_lines"].as_u64().unwrap(), data["most"][0]["log_lines"].as_u64().unwrap());
+        assert!(since > 0 && since == of_one && since < all, "{since} of {all}");
     }
 
     #[tokio::test]

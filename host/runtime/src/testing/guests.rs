@@ -567,7 +567,7 @@ pub fn importing(interface: &str) -> Vec<u8> {
     component(&module.replace("INTERFACE", interface), &world.replace("INTERFACE", interface), "0.1.0")
 }
 
-fn component(module: &str, world: &str, collector: &str) -> Vec<u8> {
+pub(super) fn component(module: &str, world: &str, collector: &str) -> Vec<u8> {
     component_of(module, world, collector, "0.2.0")
 }
 
@@ -586,7 +586,10 @@ fn component_of(module: &str, world: &str, interface: &str, detector: &str) -> V
     resolve.push_str("collector.wit", &collector).unwrap();
     for other in [
         "package wasi:random@0.2.0; interface random { get-random-u64: func() -> u64; }",
-        "package wasi:io@0.2.0; interface poll { resource pollable; }",
+        "package wasi:io@0.2.0; interface poll { resource pollable { block: func(); } } interface error { resource error; }
+         interface streams { use error.{error}; variant stream-error { last-operation-failed(error), closed }
+         resource input-stream { blocking-read: func(len: u64) -> result<list<u8>, stream-error>; } }",
+        include_str!("http.wit"),
         "package wasi:clocks@0.2.0; interface wall-clock { record datetime { seconds: u64, nanoseconds: u32 } now: func() -> datetime; }
          interface monotonic-clock { use wasi:io/poll@0.2.0.{pollable}; now: func() -> u64;
          subscribe-instant: func(when: u64) -> pollable; subscribe-duration: func(when: u64) -> pollable; }",

@@ -5,7 +5,9 @@ use crate::cache::digest;
 use crate::imports::testing::MemoryStore;
 use crate::testing::guests::{Does, Judge, collector};
 use crate::testing::{Bench, MemoryJournals, eventually, spec};
-use quarterdeck_model::decisions::{Answer, Comparison, Decisions, Refused, Replay, ReplayOptions, Shadow};
+use quarterdeck_model::decisions::{
+    Answer, Comparison, Decisions, Refused, Replay, ReplayOptions, Shadow, ShadowState,
+};
 use quarterdeck_model::event::{EventFilter, Offset};
 use quarterdeck_model::kind::collector::Collector;
 use quarterdeck_model::kind::detector::{Detector, Verdict, Window};
@@ -217,6 +219,10 @@ async fn what_can_t_be_replayed_is_refused_with_the_reason() {
     assert!(matches!(&error, Refused::Unusable(why) if why.contains("no kind that decides")), "{error}");
 }
 
+fn asked(bench: &Bench) -> Option<Shadow> {
+    bench.shadows().pop().filter(|shadow| shadow.state == ShadowState::Asked)
+}
+
 async fn counted(bench: &Bench, decisions: u64) -> Shadow {
     let enough = || {
         let shadow = bench.shadows().pop()?;
@@ -272,6 +278,9 @@ async fn what_a_candidate_does_reaches_nobody_but_itself() {
         assert_eq!((shadow.comparison.misbehaved, shadow.comparison.decisions), (5, 5));
         let shadow = counted(&bench, 2_000).await;
         assert_eq!((shadow.comparison.new_failures, shadow.skipped), (5, 1_995));
+        assert_eq!(shadow.state, ShadowState::LeftAlone);
+        let reason = shadow.reason.unwrap();
+        assert!(reason.contains("misbehaved 5 times in a row") && reason.contains("tried again after"), "{reason}");
     }
     let status = bench.instance(&kept()).unwrap();
     assert_eq!((status.state, status.usage.calls), (InstanceState::Active, 4_000));
@@ -296,7 +305,7 @@ async fn a_candidate_survives_a_restart_and_is_promoted_into_the_plugins_folder(
     })
     .await;
     configure(&again).await;
-    let back = eventually("the candidate", || again.shadows().pop()).await;
+    let back = eventually("the candidate", || asked(&again)).await;
     assert_eq!((back.candidate.version.as_str(), back.comparison.decisions), ("2.0.0", 0));
     ask(&again, &kept(), 55).await.unwrap();
     assert_eq!(counted(&again, 1).await.comparison.differ, 1);
@@ -402,10 +411,17 @@ async fn a_candidate_that_can_t_be_loaded_at_a_start_is_tried_again() {
     let journals = Arc::new(MemoryJournals::default());
     let candidate = Judge { version: "2.0.0", ..Judge::default() }.build();
     let (again, store, mend) = without_a_compiler(&candidate, &journals).await;
-    assert!(again.shadows().is_empty());
+    let is_refused = || again.shadows().pop().filter(|shadow| shadow.state == ShadowState::Waiting);
+    let waits = eventually("a refusal", is_refused).await;
+    assert_eq!((waits.candidate.version.as_str(), waits.active.unwrap().version.as_str()), ("2.0.0", "1.0.0"));
+    let reason = waits.reason.unwrap();
+    assert!(reason.contains("compiler") && reason.contains("tried again at"), "{reason}");
+    let refused = again.promote("judge", "ann").await.unwrap_err();
+    assert!(matches!(&refused, Refused::Conflict(why) if why.contains("can't be used now")), "{refused}");
     mend();
-    let back = eventually("the candidate", || again.shadows().pop()).await;
-    assert_eq!(back.candidate.version, "2.0.0");
+    let back = eventually("the candidate", || asked(&again)).await;
+    assert_eq!((back.candidate.version.as_str(), back.reason), ("2.0.0", None));
+    assert_eq!(again.shadows().len(), 1);
     assert!(store.get("shadows", "judge").unwrap().is_some());
 }
 
@@ -414,7 +430,9 @@ async fn a_candidate_that_is_tried_again_can_be_ended_meanwhile() {
     let journals = Arc::new(MemoryJournals::default());
     let candidate = Judge { version: "2.0.0", ..Judge::default() }.build();
     let (again, store, _mend) = without_a_compiler(&candidate, &journals).await;
+    assert_ne!(again.shadows().pop().unwrap().state, ShadowState::Asked);
     let last = again.end_shadow("judge").await.unwrap();
+    assert!(again.shadows().is_empty());
     assert_eq!((last.candidate.version.as_str(), last.candidate.digest), ("2.0.0", digest(&candidate)));
     let ended = || {
         let filter = EventFilter::types(["plugin.shadow-ended"]);
@@ -423,6 +441,19 @@ async fn a_candidate_that_is_tried_again_can_be_ended_meanwhile() {
     assert_eq!(eventually("its end", ended).await.event.data["candidate"]["version"], "2.0.0");
     assert!(store.get("shadows", "judge").unwrap().is_none());
     assert!(matches!(again.end_shadow("judge").await, Err(Refused::Missing(_))));
+}
+
+#[tokio::test]
+async fn another_candidate_takes_the_place_of_one_that_is_tried_again() {
+    let journals = Arc::new(MemoryJournals::default());
+    let candidate = Judge { version: "2.0.0", ..Judge::default() }.build();
+    let (again, store, mend) = without_a_compiler(&candidate, &journals).await;
+    mend();
+    let begun = again.shadow("judge", candidate).await.unwrap();
+    assert_eq!((begun.state, again.shadows().len()), (ShadowState::Asked, 1));
+    let filter = EventFilter::types(["plugin.shadow-ended"]);
+    let ended = || store.events(Offset(0), &filter, usize::MAX).unwrap().events.into_iter().next();
+    assert_eq!(eventually("the first one's end", ended).await.event.data["replaced_by"]["version"], "2.0.0");
 }
 
 #[tokio::test]

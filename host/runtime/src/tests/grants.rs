@@ -122,4 +122,5 @@ async fn what_waits_says_what_it_asks_for() {
     let awaiting = bench.instance(&NAME.into()).unwrap().awaiting.unwrap();
     let asked: Vec<&str> = awaiting.capabilities.iter().map(|capability| capability.name.as_str()).collect();
     assert_eq!((asked, awaiting.granted_to_others), (vec!["system"], false));
+    bench.check_states();
 }

@@ -243,6 +243,7 @@ async fn an_instance_that_misbehaves_again_and_again_is_quarantined_and_tried_ag
     let status = bench.instance(&name).unwrap();
     assert_eq!(status.state, InstanceState::Quarantined);
     assert!(status.reason.unwrap().contains("5 times in a row"));
+    bench.check_states();
     assert!(matches!(bench.collect(&name, NOW).await, Err(CallFailed { error: CallError::Unavailable { .. }, .. })));
 
     bench.clock.advance(Span::from_secs(6));

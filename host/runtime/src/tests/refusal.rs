@@ -92,6 +92,10 @@ async fn a_refused_file_leaves_the_old_version_running() {
     assert_eq!((after.state, &after.digest), (PluginState::Active, &before.digest));
     assert!(after.reason.unwrap().contains("it is not a WebAssembly component"));
     assert_eq!(bench.instance(&name).unwrap().state, InstanceState::Active);
+    bench.drop_in("other.wasm", b"oops");
+    bench.reload().await;
+    assert_eq!(bench.status("other").unwrap().state, PluginState::Refused);
+    bench.check_states();
 }
 
 #[tokio::test]

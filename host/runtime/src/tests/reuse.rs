@@ -1,5 +1,6 @@
 //! A sandbox may serve several calls, where its component asks for that.
 
+use crate::testing::browsing::browsing;
 use crate::testing::guests::{Does, collector, counting, hoarding};
 use crate::testing::{Bench, one, spec};
 use quarterdeck_model::Timestamp;
@@ -123,6 +124,98 @@ async fn a_sandbox_that_serves_several_calls_has_no_connection_write_or_grant_of
     let denied = said(1).await.unwrap();
     assert!(denied.contains("`tcp`") || denied.contains("grants.tcp"), "{denied}");
     assert!(matches!(call(2).await.unwrap_err().error, CallError::Trapped { .. }));
+    server.abort();
+}
+
+/// Reads the head of a request. False: there is none.
+async fn asked(stream: &mut tokio::net::TcpStream) -> bool {
+    use tokio::io::AsyncReadExt;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+#[tokio::test]
+async fn a_sandbox_that_serves_several_calls_has_no_answer_or_body_of_an_earlier_one() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (over, mut ended) = tokio::sync::mpsc::unbounded_channel();
+    // Each answer comes in two halves, of which the second one is late: when whoever asked has hung up.
+    let server = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            if !asked(&mut stream).await {
+                continue;
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nping").await.unwrap();
+            let mut more = [0];
+            let read = stream.read(&mut more).await.unwrap_or(0);
+            let _ = stream.write_all(b"pong").await;
+            over.send(read).unwrap();
+        }
+    });
+    let bench = Bench::with(vec![browsing(port)]).await;
+    let granting = |http: &[String]| {
+        let mut spec = spec("browsing");
+        spec.grants.http = http.to_vec();
+        spec.limits.deadline = quarterdeck_model::Span::from_secs(10);
+        one("browsing/one", spec)
+    };
+    let name = InstanceName::from("browsing/one");
+    let call = async |at: i64| bench.collect(&name, Timestamp::from_millis(at)).await;
+    let said = async |at: i64| call(at).await.unwrap().value.health.message;
+    bench.configure(granting(&[format!("http://127.0.0.1:{port}")])).await;
+
+    assert_eq!(said(1).await, "ping");
+    assert_eq!(ended.recv().await, Some(0), "the connection ends with its call, not with the handle");
+    assert_eq!(said(2).await, "over");
+    assert_eq!(said(1).await, "ping", "a call has answers of its own");
+    assert_eq!(ended.recv().await, Some(0));
+    assert_eq!(said(2).await, "over");
+
+    // Under other grants there is no such handle, nor anything to get one by.
+    bench.configure(granting(&[])).await;
+    assert!(matches!(call(1).await.unwrap_err().error, CallError::Trapped { .. }), "it was denied, and asks for more");
+    assert!(matches!(call(2).await.unwrap_err().error, CallError::Trapped { .. }));
+    server.abort();
+}
+
+#[tokio::test]
+async fn an_answer_that_an_earlier_call_did_not_wait_for_comes_to_no_later_one() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (waits, asked_by) = tokio::sync::oneshot::channel::<()>();
+    // Says nothing before the call is over, and then what it was asked for.
+    let server = tokio::spawn(async move {
+        let _ = asked_by.await;
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                if asked(&mut stream).await {
+                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nping";
+                    let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await;
+                }
+            });
+        }
+    });
+    let bench = Bench::with(vec![browsing(port)]).await;
+    let mut with = spec("browsing");
+    with.grants.http = vec![format!("http://127.0.0.1:{port}")];
+    with.limits.deadline = quarterdeck_model::Span::from_secs(10);
+    bench.configure(one("browsing/one", with)).await;
+    let name = InstanceName::from("browsing/one");
+    let said = async |at: i64| {
+        let called = bench.collect(&name, Timestamp::from_millis(at)).await.unwrap();
+        called.value.health.message
+    };
+    assert_eq!(said(3).await, "");
+    waits.send(()).unwrap();
+    assert_eq!(said(4).await, "failed");
+    assert_eq!(said(1).await, "ping", "its own one it gets");
     server.abort();
 }
 

@@ -22,7 +22,6 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use maud::{Markup, html};
 use quarterdeck_model::plugin::{InstanceName, InstanceState, Kind};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(super) const PAGE: Page = Page {
@@ -87,10 +86,7 @@ async fn list(view: View) -> Result<Response, Problem> {
     let (kind, state) = (params.word::<Kind>("kind")?, params.text("state")?.map(str::to_owned));
     let api = Arc::clone(&view.api);
     let (counts, List { items, next_cursor }) = blocking(move || {
-        let mut counts = BTreeMap::new();
-        for state in api.options.registry.states() {
-            *counts.entry(crate::resources::status::word(state)).or_insert(0_usize) += 1;
-        }
+        let counts = crate::resources::status::tally(api.options.registry.states());
         Ok((counts, instances::read(&api, &params)?))
     })
     .await?;
@@ -123,7 +119,7 @@ async fn list(view: View) -> Result<Response, Problem> {
             (form::select("kind", "Kind", &kinds, kind.map(Kind::as_str)))
             (form::select("state", "State", &states, state.as_deref()))
         }))
-        p.muted { (counts.values().sum::<usize>()) " in all. " a href="/console/configuration/new?section=instances" { "Make another" } }
+        p.muted { (counts.values().sum::<u64>()) " in all. " a href="/console/configuration/new?section=instances" { "Make another" } }
         (live::part("instances", &CONCERNS, shown))
     };
     Ok(view.page("Instances", content))

@@ -8,7 +8,7 @@ use crate::console::{address, live, time};
 use crate::paging::blocking;
 use crate::problem::Problem;
 use crate::resources::events as log;
-use crate::resources::status::Status;
+use crate::resources::status::{Stated, Status};
 use axum::Router;
 use axum::response::Response;
 use axum::routing::get;
@@ -67,16 +67,14 @@ async fn glance(api: &Arc<Api>) -> Result<Glance, Problem> {
     let store = Arc::clone(&api.options.store);
     blocking(move || {
         let store = &*store;
-        let mut incidents =
-            those(store, Incident::COLLECTION, |incident: &Incident| incident.state != IncidentState::Resolved)?;
+        let mut incidents: Vec<Incident> =
+            those(store, Incident::COLLECTION, |state: IncidentState| state != IncidentState::Resolved)?;
         // Within one severity they stay newest first.
         incidents.sort_by_key(|incident| incident.severity);
-        let mut alerts = those(store, Alert::COLLECTION, |alert: &Alert| alert.state == AlertState::Firing)?;
+        let mut alerts: Vec<Alert> = those(store, Alert::COLLECTION, |state: AlertState| state == AlertState::Firing)?;
         alerts.sort_by_key(|alert| (alert.severity, std::cmp::Reverse(alert.active_at)));
-        let deployments = those(store, Deployment::COLLECTION, |deployment: &Deployment| {
-            !DeploymentState::is_final(deployment.state)
-        })?;
-        let mut slos = those(store, SloStatus::COLLECTION, |_: &SloStatus| true)?;
+        let deployments = those(store, Deployment::COLLECTION, |state: DeploymentState| !state.is_final())?;
+        let mut slos: Vec<SloStatus> = those(store, SloStatus::COLLECTION, |_: SloState| true)?;
         slos.sort_by(|one, other| left(one).total_cmp(&left(other)));
         let filter = EventFilter { without: vec!["audit".to_owned()], ..EventFilter::default() };
         let events = log::backwards(store, &filter, SHOWN, None, None)?.items;
@@ -85,14 +83,17 @@ async fn glance(api: &Arc<Api>) -> Result<Glance, Problem> {
     .await
 }
 
-fn those<T: DeserializeOwned>(
+/// Those whose state is meant: most are over, and of those nothing else is read.
+fn those<T: DeserializeOwned, S: DeserializeOwned>(
     store: &dyn Store,
     collection: &str,
-    keep: impl Fn(&T) -> bool,
+    is_meant: impl Fn(S) -> bool,
 ) -> Result<Vec<T>, Problem> {
     let mut found = Vec::new();
     for document in store.list(collection, &Part::newest(LOOK_AT))? {
-        found.extend(Some(document.decode::<T>()?).filter(&keep));
+        if is_meant(document.decode::<Stated<S>>()?.state) {
+            found.push(document.decode()?);
+        }
     }
     Ok(found)
 }

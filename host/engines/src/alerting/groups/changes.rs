@@ -22,6 +22,8 @@ pub struct Tell {
     pub only: Option<BTreeSet<InstanceName>>,
     pub reason: Reason,
     pub alerts: Vec<Arc<Alert>>,
+    /// Fingerprints of those among them whose end could not be told before.
+    pub again: Vec<String>,
     /// Groups whose last message this is.
     pub of: Vec<GroupId>,
 }

@@ -3,7 +3,7 @@
 use super::Machine;
 use crate::alerting::key::GroupId;
 use quarterdeck_model::plugin::InstanceName;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Of a message's successors so many are followed.
 const FOLLOWED: usize = 16;
@@ -17,8 +17,32 @@ pub enum Delivered {
     Replaced { id: String, by: String },
 }
 
+/// Follows messages. Who could not be told, and whether some took another one's place.
+fn outcome(
+    sent: &mut BTreeMap<InstanceName, Vec<String>>,
+    failed: &HashSet<&str>,
+    replaced: &HashMap<&str, &String>,
+) -> (Vec<InstanceName>, bool) {
+    let (mut untold, mut changed) = (Vec::new(), false);
+    for (instance, ids) in sent {
+        let mut at = 0;
+        while let Some(id) = ids.get(at).cloned() {
+            at += 1;
+            if let Some(by) = replaced.get(id.as_str()).filter(|by| !ids.contains(by) && ids.len() < FOLLOWED) {
+                ids.push((*by).clone());
+                changed = true;
+            }
+            if failed.contains(id.as_str()) {
+                untold.push(instance.clone());
+            }
+        }
+    }
+    (untold, changed)
+}
+
 impl Machine {
-    /// Notes what became of messages. What is about none of those that a group was last told by counts for nothing.
+    /// Notes what became of messages. What is about none of those that a group was last told by, or that told its ends,
+    /// counts for nothing.
     pub fn delivered(&mut self, news: &[Delivered]) {
         let (mut failed, mut replaced) = (HashSet::new(), HashMap::new());
         for delivered in news {
@@ -31,17 +55,18 @@ impl Machine {
             return;
         }
         for (group, told) in self.groups.iter_mut().filter_map(|(id, group)| Some((id, group.told.as_mut()?))) {
-            let mut changed = false;
-            for (instance, ids) in &mut told.sent {
-                let mut at = 0;
-                while let Some(id) = ids.get(at).cloned() {
-                    at += 1;
-                    if let Some(by) = replaced.get(id.as_str()).filter(|by| !ids.contains(by) && ids.len() < FOLLOWED) {
-                        ids.push((*by).clone());
-                        changed = true;
-                    }
-                    changed |= failed.contains(id.as_str()) && told.failed.insert(instance.clone());
+            let (failed_now, mut changed) = outcome(&mut told.sent, &failed, &replaced);
+            let mut failed_now: BTreeSet<InstanceName> = failed_now.into_iter().collect();
+            for ends in &mut told.ends {
+                let (untold, is_changed) = outcome(&mut ends.sent, &failed, &replaced);
+                changed |= is_changed;
+                failed_now.extend(untold.iter().cloned());
+                for instance in untold {
+                    changed |= ends.untold.insert(instance);
                 }
+            }
+            for instance in failed_now {
+                changed |= told.failed.insert(instance);
             }
             if changed {
                 self.changes.groups.insert(*group);
@@ -54,6 +79,9 @@ impl Machine {
     pub fn notified(&mut self, id: GroupId, sent: &BTreeMap<InstanceName, Vec<String>>) {
         if let Some(told) = self.groups.get_mut(&id).and_then(|group| group.told.as_mut()) {
             told.sent.extend(sent.iter().map(|(instance, ids)| (instance.clone(), ids.clone())));
+            if let Some(ends) = told.ends.last_mut().filter(|ends| ends.sent.is_empty()) {
+                ends.sent.clone_from(sent);
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! What is kept of groups: their documents, and what a machine begins with.
 
-use super::{Group, Machine, Reason, Told};
+use super::{Ends, Group, Machine, Reason, Told};
 use crate::alerting::key::{GroupId, pack, unpack};
 use crate::alerting::silence::Silences;
 use crate::size;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// What was told of more alerts stands in a document of its own.
+/// What was told of more alerts, or of ends, stands in a document of its own.
 const INSIDE: usize = 64;
 /// Bytes of a group's labels, and of its route, that its document shows to people. Neither is read again.
 const SHOWN: usize = 1 << 10;
@@ -46,6 +46,8 @@ pub struct ToldRecord {
     pub failed: BTreeSet<InstanceName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub put_aside: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ends: Vec<Ends>,
 }
 
 impl From<&Told> for ToldRecord {
@@ -59,6 +61,7 @@ impl From<&Told> for ToldRecord {
             sent: told.sent.clone(),
             failed: told.failed.clone(),
             put_aside: told.put_aside.clone(),
+            ends: told.ends.clone(),
         }
     }
 }
@@ -78,6 +81,7 @@ impl From<ToldRecord> for Told {
             sent,
             failed: record.failed,
             put_aside: record.put_aside,
+            ends: record.ends,
         }
     }
 }
@@ -117,7 +121,8 @@ impl Machine {
     pub fn record(&self, id: GroupId) -> Option<GroupRecord> {
         let group = self.groups.get(&id)?;
         let route = self.tree.as_ref().and_then(|tree| tree.route(group.route));
-        let inside = group.told.as_deref().filter(|told| told.firing.len() + told.resolved.len() <= INSIDE);
+        let is_small = |told: &&Told| told.ends.is_empty() && told.firing.len() + told.resolved.len() <= INSIDE;
+        let inside = group.told.as_deref().filter(is_small);
         Some(GroupRecord {
             route: route.map(|route| size::cut_visibly(&route.key, SHOWN)).unwrap_or_default(),
             labels: size::labels(&self.labels(group), SHOWN),

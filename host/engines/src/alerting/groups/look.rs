@@ -92,7 +92,8 @@ impl Machine {
             }
         }
         let before = group.told.clone().filter(|_| !over.is_empty());
-        let is_told = !seen.is_empty() && self.tell(id, &mut group, &route, &seen, now);
+        let owes = route_muted.is_none() && group.told.as_ref().is_some_and(|told| told.owed().next().is_some());
+        let is_told = (!seen.is_empty() || owes) && self.tell(id, &mut group, &route, &seen, now);
         if !over.is_empty() {
             let ends = gone.len() == group.members.len();
             let silent = if ends { self.silent_end(id, &group) } else { None };
@@ -118,22 +119,37 @@ impl Machine {
         let send_resolved = self.receiver(&route.receiver).is_none_or(|receiver| receiver.send_resolved);
         let all_seen = seen.iter().filter(|(_, member)| member.fires()).all(|(_, member)| member.is_acknowledged(now));
         let repeat = (!all_seen).then_some(route.repeat_interval);
-        let told = group.told.as_deref_mut();
-        let (reason, only) = match worth_telling(told.as_deref(), &firing, &resolved, send_resolved, repeat, now) {
-            Some(reason) => {
+        let told = group.told.as_deref();
+        let owed = told.filter(|_| send_resolved).map(|told| self.owed(told, &group.members, now)).unwrap_or_default();
+        // Where nothing is seen it is because it may not be told now, and not because it is over.
+        let worth =
+            if seen.is_empty() { None } else { worth_telling(told, &firing, &resolved, send_resolved, repeat, now) };
+        let is_left = !firing.is_empty() || !owed.is_empty();
+        let (reason, only, mut earlier) = match (worth, group.told.as_deref_mut()) {
+            (Some(reason), told) => {
+                let earlier = told.map(|told| std::mem::take(&mut told.ends)).unwrap_or_default();
                 group.told = Some(Box::new(Told::of(reason, firing, resolved, now)));
-                (reason, None)
+                (reason, None, earlier)
             }
             // The others know it: to them it was told when it was told.
-            None => match told.filter(|told| !told.failed.is_empty() && !firing.is_empty()) {
-                Some(told) => (Reason::Undelivered, Some(std::mem::take(&mut told.failed))),
-                None => return false,
-            },
+            (None, Some(told)) if !told.failed.is_empty() && is_left => {
+                // What fires and may not be told now is told to them later.
+                let later = if firing.is_empty() { told.failed.clone() } else { BTreeSet::new() };
+                let only = std::mem::replace(&mut told.failed, later);
+                (Reason::Undelivered, Some(only), std::mem::take(&mut told.ends))
+            }
+            (None, _) => return false,
         };
         self.changes.groups.insert(id);
         self.changes.told.insert(id);
         let wanted = seen.iter().filter(|(_, member)| send_resolved || member.fires());
-        let alerts: Vec<Arc<Alert>> = wanted.map(|(_, member)| member.alert.clone()).collect();
+        let mut alerts: Vec<Arc<Alert>> = wanted.map(|(_, member)| member.alert.clone()).collect();
+        let again = owed.iter().map(|alert| alert.fingerprint.clone()).collect();
+        alerts.extend(owed);
+        if let Some(told) = &mut group.told {
+            earlier.retain(|ends| ends.untold.is_empty());
+            told.remember_ends(earlier, &alerts);
+        }
         if let Some(first) = alerts.first() {
             let labels = route.group_labels(&first.labels);
             self.changes.tells.push_back(Tell {
@@ -144,6 +160,7 @@ impl Machine {
                 only,
                 reason,
                 alerts,
+                again,
                 of: vec![id],
             });
         }

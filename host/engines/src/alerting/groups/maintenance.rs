@@ -107,12 +107,11 @@ impl Machine {
     ) {
         let send_resolved = self.receiver(receiver).is_none_or(|receiver| receiver.send_resolved);
         let keys: BTreeSet<Key> = groups.iter().flat_map(|(_, found)| found).copied().collect();
-        let members = keys.iter().filter_map(|key| self.members.get(key));
-        let wanted = members.filter(|member| send_resolved || member.fires());
-        let alerts: Vec<Arc<Alert>> = wanted.map(|member| member.alert.clone()).collect();
+        let alerts = self.wanted(&keys, send_resolved);
         let of = groups.iter().map(|(id, _)| *id).collect();
         for (id, found) in groups {
-            self.told_together(id, &found, now);
+            let alerts = self.wanted(&found, send_resolved);
+            self.told_together(id, &found, &alerts, now);
         }
         if !alerts.is_empty() {
             let labels = if part == 0 { String::new() } else { format!("part=\"{}\"", part + 1) };
@@ -124,13 +123,20 @@ impl Machine {
                 only: None,
                 reason: Reason::Maintenance,
                 alerts,
+                again: Vec::new(),
                 of,
             });
         }
     }
 
+    /// What a receiver is told of these.
+    fn wanted(&self, keys: &BTreeSet<Key>, send_resolved: bool) -> Vec<Arc<Alert>> {
+        let members = keys.iter().filter_map(|key| self.members.get(key));
+        members.filter(|member| send_resolved || member.fires()).map(|member| member.alert.clone()).collect()
+    }
+
     /// These alerts of a group are told with others. Those that are over leave it.
-    fn told_together(&mut self, id: GroupId, found: &BTreeSet<Key>, now: Timestamp) {
+    fn told_together(&mut self, id: GroupId, found: &BTreeSet<Key>, alerts: &[Arc<Alert>], now: Timestamp) {
         let (firing, resolved): (BTreeSet<Key>, BTreeSet<Key>) =
             found.iter().partition(|key| self.members.get(key).is_some_and(Member::fires));
         let Some(group) = self.groups.get_mut(&id) else { return };
@@ -139,7 +145,10 @@ impl Machine {
             before.clone().unwrap_or_else(|| Told::of(Reason::Maintenance, BTreeSet::new(), BTreeSet::new(), now));
         told.at = now;
         told.reason = Reason::Maintenance;
-        (told.sent, told.failed, told.put_aside) = Default::default();
+        // Who could not be told before is told of that at the next look: this message is about other alerts.
+        (told.sent, told.put_aside) = Default::default();
+        let earlier = std::mem::take(&mut told.ends);
+        told.remember_ends(earlier, alerts);
         told.firing.extend(&firing);
         told.firing.retain(|key| !resolved.contains(key));
         told.resolved.extend(&resolved);

@@ -3,7 +3,7 @@
 //! Alertmanager's log of notifications: the same alert is no news to anybody, and is told again after the repeat interval.
 
 use super::kept::ToldRecord;
-use super::{Group, Machine};
+use super::{Group, Machine, Told};
 use crate::alerting::key::GroupId;
 
 /// Groups that are remembered. Of more of them the oldest are news when they fire again.
@@ -20,7 +20,9 @@ impl Machine {
         {
             self.silent.remove(&oldest);
         }
-        self.silent.insert(id, Box::new(told.clone()));
-        Some(Box::new(told.into()))
+        let told = Told { ends: Vec::new(), ..told.clone() };
+        let record = ToldRecord::from(&told);
+        self.silent.insert(id, Box::new(told));
+        Some(Box::new(record))
     }
 }

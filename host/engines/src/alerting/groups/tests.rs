@@ -1,5 +1,7 @@
 //! A case per sentence of the specification, under virtual time.
 
+mod delivered;
+
 use super::*;
 use crate::alerting::posted::testing;
 use crate::alerting::silence::Draft;
@@ -240,9 +242,13 @@ fn an_alert_that_ends_while_it_is_silenced_leaves_without_a_word() {
 
 /// Silences all alerts of that name.
 fn silence(case: &mut Case, name: &str, from: i64, until: i64) {
+    silence_matching(case, &format!("alertname={name}"), from, until);
+}
+
+fn silence_matching(case: &mut Case, matcher: &str, from: i64, until: i64) {
     let draft = Draft {
         id: None,
-        matchers: vec![format!("alertname={name}").parse().unwrap()],
+        matchers: vec![matcher.parse().unwrap()],
         starts_at: at(from),
         ends_at: at(until),
         created_by: "ann".into(),
@@ -619,70 +625,6 @@ fn alerts_of_own_rules_have_the_labels_of_the_host_for_whoever_is_told() {
     assert_eq!(case.machine.member(&alert.fingerprint).unwrap().alert.labels.get("region"), Some("us"));
 }
 
-/// What was told of the one group was sent under these ids.
-fn sent(case: &mut Case, ids: &[(&str, &str)]) {
-    let id = case.machine.groups().next().unwrap().0;
-    let sent = ids.iter().map(|(instance, id)| (InstanceName::from(*instance), vec![(*id).to_owned()])).collect();
-    case.machine.notified(id, &sent);
-}
-
-fn failed(id: &str) -> Delivered {
-    Delivered::Failed(id.to_owned())
-}
-
-#[test]
-fn what_a_recipient_could_not_be_told_is_told_to_it_again_at_the_next_look_and_to_nobody_else() {
-    let mut case = Case::new(plain());
-    case.fire("a", &[]);
-    case.check(1_100, &[(1_030, "ops", 1, 0)]);
-    sent(&mut case, &[("log/ops", "one"), ("log/other", "two")]);
-    case.machine.delivered(&[failed("two"), failed("unknown")]);
-    assert_eq!((case.machine.changes.groups.len(), case.machine.changes.told.len()), (1, 1));
-    // Also over a restart.
-    let spec = case.machine.spec.clone();
-    case.machine = Machine::new(spec, kept(&case.machine), at(1_100));
-    case.machine.advance(at(1_330), 100);
-    let tells = case.machine.take_changes().tells;
-    assert_eq!(tells.len(), 1);
-    assert_eq!((tells[0].reason, tells[0].only.clone()), (Reason::Undelivered, Some(["log/other".into()].into())));
-    // It is no other message that counts now, and the repeat interval goes on from the first one.
-    sent(&mut case, &[("log/other", "three")]);
-    case.machine.delivered(&[failed("two")]);
-    case.now = 1_330;
-    case.check(4_700, &[]);
-    case.check(5_000, &[(4_930, "ops", 1, 0)]);
-}
-
-#[test]
-fn a_message_that_took_the_place_of_another_may_fail_in_its_place() {
-    for by in ["digest", "fallback"] {
-        let mut case = Case::new(plain());
-        case.fire("a", &[]);
-        case.check(1_100, &[(1_030, "ops", 1, 0)]);
-        sent(&mut case, &[("log/ops", "one")]);
-        case.machine.delivered(&[Delivered::Replaced { id: "one".into(), by: by.into() }]);
-        case.check(1_400, &[]);
-        case.machine.delivered(&[failed(by)]);
-        case.check(1_700, &[(1_630, "ops", 1, 0)]);
-        case.check(2_000, &[]);
-    }
-}
-
-#[test]
-fn nothing_is_told_again_of_what_is_over() {
-    let mut case = Case::new(plain());
-    let first = case.fire("a", &[("n", "1")]);
-    let second = case.fire("a", &[("n", "2")]);
-    case.check(1_100, &[(1_030, "ops", 2, 0)]);
-    case.resolve(&first);
-    case.check(1_400, &[(1_330, "ops", 1, 1)]);
-    sent(&mut case, &[("log/ops", "one")]);
-    case.machine.delivered(&[failed("one")]);
-    case.resolve(&second);
-    // All are told that it is over, whoever heard of the beginning.
-    case.check(2_400, &[(1_630, "ops", 0, 1)]);
-}
-
 #[test]
 fn planned_work_that_consolidates_is_not_told_to_a_route_that_is_muted_then() {
     let mut spec = maintained("consolidate");
@@ -774,6 +716,7 @@ fn worth_telling_is_alertmanagers_rule() {
         sent: BTreeMap::new(),
         failed: BTreeSet::new(),
         put_aside: None,
+        ends: Vec::new(),
     };
     let hour = Some(Span::from_secs(3_600));
     let check = |told: Option<Told>, firing: &[&str], resolved: &[&str], ends: bool, now: i64, expected| {

@@ -15,7 +15,7 @@ const LONGEST: Span = Span::from_secs(60 * 60);
 /// What an end was, nobody wants to be told after that.
 const FOR: Span = Span::from_secs(86_400);
 /// Of a message's successors so many are followed.
-const FOLLOWED: usize = 64;
+pub(super) const FOLLOWED: usize = 64;
 
 /// Somebody who could not be told of an end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -29,6 +29,9 @@ impl State {
             }
             self.keep_group(*id, record)?;
         }
+        if let Some(id) = tell.group {
+            self.past.told_with(id, &tell.again, &sent.notifications);
+        }
         let left = std::mem::take(&mut self.machine.changes.left);
         let (of_it, others): (VecDeque<_>, VecDeque<_>) = left.into_iter().partition(|(id, _)| tell.of.contains(id));
         self.machine.changes.left = others;

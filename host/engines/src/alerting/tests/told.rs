@@ -105,6 +105,43 @@ async fn an_end_whose_delivery_was_given_up_on_is_told_again_though_its_group_ha
 }
 
 #[tokio::test]
+async fn the_end_of_one_alert_is_told_with_its_groups_next_message_where_its_delivery_was_given_up_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = Fake::default();
+    let (bench, tasks, handle) = bench_at(folder.path(), &fake, spec(), START).await;
+    let other = |at: Timestamp| Incoming {
+        labels: [("alertname", "Down"), ("job", "web")].into_iter().collect(),
+        ..sent("Down", at)
+    };
+    handle.post(vec![sent("Down", START), other(START)]).await.unwrap();
+    until("the delivery", || delivered(&bench) == 1).await;
+    refuse(&bench, "webhook/a", 1);
+    bench.advance(Span::from_secs(5));
+    handle.post(vec![Incoming { ends_at: Some(bench.now()), ..sent("Down", START) }]).await.unwrap();
+    bench.advance(Span::from_secs(6));
+    let group = |handle: &Handle| handle.explain(&fingerprint(&other(START).labels)).unwrap().unwrap().groups.remove(0);
+    until("word of the failure", || group(&handle).not_delivered == ["webhook/a".into()]).await;
+    fake.with(|fake| fake.act = None);
+    // Also after a restart.
+    let later = bench.now();
+    drop((tasks, handle));
+    bench.kill().await;
+    let (bench, _tasks, handle) = bench_at(folder.path(), &fake, spec(), later).await;
+    bench.advance(Span::from_secs(11));
+    until("the end", || delivered(&bench) == 2).await;
+    let both = "[FIRING: 1, RESOLVED: 1] Down";
+    assert_eq!(titles(&fake), ["[FIRING: 2] Down", both, both]);
+    let end = handle.explain(&fingerprint(&sent("Down", START).labels)).unwrap().unwrap().past.remove(0);
+    let states: Vec<DeliveryState> = end.notifications.iter().map(|told| told.state).collect();
+    assert_eq!(states, [DeliveryState::Delivered, DeliveryState::Failed, DeliveryState::Delivered]);
+    // And that was all.
+    bench.advance(Span::from_secs(11));
+    handle.post(vec![sent("Other", bench.now())]).await.unwrap();
+    until("the other one", || delivered(&bench) == 3).await;
+    assert_eq!(titles(&fake).last().unwrap(), "[FIRING] Other");
+}
+
+#[tokio::test]
 async fn an_end_that_could_not_be_told_is_not_told_where_its_group_fires_again() {
     let folder = tempfile::tempdir().unwrap();
     let fake = Fake::default();

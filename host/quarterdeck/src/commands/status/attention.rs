@@ -6,6 +6,7 @@ use serde_json::Value;
 /// What is looked through.
 #[derive(Default)]
 pub(super) struct Lists {
+    /// Those that may need somebody.
     pub(super) instances: Vec<Value>,
     pub(super) plugins: Vec<Value>,
     pub(super) jobs: Vec<Value>,
@@ -57,7 +58,7 @@ pub(super) fn needed(status: &Value, lists: &Lists) -> Vec<String> {
     }
     for instance in &lists.instances {
         let (name, state) = (text(instance, "/name"), text(instance, "/state"));
-        if !matches!(state, "active" | "disabled") {
+        if !is_well(state) {
             found.push(format!("instance {name} is {state}{}", because(instance, "/reason")));
         } else if matches!(text(instance, "/health/state"), "degraded" | "failed") {
             let health = text(instance, "/health/state");
@@ -77,6 +78,11 @@ pub(super) fn needed(status: &Value, lists: &Lists) -> Vec<String> {
         found.push(format!("a message has not reached {to} in {attempts} attempts{}", because(told, "/error")));
     }
     found
+}
+
+/// Whether an instance in this state needs nobody.
+pub(super) fn is_well(state: &str) -> bool {
+    matches!(state, "active" | "disabled")
 }
 
 /// A new file was refused while the version before goes on.

@@ -12,7 +12,7 @@ use crate::problem::Problem;
 use crate::resources::{plugin_files, plugins};
 use axum::response::Response;
 use maud::{Markup, html};
-use quarterdeck_model::decisions::{Answer, Difference, JournalStatus, Shadow};
+use quarterdeck_model::decisions::{Answer, Difference, JournalStatus, Shadow, ShadowState};
 use quarterdeck_model::plugin::files::{PluginFile, PluginVersion};
 use quarterdeck_model::plugin::{Capability, PluginState, PluginStatus};
 use std::sync::Arc;
@@ -178,9 +178,17 @@ fn candidate(view: &View, name: &str, shadow: &Shadow) -> Markup {
     html! {
         p.badges {
             (version(&shadow.candidate)) " since " (time::ago(shadow.since)) " "
+            @match shadow.state {
+                ShadowState::Asked => {}
+                ShadowState::Loading => (widgets::toned("being loaded", Tone::Warning)),
+                ShadowState::Waiting => (widgets::toned("can't be loaded now", Tone::Bad)),
+                ShadowState::LeftAlone => (widgets::toned("left alone", Tone::Bad)),
+            }
+            " "
             @if compared.differ == 0 { (widgets::toned("no difference so far", Tone::Good)) }
             @else { (widgets::toned(&format!("{} differ", compared.differ), Tone::Warning)) }
         }
+        @if let Some(why) = &shadow.reason { p { "Not asked now: " (text(why)) } }
         (form::actions(view, &actions))
         (widgets::table("How its answers compare", &["Answers", "Count"], [
             count("compared", compared.decisions),
