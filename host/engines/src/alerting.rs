@@ -80,11 +80,13 @@ const TURN: usize = 32;
 /// The clock may be set: nobody sleeps for longer.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
+type SilenceDone = oneshot::Sender<Result<Result<Silence, Refusal>, Error>>;
+
 /// What somebody wants done. The answer is sent when it is durable.
 pub(crate) enum Command {
     Post(VecDeque<Incoming>, oneshot::Sender<Result<(), Error>>),
-    SetSilence(Draft, String, oneshot::Sender<Result<Result<Silence, Refusal>, Error>>),
-    ExpireSilence(String, String, oneshot::Sender<Result<Result<Silence, Refusal>, Error>>),
+    SetSilence { draft: Draft, seen: Option<Timestamp>, by: String, done: SilenceDone },
+    ExpireSilence { id: String, seen: Option<Timestamp>, by: String, done: SilenceDone },
     Acknowledge { id: String, by: String, until: Option<Timestamp>, done: oneshot::Sender<Result<(), Error>> },
     Resolve { id: String, by: String, done: oneshot::Sender<Result<(), Error>> },
 }
@@ -123,20 +125,32 @@ impl Handle {
         self.ask(|done| Command::Post(alerts.into(), done)).await?
     }
 
-    /// Makes a silence, or changes the one of its id.
+    /// Makes a silence, or changes the one of its id: as it was seen, changed last at `seen`, or not at all. `None`: whatever it is.
     ///
     /// # Errors
     /// The store's; what is wrong with it is inside.
-    pub async fn set_silence(&self, draft: Draft, principal: &str) -> Result<Result<Silence, Refusal>, Error> {
-        self.ask(|done| Command::SetSilence(draft, principal.to_owned(), done)).await?
+    pub async fn set_silence(
+        &self,
+        draft: Draft,
+        seen: Option<Timestamp>,
+        principal: &str,
+    ) -> Result<Result<Silence, Refusal>, Error> {
+        let by = principal.to_owned();
+        self.ask(|done| Command::SetSilence { draft, seen, by, done }).await?
     }
 
-    /// Ends a silence. Doing it again changes nothing.
+    /// Ends a silence, as it was seen. Doing it again changes nothing.
     ///
     /// # Errors
     /// The store's; that there is none is inside.
-    pub async fn expire_silence(&self, id: &str, principal: &str) -> Result<Result<Silence, Refusal>, Error> {
-        self.ask(|done| Command::ExpireSilence(id.to_owned(), principal.to_owned(), done)).await?
+    pub async fn expire_silence(
+        &self,
+        id: &str,
+        seen: Option<Timestamp>,
+        principal: &str,
+    ) -> Result<Result<Silence, Refusal>, Error> {
+        let (id, by) = (id.to_owned(), principal.to_owned());
+        self.ask(|done| Command::ExpireSilence { id, seen, by, done }).await?
     }
 
     /// Says that somebody has seen an alert: it is not told again until it ends, or until that time. Of an alert of the host's

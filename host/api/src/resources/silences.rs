@@ -62,6 +62,9 @@ pub(crate) fn refused(refusal: &Refusal, id: &str) -> Problem {
         // Its own words are those of another API.
         Refusal::NotFound => Problem::no_document(Silence::COLLECTION, id),
         Refusal::Times(_) | Refusal::Invalid(_) => Problem::invalid(refusal.to_string()),
+        Refusal::Changed => Problem::precondition_failed(
+            "the silence was changed meanwhile; hint: look at what it is now, and decide again",
+        ),
     }
 }
 
@@ -102,7 +105,7 @@ async fn create_silence(State(api): State<Arc<Api>>, Body(sent): Body<CreateSile
         created_by: sent.created_by.unwrap_or_else(|| PRINCIPAL.to_owned()),
         comment: sent.comment,
     };
-    let silence = api.options.engines.alerting.set_silence(draft, PRINCIPAL).await?;
+    let silence = api.options.engines.alerting.set_silence(draft, None, PRINCIPAL).await?;
     let silence = silence.map_err(|refusal| refused(&refusal, ""))?;
     precondition::created(&api, Silence::COLLECTION, &silence.id, &silence)
 }
@@ -131,6 +134,6 @@ async fn get_silence(State(api): State<Arc<Api>>, At(id): At<String>, headers: H
     params(("id" = String, Path, description = "Its id.")),
     responses((status = 200, description = "The silence as it is now.", body = ref(of::<Silence>()))))]
 async fn expire_silence(State(api): State<Arc<Api>>, At(id): At<String>) -> Result<Json<Silence>, Problem> {
-    let expired = api.options.engines.alerting.expire_silence(&id, PRINCIPAL).await?;
+    let expired = api.options.engines.alerting.expire_silence(&id, None, PRINCIPAL).await?;
     expired.map(Json).map_err(|refusal| refused(&refusal, &id))
 }

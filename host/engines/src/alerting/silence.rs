@@ -5,8 +5,9 @@
 //! - One that is active can only get another end, one that is pending another start and end as well, both in the future. Any other
 //!   change ends it and makes another one. One that is expired stays as it is: a change makes another one.
 //! - To expire one that is pending makes it one of no length.
+//! - When it was changed last says which state of it somebody has seen: no change of one silence has the moment of another.
 
-use quarterdeck_model::Timestamp;
+use quarterdeck_model::{Span, Timestamp};
 use quarterdeck_model::domain::alerting::Matcher;
 use quarterdeck_model::domain::silence::{Silence, SilenceState};
 use quarterdeck_model::label::Labels;
@@ -33,6 +34,9 @@ pub enum Refusal {
     Times(&'static str),
     #[error("silence invalid: {0}")]
     Invalid(&'static str),
+    /// It is not what the caller saw.
+    #[error("silence was changed meanwhile")]
+    Changed,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -75,6 +79,16 @@ impl Silences {
         active.filter(|silence| silence.matches(labels)).collect()
     }
 
+    /// Whether the silence of that id is still the one that somebody saw, which was changed last at `seen`. `None`: whatever it is.
+    ///
+    /// # Errors
+    /// It is not, or there is none.
+    pub fn check_seen(&self, id: &str, seen: Option<Timestamp>) -> Result<(), Refusal> {
+        let Some(seen) = seen else { return Ok(()) };
+        let silence = self.0.get(id).ok_or(Refusal::NotFound)?;
+        if silence.updated_at == seen { Ok(()) } else { Err(Refusal::Changed) }
+    }
+
     /// # Errors
     /// What is wrong with it.
     pub fn draft(&self, draft: Draft, now: Timestamp, fresh_id: impl FnOnce() -> String) -> Result<Set, Refusal> {
@@ -100,7 +114,7 @@ impl Silences {
             matchers: draft.matchers,
             starts_at: draft.starts_at,
             ends_at: draft.ends_at,
-            updated_at: now,
+            updated_at: before.map_or(now, |before| later(before, now)),
             created_by: draft.created_by,
             comment: draft.comment,
         };
@@ -138,7 +152,12 @@ impl Silences {
 
 fn expired(silence: &Silence, now: Timestamp) -> Silence {
     let starts_at = silence.starts_at.min(now);
-    Silence { starts_at, ends_at: now, updated_at: now, ..silence.clone() }
+    Silence { starts_at, ends_at: now, updated_at: later(silence, now), ..silence.clone() }
+}
+
+/// When it is changed, if that is now.
+fn later(silence: &Silence, now: Timestamp) -> Timestamp {
+    now.max(silence.updated_at.plus(Span::from_millis(1)))
 }
 
 fn may_become(before: &Silence, after: &Silence, now: Timestamp) -> bool {
@@ -245,6 +264,22 @@ mod tests {
         let silences = with(1_000, 9_000, 1_000);
         let set = silences.draft(draft(Some("one"), "a=b", 1_000, 20_000), at(5_000), || "two".into()).unwrap();
         assert_eq!((set.silence.id.as_str(), set.silence.ends_at, set.ended), ("one", at(20_000), None));
+    }
+
+    #[test]
+    fn each_change_is_seen_to_be_another_one_however_fast_it_comes() {
+        let mut silences = with(1_000, 9_000, 1_000);
+        let seen = silences.get("one").unwrap().updated_at;
+        assert_eq!(silences.check_seen("one", Some(seen)), Ok(()));
+        let set = silences.draft(draft(Some("one"), "a=b", 1_000, 20_000), at(1_000), || "two".into()).unwrap();
+        silences.put(set.silence);
+        assert_eq!(silences.check_seen("one", Some(seen)), Err(Refusal::Changed));
+        let seen = silences.get("one").unwrap().updated_at;
+        let expired = silences.expire("one", at(1_000)).unwrap().unwrap();
+        silences.put(expired);
+        assert_eq!(silences.check_seen("one", Some(seen)), Err(Refusal::Changed));
+        assert_eq!((silences.check_seen("one", None), silences.check_seen("two", None)), (Ok(()), Ok(())));
+        assert_eq!(silences.check_seen("two", Some(seen)), Err(Refusal::NotFound));
     }
 
     #[test]

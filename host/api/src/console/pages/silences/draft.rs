@@ -269,10 +269,8 @@ pub(super) async fn make(form: Form) -> Result<Response, Problem> {
     };
     let alerting = &api.options.engines.alerting;
     let before = typed.id.and_then(|id| alerting.silence(id));
-    if let Some(before) = &before {
-        form.must_have_seen(&before.updated_at.to_string())?;
-    }
-    let silence = alerting.set_silence(draft, PRINCIPAL).await?;
+    let seen = if typed.id.is_some() { Some(form.seen_at()?) } else { None };
+    let silence = alerting.set_silence(draft, seen, PRINCIPAL).await?;
     let silence = silence.map_err(|refusal| refused(&refusal, typed.id.unwrap_or_default()))?;
     let undo = match &before {
         Some(before) => back(before, &silence),
