@@ -432,7 +432,11 @@ mod tests {
         }
         let highest = shown.split("<text x=\"50\" y=\"10\"").nth(1).unwrap().split('>').nth(1).unwrap();
         assert_eq!(highest.trim().trim_end_matches("</text").trim(), "2", "the largest value is at the top");
-        assert_eq!(shown.matches("stroke-dasharray=\"10 4\"").count(), 2, "the line, and the piece of it beside its name: {shown}");
+        assert_eq!(
+            shown.matches("stroke-dasharray=\"10 4\"").count(),
+            2,
+            "the line, and the piece of it beside its name: {shown}"
+        );
         for unwanted in ["style=", "<line 1>", "#000002", "#0100", "#0200", "<script"] {
             assert!(!shown.contains(unwanted), "{unwanted}");
         }

@@ -10,7 +10,6 @@ use axum::response::Response;
 use http::{HeaderMap, Uri};
 use maud::{Markup, html};
 use quarterdeck_engines::Asked;
-use quarterdeck_model::Timestamp;
 use quarterdeck_model::plugin::files::Seen;
 use std::sync::Arc;
 
@@ -125,17 +124,17 @@ impl Form {
     /// Refuses the order if what the page showed (`seen`) is not what there is `now`: somebody else was there before. Only for what can't
     /// change between this and the order, or does no harm then; otherwise what was seen goes with the order.
     pub(crate) fn must_have_seen(&self, now: &str) -> Result<(), Problem> {
-        if self.needed("seen")? == now { Ok(()) } else { Err(changed()) }
+        if self.needed("seen")? == now {
+            return Ok(());
+        }
+        Err(Problem::precondition_failed(
+            "it was changed meanwhile; hint: go back, load the page anew, look at what there is now, and decide again",
+        ))
     }
 
     /// What the page showed, for an order that is carried out over that content and no other. [`NOTHING`]: there was none.
     pub(crate) fn seen(&self) -> Result<Seen, Problem> {
         self.needed("seen").map(seen)
-    }
-
-    /// When what the page showed had been changed last.
-    pub(crate) fn seen_at(&self) -> Result<Timestamp, Problem> {
-        Timestamp::parse(self.needed("seen")?).ok_or_else(changed)
     }
 }
 
@@ -145,12 +144,6 @@ pub(crate) const NOTHING: &str = "none";
 /// What somebody has seen, as they say it.
 pub(crate) fn seen(word: &str) -> Seen {
     if word == NOTHING { Seen::Nothing } else { Seen::Tags(vec![word.to_owned()]) }
-}
-
-fn changed() -> Problem {
-    Problem::precondition_failed(
-        "it was changed meanwhile; hint: go back, load the page anew, look at what there is now, and decide again",
-    )
 }
 
 /// A change that a page offers: a button, or a small form behind one.

@@ -4,12 +4,13 @@ use super::{PRINCIPAL, Routes};
 use crate::Api;
 use crate::extract::{At, Optional, Params};
 use crate::paging::{List, Slice, Slicing, blocking, part};
-use crate::precondition::seen;
+use crate::precondition::{seen, tagged};
 use crate::problem::Problem;
 use crate::schema::{of, taken};
 use axum::Json;
 use axum::extract::State;
-use http::HeaderMap;
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
 use quarterdeck_model::plugin::files::{PluginVersion, RolledBack};
 use quarterdeck_model::plugin::{Kind, PluginStatus};
 use schemars::JsonSchema;
@@ -100,8 +101,9 @@ async fn roll_back_plugin(
     At(name): At<String>,
     headers: HeaderMap,
     Optional(Rollback { to }): Optional<Rollback>,
-) -> Result<Json<RolledBack>, Problem> {
-    Ok(Json(api.options.files.roll_back(&name, to.as_deref(), &seen(&headers), PRINCIPAL).await?))
+) -> Result<Response, Problem> {
+    let back = api.options.files.roll_back(&name, to.as_deref(), &seen(&headers), PRINCIPAL).await?;
+    Ok(tagged(&HeaderMap::new(), StatusCode::OK, &back.to.digest.tag(), &back))
 }
 
 /// Looks at the plugins folder again, now, also at what was refused for a reason that may be over. Answers when what is found there is

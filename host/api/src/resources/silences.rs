@@ -12,12 +12,13 @@ use axum::extract::State;
 use axum::response::Response;
 use http::HeaderMap;
 use quarterdeck_engines::alerting::Preview;
-use quarterdeck_engines::alerting::silence::{Draft, Refusal};
+use quarterdeck_engines::alerting::silence::{Draft, Refusal, Still};
 use quarterdeck_model::domain::alerting::Matcher;
 use quarterdeck_model::domain::silence::{Silence, SilenceState};
 use quarterdeck_model::{Span, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use utoipa_axum::routes;
 
@@ -55,6 +56,18 @@ struct CreateSilence {
 #[serde(deny_unknown_fields)]
 struct PreviewSilence {
     matchers: Vec<Matcher>,
+}
+
+/// Changes with everything that is known of the silence: it stands for what somebody has seen.
+pub(crate) fn tag(silence: &Silence) -> String {
+    let shown = serde_json::to_vec(silence).unwrap_or_default();
+    Sha256::digest(&shown).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether the silence is still the one of that tag, for an order.
+pub(crate) fn still(seen: &str) -> Still {
+    let seen = seen.to_owned();
+    Box::new(move |silence| tag(silence) == seen)
 }
 
 pub(crate) fn refused(refusal: &Refusal, id: &str) -> Problem {

@@ -224,6 +224,11 @@ async fn a_plugin_goes_back_and_its_file_away_as_they_were_seen() {
         post(&deck, "/console/plugins/none/roll-back", &cookie, &[("csrf", &csrf), ("seen", "none")]).await.status,
         409
     );
+    let over_the_api = "/api/v1/plugins/http-probe/rollback";
+    for (tag, status) in [("\"1\"", 412), ("\"0\"", 200), ("*", 200)] {
+        let answer = deck.ask(Method::POST, over_the_api, Some(&json!({})), &[("if-match", tag)]).await;
+        assert_eq!(answer.status.as_u16(), status, "{tag}");
+    }
     let path = "/console/plugin-files/http-probe.wasm/remove";
     assert_eq!(post(&deck, path, &cookie, &[("csrf", &csrf), ("seen", "1")]).await.status, 412);
     let tag = plugin().digest.tag();
@@ -298,9 +303,8 @@ async fn what_a_component_would_replace_is_said_before_and_that_alone_is_replace
         (None, Some(now.as_str()), 422),
         (Some("none"), None, 422),
     ] {
-        let given = [("seen", seen), ("serving", serving)].map(|(name, value)| {
-            value.map_or(String::new(), |value| format!("&{name}={value}"))
-        });
+        let given = [("seen", seen), ("serving", serving)]
+            .map(|(name, value)| value.map_or(String::new(), |value| format!("&{name}={value}")));
         let answer = put(&format!("plugin-files/other.wasm?digest={new}{}", given.concat()), b"\0asm").await;
         assert_eq!(answer.status.as_u16(), status, "{seen:?} {serving:?}: {}", String::from_utf8_lossy(&answer.body));
     }

@@ -130,7 +130,7 @@ async fn of_two_who_change_a_silence_as_they_both_saw_it_one_does() {
     assert_eq!(ends().await, before.plus(quarterdeck_model::Span::from_secs(3600)), "by an hour, not by two");
     let stale = post(&deck, &format!("{at}/expire"), &cookie, &fields).await;
     assert_eq!(stale.status, 412);
-    let odd = [("csrf", csrf.as_str()), ("for", "1h"), ("seen", "yesterday")];
+    let odd = [("csrf", csrf.as_str()), ("for", "1h"), ("seen", "anything")];
     assert_eq!(post(&deck, &prolong, &cookie, &odd).await.status, 412);
 }
 
@@ -142,11 +142,6 @@ async fn a_version_is_restored_over_the_one_that_was_seen_only() {
     for (seen, status) in [("cfg_now", 303), ("cfg_before", 412), ("none", 412)] {
         let answer = post(&deck, path, &cookie, &[("csrf", &csrf), ("seen", seen)]).await;
         assert_eq!(answer.status.as_u16(), status, "{seen}");
-    }
-    let over_the_api = "/api/v1/configuration/versions/one/restore";
-    for (tag, status) in [("\"cfg_now\"", 200), ("\"cfg_before\"", 412), ("*", 200)] {
-        let answer = deck.ask(Method::POST, over_the_api, None, &[("if-match", tag)]).await;
-        assert_eq!(answer.status.as_u16(), status, "{tag}");
     }
 }
 

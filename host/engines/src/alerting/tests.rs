@@ -244,11 +244,13 @@ async fn silences_and_acknowledgements_are_kept() {
         (explained.acknowledged_by.as_deref(), explained.acknowledged_until, explained.summary.as_str()),
         (Some("ann"), Some(until_then), "told to ops")
     );
-    let (id, seen) = (silence.id.as_str(), Some(silence.updated_at));
-    let stale = handle.expire_silence(id, Some(START.plus(Span::from_secs(1))), "ann").await.unwrap();
+    let id = silence.id.as_str();
+    let until = |end: Timestamp| -> Option<silence::Still> { Some(Box::new(move |silence| silence.ends_at == end)) };
+    let stale = handle.expire_silence(id, until(START), "ann").await.unwrap();
     assert_eq!(stale, Err(silence::Refusal::Changed));
     // Both have seen the same: the one who comes second changes nothing.
-    let (first, second) = tokio::join!(handle.expire_silence(id, seen, "ann"), handle.expire_silence(id, seen, "bob"));
+    let (one, other) = (until(silence.ends_at), until(silence.ends_at));
+    let (first, second) = tokio::join!(handle.expire_silence(id, one, "ann"), handle.expire_silence(id, other, "bob"));
     first.unwrap().unwrap();
     assert_eq!(second.unwrap(), Err(silence::Refusal::Changed));
     until("the delivery", || {

@@ -289,7 +289,10 @@ async fn versions_are_listed_in_the_order_of_their_use_with_where_they_came_from
     assert_eq!(held(&bench, "guest.wasm"), None);
     // And forward again, by digest.
     let digest = digest(&collector("guest", "2.0.0", Does::Well)).0;
-    assert_eq!(bench.roll_back("guest", Some(&digest[..20]), &Seen::default(), "ann").await.unwrap().to.version, "2.0.0");
+    assert_eq!(
+        bench.roll_back("guest", Some(&digest[..20]), &Seen::default(), "ann").await.unwrap().to.version,
+        "2.0.0"
+    );
     assert!(held(&bench, "guest.wasm").is_some());
 }
 
@@ -318,7 +321,10 @@ async fn a_way_back_that_there_is_not_is_refused() {
         matches!(bench.roll_back("guest", Some("1.0.0"), &Seen::default(), "ann").await, Err(FileError::Conflict(_))),
         "it is in use"
     );
-    assert!(matches!(bench.roll_back("guest", Some("7.0.0"), &Seen::default(), "ann").await, Err(FileError::NotFound(_))));
+    assert!(matches!(
+        bench.roll_back("guest", Some("7.0.0"), &Seen::default(), "ann").await,
+        Err(FileError::NotFound(_))
+    ));
     install(&bench, "guest.wasm", &second).await;
     let kept = bench.folder.path().join("cache/components").join(digest(&first).0.replace("sha256:", "") + ".wasm");
     fs::remove_file(kept).unwrap();

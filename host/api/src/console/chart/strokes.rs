@@ -10,7 +10,8 @@ use plotters::style::RGBColor;
 pub(super) const COLOURS: usize = 10;
 /// Of the parts of a line and the gaps between them; nothing is a line without gaps. Each is known by its rhythm, not by a small difference
 /// in length.
-const DASHES: [&str; COLOURS] = ["", "10 4", "2 4", "10 4 2 4", "5 5", "10 4 2 4 2 4", "20 5", "2 9", "20 5 5 5", "5 3 5 10"];
+const DASHES: [&str; COLOURS] =
+    ["", "10 4", "2 4", "10 4 2 4", "5 5", "10 4 2 4 2 4", "20 5", "2 9", "20 5 5 5", "5 3 5 10"];
 
 /// What a line is drawn in until [`put`]: its number in a colour that nothing else has.
 pub(super) fn placeholder(line: usize) -> RGBColor {
@@ -98,7 +99,8 @@ mod tests {
 
     #[test]
     fn each_line_of_a_drawing_gets_its_stroke_and_the_rest_stays() {
-        let drawn = "<line stroke=\"#0000F0\"/><polyline stroke=\"#01000B\" points=\"\"/><circle stroke=\"#020001\"/>\n";
+        let drawn =
+            "<line stroke=\"#0000F0\"/><polyline stroke=\"#01000B\" points=\"\"/><circle stroke=\"#020001\"/>\n";
         assert_eq!(
             put(drawn, 12),
             "<line stroke=\"#0000F0\"/><polyline stroke=\"#000001\" data-line=\"11\" stroke-dasharray=\"2 4\" points=\"\"/>\

@@ -196,7 +196,8 @@ async fn end_shadow(At(name): At<String>, form: Form) -> Result<Response, Proble
 /// A way back to each version that is kept and not in use.
 fn back_to(view: &View, name: &str, active: Option<&PluginRef>, version: &PluginRef) -> Markup {
     let to = format!("{}/roll-back", address::below(BASE, name));
-    let (in_use, seen) = active.map_or(("none", form::NOTHING), |active| (active.version.as_str(), active.digest.0.as_str()));
+    let (in_use, seen) =
+        active.map_or(("none", form::NOTHING), |active| (active.version.as_str(), active.digest.0.as_str()));
     let effect = format!(
         "{name} goes back from {in_use} to {} ({}): its instances run on that from their next call on.",
         version.version,

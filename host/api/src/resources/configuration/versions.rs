@@ -5,12 +5,10 @@ use crate::Api;
 use crate::configuration::{IfMatch, Kept, Restored, Version};
 use crate::extract::{At, Params};
 use crate::paging::{List, Order, Slice, Slicing, blocking, read};
-use crate::precondition::seen;
 use crate::problem::Problem;
 use crate::schema::of;
 use axum::Json;
 use axum::extract::State;
-use http::HeaderMap;
 use quarterdeck_config::{Difference, compare};
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::store::Document;
@@ -107,15 +105,14 @@ async fn compare_configuration_versions(
 }
 
 /// Makes every object what it was in this version, by setting and deleting objects over what the files say. Settings that are no
-/// objects stand in files, variables and flags: those that differ are listed, and stay. With `If-Match` only over the version that was seen.
+/// objects stand in files, variables and flags: those that differ are listed, and stay.
 #[utoipa::path(post, path = "/configuration/versions/{id}/restore", tag = "configuration",
-    params(("id" = String, Path, description = "`cfg_...`"),
-        ("If-Match" = Option<String>, Header, description = "Id of the version in force as it was seen, in quotes.")),
+    params(("id" = String, Path, description = "`cfg_...`")),
     responses((status = 200, description = "It is in force.", body = ref(of::<Restored>()))))]
 async fn restore_configuration_version(
     State(api): State<Arc<Api>>,
     At(id): At<String>,
-    headers: HeaderMap,
 ) -> Result<Json<Restored>, Problem> {
-    Ok(Json(api.options.configuration.restore(&id, IfMatch(seen(&headers))).await?))
+    // Who has not looked at what is in force asks for this version whatever that is.
+    Ok(Json(api.options.configuration.restore(&id, IfMatch::default()).await?))
 }

@@ -230,7 +230,9 @@ fn uploads(view: &View, name: &str, known: &Known, decides: bool) -> Markup {
     let from = known.plugin.as_ref().filter(|plugin| plugin.state != PluginState::Refused);
     let says = match from.map(|plugin| plugin.version.as_str()) {
         Some(from) => {
-            format!("It becomes {file}, in place of {from}, once it is verified and that is confirmed. {from} can be gone back to.")
+            format!(
+                "It becomes {file}, in place of {from}, once it is verified and that is confirmed. {from} can be gone back to."
+            )
         }
         None => format!("It becomes {file}, once it is verified and that is confirmed."),
     };

@@ -127,7 +127,8 @@ pub(super) async fn install(
         return Ok(Json(Outlook::of(&file, &prospect)).into_response());
     };
     let shown = |name: &str| {
-        let unseen = || Problem::invalid(format!("`{name}` is needed: what it would replace; hint: load the page anew"));
+        let unseen =
+            || Problem::invalid(format!("`{name}` is needed: what it would replace; hint: load the page anew"));
         params.text(name)?.map(seen).ok_or_else(unseen)
     };
     let origin =
