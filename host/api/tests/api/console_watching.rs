@@ -5,9 +5,11 @@ use crate::support::{Deck, START, deck};
 use crate::world::{like, world};
 use quarterdeck_model::Span;
 use quarterdeck_model::domain::incident::Incident;
+use quarterdeck_model::domain::scan::Finding;
 use quarterdeck_model::store::Store;
 use quarterdeck_model::transition::{Expected, Transition};
 use serde_json::json;
+use std::time::{Duration, Instant};
 
 /// The page of an alert.
 const ALERT: &str = "/console/alerts/one";
@@ -352,4 +354,38 @@ async fn what_is_open_is_counted_and_found_however_much_was_closed_since() {
     shows(&deck, "/console", &["Incident 00007"]).await;
     deck.store.commit(Transition::new().delete(Incident::COLLECTION, "inc_00007", Expected::Any)).await.unwrap();
     assert_eq!(open().await, ("0".to_owned(), 0));
+}
+
+#[tokio::test]
+async fn ten_thousand_findings_and_alerts_are_listed_searched_and_counted_in_no_more_time_than_a_person_notices() {
+    let deck = deck().await;
+    for begin in (0..10_000).step_by(500) {
+        let put = (begin..begin + 500).fold(Transition::new(), |put, number| {
+            let id = format!("default/secrets/files/{number:05}");
+            let changes = json!({"subject": format!("folder/file-{number}.pem"), "message": format!("key {number}")});
+            put.put(Finding::COLLECTION, &id, Expected::Any, like(Finding::COLLECTION, &id, &changes))
+        });
+        deck.store.commit(put).await.unwrap();
+        let alert = |number: usize| json!({"labels": {"alertname": format!("Disk{}", number % 50), "host": format!("host-{number}")}});
+        let alerts: Vec<_> = (begin..begin + 500).map(alert).collect();
+        assert_eq!(deck.post("/alertmanager/api/v2/alerts", &json!(alerts)).await.status, 200);
+    }
+    for (path, expected) in [
+        ("/console/findings", "10000 findings"),
+        ("/console/findings?target=file-9999.pem", "1 finding: "),
+        ("/console/alerts", ">10000<"),
+        ("/console/search?q=nowhere-to-be-found", "Nothing has all of"),
+        ("/console/search?q=host-9999", "host-9999"),
+        ("/console", ">10000<"),
+    ] {
+        let mut fastest = Duration::MAX;
+        for _ in 0..6 {
+            let begun = Instant::now();
+            shows(&deck, path, &[expected]).await;
+            fastest = fastest.min(begun.elapsed());
+        }
+        println!("MEASURED {path}: {fastest:?}");
+        // The bound of the benchmark is a fifth of it; this may be neither optimised nor alone.
+        assert!(fastest < Duration::from_millis(100), "{path}: {fastest:?}");
+    }
 }

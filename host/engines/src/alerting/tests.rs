@@ -245,11 +245,11 @@ async fn silences_and_acknowledgements_are_kept() {
         (Some("ann"), Some(until_then), "told to ops")
     );
     let id = silence.id.as_str();
-    let until = |end: Timestamp| -> Option<silence::Still> { Some(Box::new(move |silence| silence.ends_at == end)) };
-    let stale = handle.expire_silence(id, until(START), "ann").await.unwrap();
+    let seen = |end: Timestamp| -> Option<silence::Still> { Some(Box::new(move |silence| silence.ends_at == end)) };
+    let stale = handle.expire_silence(id, seen(START), "ann").await.unwrap();
     assert_eq!(stale, Err(silence::Refusal::Changed));
     // Both have seen the same: the one who comes second changes nothing.
-    let (one, other) = (until(silence.ends_at), until(silence.ends_at));
+    let (one, other) = (seen(silence.ends_at), seen(silence.ends_at));
     let (first, second) = tokio::join!(handle.expire_silence(id, one, "ann"), handle.expire_silence(id, other, "bob"));
     first.unwrap().unwrap();
     assert_eq!(second.unwrap(), Err(silence::Refusal::Changed));

@@ -85,7 +85,7 @@ impl PluginFiles for Runtime {
         let content = self.on_the_disk(folder, file).await?;
         let version = self.verified(bytes, &found, file).await?;
         let held = match &content {
-            Some(content) => self.held(file, content).await,
+            Some(content) => self.held_by(file, content).await,
             None => None,
         };
         let serving = self.serving(&version.reference.name).await;
@@ -200,7 +200,7 @@ impl Runtime {
     }
 
     /// The same, where it may have been changed a moment ago. What is still not known after that holds nothing that is in use.
-    async fn held(&self, file: &str, content: &Digest) -> Option<PluginRef> {
+    async fn held_by(&self, file: &str, content: &Digest) -> Option<PluginRef> {
         let is_known = self.catalog().files.get(file).is_some_and(|found| found.digest.as_ref() == Some(content));
         if !is_known {
             let _ = self.taken_up(file, content).await;
@@ -216,7 +216,7 @@ impl Runtime {
 
     /// An install means the plugin that it names. That another one loses its file is never by the way.
     async fn check_same_plugin(&self, file: &str, held: &Digest, comes: &PluginRef) -> Result<(), FileError> {
-        match self.held(file, held).await.filter(|held| held.name != comes.name) {
+        match self.held_by(file, held).await.filter(|held| held.name != comes.name) {
             None => Ok(()),
             Some(other) => Err(FileError::Conflict(format!(
                 "`{file}` holds another plugin, {} {}, and not {}: nothing was replaced; hint: give the file another name, or take it away with \
