@@ -90,9 +90,13 @@ async fn lines_differ_without_colours_and_keys_go_from_one_to_the_next() {
     let test = "lines_differ_without_colours_and_keys_go_from_one_to_the_next";
     let world = World::with_data().await;
     let Some(browser) = world.browser(test).await else { return };
-    world.daemon.post("/api/v1/metrics", &json!([{"name": "shop_up", "labels": {"path": MARKUP}, "value": 2.0}])).await;
+    // Over two minutes: a single point has no room for dashes.
+    for before in [120_000, 60_000, 0] {
+        let at = browser.run(&format!("return new Date(Date.now() - {before}).toISOString()"), &[]).await;
+        world.daemon.post("/api/v1/metrics", &json!([{"name": "custom_dashes", "value": 2.0, "at": at}])).await;
+    }
     browser.size(1280, 1000).await;
-    browser.go(&world.at("/metrics?q=shop_up&q=shop_up*2&range=15m")).await;
+    browser.go(&world.at("/metrics?q=custom_dashes&q=custom_dashes*2&range=15m")).await;
     browser.until("the chart is drawn", "return !!document.querySelector('figure.chart > svg .cross')").await;
     let dashes = "return ['figure.chart > svg', '.legend'].map((place) => [...new Set([...document.querySelectorAll(`${place} [stroke^=\"#00000\"]`)].map((line) => getComputedStyle(line).strokeDasharray))].sort())";
     let dashes = browser.run(dashes, &[]).await;
