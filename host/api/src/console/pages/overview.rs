@@ -81,11 +81,16 @@ async fn glance(api: &Arc<Api>) -> Result<Glance, Problem> {
         })?;
         let alerts = glances.alerts.read(store, |all| {
             let firing = all.values().map(|at| &at.alert).filter(|alert| alert.state == AlertState::Firing);
-            let mut firing: Vec<_> = firing.cloned().collect();
-            firing.sort_by_key(|alert| (alert.severity, std::cmp::Reverse(alert.active_at)));
+            let key = |alert: &Arc<Alert>| (alert.severity, std::cmp::Reverse(alert.active_at));
+            let mut firing: Vec<_> = firing.map(|alert| (key(alert), alert)).collect();
             let count = firing.len();
-            firing.truncate(SHOWN);
-            First { first: firing, count }
+            // Of many only those that are shown are put in order.
+            if count > SHOWN {
+                firing.select_nth_unstable_by_key(SHOWN, |(key, _)| *key);
+                firing.truncate(SHOWN);
+            }
+            firing.sort_by_key(|(key, _)| *key);
+            First { first: firing.into_iter().map(|(_, alert)| Arc::clone(alert)).collect(), count }
         })?;
         let in_flight = glances.deployments.read(store, |all| {
             let in_flight = all.iter().rev().filter(|(_, deployment)| deployment.is_in_flight);
