@@ -1,6 +1,6 @@
 //! Measures the console: pages with much behind them, a chart, and many open event streams. Prints the rows of a table.
 //!
-//! `cargo run --release -p quarterdeck --example bench-console [pages|chart|streams]` (after `cargo build --release`); `tests/bench/run` runs
+//! `cargo run --release -p quarterdeck --example bench-console [pages|many|chart|streams]` (after `cargo build --release`); `tests/bench/run` runs
 //! it with the others.
 
 #![allow(
@@ -29,6 +29,8 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 const INSTANCES: usize = 1_000;
 const EVENTS: usize = 10_000;
+/// Of a kind, where a page looks at all of them.
+const OBJECTS: usize = 10_000;
 /// How often each page is asked.
 const TIMES: usize = 200;
 const STREAMS: usize = 1_000;
@@ -72,6 +74,9 @@ async fn main() {
     if wanted("pages") {
         pages().await;
     }
+    if wanted("many") {
+        many().await;
+    }
     if wanted("chart") {
         chart().await;
     }
@@ -111,7 +116,7 @@ async fn pages() {
         if p99 > worst {
             (worst, slowest) = (p99, path);
         }
-        if matches!(path, "" | "/instances" | "/events") {
+        if matches!(path, "" | "/instances" | "/events" | "/configuration") {
             let what = format!("/console{path} with 1,000 instances and 10,000 events");
             row(&what, &format!("p50 {half:.1} ms, p99 {p99:.1} ms, {:.0} KB", bytes as f64 / 1e3), "p99 20 ms", "");
         }
@@ -124,6 +129,53 @@ async fn publish(server: &Server, subject: &str) {
     let event = json!({"type": "custom.bench", "subject": subject});
     let sent = server.post("/api/v1/events").json(&event).send().await.unwrap();
     assert!(sent.status().is_success(), "{}", sent.status());
+}
+
+/// Ten thousand findings and as many alerts: what looks at all of them.
+async fn many() {
+    let secrets = tempfile::tempdir().unwrap();
+    let mut random = 1_u64;
+    let mut letter = || {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[(random >> 59) as usize])
+    };
+    // A file tells of a hundred at most.
+    for file in 0..OBJECTS / 100 {
+        let keys = (0..100).map(|n| format!("KEY_{n}=AKIA{}\n", (0..16).map(|_| letter()).collect::<String>()));
+        std::fs::write(secrets.path().join(format!("service-{file}.env")), keys.collect::<String>()).unwrap();
+    }
+    let scan = format!("[scans.many]\nrules = [\"secrets/default\"]\npaths = [{:?}]\n", secrets.path());
+    let server = Server::quarterdeck(&[("quarterdeck.toml", &scan)], Cores::All).await;
+    let begun = server.post("/api/v1/scans").json(&json!({"name": "many"})).send().await.unwrap();
+    assert!(begun.status().is_success(), "{}", begun.status());
+    let found = format!("{OBJECTS} findings");
+    server::until("the scan", async || server.text("/console/findings").await.contains(&found)).await;
+    let alerts: Vec<Value> = (0..OBJECTS)
+        .map(|n| {
+            let labels =
+                json!({"alertname": format!("Bench{}", n % 50), "host": format!("host-{n}"), "severity": "warning"});
+            json!({"labels": labels, "annotations": {"summary": format!("disk {n} is almost full")}})
+        })
+        .collect();
+    for part in alerts.chunks(500) {
+        let sent = server.post("/alertmanager/api/v2/alerts").json(&part).send().await.unwrap();
+        assert!(sent.status().is_success(), "{}", sent.status());
+    }
+    let firing = format!(">{OBJECTS}<");
+    server::until("the alerts", async || server.text("/console/alerts").await.contains(&firing)).await;
+    for (path, what) in [
+        ("", "with 10,000 alerts that fire"),
+        ("/findings", "with 10,000 findings"),
+        ("/alerts", "with 10,000 alerts"),
+        ("/search?q=nowhere-to-be-found", "in 10,000 findings and 10,000 alerts, none of which is meant"),
+        ("/search?q=host-9999", "in 10,000 findings and 10,000 alerts, one of which is meant"),
+    ] {
+        let (mut took, bytes) = ask(&server, path, TIMES).await;
+        let (half, p99) = (percentile(&mut took, 0.5), percentile(&mut took, 0.99));
+        let page = path.split('?').next().unwrap_or_default();
+        let figure = format!("p50 {half:.1} ms, p99 {p99:.1} ms, {:.0} KB", bytes as f64 / 1e3);
+        row(&format!("/console{page} {what}"), &figure, "p99 20 ms", "");
+    }
 }
 
 /// Ten series over a day, a sample every 15 seconds.

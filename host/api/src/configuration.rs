@@ -43,11 +43,11 @@ pub trait Configuration: Send + Sync + 'static {
     /// Why not. Nothing changed then.
     async fn change(&self, section: &str, name: &str, order: Order, if_match: IfMatch) -> Result<(), Refused>;
 
-    /// Makes the objects what they were in a version.
+    /// Makes the objects what they were in a version. `if_match`: of the version in force, see [`IfMatch::admit_version`].
     ///
     /// # Errors
     /// Why not. Nothing changed then.
-    async fn restore(&self, version: &str) -> Result<Restored, Refused>;
+    async fn restore(&self, version: &str, if_match: IfMatch) -> Result<Restored, Refused>;
 
     /// The effective configuration as files.
     ///
@@ -120,7 +120,7 @@ pub enum Order {
     Reset,
 }
 
-/// What an object must be before it is changed.
+/// What an object, or all of the configuration, must be before it is changed.
 #[derive(Clone, Debug, Default)]
 pub struct IfMatch(pub(crate) Seen);
 
@@ -139,6 +139,20 @@ impl IfMatch {
             Seen::Nothing if object.is_some_and(|object| object.value.is_some()) => Err(Refused::Exists),
             Seen::Nothing => Ok(()),
         }
+    }
+
+    /// The same of all of it, which is known by the id of its version.
+    ///
+    /// # Errors
+    /// [`Refused::StaleVersion`] if another one is in force by now.
+    pub fn admit_version(&self, in_force: &str) -> Result<(), Refused> {
+        let fits = match &self.0 {
+            Seen::Any => true,
+            Seen::Tags(tags) => tags.iter().any(|tag| tag == in_force || tag == "*"),
+            // One that could not be kept has no id.
+            Seen::Nothing => in_force.is_empty(),
+        };
+        if fits { Ok(()) } else { Err(Refused::StaleVersion) }
     }
 }
 
@@ -239,6 +253,8 @@ pub enum Refused {
     Invalid(Vec<Mistake>),
     /// The object is not what the caller saw.
     Stale,
+    /// Another version is in force than the one that the caller saw.
+    StaleVersion,
     /// There is an object where the caller wants a new one.
     Exists,
     /// There is no such thing, in words.
@@ -262,6 +278,9 @@ impl From<Refused> for Problem {
             Refused::Stale => {
                 Problem::precondition_failed("the object has changed; hint: read it again and decide again")
             }
+            Refused::StaleVersion => Problem::precondition_failed(
+                "another version of the configuration is in force by now; hint: look at what is different, and decide again",
+            ),
             Refused::Exists => Problem::precondition_failed(
                 "there is an object of that name; hint: look at it, and name the one that is to be replaced (`If-Match`)",
             ),

@@ -11,6 +11,7 @@
 //! - `document`: the OpenAPI document, made from the handlers; `schema`: the schemas of what they take and give
 //! - `gate`: what every request passes: `security`, the body's `intake`, `idempotency`, counting
 //! - `console`: the pages for people, under `/console`
+//! - `glances`: what counts, lists and the search need of all documents of a kind, in memory
 //! - `problem`, `paging`, `extract`, `precondition`: what handlers share
 //! - `configuration`: the port to the configuration in force
 //! - `server`: connections, their limits, and the end of them
@@ -42,6 +43,7 @@ mod console;
 mod document;
 mod extract;
 mod gate;
+mod glances;
 mod idempotency;
 mod intake;
 mod otlp;
@@ -135,6 +137,7 @@ pub struct Api {
     options: Options,
     requests: requests::Requests,
     console: console::State,
+    glances: glances::Glances,
     idempotency: idempotency::Keys,
     /// Changes under way: a client that hangs up does not stop one half-way.
     tasks: TaskTracker,
@@ -161,6 +164,7 @@ impl Api {
             options,
             requests: requests::Requests::default(),
             console: console::State::default(),
+            glances: glances::Glances::default(),
             idempotency: idempotency::Keys::default(),
             tasks: TaskTracker::new(),
             streams: Arc::new(Semaphore::new(STREAMS)),

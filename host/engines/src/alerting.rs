@@ -50,7 +50,7 @@ use quarterdeck_model::event::{EventFilter, Offset};
 use quarterdeck_model::store::{EventBatch, StoreError};
 use quarterdeck_model::{Span, Timestamp};
 use record::{ENOUGH, Record};
-use silence::{Draft, Refusal};
+use silence::{Draft, Refusal, Still};
 use state::{Next, State, Waiting};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -80,11 +80,13 @@ const TURN: usize = 32;
 /// The clock may be set: nobody sleeps for longer.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
+type SilenceDone = oneshot::Sender<Result<Result<Silence, Refusal>, Error>>;
+
 /// What somebody wants done. The answer is sent when it is durable.
 pub(crate) enum Command {
     Post(VecDeque<Incoming>, oneshot::Sender<Result<(), Error>>),
-    SetSilence(Draft, String, oneshot::Sender<Result<Result<Silence, Refusal>, Error>>),
-    ExpireSilence(String, String, oneshot::Sender<Result<Result<Silence, Refusal>, Error>>),
+    SetSilence { draft: Draft, still: Option<Still>, by: String, done: SilenceDone },
+    ExpireSilence { id: String, still: Option<Still>, by: String, done: SilenceDone },
     Acknowledge { id: String, by: String, until: Option<Timestamp>, done: oneshot::Sender<Result<(), Error>> },
     Resolve { id: String, by: String, done: oneshot::Sender<Result<(), Error>> },
 }
@@ -123,20 +125,32 @@ impl Handle {
         self.ask(|done| Command::Post(alerts.into(), done)).await?
     }
 
-    /// Makes a silence, or changes the one of its id.
+    /// Makes a silence, or changes the one of its id: as it was seen (`still`), or not at all. `None`: whatever it is.
     ///
     /// # Errors
     /// The store's; what is wrong with it is inside.
-    pub async fn set_silence(&self, draft: Draft, principal: &str) -> Result<Result<Silence, Refusal>, Error> {
-        self.ask(|done| Command::SetSilence(draft, principal.to_owned(), done)).await?
+    pub async fn set_silence(
+        &self,
+        draft: Draft,
+        still: Option<Still>,
+        principal: &str,
+    ) -> Result<Result<Silence, Refusal>, Error> {
+        let by = principal.to_owned();
+        self.ask(|done| Command::SetSilence { draft, still, by, done }).await?
     }
 
-    /// Ends a silence. Doing it again changes nothing.
+    /// Ends a silence, as it was seen (`still`). Doing it again changes nothing.
     ///
     /// # Errors
     /// The store's; that there is none is inside.
-    pub async fn expire_silence(&self, id: &str, principal: &str) -> Result<Result<Silence, Refusal>, Error> {
-        self.ask(|done| Command::ExpireSilence(id.to_owned(), principal.to_owned(), done)).await?
+    pub async fn expire_silence(
+        &self,
+        id: &str,
+        still: Option<Still>,
+        principal: &str,
+    ) -> Result<Result<Silence, Refusal>, Error> {
+        let (id, by) = (id.to_owned(), principal.to_owned());
+        self.ask(|done| Command::ExpireSilence { id, still, by, done }).await?
     }
 
     /// Says that somebody has seen an alert: it is not told again until it ends, or until that time. Of an alert of the host's
@@ -188,6 +202,12 @@ impl Handle {
     pub fn alerts(&self) -> Vec<Shown> {
         let now = self.0.context.now();
         self.0.state().alerts(now)
+    }
+
+    /// Those of these alerts that fire.
+    pub fn alerts_of<'a>(&self, ids: impl IntoIterator<Item = &'a str>) -> Vec<Shown> {
+        let now = self.0.context.now();
+        self.0.state().alerts_of(ids, now)
     }
 
     /// Groups, by their labels and receivers.

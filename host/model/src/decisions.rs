@@ -166,6 +166,8 @@ pub enum Refused {
     Unusable(String),
     #[error("{0}")]
     Conflict(String),
+    #[error("the candidate is another one by now; hint: look at it, and decide again")]
+    Changed,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -188,6 +190,7 @@ pub trait Decisions: Send + Sync + 'static {
     /// Ends that. Gives how it stood.
     async fn end_shadow(&self, plugin: &str) -> Result<Shadow, Refused>;
 
-    /// Puts the candidate into the plugins folder, in place of the version in use, and ends the shadow. `principal`: who asked.
-    async fn promote(&self, plugin: &str, principal: &str) -> Result<Promoted, Refused>;
+    /// Puts the candidate into the plugins folder, in place of the version in use, and ends the shadow. `seen`: this candidate, and no other.
+    /// `principal`: who asked.
+    async fn promote(&self, plugin: &str, seen: Option<&str>, principal: &str) -> Result<Promoted, Refused>;
 }

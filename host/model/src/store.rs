@@ -84,6 +84,15 @@ impl Page {
     }
 }
 
+/// Documents of a collection that were put or deleted since somebody asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// To go on from.
+    pub now: u64,
+    /// In the order of the writes; one may be there several times. `None`: that is not known (any more), any may be another one.
+    pub ids: Option<Vec<Arc<str>>>,
+}
+
 /// What a commit gave: the revision of each write, in order, and the offsets of its events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Committed {
@@ -147,6 +156,12 @@ pub trait Store: Send + Sync + 'static {
     fn get(&self, collection: &str, id: &str) -> Result<Option<Document>, StoreError>;
 
     fn list(&self, collection: &str, page: &Page) -> Result<Vec<Document>, StoreError>;
+
+    /// What was written in a collection since `since`, a moment that was given before; `None` at first. Whoever lists or gets documents
+    /// after that finds what it tells of, or what came later. For those who keep a part of each document in memory.
+    fn changed(&self, _collection: &str, _since: Option<u64>) -> Changed {
+        Changed::default()
+    }
 
     /// At most `limit` events behind `after` that the filter lets through. Looks at a bounded stretch: an empty batch whose
     /// `next` is below the head means "read on".

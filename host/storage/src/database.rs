@@ -16,7 +16,9 @@ use crate::{checkpoint, journal, keys, log, recovery};
 use async_trait::async_trait;
 use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
 use quarterdeck_model::journal::{Batch, Bounds, Extent, Journals, Stretch};
-use quarterdeck_model::store::{Committed, Document, EventBatch, Gap, Page, Prompt, Store, StoreError, StoreHealth};
+use quarterdeck_model::store::{
+    Changed, Committed, Document, EventBatch, Gap, Page, Prompt, Store, StoreError, StoreHealth,
+};
 use quarterdeck_model::transition::Transition;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -221,6 +223,10 @@ impl Store for Database {
 
     fn list(&self, collection: &str, page: &Page) -> Result<Vec<Document>, StoreError> {
         self.shared.projections.list(&self.shared.disk, collection, page)
+    }
+
+    fn changed(&self, collection: &str, since: Option<u64>) -> Changed {
+        self.shared.projections.changed(collection, since)
     }
 
     fn events(&self, after: Offset, filter: &EventFilter, limit: usize) -> Result<EventBatch, StoreError> {

@@ -5,12 +5,15 @@
 //! five times, costs one write or none. What a kill takes from here is read from the log again (`recovery`), which is why the last serial
 //! number that was written out stands on the disk behind everything that it speaks for.
 
+mod followed;
+
 use crate::disk::{Disk, failure};
 use crate::documents;
 use crate::keys;
 use crate::recovery::{put_cursor, put_floor, read_cursor};
+use followed::Followed;
 use quarterdeck_model::event::Offset;
-use quarterdeck_model::store::{Document, Page, StoreError};
+use quarterdeck_model::store::{Changed, Document, Page, StoreError};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,6 +53,8 @@ pub(crate) struct Changes {
 struct Ahead {
     /// With the serial number that they came with.
     documents: Documents<(Written, u64)>,
+    /// By collection.
+    followed: BTreeMap<String, Followed>,
     cursors: BTreeMap<String, (Offset, u64)>,
     floor: u64,
     serial: u64,
@@ -82,12 +87,24 @@ impl Projections {
         let mut ahead = self.ahead.write().unwrap_or_else(PoisonError::into_inner);
         for (collection, id, written) in documents {
             ahead.bytes += ENTRY_BYTES + written.value.len();
+            if let Some(followed) = ahead.followed.get_mut(&*collection) {
+                followed.note(&id);
+            }
             let before = ahead.documents.entry(collection).or_default().insert(id, (written, serial));
             ahead.bytes -= before.map_or(0, |(before, _)| ENTRY_BYTES + before.value.len());
         }
         ahead.cursors.extend(cursors.into_iter().map(|(consumer, up_to)| (consumer, (up_to, serial))));
         ahead.floor = ahead.floor.max(floor);
         ahead.serial = ahead.serial.max(serial);
+    }
+
+    /// What of the collection was written since then. Whoever reads the documents after that finds them at least as new.
+    pub(crate) fn changed(&self, collection: &str, since: Option<u64>) -> Changed {
+        if let Some(followed) = self.read().followed.get(collection) {
+            return followed.since(since);
+        }
+        let mut ahead = self.ahead.write().unwrap_or_else(PoisonError::into_inner);
+        ahead.followed.entry(collection.to_owned()).or_default().since(None)
     }
 
     /// What waits here.
@@ -299,6 +316,23 @@ mod tests {
             .into_iter()
             .map(|document| format!("{}={}", document.id, document.value))
             .collect()
+    }
+
+    #[tokio::test]
+    async fn whoever_follows_a_collection_is_told_what_was_written_there_wherever_it_stands() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        store.commit(put("a", 1)).await.unwrap();
+        let begun = store.changed("c", None);
+        assert_eq!(begun.ids, None, "all of it is listed first");
+        store.commit(put("b", 1)).await.unwrap();
+        store.commit(Transition::new().delete("c", "a", Expected::Any)).await.unwrap();
+        store.commit(Transition::new().put("other", "x", Expected::Any, json!(1))).await.unwrap();
+        store.shared().projections.settle(&store.shared().disk, || ()).unwrap();
+        let changed = store.changed("c", Some(begun.now));
+        let ids: Vec<&str> = changed.ids.iter().flatten().map(|id| &**id).collect();
+        assert_eq!(ids, ["b", "a"]);
+        assert_eq!(store.changed("c", Some(changed.now)).ids, Some(Vec::new()));
     }
 
     fn on_disk(store: &Database, id: &str) -> bool {

@@ -112,6 +112,10 @@ async fn a_component_is_chosen_or_dropped_put_into_use_taken_back_compared_and_r
     browser.shows("Choose a file first").await;
     browser.choose_file("[data-upload] input[type=file]", &first_file).await;
     browser.press_on("Upload").await;
+    browser.shows("threshold 0.1.7 (").await;
+    browser.shows("comes into use in place of threshold").await;
+    assert_eq!(digest().await, json!(sha256(&bundled_one)), "what is only looked at does nothing");
+    browser.press_on("Put it into use").await;
     browser.shows("threshold 0.1.7 is in use").await;
     in_use(&first).await;
     browser.shows("0.1.7").await;
@@ -121,6 +125,8 @@ async fn a_component_is_chosen_or_dropped_put_into_use_taken_back_compared_and_r
     browser.shows("dropped.wasm is chosen").await;
     assert_eq!(digest().await, json!(sha256(&first)), "what is dropped by mistake does nothing");
     browser.press_on("Upload").await;
+    browser.shows("in place of threshold 0.1.7 (").await;
+    browser.press_on("Put it into use").await;
     browser.shows("threshold 0.1.8 is in use, in place of threshold 0.1.7").await;
     in_use(&second).await;
     browser.press_on("Undo").await;
@@ -190,6 +196,8 @@ async fn a_version_that_waits_gets_its_grants_loses_them_and_has_them_again() {
     browser.go(&world.at("/plugins/http-probe")).await;
     browser.choose_file("[data-upload] input[type=file]", &path).await;
     browser.press_on("Upload").await;
+    browser.shows("comes into use in place of http-probe").await;
+    browser.press_on("Put it into use").await;
     browser.shows("Waiting for a grant: ").await;
     browser.go(&world.at("/instances/http-probe/shop")).await;
     browser.shows("A version waits for a grant").await;

@@ -3,7 +3,7 @@
 
 use super::World;
 use super::world::{MARKUP, alert, event};
-use crate::harness::browser::{Browser, CONTROL, ENTER, ESCAPE, RIGHT};
+use crate::harness::browser::{Browser, CONTROL, DOWN, ENTER, ESCAPE, RIGHT};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ async fn charts(world: &World, browser: &Browser) {
     }
     browser.size(1280, 1000).await;
     browser.go(&world.at(CHARTS)).await;
-    browser.until("both charts are drawn", "return document.querySelectorAll('figure.chart svg').length === 2").await;
+    browser.until("both charts are drawn", "return document.querySelectorAll('figure.chart > svg').length === 2").await;
 }
 
 /// What the legends say under the pointer, and at which moments.
@@ -82,6 +82,76 @@ async fn keys_read_a_chart_and_choose_a_part_of_it() {
     }
     browser.press(&[ENTER]).await;
     browser.until("the part is shown", "return new URL(location.href).searchParams.has('from')").await;
+    assert_eq!(browser.errors().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_differ_without_colours_and_keys_go_from_one_to_the_next() {
+    let test = "lines_differ_without_colours_and_keys_go_from_one_to_the_next";
+    let world = World::with_data().await;
+    let Some(browser) = world.browser(test).await else { return };
+    // Over two minutes: a single point has no room for dashes.
+    for before in [120_000, 60_000, 0] {
+        let at = browser.run(&format!("return new Date(Date.now() - {before}).toISOString()"), &[]).await;
+        world.daemon.post("/api/v1/metrics", &json!([{"name": "custom_dashes", "value": 2.0, "at": at}])).await;
+    }
+    browser.size(1280, 1000).await;
+    browser.go(&world.at("/metrics?q=custom_dashes&q=custom_dashes*2&range=15m")).await;
+    browser.until("the chart is drawn", "return !!document.querySelector('figure.chart > svg .cross')").await;
+    let dashes = "return ['figure.chart > svg', '.legend'].map((place) => [...new Set([...document.querySelectorAll(`${place} [stroke^=\"#00000\"]`)].map((line) => getComputedStyle(line).strokeDasharray))].sort())";
+    let dashes = browser.run(dashes, &[]).await;
+    assert_eq!(dashes[0], dashes[1], "as in the plot, so beside the name");
+    assert_eq!(dashes[0].as_array().unwrap().len(), 2, "{dashes}");
+
+    let chosen = async || {
+        let script = "return [[...document.querySelectorAll('.legend .chosen')].map((row) => row.dataset.line), \
+            [...new Set([...document.querySelectorAll('figure.chart > svg .back')].map((line) => line.dataset.line))], \
+            document.querySelector('figure.chart [data-told]').textContent.trim() !== '']";
+        browser.run(script, &[]).await
+    };
+    browser.run("document.querySelector('figure.chart > svg').focus()", &[]).await;
+    assert_eq!(chosen().await, json!([[], [], false]));
+    browser.press(&[DOWN]).await;
+    assert_eq!(chosen().await, json!([["0"], ["1"], true]));
+    browser.press(&[DOWN]).await;
+    assert_eq!(chosen().await, json!([["1"], ["0"], true]));
+    browser.press(&[DOWN]).await;
+    assert_eq!(chosen().await, json!([[], [], false]), "behind the last one are all of them");
+    browser.press(&[DOWN]).await;
+    browser.press(&[ESCAPE]).await;
+    assert_eq!(chosen().await, json!([[], [], false]));
+    assert_eq!(browser.errors().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn times_are_told_as_how_long_ago_or_exactly_as_somebody_chooses_and_it_stays_so() {
+    let test = "times_are_told_as_how_long_ago_or_exactly";
+    let world = World::with_data().await;
+    let Some(browser) = world.browser(test).await else { return };
+    let exact = async || {
+        let script = "const all = [...document.querySelectorAll('time[data-time]')]; \
+            return [all.length > 0, all.filter((time) => /^[0-9]{4}-/.test(time.textContent)).length / all.length]";
+        browser.run(script, &[]).await
+    };
+    let press = "return document.querySelector('[data-times]')";
+    // A page that has both.
+    browser.go(&world.at("")).await;
+    browser.until("the script has begun", "return !document.querySelector('[data-times]').hidden").await;
+    let mixed = exact().await[1].as_f64().unwrap();
+    assert!(mixed > 0.0 && mixed < 1.0, "{mixed}");
+    browser.click(press, &[]).await;
+    assert_eq!(exact().await, json!([true, 0]), "all as how long ago");
+    browser.click(press, &[]).await;
+    assert_eq!(exact().await, json!([true, 1]), "all exactly");
+    browser.go(&world.at("/incidents")).await;
+    browser.until("the choice is there", "return document.querySelector('[data-times]').textContent === 'Exact'").await;
+    assert_eq!(exact().await, json!([true, 1]), "on every page");
+    // What renews itself is told in the same way.
+    alert(&world.daemon, "Later", &json!({"severity": "warning"})).await;
+    browser.shows("Later").await;
+    assert_eq!(exact().await, json!([true, 1]));
+    browser.click(press, &[]).await;
+    assert_eq!(exact().await, json!([true, 0]), "each as it says more");
     assert_eq!(browser.errors().await, Vec::<String>::new());
 }
 

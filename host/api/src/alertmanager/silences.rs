@@ -117,7 +117,8 @@ impl AlertmanagerSilence {
 fn refused(refusal: &Refusal) -> Failure {
     match refusal {
         Refusal::NotFound => Failure::not_found(refusal),
-        Refusal::Times(_) | Refusal::Invalid(_) => Failure::bad(refusal),
+        // Nobody says here what they have seen.
+        Refusal::Times(_) | Refusal::Invalid(_) | Refusal::Changed => Failure::bad(refusal),
     }
 }
 
@@ -160,7 +161,7 @@ async fn alertmanager_post_silence(
         created_by: sent.created_by,
         comment: sent.comment,
     };
-    let silence = api.options.engines.alerting.set_silence(draft, PRINCIPAL).await?;
+    let silence = api.options.engines.alerting.set_silence(draft, None, PRINCIPAL).await?;
     let silence = silence.map_err(|refusal| refused(&refusal))?;
     Ok(Json(AlertmanagerSilenceId { silence_id: silence.id }))
 }
@@ -182,6 +183,6 @@ async fn alertmanager_silence(
     params(("silenceID" = String, Path, description = "Its id.")),
     responses((status = 200, description = "It is over.")))]
 async fn alertmanager_delete_silence(State(api): State<Arc<Api>>, Named(id): Named) -> Result<StatusCode, Failure> {
-    let expired = api.options.engines.alerting.expire_silence(&id, PRINCIPAL).await?;
+    let expired = api.options.engines.alerting.expire_silence(&id, None, PRINCIPAL).await?;
     expired.map(|_| StatusCode::OK).map_err(|refusal| refused(&refusal))
 }

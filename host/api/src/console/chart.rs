@@ -1,7 +1,9 @@
 //! Charts over time: an SVG that is drawn here, with a legend and a table in words. The script adds what the pointer asks for.
 //!
 //! No text of other origin stands in the SVG. Colours in it are no colours but names (`#000003` is the fourth line), for which the style
-//! sheet has one of each theme.
+//! sheet has one of each theme. `strokes`: what tells lines apart beside that.
+
+mod strokes;
 
 use super::{time, widgets};
 use maud::{Markup, PreEscaped, html};
@@ -16,8 +18,6 @@ const LEFT: i32 = 58;
 const RIGHT: i32 = 14;
 const TOP: i32 = 10;
 const BOTTOM: i32 = 26;
-/// Lines that can be told apart.
-const COLOURS: usize = 10;
 const GRID: RGBColor = RGBColor(0, 0, 0xF0);
 const AXIS: RGBColor = RGBColor(0, 0, 0xF1);
 const TEXT: RGBColor = RGBColor(0, 0, 0xF5);
@@ -36,7 +36,6 @@ pub(crate) struct Chart<'a> {
     pub(crate) unit: &'a str,
     pub(crate) from: Timestamp,
     pub(crate) to: Timestamp,
-    /// Those beyond the tenth share colours with the first ones.
     pub(crate) lines: Vec<Line>,
     pub(crate) notes: Vec<Note>,
 }
@@ -135,11 +134,11 @@ impl Chart<'_> {
                 (PreEscaped(drawn))
                 ul.legend aria-label="Lines" {
                     @for (index, line) in self.lines.iter().enumerate() {
-                        li { span class={ "key key-" (index % COLOURS) } aria-hidden="true" {} (widgets::clip(&line.name)) span.now {} }
+                        li data-line=(index) { (strokes::key(index)) (widgets::clip(&line.name)) span.now {} }
                     }
                     @for note in notes {
                         li {
-                            span class={ "key key-" (note.kind.name()) } aria-hidden="true" {}
+                            (strokes::key_of(note.kind.name(), note.kind.colour()))
                             (note.kind.name()) " "
                             @match note.page() {
                                 Some(to) => (widgets::link(&to, &note.text)),
@@ -149,6 +148,8 @@ impl Chart<'_> {
                         }
                     }
                 }
+                // The line that keys have gone to.
+                p.visually-hidden role="status" data-told {}
                 details { summary { "The same as a table" } (self.table()) }
             }
         }
@@ -222,22 +223,23 @@ impl Chart<'_> {
                 plot.draw(&PathElement::new(vec![(at, low), (at, high)], note.kind.colour().stroke_width(2)))?;
             }
             for (index, line) in self.lines.iter().enumerate() {
-                let colour = RGBColor(0, 0, u8::try_from(index % COLOURS).unwrap_or_default());
+                let (colour, of_point) = (strokes::placeholder(index), strokes::placeholder_of_point(index));
                 for stretch in line.points.split(|(_, value)| !value.is_finite()).filter(|stretch| !stretch.is_empty())
                 {
                     let points: Vec<_> =
                         stretch.iter().map(|(at, value)| (at.as_millis().clamp(from, to), within(*value))).collect();
                     match points.as_slice() {
-                        [only] => plot.draw(&Circle::new(*only, 2, colour.stroke_width(2)))?,
+                        [only] => plot.draw(&Circle::new(*only, 2, of_point.stroke_width(2)))?,
                         _ => plot.draw(&PathElement::new(points, colour.stroke_width(2)))?,
                     }
                 }
             }
             root.present()?;
         }
+        let drawn = strokes::put(within_svg(&svg)?, self.lines.len());
         let label = format!("{} lines; the table below says the same", self.lines.len());
         let head = format!("<svg role=\"img\" aria-label=\"{label}\" viewBox=\"0 0 {} {}\">", SIZE.0, SIZE.1);
-        Ok(format!("{head}{}<g class=\"moments\">{}</g></svg>", within_svg(&svg)?, within_svg(&time_axis(from, to)?)?))
+        Ok(format!("{head}{drawn}<g class=\"moments\">{}</g></svg>", within_svg(&time_axis(from, to)?)?))
     }
 }
 
@@ -430,7 +432,12 @@ mod tests {
         }
         let highest = shown.split("<text x=\"50\" y=\"10\"").nth(1).unwrap().split('>').nth(1).unwrap();
         assert_eq!(highest.trim().trim_end_matches("</text").trim(), "2", "the largest value is at the top");
-        for unwanted in ["style=", "<line 1>", "#000002", "<script"] {
+        assert_eq!(
+            shown.matches("stroke-dasharray=\"10 4\"").count(),
+            2,
+            "the line, and the piece of it beside its name: {shown}"
+        );
+        for unwanted in ["style=", "<line 1>", "#000002", "#0100", "#0200", "<script"] {
             assert!(!shown.contains(unwanted), "{unwanted}");
         }
     }
@@ -440,7 +447,7 @@ mod tests {
         let mut chart = day(1);
         chart.lines[0].points[100].1 = f64::NAN;
         let shown = chart.show().into_string();
-        assert_eq!(shown.matches("stroke=\"#000000\"").count(), 2, "{shown}");
+        assert_eq!(shown.matches("stroke=\"#000000\" data-line=\"0\"").count(), 2, "{shown}");
         chart.lines[0].points.iter_mut().for_each(|point| point.1 = f64::NAN);
         assert!(chart.show().into_string().contains("No values in this time"));
         chart.lines[0].points = vec![(FROM, f64::MAX), (FROM.plus(Span::from_secs(1)), f64::MIN)];

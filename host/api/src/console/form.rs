@@ -10,6 +10,7 @@ use axum::response::Response;
 use http::{HeaderMap, Uri};
 use maud::{Markup, html};
 use quarterdeck_engines::Asked;
+use quarterdeck_model::plugin::files::Seen;
 use std::sync::Arc;
 
 /// The name of the field with the session's secret.
@@ -120,7 +121,8 @@ impl Form {
         sign_in::go(self.text("back").and_then(address::own).unwrap_or(to), None)
     }
 
-    /// Refuses the order if what the page showed (`seen`) is not what there is `now`: somebody else was there before.
+    /// Refuses the order if what the page showed (`seen`) is not what there is `now`: somebody else was there before. Only for what can't
+    /// change between this and the order, or does no harm then; otherwise what was seen goes with the order.
     pub(crate) fn must_have_seen(&self, now: &str) -> Result<(), Problem> {
         if self.needed("seen")? == now {
             return Ok(());
@@ -129,6 +131,19 @@ impl Form {
             "it was changed meanwhile; hint: go back, load the page anew, look at what there is now, and decide again",
         ))
     }
+
+    /// What the page showed, for an order that is carried out over that content and no other. [`NOTHING`]: there was none.
+    pub(crate) fn seen(&self) -> Result<Seen, Problem> {
+        self.needed("seen").map(seen)
+    }
+}
+
+/// What a form has seen where there was nothing.
+pub(crate) const NOTHING: &str = "none";
+
+/// What somebody has seen, as they say it.
+pub(crate) fn seen(word: &str) -> Seen {
+    if word == NOTHING { Seen::Nothing } else { Seen::Tags(vec![word.to_owned()]) }
 }
 
 /// A change that a page offers: a button, or a small form behind one.

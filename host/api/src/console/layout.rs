@@ -36,6 +36,7 @@ pub(super) fn page(view: &View, title: &str, said: Option<&Said>, content: Marku
                     }
                     div.tools {
                         button.button.quiet type="button" data-zone hidden { "UTC" }
+                        button.button.quiet type="button" data-times hidden { "Times" }
                         button.button.quiet type="button" data-theme-switch hidden { "Theme" }
                         (account(view))
                     }

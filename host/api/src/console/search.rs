@@ -46,9 +46,21 @@ impl Finds {
         }
         let all = std::iter::once(title).chain(texts.iter().copied()).map(str::to_lowercase).collect::<Vec<_>>();
         if self.words.iter().all(|word| all.iter().any(|text| text.contains(word))) {
-            self.of_page += 1;
-            self.found.push(Found { kind: self.kind, title: title.to_owned(), to: to() });
+            self.take(title.to_owned(), to());
         }
+    }
+
+    /// The same of what is known by these words, which are in small letters already. `found`: what it is called, and where it is shown.
+    pub(crate) fn offer_known(&mut self, known_by: &str, found: impl FnOnce() -> (String, String)) {
+        if !self.is_full() && self.words.iter().all(|word| known_by.contains(word)) {
+            let (title, to) = found();
+            self.take(title, to);
+        }
+    }
+
+    fn take(&mut self, title: String, to: String) {
+        self.of_page += 1;
+        self.found.push(Found { kind: self.kind, title, to });
     }
 }
 

@@ -33,6 +33,7 @@ impl From<Refused> for Problem {
             Refused::Missing(_) => Problem::not_found(detail),
             Refused::Unusable(_) => Problem::invalid(detail),
             Refused::Conflict(_) => Problem::conflict(detail),
+            Refused::Changed => Problem::precondition_failed(detail),
             Refused::Store(error) => error.into(),
         }
     }
@@ -113,5 +114,5 @@ async fn delete_shadow(State(api): State<Arc<Api>>, At(plugin): At<String>) -> R
     params(("plugin" = String, Path, description = "Name of the plugin.")),
     responses((status = 200, description = "It is in use.", body = ref(of::<Promoted>()))))]
 async fn promote_candidate(State(api): State<Arc<Api>>, At(plugin): At<String>) -> Result<Json<Promoted>, Problem> {
-    Ok(Json(api.options.decisions.promote(&plugin, PRINCIPAL).await?))
+    Ok(Json(api.options.decisions.promote(&plugin, None, PRINCIPAL).await?))
 }

@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use quarterdeck_model::plugin::Digest;
-use quarterdeck_model::plugin::files::{FileError, Install, Installed, PluginFile, Removed};
+use quarterdeck_model::plugin::files::{FileError, Install, Installed, PluginFile, Removed, Seen};
 use std::sync::Arc;
 use utoipa_axum::routes;
 
@@ -97,7 +97,7 @@ async fn put_plugin_file(
     let is_new = !all(&api).await?.iter().any(|one| one.file == file);
     let seen = put_over(&headers)?;
     let (bytes, principal) = (bytes.into(), PRINCIPAL.to_owned());
-    let install = Install { file, bytes, digest, origin, seen, replace, principal };
+    let install = Install { file, bytes, digest, origin, seen, serving: Seen::Any, replace, principal };
     let installed = api.options.files.install(install).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(tagged(&HeaderMap::new(), status, &installed.file.digest.tag(), &installed))

@@ -4,10 +4,13 @@ use super::{PRINCIPAL, Routes};
 use crate::Api;
 use crate::extract::{At, Optional, Params};
 use crate::paging::{List, Slice, Slicing, blocking, part};
+use crate::precondition::{seen, tagged};
 use crate::problem::Problem;
 use crate::schema::{of, taken};
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
 use quarterdeck_model::plugin::files::{PluginVersion, RolledBack};
 use quarterdeck_model::plugin::{Kind, PluginStatus};
 use schemars::JsonSchema;
@@ -87,17 +90,20 @@ struct Rollback {
 }
 
 /// Makes an earlier version the active file again, out of the component store. It is in use, and on the disk, when this answers. The body may
-/// be left out.
+/// be left out. With `If-Match` only in place of what was seen.
 #[utoipa::path(post, path = "/plugins/{name}/rollback", tag = "plugins",
     request_body(content = ref(taken::<Rollback>()), content_type = "application/json"),
-    params(("name" = String, Path, description = "Name that the plugin gives itself.")),
+    params(("name" = String, Path, description = "Name that the plugin gives itself."),
+        ("If-Match" = Option<String>, Header, description = "Digest of the version in use as it was seen (or the ETag of its file), in quotes.")),
     responses((status = 200, description = "What is in use now.", body = ref(of::<RolledBack>()))))]
 async fn roll_back_plugin(
     State(api): State<Arc<Api>>,
     At(name): At<String>,
+    headers: HeaderMap,
     Optional(Rollback { to }): Optional<Rollback>,
-) -> Result<Json<RolledBack>, Problem> {
-    Ok(Json(api.options.files.roll_back(&name, to.as_deref(), PRINCIPAL).await?))
+) -> Result<Response, Problem> {
+    let back = api.options.files.roll_back(&name, to.as_deref(), &seen(&headers), PRINCIPAL).await?;
+    Ok(tagged(&HeaderMap::new(), StatusCode::OK, &back.to.digest.tag(), &back))
 }
 
 /// Looks at the plugins folder again, now, also at what was refused for a reason that may be over. Answers when what is found there is

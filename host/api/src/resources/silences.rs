@@ -12,12 +12,13 @@ use axum::extract::State;
 use axum::response::Response;
 use http::HeaderMap;
 use quarterdeck_engines::alerting::Preview;
-use quarterdeck_engines::alerting::silence::{Draft, Refusal};
+use quarterdeck_engines::alerting::silence::{Draft, Refusal, Still};
 use quarterdeck_model::domain::alerting::Matcher;
 use quarterdeck_model::domain::silence::{Silence, SilenceState};
 use quarterdeck_model::{Span, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use utoipa_axum::routes;
 
@@ -57,11 +58,26 @@ struct PreviewSilence {
     matchers: Vec<Matcher>,
 }
 
+/// Changes with everything that is known of the silence: it stands for what somebody has seen.
+pub(crate) fn tag(silence: &Silence) -> String {
+    let shown = serde_json::to_vec(silence).unwrap_or_default();
+    Sha256::digest(&shown).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether the silence is still the one of that tag, for an order.
+pub(crate) fn still(seen: &str) -> Still {
+    let seen = seen.to_owned();
+    Box::new(move |silence| tag(silence) == seen)
+}
+
 pub(crate) fn refused(refusal: &Refusal, id: &str) -> Problem {
     match refusal {
         // Its own words are those of another API.
         Refusal::NotFound => Problem::no_document(Silence::COLLECTION, id),
         Refusal::Times(_) | Refusal::Invalid(_) => Problem::invalid(refusal.to_string()),
+        Refusal::Changed => Problem::precondition_failed(
+            "the silence was changed meanwhile; hint: look at what it is now, and decide again",
+        ),
     }
 }
 
@@ -102,7 +118,7 @@ async fn create_silence(State(api): State<Arc<Api>>, Body(sent): Body<CreateSile
         created_by: sent.created_by.unwrap_or_else(|| PRINCIPAL.to_owned()),
         comment: sent.comment,
     };
-    let silence = api.options.engines.alerting.set_silence(draft, PRINCIPAL).await?;
+    let silence = api.options.engines.alerting.set_silence(draft, None, PRINCIPAL).await?;
     let silence = silence.map_err(|refusal| refused(&refusal, ""))?;
     precondition::created(&api, Silence::COLLECTION, &silence.id, &silence)
 }
@@ -131,6 +147,6 @@ async fn get_silence(State(api): State<Arc<Api>>, At(id): At<String>, headers: H
     params(("id" = String, Path, description = "Its id.")),
     responses((status = 200, description = "The silence as it is now.", body = ref(of::<Silence>()))))]
 async fn expire_silence(State(api): State<Arc<Api>>, At(id): At<String>) -> Result<Json<Silence>, Problem> {
-    let expired = api.options.engines.alerting.expire_silence(&id, PRINCIPAL).await?;
+    let expired = api.options.engines.alerting.expire_silence(&id, None, PRINCIPAL).await?;
     expired.map(Json).map_err(|refusal| refused(&refusal, &id))
 }

@@ -8,23 +8,16 @@ use crate::problem::Problem;
 use crate::schema::of;
 use axum::Json;
 use axum::extract::State;
-use quarterdeck_model::domain::alert::{Alert, AlertState};
-use quarterdeck_model::domain::deployment::{Deployment, DeploymentState};
-use quarterdeck_model::domain::incident::{Incident, IncidentState};
-use quarterdeck_model::domain::runbook::{Run, RunState};
-use quarterdeck_model::domain::slo::{SloState, SloStatus};
+use quarterdeck_model::domain::alert::AlertState;
+use quarterdeck_model::domain::slo::SloState;
 use quarterdeck_model::event::Offset;
-use quarterdeck_model::store::{Page, Store};
+use quarterdeck_model::store::StoreError;
 use quarterdeck_model::{Span, Timestamp};
 use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa_axum::routes;
-
-/// Documents of a collection that are looked at, the newest ones. What is open is seldom older.
-const LOOK_AT: usize = 1000;
 
 pub(crate) fn routes() -> Routes {
     Routes::new().routes(routes!(get_status))
@@ -47,7 +40,6 @@ pub(crate) struct Status {
     /// How many instances are in which state.
     pub(crate) instances: BTreeMap<String, u64>,
     pub(crate) jobs: JobsStatus,
-    /// Among the newest 1000 of each.
     pub(crate) open: Open,
 }
 
@@ -111,14 +103,15 @@ async fn get_status(State(api): State<Arc<Api>>) -> Result<Json<Status>, Problem
 }
 
 impl Status {
-    pub(crate) async fn of(api: &Api) -> Result<Self, Problem> {
-        let (store, registry) = (Arc::clone(&api.options.store), Arc::clone(&api.options.registry));
+    pub(crate) async fn of(api: &Arc<Api>) -> Result<Self, Problem> {
+        let asked = Arc::clone(api);
         let (log, health, readiness, plugins, instances, open) = blocking(move || {
+            let (store, registry) = (&asked.options.store, &asked.options.registry);
             let log = LogStatus { head: store.head(), tail: store.tail() };
             let health = store.health();
-            let readiness = Readiness::of(&*registry, &health);
+            let readiness = Readiness::of(&**registry, &health);
             let (plugins, instances) = (tally(registry.plugin_states()), tally(registry.states()));
-            Ok((log, health, readiness, plugins, instances, open(&*store)?))
+            Ok((log, health, readiness, plugins, instances, open(&asked)?))
         })
         .await?;
         let Readiness { ready, checks } = readiness;
@@ -176,32 +169,16 @@ pub(crate) fn tally<S: Serialize + PartialEq>(states: impl IntoIterator<Item = S
     counts.into_iter().map(|(state, count)| (word(state), count)).collect()
 }
 
-fn open(store: &dyn Store) -> Result<Open, Problem> {
+/// Of all that there are, see [`crate::glances`].
+fn open(api: &Api) -> Result<Open, StoreError> {
+    let (store, glances) = (&*api.options.store, &api.glances);
     Ok(Open {
-        alerts: count(store, Alert::COLLECTION, |state: AlertState| state == AlertState::Firing)?,
-        incidents: count(store, Incident::COLLECTION, |state: IncidentState| state != IncidentState::Resolved)?,
-        deployments: count(store, Deployment::COLLECTION, |state: DeploymentState| !state.is_final())?,
-        runs: count(store, Run::COLLECTION, |state: RunState| state == RunState::Running)?,
-        slos: count(store, SloStatus::COLLECTION, |state: SloState| state == SloState::Breached)?,
+        alerts: glances.alerts.count(store, |at| at.alert.state == AlertState::Firing)?,
+        incidents: glances.incidents.count(store, |incident| incident.is_open)?,
+        deployments: glances.deployments.count(store, |deployment| deployment.is_in_flight)?,
+        runs: glances.runs.count(store, |run| run.is_running)?,
+        slos: glances.slos.count(store, |slo| slo.state == SloState::Breached)?,
     })
-}
-
-/// Of a document nothing but its state: a run may have printed a book.
-#[derive(Deserialize)]
-pub(crate) struct Stated<S> {
-    pub(crate) state: S,
-}
-
-fn count<S: DeserializeOwned>(
-    store: &dyn Store,
-    collection: &str,
-    is_open: impl Fn(S) -> bool,
-) -> Result<u64, Problem> {
-    let mut open = 0;
-    for document in store.list(collection, &Page::newest(LOOK_AT))? {
-        open += u64::from(is_open(document.decode::<Stated<S>>()?.state));
-    }
-    Ok(open)
 }
 
 #[cfg(test)]

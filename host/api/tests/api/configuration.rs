@@ -83,7 +83,8 @@ impl Configuration for Fixed {
         Ok(())
     }
 
-    async fn restore(&self, version: &str) -> Result<Restored, Refused> {
+    async fn restore(&self, version: &str, if_match: IfMatch) -> Result<Restored, Refused> {
+        if_match.admit_version(&self.standing().version)?;
         match version {
             "cfg_1" | "one" => Ok(Restored { version: "cfg_2".to_owned(), changed: true, not_restored: Vec::new() }),
             _ => Err(Refused::Unknown(format!("there is no version `{version}`"))),

@@ -226,6 +226,11 @@ async fn a_plugin_goes_back_and_its_file_away_as_they_were_seen() {
         post(&deck, "/console/plugins/none/roll-back", &cookie, &[("csrf", &csrf), ("seen", "none")]).await.status,
         409
     );
+    let over_the_api = "/api/v1/plugins/http-probe/rollback";
+    for (tag, status) in [("\"1\"", 412), ("\"0\"", 200), ("*", 200)] {
+        let answer = deck.ask(Method::POST, over_the_api, Some(&json!({})), &[("if-match", tag)]).await;
+        assert_eq!(answer.status.as_u16(), status, "{tag}");
+    }
     let path = "/console/plugin-files/http-probe.wasm/remove";
     assert_eq!(post(&deck, path, &cookie, &[("csrf", &csrf), ("seen", "1")]).await.status, 412);
     let tag = plugin().digest.tag();
@@ -240,13 +245,16 @@ async fn a_component_is_uploaded_with_a_clear_end() {
     let (cookie, csrf) = sign_in(&deck).await;
     let put =
         async |path: &str, bytes: &[u8]| upload(&deck, &format!("/console/upload/{path}"), &cookie, &csrf, bytes).await;
-    let taken = put("plugin-files/new.wasm?name=new.wasm", b"\0asm").await;
+    let now = plugin().digest.0;
+    let confirmed = |file: &str, seen: &str| format!("plugin-files/{file}?digest=sha256:1&seen={seen}&serving={now}");
+    let new = confirmed("new.wasm", "none");
+    let taken = put(&format!("{new}&name=new.wasm"), b"\0asm").await;
     assert_eq!((taken.status.as_u16(), taken.json()), (200, json!({"to": "/console/plugins/http-probe"})));
     assert!(page_as(&deck, "/console/plugins/http-probe", &cookie).await.1.contains("http-probe 1.0.0 is in use."));
     for (path, bytes, status, says) in [
         ("plugin-files/new.wasm", b"oops".as_slice(), 422, "not a WebAssembly component"),
-        ("plugin-files/full.wasm", b"\0asm", 507, "disk is full"),
-        ("plugin-files/http-probe.wasm", b"\0asm another", 409, "holds another plugin"),
+        (new.as_str(), b"oops", 422, "not a WebAssembly component"),
+        (confirmed("full.wasm", "none").as_str(), b"\0asm", 507, "disk is full"),
         ("plugin-files/new.wasm", b"", 400, "no body"),
         ("shadows/judge", b"oops", 422, "not a WebAssembly component"),
         ("shadows/none", b"\0asm", 404, "no decision"),
@@ -257,8 +265,51 @@ async fn a_component_is_uploaded_with_a_clear_end() {
         assert!(shown.contains("class=\"failure\"") && shown.contains(says), "{path}: {shown}");
         check(path, &refused, &shown);
     }
-    assert_eq!(put("plugin-files/http-probe.wasm?replace=true", b"\0asm another").await.status, 200);
     assert_eq!(put("shadows/judge", b"\0asm").await.json(), json!({"to": "/console/plugins/judge"}));
+}
+
+#[tokio::test]
+async fn what_a_component_would_replace_is_said_before_and_that_alone_is_replaced() {
+    let deck = deck().await;
+    let (cookie, csrf) = sign_in(&deck).await;
+    let put =
+        async |path: &str, bytes: &[u8]| upload(&deck, &format!("/console/upload/{path}"), &cookie, &csrf, bytes).await;
+    let now = plugin().digest.0;
+    let new = format!("sha256:{}", "1".repeat(64));
+
+    // Under another name than that of the file that serves: it replaces that all the same.
+    let looked = put("plugin-files/other.wasm?name=other.wasm", b"\0asm").await;
+    let looked = looked.json();
+    let says = looked["says"].as_str().unwrap();
+    for expected in ["http-probe 2.0.0 (sha256:111111111111)", "in place of http-probe 1.0.0 (sha256:000000000000)"] {
+        assert!(says.contains(expected), "{says}");
+    }
+    assert_eq!((&looked["digest"], &looked["seen"], &looked["serving"]), (&json!(new), &json!("none"), &json!(now)));
+    assert!(looked.get("to").is_none(), "nothing is done yet");
+
+    let says = put("plugin-files/http-probe.wasm", b"\0asm another").await.json();
+    assert_eq!(says["seen"], json!(now));
+    let says = says["says"].as_str().unwrap();
+    for expected in
+        ["another 2.0.0", "Nothing serves under its name", "holds another plugin, http-probe 1.0.0", "no file then"]
+    {
+        assert!(says.contains(expected), "{says}");
+    }
+
+    let other = format!("sha256:{}", "2".repeat(64));
+    for (seen, serving, status) in [
+        (Some("none"), Some(now.as_str()), 200),
+        (Some("none"), Some(other.as_str()), 412),
+        (Some("none"), Some("none"), 412),
+        (Some(other.as_str()), Some(now.as_str()), 412),
+        (None, Some(now.as_str()), 422),
+        (Some("none"), None, 422),
+    ] {
+        let given = [("seen", seen), ("serving", serving)]
+            .map(|(name, value)| value.map_or(String::new(), |value| format!("&{name}={value}")));
+        let answer = put(&format!("plugin-files/other.wasm?digest={new}{}", given.concat()), b"\0asm").await;
+        assert_eq!(answer.status.as_u16(), status, "{seen:?} {serving:?}: {}", String::from_utf8_lossy(&answer.body));
+    }
 }
 
 #[tokio::test]

@@ -106,6 +106,46 @@ async fn a_silence_that_was_ended_is_there_again_and_one_that_was_made_is_gone()
 }
 
 #[tokio::test]
+async fn of_two_who_change_a_silence_as_they_both_saw_it_one_does() {
+    let deck = world().await;
+    let (cookie, csrf) = sign_in(&deck).await;
+    let wanted = [("csrf", csrf.as_str()), ("matchers", "team=\"db\""), ("comment", "moving"), ("for", "4h")];
+    let made = post(&deck, "/console/silences", &cookie, &wanted).await;
+    let at = made.header("location").to_owned();
+    let all = async || deck.get("/api/v1/silences").await.json()["items"].clone();
+    let ends = async || {
+        let id = at.rsplit('/').next().unwrap();
+        let found = all().await.as_array().unwrap().iter().find(|one| one["id"] == id).cloned().unwrap();
+        quarterdeck_model::Timestamp::parse(found["ends_at"].as_str().unwrap()).unwrap()
+    };
+    let tag = seen(&page_as(&deck, &at, &cookie).await.1);
+    let before = ends().await;
+    let fields = [("csrf", csrf.as_str()), ("for", "1h"), ("seen", &tag)];
+    // Both are under way before either is done.
+    let prolong = format!("{at}/prolong");
+    let (one, other) = tokio::join!(post(&deck, &prolong, &cookie, &fields), post(&deck, &prolong, &cookie, &fields));
+    let mut statuses = [one.status.as_u16(), other.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [303, 412]);
+    assert_eq!(ends().await, before.plus(quarterdeck_model::Span::from_secs(3600)), "by an hour, not by two");
+    let stale = post(&deck, &format!("{at}/expire"), &cookie, &fields).await;
+    assert_eq!(stale.status, 412);
+    let odd = [("csrf", csrf.as_str()), ("for", "1h"), ("seen", "anything")];
+    assert_eq!(post(&deck, &prolong, &cookie, &odd).await.status, 412);
+}
+
+#[tokio::test]
+async fn a_version_is_restored_over_the_one_that_was_seen_only() {
+    let deck = world().await;
+    let (cookie, csrf) = sign_in(&deck).await;
+    let path = "/console/configuration/versions/one/restore";
+    for (seen, status) in [("cfg_now", 303), ("cfg_before", 412), ("none", 412)] {
+        let answer = post(&deck, path, &cookie, &[("csrf", &csrf), ("seen", seen)]).await;
+        assert_eq!(answer.status.as_u16(), status, "{seen}");
+    }
+}
+
+#[tokio::test]
 async fn what_was_said_is_offered_to_be_taken_back_once_and_to_its_session_only() {
     let deck = deck().await;
     let ((cookie, csrf), (other, _)) = (sign_in(&deck).await, sign_in(&deck).await);

@@ -108,9 +108,12 @@ impl Decisions for Listed {
         known(plugin).map(|()| shadow())
     }
 
-    async fn promote(&self, plugin: &str, principal: &str) -> Result<Promoted, Refused> {
+    async fn promote(&self, plugin: &str, seen: Option<&str>, principal: &str) -> Result<Promoted, Refused> {
         assert!(PRINCIPALS.contains(&principal));
         known(plugin)?;
+        if seen.is_some_and(|seen| seen != shadow().candidate.digest.0) {
+            return Err(Refused::Changed);
+        }
         Ok(Promoted { plugin: version("2.0.0"), before: Some(version("1.0.0")), file: "judge.wasm".to_owned() })
     }
 }

@@ -14,7 +14,7 @@ use quarterdeck_model::kind::runbook_action::RunbookAction;
 use quarterdeck_model::kind::scanner_rule::{Interest, Reported, ScannerRule, Subject};
 use quarterdeck_model::kind::sla_calculator::{Attainment, SlaCalculator, SlaWindow};
 use quarterdeck_model::plugin::files::{
-    FileError, Install, Installed, PluginFile, PluginFiles, PluginVersion, Removed, RolledBack, Seen,
+    FileError, Install, Installed, PluginFile, PluginFiles, PluginVersion, Prospect, Removed, RolledBack, Seen,
 };
 use quarterdeck_model::plugin::log::{LogLevel, LogLine};
 use quarterdeck_model::plugin::*;
@@ -297,9 +297,23 @@ impl PluginFiles for Listed {
         vec![file()]
     }
 
+    async fn look_at(&self, name: &str, bytes: Vec<u8>) -> Result<Prospect, FileError> {
+        if !bytes.starts_with(b"\0asm") {
+            return Err(FileError::Refused("it is not a WebAssembly component".to_owned()));
+        }
+        let held = Some(file()).filter(|file| file.file == name);
+        let content = held.as_ref().map(|held| held.digest.clone());
+        let digest = Digest(format!("sha256:{}", "1".repeat(64)));
+        let comes = if bytes.ends_with(b"another") { "another" } else { "http-probe" };
+        let plugin = PluginRef { name: comes.to_owned(), version: "2.0.0".to_owned(), digest };
+        let serving = file().plugin.filter(|serving| serving.name == comes);
+        Ok(Prospect { plugin, serving, content, held: held.and_then(|held| held.plugin) })
+    }
+
     async fn install(&self, install: Install) -> Result<Installed, FileError> {
         let there = (install.file == file().file).then(|| file().digest);
         install.seen.check(there.as_ref())?;
+        install.serving.check_serving(file().plugin.as_ref())?;
         if install.file == "full.wasm" {
             return Err(FileError::Full("the disk is full".to_owned()));
         }
@@ -339,9 +353,16 @@ impl PluginFiles for Listed {
         Ok(plugin.filter(|plugin| plugin.name == name).map(version).into_iter().collect())
     }
 
-    async fn roll_back(&self, name: &str, _: Option<&str>, principal: &str) -> Result<RolledBack, FileError> {
+    async fn roll_back(
+        &self,
+        name: &str,
+        _: Option<&str>,
+        seen: &Seen,
+        principal: &str,
+    ) -> Result<RolledBack, FileError> {
         assert!(PRINCIPALS.contains(&principal));
         let to = file().plugin.filter(|plugin| plugin.name == name);
+        seen.check_serving(to.as_ref())?;
         let to = to.ok_or_else(|| FileError::Conflict("there is no earlier version".to_owned()))?;
         Ok(RolledBack { from: None, to, source: "bundled".to_owned(), awaiting: Vec::new() })
     }

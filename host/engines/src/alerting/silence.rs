@@ -33,7 +33,13 @@ pub enum Refusal {
     Times(&'static str),
     #[error("silence invalid: {0}")]
     Invalid(&'static str),
+    /// It is not what the caller saw.
+    #[error("silence was changed meanwhile")]
+    Changed,
 }
+
+/// Whether a silence is what somebody saw. Asked where nobody else changes it before the order is carried out.
+pub type Still = Box<dyn FnOnce(&Silence) -> bool + Send>;
 
 #[derive(Clone, Debug, Default)]
 pub struct Silences(BTreeMap<String, Silence>);
@@ -73,6 +79,16 @@ impl Silences {
     pub fn silencing(&self, labels: &Labels, now: Timestamp) -> Vec<&Silence> {
         let active = self.0.values().filter(|silence| silence.state(now) == SilenceState::Active);
         active.filter(|silence| silence.matches(labels)).collect()
+    }
+
+    /// Whether the silence of that id is still the one that somebody saw. `None`: whatever it is.
+    ///
+    /// # Errors
+    /// It is not, or there is none.
+    pub fn check_seen(&self, id: &str, still: Option<Still>) -> Result<(), Refusal> {
+        let Some(still) = still else { return Ok(()) };
+        let silence = self.0.get(id).ok_or(Refusal::NotFound)?;
+        if still(silence) { Ok(()) } else { Err(Refusal::Changed) }
     }
 
     /// # Errors
@@ -245,6 +261,16 @@ mod tests {
         let silences = with(1_000, 9_000, 1_000);
         let set = silences.draft(draft(Some("one"), "a=b", 1_000, 20_000), at(5_000), || "two".into()).unwrap();
         assert_eq!((set.silence.id.as_str(), set.silence.ends_at, set.ended), ("one", at(20_000), None));
+    }
+
+    #[test]
+    fn a_change_is_made_to_the_silence_that_was_seen() {
+        let silences = with(1_000, 9_000, 1_000);
+        let until = |end: i64| -> Option<Still> { Some(Box::new(move |silence| silence.ends_at == at(end))) };
+        assert_eq!(silences.check_seen("one", until(9_000)), Ok(()));
+        assert_eq!(silences.check_seen("one", until(8_000)), Err(Refusal::Changed));
+        assert_eq!(silences.check_seen("two", until(9_000)), Err(Refusal::NotFound));
+        assert!(silences.check_seen("one", None).is_ok() && silences.check_seen("two", None).is_ok());
     }
 
     #[test]

@@ -227,7 +227,7 @@ async fn silences_and_acknowledgements_are_kept() {
         created_by: "ann".into(),
         comment: "work".into(),
     };
-    let silence = handle.set_silence(draft, "ann").await.unwrap().unwrap();
+    let silence = handle.set_silence(draft, None, "ann").await.unwrap().unwrap();
     handle.post(vec![sent("Down", START), sent("Other", START)]).await.unwrap();
     let other = fingerprint(&sent("Other", START).labels);
     let until_then = START.plus(Span::from_secs(600));
@@ -244,7 +244,15 @@ async fn silences_and_acknowledgements_are_kept() {
         (explained.acknowledged_by.as_deref(), explained.acknowledged_until, explained.summary.as_str()),
         (Some("ann"), Some(until_then), "told to ops")
     );
-    handle.expire_silence(&silence.id, "ann").await.unwrap().unwrap();
+    let id = silence.id.as_str();
+    let seen = |end: Timestamp| -> Option<silence::Still> { Some(Box::new(move |silence| silence.ends_at == end)) };
+    let stale = handle.expire_silence(id, seen(START), "ann").await.unwrap();
+    assert_eq!(stale, Err(silence::Refusal::Changed));
+    // Both have seen the same: the one who comes second changes nothing.
+    let (one, other) = (seen(silence.ends_at), seen(silence.ends_at));
+    let (first, second) = tokio::join!(handle.expire_silence(id, one, "ann"), handle.expire_silence(id, other, "bob"));
+    first.unwrap().unwrap();
+    assert_eq!(second.unwrap(), Err(silence::Refusal::Changed));
     until("the delivery", || {
         bench.advance(Span::from_secs(1));
         delivered(&bench) >= 2

@@ -52,13 +52,13 @@ pub struct PluginVersion {
     pub kept: bool,
 }
 
-/// What of a plugin's files a caller saw. It is asked for again before anything is changed.
+/// What of a plugin's files, or of what serves under its name, a caller saw. It is asked for again before anything is changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Seen {
     /// Whatever the file has, or none.
     #[default]
     Any,
-    /// Tags of contents ([`Digest::tag`]), one of which the file must have; `*`: any.
+    /// Tags of contents ([`Digest::tag`]), or their digests, one of which the file must have; `*`: any.
     Tags(Vec<String>),
     /// There must be no file.
     Nothing,
@@ -73,9 +73,17 @@ impl Seen {
         match (self, content) {
             (Seen::Any, _) | (Seen::Nothing, None) => Ok(()),
             (Seen::Nothing, Some(_)) => Err(FileError::Exists),
-            (Seen::Tags(tags), Some(content)) if tags.iter().any(|tag| *tag == "*" || *tag == content.tag()) => Ok(()),
+            (Seen::Tags(tags), Some(content)) if tags.iter().any(|tag| content.is_named(tag)) => Ok(()),
             (Seen::Tags(_), _) => Err(FileError::Changed),
         }
+    }
+
+    /// The same of what serves under a plugin's name.
+    ///
+    /// # Errors
+    /// [`FileError::Changed`] if not.
+    pub fn check_serving(&self, serving: Option<&PluginRef>) -> Result<(), FileError> {
+        self.check(serving.map(|serving| &serving.digest)).map_err(|_| FileError::Changed)
     }
 }
 
@@ -89,11 +97,27 @@ pub struct Install {
     pub digest: Option<Digest>,
     /// Where it comes from, for people and for the lock file.
     pub origin: Option<String>,
+    /// Of the file.
     pub seen: Seen,
+    /// Of what serves under the plugin's name.
+    pub serving: Seen,
     /// Also where the file holds another plugin, which has no file then.
     pub replace: bool,
     /// Who asked, for the event.
     pub principal: String,
+}
+
+/// What a component would replace if it were put into the plugins folder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prospect {
+    /// What it is.
+    pub plugin: PluginRef,
+    /// What serves under its name. `None`: nothing.
+    pub serving: Option<PluginRef>,
+    /// The present content of the file. `None`: there is no file.
+    pub content: Option<Digest>,
+    /// What that is. `None`: nothing usable.
+    pub held: Option<PluginRef>,
 }
 
 /// What became of a component that was put into the plugins folder.
@@ -153,7 +177,7 @@ pub enum FileError {
     /// It does not fit what there is.
     #[error("{0}")]
     Conflict(String),
-    #[error("the file has another content by now; hint: look at it again and decide again")]
+    #[error("there is another content by now; hint: look at it again and decide again")]
     Changed,
     #[error("there is a file of that name; hint: look at it, and name the content that is to be replaced (`If-Match`)")]
     Exists,
@@ -176,6 +200,12 @@ pub trait PluginFiles: Send + Sync + 'static {
     /// By name.
     fn files(&self) -> Vec<PluginFile>;
 
+    /// Verifies the component as any file is, and says what it would replace as that file. Nothing is changed.
+    ///
+    /// # Errors
+    /// Why it can't be used.
+    async fn look_at(&self, file: &str, bytes: Vec<u8>) -> Result<Prospect, FileError>;
+
     /// Verifies the component as any file is, and then puts it in its place. Returns when that is durable and in use.
     ///
     /// # Errors
@@ -195,11 +225,17 @@ pub trait PluginFiles: Send + Sync + 'static {
     fn versions(&self, plugin: &str) -> Result<Vec<PluginVersion>, FileError>;
 
     /// Makes an earlier version the active file again. `to`: a digest, or a version's number; unless given, the one that was in use before.
-    /// `principal`: who asked.
+    /// `seen`: of what serves under the name, in place of which it comes. `principal`: who asked.
     ///
     /// # Errors
     /// Why nothing was changed.
-    async fn roll_back(&self, plugin: &str, to: Option<&str>, principal: &str) -> Result<RolledBack, FileError>;
+    async fn roll_back(
+        &self,
+        plugin: &str,
+        to: Option<&str>,
+        seen: &Seen,
+        principal: &str,
+    ) -> Result<RolledBack, FileError>;
 }
 
 impl Capability {
@@ -226,6 +262,11 @@ impl Capability {
 }
 
 impl Digest {
+    /// Whether a caller's word for a content means this one: its tag, the digest itself, or `*` for any.
+    fn is_named(&self, word: &str) -> bool {
+        word == "*" || word == self.0 || word == self.tag()
+    }
+
     /// A number that stands for the content, as revisions stand for documents: what ETags are made of.
     pub fn tag(&self) -> String {
         let hex = self.0.strip_prefix("sha256:").unwrap_or(&self.0);
@@ -256,8 +297,12 @@ mod tests {
         assert_eq!(one.tag().parse::<u64>().unwrap(), 1 << 60);
         assert!(admits(Seen::Any, None) && admits(Seen::Any, Some(&one)));
         assert!(admits(seen(&[&one.tag()]), Some(&one)) && !admits(seen(&[&one.tag()]), Some(&two)));
+        assert!(admits(seen(&[&two.0]), Some(&two)) && !admits(seen(&[&two.0[..20]]), Some(&two)));
         assert!(admits(seen(&["*"]), Some(&two)) && !admits(seen(&["*"]), None), "any content, but there must be one");
         assert!(admits(Seen::Nothing, None));
         assert!(matches!(Seen::Nothing.check(Some(&one)), Err(FileError::Exists)));
+        let serving = PluginRef { name: "a".to_owned(), version: "1.0.0".to_owned(), digest: one };
+        assert!(Seen::Nothing.check_serving(None).is_ok());
+        assert!(matches!(Seen::Nothing.check_serving(Some(&serving)), Err(FileError::Changed)));
     }
 }

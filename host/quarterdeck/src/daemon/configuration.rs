@@ -298,8 +298,8 @@ impl quarterdeck_api::Configuration for Configuration {
         self.change_object(section, name, order, &if_match).await
     }
 
-    async fn restore(&self, version: &str) -> Result<Restored, Refused> {
-        self.restore_version(version).await
+    async fn restore(&self, version: &str, if_match: IfMatch) -> Result<Restored, Refused> {
+        self.restore_version(version, &if_match).await
     }
 
     fn export(&self) -> Result<Vec<File>, String> {

@@ -6,7 +6,7 @@ use quarterdeck_bus::{Bus, Subscription};
 use quarterdeck_model::decisions::{Decisions, JournalStatus, Promoted, Refused, Replay, ReplayOptions, Shadow};
 use quarterdeck_model::event::EventFilter;
 use quarterdeck_model::plugin::files::{
-    FileError, Install, Installed, PluginFile, PluginFiles, PluginVersion, Removed, RolledBack, Seen,
+    FileError, Install, Installed, PluginFile, PluginFiles, PluginVersion, Prospect, Removed, RolledBack, Seen,
 };
 use quarterdeck_model::plugin::publisher::PublisherKey;
 use quarterdeck_model::plugin::{
@@ -195,6 +195,10 @@ impl PluginFiles for Recorded {
         self.runtime.files()
     }
 
+    async fn look_at(&self, file: &str, bytes: Vec<u8>) -> Result<Prospect, FileError> {
+        self.runtime.look_at(file, bytes).await
+    }
+
     async fn install(&self, install: Install) -> Result<Installed, FileError> {
         let installed = self.runtime.install(install).await?;
         let file = installed.file.file.clone();
@@ -216,8 +220,14 @@ impl PluginFiles for Recorded {
         self.runtime.versions(plugin)
     }
 
-    async fn roll_back(&self, plugin: &str, to: Option<&str>, principal: &str) -> Result<RolledBack, FileError> {
-        let back = self.runtime.roll_back(plugin, to, principal).await?;
+    async fn roll_back(
+        &self,
+        plugin: &str,
+        to: Option<&str>,
+        seen: &Seen,
+        principal: &str,
+    ) -> Result<RolledBack, FileError> {
+        let back = self.runtime.roll_back(plugin, to, seen, principal).await?;
         // The bundled plugin serves where no file of the name does.
         let (name, source) = (back.to.name.clone(), back.source.clone());
         self.write(move |plugin| plugin.file == source || (source == BUNDLED && plugin.name == name)).await;
@@ -248,8 +258,8 @@ impl Decisions for Recorded {
         self.runtime.end_shadow(plugin).await
     }
 
-    async fn promote(&self, plugin: &str, principal: &str) -> Result<Promoted, Refused> {
-        let promoted = self.runtime.promote(plugin, principal).await?;
+    async fn promote(&self, plugin: &str, seen: Option<&str>, principal: &str) -> Result<Promoted, Refused> {
+        let promoted = self.runtime.promote(plugin, seen, principal).await?;
         let file = promoted.file.clone();
         self.write(move |plugin| plugin.file == file).await;
         Ok(promoted)

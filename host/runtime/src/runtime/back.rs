@@ -5,7 +5,7 @@ use super::announce::{PLUGIN_ROLLED_BACK, Said};
 use super::{Runtime, history::Entry};
 use crate::catalog::BUNDLED_FILE;
 use crate::plugin::Version;
-use quarterdeck_model::plugin::files::{FileError, RolledBack};
+use quarterdeck_model::plugin::files::{FileError, RolledBack, Seen};
 use quarterdeck_model::plugin::{Digest, PluginRef};
 use serde_json::json;
 use std::path::Path;
@@ -19,6 +19,7 @@ impl Runtime {
         &self,
         plugin: &str,
         to: Option<&str>,
+        seen: &Seen,
         principal: &str,
     ) -> Result<RolledBack, FileError> {
         let folder = self.folder()?;
@@ -34,6 +35,7 @@ impl Runtime {
                 "there is no plugin `{plugin}`, and there was none; hint: list `plugins` to see what there is"
             )));
         }
+        seen.check_serving(current.as_ref().map(|current| &current.reference))?;
         let target = self.target(plugin, to, entries, current.as_deref(), bundled.as_deref())?;
         let from = current.map(|current| current.reference.clone());
         let back = match bundled.filter(|bundled| bundled.reference.digest == target.digest) {

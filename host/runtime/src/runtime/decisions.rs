@@ -84,7 +84,7 @@ impl Decisions for Runtime {
         self.stop_shadow(plugin).await
     }
 
-    async fn promote(&self, plugin: &str, principal: &str) -> Result<Promoted, Refused> {
-        self.promoted(plugin, principal).await
+    async fn promote(&self, plugin: &str, seen: Option<&str>, principal: &str) -> Result<Promoted, Refused> {
+        self.promoted(plugin, seen, principal).await
     }
 }

@@ -11,7 +11,7 @@ use crate::compile::MAX_COMPONENT_BYTES;
 use crate::plugin::{BUNDLED, Refusal, Version};
 use async_trait::async_trait;
 use quarterdeck_model::plugin::files::{
-    FileError, Install, Installed, PluginFile, PluginFiles, PluginVersion, Removed, RolledBack, Seen, Waiting,
+    FileError, Install, Installed, PluginFile, PluginFiles, PluginVersion, Prospect, Removed, RolledBack, Seen, Waiting,
 };
 use quarterdeck_model::plugin::{Capability, Digest, InstanceName, InstanceState, PluginRef};
 use serde_json::json;
@@ -76,15 +76,27 @@ impl PluginFiles for Runtime {
         files
     }
 
+    async fn look_at(&self, file: &str, bytes: Vec<u8>) -> Result<Prospect, FileError> {
+        check_name(file).map_err(FileError::Invalid)?;
+        let folder = self.folder()?;
+        let (bytes, found) = digested(bytes).await?;
+        // What is just being put there is waited for.
+        let _one = self.placing.lock().await;
+        let content = self.on_the_disk(folder, file).await?;
+        let version = self.verified(bytes, &found, file).await?;
+        let held = match &content {
+            Some(content) => self.held_by(file, content).await,
+            None => None,
+        };
+        let serving = self.serving(&version.reference.name).await;
+        Ok(Prospect { plugin: version.reference.clone(), serving, content, held })
+    }
+
     async fn install(&self, install: Install) -> Result<Installed, FileError> {
-        let Install { file, bytes, digest: wanted, origin, seen, replace, principal } = install;
+        let Install { file, bytes, digest: wanted, origin, seen, serving, replace, principal } = install;
         check_name(&file).map_err(FileError::Invalid)?;
         let folder = self.folder()?;
-        let (bytes, found) = blocking(move || {
-            let found = digest(&bytes);
-            Ok((bytes, found))
-        })
-        .await?;
+        let (bytes, found) = digested(bytes).await?;
         if let Some(wanted) = wanted.filter(|wanted| *wanted != found) {
             return Err(FileError::Invalid(format!("the content is {found}, not {wanted}: nothing was replaced")));
         }
@@ -96,6 +108,9 @@ impl PluginFiles for Runtime {
             self.store.check_room(size(&bytes))?;
         }
         let version = self.verified(bytes.clone(), &found, &file).await?;
+        if serving != Seen::Any {
+            serving.check_serving(self.serving(&version.reference.name).await.as_ref())?;
+        }
         if let Some(before) = before.as_ref().filter(|before| !replace && **before != found) {
             self.check_same_plugin(&file, before, &version.reference).await?;
         }
@@ -145,8 +160,14 @@ impl PluginFiles for Runtime {
         Ok(self.history(plugin)?)
     }
 
-    async fn roll_back(&self, plugin: &str, to: Option<&str>, principal: &str) -> Result<RolledBack, FileError> {
-        self.go_back(plugin, to, principal).await
+    async fn roll_back(
+        &self,
+        plugin: &str,
+        to: Option<&str>,
+        seen: &Seen,
+        principal: &str,
+    ) -> Result<RolledBack, FileError> {
+        self.go_back(plugin, to, seen, principal).await
     }
 }
 
@@ -178,14 +199,24 @@ impl Runtime {
         held.filter(|version| version.reference.digest == *content).map(|version| version.reference.clone())
     }
 
+    /// The same, where it may have been changed a moment ago. What is still not known after that holds nothing that is in use.
+    async fn held_by(&self, file: &str, content: &Digest) -> Option<PluginRef> {
+        let is_known = self.catalog().files.get(file).is_some_and(|found| found.digest.as_ref() == Some(content));
+        if !is_known {
+            let _ = self.taken_up(file, content).await;
+        }
+        self.known(file, content)
+    }
+
+    /// What serves under that name, also where it came with the binary and was not asked for until now.
+    async fn serving(&self, plugin: &str) -> Option<PluginRef> {
+        self.ask_for([plugin]).await;
+        self.catalog().current(plugin).map(|version| version.reference.clone())
+    }
+
     /// An install means the plugin that it names. That another one loses its file is never by the way.
     async fn check_same_plugin(&self, file: &str, held: &Digest, comes: &PluginRef) -> Result<(), FileError> {
-        let is_known = self.catalog().files.get(file).is_some_and(|found| found.digest.as_ref() == Some(held));
-        if !is_known {
-            // It was changed a moment ago. What is still not known after that holds nothing that is in use.
-            let _ = self.taken_up(file, held).await;
-        }
-        match self.known(file, held).filter(|held| held.name != comes.name) {
+        match self.held_by(file, held).await.filter(|held| held.name != comes.name) {
             None => Ok(()),
             Some(other) => Err(FileError::Conflict(format!(
                 "`{file}` holds another plugin, {} {}, and not {}: nothing was replaced; hint: give the file another name, or take it away with \
@@ -322,6 +353,14 @@ impl Runtime {
     pub(super) fn holder(&self, version: &Version) -> String {
         if version.source == BUNDLED { BUNDLED.to_owned() } else { self.catalog().source(version) }
     }
+}
+
+async fn digested(bytes: Vec<u8>) -> Result<(Vec<u8>, Digest), FileError> {
+    blocking(move || {
+        let found = digest(&bytes);
+        Ok((bytes, found))
+    })
+    .await
 }
 
 fn size(bytes: &[u8]) -> u64 {

@@ -9,9 +9,19 @@ use serde_json::json;
 use std::sync::Arc;
 
 impl Runtime {
-    pub(super) async fn promoted(&self, plugin: &str, principal: &str) -> Result<Promoted, Refused> {
+    pub(super) async fn promoted(
+        &self,
+        plugin: &str,
+        seen: Option<&str>,
+        principal: &str,
+    ) -> Result<Promoted, Refused> {
+        // The same door as that of an install: one at a time.
+        let _one = self.placing.lock().await;
         let shadow = self.shadow_of(plugin)?;
         let version = Arc::clone(&shadow.candidate.version);
+        if seen.is_some_and(|seen| seen != version.reference.digest.0) {
+            return Err(Refused::Changed);
+        }
         let Some(folder) = self.plugins_dir.clone() else {
             return Err(Refused::Conflict("this host has no plugins folder".to_owned()));
         };
@@ -21,12 +31,11 @@ impl Runtime {
         };
         let before = self.catalog().current(plugin);
         let file = self.file_for(plugin, before.as_deref());
-        // The same door as that of an install: one at a time, and what was banned after a failed probation is wanted now.
-        let _one = self.placing.lock().await;
         let refused = |error: FileError| match error {
             FileError::Store(error) => Refused::Store(error),
             other => Refused::Conflict(format!("`{file}` can't be written: {other}")),
         };
+        // What was banned after a failed probation is wanted now.
         self.put(&folder, &file, bytes, &version).await.map_err(refused)?;
         self.taken_up(&file, &version.reference.digest).await.map_err(refused)?;
         let current = self.catalog().current(plugin);

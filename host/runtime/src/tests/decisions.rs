@@ -310,7 +310,8 @@ async fn a_candidate_survives_a_restart_and_is_promoted_into_the_plugins_folder(
     ask(&again, &kept(), 55).await.unwrap();
     assert_eq!(counted(&again, 1).await.comparison.differ, 1);
 
-    let promoted = again.promote("judge", "ann").await.unwrap();
+    assert!(matches!(again.promote("judge", Some("sha256:00"), "ann").await, Err(Refused::Changed)));
+    let promoted = again.promote("judge", None, "ann").await.unwrap();
     assert_eq!(promoted.file, "judge.wasm");
     assert_eq!((promoted.plugin.version.as_str(), promoted.before.unwrap().version.as_str()), ("2.0.0", "1.0.0"));
     assert!(again.shadows().is_empty());
@@ -323,9 +324,9 @@ async fn a_candidate_survives_a_restart_and_is_promoted_into_the_plugins_folder(
     // The next one takes the place of that file.
     let next = Judge { version: "3.0.0", ..Judge::default() };
     again.shadow("judge", next.build()).await.unwrap();
-    assert_eq!(again.promote("judge", "ann").await.unwrap().file, "judge.wasm");
+    assert_eq!(again.promote("judge", None, "ann").await.unwrap().file, "judge.wasm");
     assert_eq!(ask(&again, &kept(), 55).await.unwrap().plugin.version, "3.0.0");
-    assert!(matches!(again.promote("judge", "ann").await, Err(Refused::Missing(_))));
+    assert!(matches!(again.promote("judge", None, "ann").await, Err(Refused::Missing(_))));
 }
 
 #[tokio::test]
@@ -416,7 +417,7 @@ async fn a_candidate_that_can_t_be_loaded_at_a_start_is_tried_again() {
     assert_eq!((waits.candidate.version.as_str(), waits.active.unwrap().version.as_str()), ("2.0.0", "1.0.0"));
     let reason = waits.reason.unwrap();
     assert!(reason.contains("compiler") && reason.contains("tried again at"), "{reason}");
-    let refused = again.promote("judge", "ann").await.unwrap_err();
+    let refused = again.promote("judge", None, "ann").await.unwrap_err();
     assert!(matches!(&refused, Refused::Conflict(why) if why.contains("can't be used now")), "{refused}");
     mend();
     let back = eventually("the candidate", || asked(&again)).await;

@@ -20,6 +20,7 @@ fn of(file: &str, bytes: &[u8]) -> Install {
         digest: None,
         origin: None,
         seen: Seen::default(),
+        serving: Seen::default(),
         replace: false,
         principal: "ann".to_owned(),
     }
@@ -157,7 +158,7 @@ async fn below_the_floor_of_free_space_nothing_is_put_into_the_folder() {
     bench.store.is_full.store(true, Ordering::SeqCst);
     let refused = bench.install(of("guest.wasm", &second)).await;
     assert!(matches!(refused, Err(FileError::Store(StoreError::DiskFull { .. }))), "{refused:?}");
-    let refused = bench.roll_back("guest", Some("2.0.0"), "ann").await;
+    let refused = bench.roll_back("guest", Some("2.0.0"), &Seen::default(), "ann").await;
     assert!(matches!(refused, Err(FileError::Store(StoreError::DiskFull { .. }))), "{refused:?}");
     assert_eq!(held(&bench, "guest.wasm").unwrap(), first);
     install(&bench, "guest.wasm", &first).await;
@@ -209,16 +210,63 @@ async fn the_version_before_comes_back_and_stays_over_a_restart() {
     for content in &contents {
         install(&bench, "guest.wasm", content).await;
     }
-    let back = bench.roll_back("guest", None, "ann").await.unwrap();
+    let back = bench.roll_back("guest", None, &Seen::default(), "ann").await.unwrap();
     assert_eq!((back.from.unwrap().version, back.to.version), ("3.0.0".to_owned(), "2.0.0".to_owned()));
     assert_eq!(held(&bench, "guest.wasm").unwrap(), contents[1]);
     assert_eq!(bench.collect(&NAME.into(), NOW).await.unwrap().plugin.version, "2.0.0");
-    let back = bench.roll_back("guest", Some("1.0.0"), "ann").await.unwrap();
+    let back = bench.roll_back("guest", Some("1.0.0"), &Seen::default(), "ann").await.unwrap();
     assert_eq!((back.to.version.as_str(), back.source.as_str()), ("1.0.0", "guest.wasm"));
     let event = bench.event("plugin.rolled-back").await.event;
     assert_eq!((&event.data["to"]["version"], event.principal.as_str()), (&"2.0.0".into(), "ann"));
     let bench = started_again(bench).await;
     assert_eq!(version(&bench).unwrap(), "1.0.0");
+}
+
+#[tokio::test]
+async fn of_two_who_go_back_from_the_version_that_both_saw_one_does() {
+    let bench = Bench::with(Vec::new()).await;
+    let contents = ["1.0.0", "2.0.0", "3.0.0"].map(|version| collector("guest", version, Does::Well));
+    for content in &contents {
+        install(&bench, "guest.wasm", content).await;
+    }
+    let seen = Seen::Tags(vec![digest(&contents[2]).0]);
+    let (one, other) =
+        tokio::join!(bench.roll_back("guest", None, &seen, "ann"), bench.roll_back("guest", None, &seen, "bob"));
+    assert_eq!(one.unwrap().to.version, "2.0.0");
+    assert!(matches!(other, Err(FileError::Changed)));
+    assert_eq!(version(&bench).unwrap(), "2.0.0", "and not 3.0.0 again, or 1.0.0");
+    let nothing = bench.roll_back("guest", None, &Seen::Nothing, "ann").await;
+    assert!(matches!(nothing, Err(FileError::Changed)));
+}
+
+#[tokio::test]
+async fn what_a_component_would_replace_is_told_and_it_replaces_that_or_nothing() {
+    let bench = Bench::with(vec![collector("guest", "0.9.0", Does::Well)]).await;
+    let [first, second, other] = [("guest", "1.0.0"), ("guest", "2.0.0"), ("other", "1.0.0")]
+        .map(|(name, version)| collector(name, version, Does::Well));
+    let told = bench.look_at("first.wasm", first.clone()).await.unwrap();
+    assert_eq!(
+        (told.plugin.version.as_str(), told.serving.unwrap().version.as_str(), told.content, told.held),
+        ("1.0.0", "0.9.0", None, None)
+    );
+    assert_eq!((held(&bench, "first.wasm"), version(&bench).unwrap().as_str()), (None, "0.9.0"), "nothing is changed");
+    install(&bench, "first.wasm", &first).await;
+
+    // Another file of the same plugin replaces it as well.
+    let told = bench.look_at("second.wasm", second.clone()).await.unwrap();
+    assert_eq!(told.serving.as_ref().unwrap().digest, digest(&first));
+    let told_of_another = bench.look_at("first.wasm", other).await.unwrap();
+    assert_eq!((told_of_another.serving, told_of_another.held.unwrap().version), (None, "1.0.0".to_owned()));
+    assert_eq!(told_of_another.content, Some(digest(&first)));
+
+    let over = |serving: Seen| Install { serving, ..of("second.wasm", &second) };
+    for serving in [Seen::Nothing, Seen::Tags(vec![digest(&second).0])] {
+        assert!(matches!(bench.install(over(serving)).await, Err(FileError::Changed)));
+        assert_eq!((held(&bench, "second.wasm"), version(&bench).unwrap().as_str()), (None, "1.0.0"));
+    }
+    bench.install(over(Seen::Tags(vec![told.serving.unwrap().digest.0]))).await.unwrap();
+    assert_eq!(version(&bench).unwrap(), "2.0.0");
+    assert!(matches!(bench.look_at("third.wasm", b"no component".to_vec()).await, Err(FileError::Refused(_))));
 }
 
 #[tokio::test]
@@ -230,18 +278,21 @@ async fn versions_are_listed_in_the_order_of_their_use_with_where_they_came_from
     };
     bench.install(first).await.unwrap();
     install(&bench, "guest.wasm", &collector("guest", "2.0.0", Does::Well)).await;
-    bench.roll_back("guest", Some("1.0.0"), "ann").await.unwrap();
+    bench.roll_back("guest", Some("1.0.0"), &Seen::default(), "ann").await.unwrap();
     let versions = bench.versions("guest").unwrap();
     let listed: Vec<_> =
         versions.iter().map(|known| (known.plugin.version.as_str(), known.serves, known.origin.is_some())).collect();
     assert_eq!(listed, [("1.0.0", true, true), ("2.0.0", false, false), ("0.9.0", false, false)]);
     // To the one that came with the host: no file is left.
-    let back = bench.roll_back("guest", Some("0.9.0"), "ann").await.unwrap();
+    let back = bench.roll_back("guest", Some("0.9.0"), &Seen::default(), "ann").await.unwrap();
     assert_eq!((back.to.version.as_str(), back.source.as_str()), ("0.9.0", "bundled"));
     assert_eq!(held(&bench, "guest.wasm"), None);
     // And forward again, by digest.
     let digest = digest(&collector("guest", "2.0.0", Does::Well)).0;
-    assert_eq!(bench.roll_back("guest", Some(&digest[..20]), "ann").await.unwrap().to.version, "2.0.0");
+    assert_eq!(
+        bench.roll_back("guest", Some(&digest[..20]), &Seen::default(), "ann").await.unwrap().to.version,
+        "2.0.0"
+    );
     assert!(held(&bench, "guest.wasm").is_some());
 }
 
@@ -251,7 +302,7 @@ async fn a_rollback_takes_no_other_plugins_file() {
     install(&bench, "first.wasm", &collector("guest", "1.0.0", Does::Well)).await;
     bench.remove("first.wasm", &Seen::default(), "ann").await.unwrap();
     install(&bench, "guest.wasm", &collector("other", "1.0.0", Does::Well)).await;
-    let back = bench.roll_back("guest", None, "ann").await.unwrap();
+    let back = bench.roll_back("guest", None, &Seen::default(), "ann").await.unwrap();
     assert_eq!((back.to.version.as_str(), back.source.as_str()), ("1.0.0", "guest-rolled-back.wasm"));
     assert!(bench.status("other").is_some());
 }
@@ -259,24 +310,27 @@ async fn a_rollback_takes_no_other_plugins_file() {
 #[tokio::test]
 async fn a_way_back_that_there_is_not_is_refused() {
     let bench = Bench::with(Vec::new()).await;
-    assert!(matches!(bench.roll_back("guest", None, "ann").await, Err(FileError::NotFound(_))));
+    assert!(matches!(bench.roll_back("guest", None, &Seen::default(), "ann").await, Err(FileError::NotFound(_))));
     let (first, second) = (collector("guest", "1.0.0", Does::Well), collector("guest", "2.0.0", Does::Well));
     install(&bench, "guest.wasm", &first).await;
     assert!(
-        matches!(bench.roll_back("guest", None, "ann").await, Err(FileError::Conflict(_))),
+        matches!(bench.roll_back("guest", None, &Seen::default(), "ann").await, Err(FileError::Conflict(_))),
         "there was none before"
     );
     assert!(
-        matches!(bench.roll_back("guest", Some("1.0.0"), "ann").await, Err(FileError::Conflict(_))),
+        matches!(bench.roll_back("guest", Some("1.0.0"), &Seen::default(), "ann").await, Err(FileError::Conflict(_))),
         "it is in use"
     );
-    assert!(matches!(bench.roll_back("guest", Some("7.0.0"), "ann").await, Err(FileError::NotFound(_))));
+    assert!(matches!(
+        bench.roll_back("guest", Some("7.0.0"), &Seen::default(), "ann").await,
+        Err(FileError::NotFound(_))
+    ));
     install(&bench, "guest.wasm", &second).await;
     let kept = bench.folder.path().join("cache/components").join(digest(&first).0.replace("sha256:", "") + ".wasm");
     fs::remove_file(kept).unwrap();
-    let gone = bench.roll_back("guest", Some("1.0.0"), "ann").await.unwrap_err();
+    let gone = bench.roll_back("guest", Some("1.0.0"), &Seen::default(), "ann").await.unwrap_err();
     assert!(matches!(&gone, FileError::Conflict(reason) if reason.contains("not kept any more")), "{gone}");
-    assert!(matches!(bench.roll_back("guest", None, "ann").await, Err(FileError::Conflict(_))));
+    assert!(matches!(bench.roll_back("guest", None, &Seen::default(), "ann").await, Err(FileError::Conflict(_))));
     assert_eq!(version(&bench).unwrap(), "2.0.0");
 }
 
@@ -290,6 +344,6 @@ async fn a_version_that_failed_its_probation_is_gone_back_to_by_name_only() {
         bench.collect(&NAME.into(), NOW).await.unwrap_err();
     }
     crate::testing::eventually("the good version", || version(&bench).filter(|version| version == "1.0.0")).await;
-    assert!(matches!(bench.roll_back("guest", None, "ann").await, Err(FileError::Conflict(_))));
-    assert_eq!(bench.roll_back("guest", Some("2.0.0"), "ann").await.unwrap().to.version, "2.0.0");
+    assert!(matches!(bench.roll_back("guest", None, &Seen::default(), "ann").await, Err(FileError::Conflict(_))));
+    assert_eq!(bench.roll_back("guest", Some("2.0.0"), &Seen::default(), "ann").await.unwrap().to.version, "2.0.0");
 }

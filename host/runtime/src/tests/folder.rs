@@ -21,6 +21,7 @@ fn of(file: &str, bytes: Vec<u8>) -> Install {
         digest: None,
         origin: None,
         seen: Seen::default(),
+        serving: Seen::default(),
         replace: true,
         principal: "ann".to_owned(),
     }

@@ -39,6 +39,7 @@ async fn install(bench: &Bench, bytes: Vec<u8>) {
         digest: None,
         origin: None,
         seen: Seen::default(),
+        serving: Seen::default(),
         replace: false,
         principal: "ann".to_owned(),
     };
@@ -157,6 +158,7 @@ async fn where_unsigned_plugins_are_refused_neither_an_upload_nor_a_file_gets_in
             digest: None,
             origin: None,
             seen: Seen::default(),
+            serving: Seen::default(),
             replace: false,
             principal: "ann".to_owned(),
         };

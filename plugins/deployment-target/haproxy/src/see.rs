@@ -25,7 +25,7 @@ pub(crate) fn observe(config: &Config, service: &str) -> Result<Vec<Replica>, Fa
         };
         let forgotten = has_forgotten(&place, row);
         if let Some(weight) = place.weight.filter(|_| forgotten) {
-            log::warn(&format!("HAProxy has forgotten {}, and is told again", record.replica));
+            log::warn!("HAProxy has forgotten {}, and is told again", record.replica);
             let state = if place.draining_since_ms.is_some() { State::Drain } else { State::Ready };
             admin::arrange(config, slot, place.port, weight, state)?;
             *row = admin::stat_of(config, slot)?;

@@ -105,7 +105,7 @@ pub(crate) fn lost(config: &Config, record: &Record) -> Result<Option<Place>, Fa
         let Some(port) = port(config, slot) else { continue };
         // Starts nothing: something runs there, and this is only done if that is the replica's.
         if process::start(&spec(config, slot, port, &record.replica, &record.revision)).is_ok() {
-            log::info(&format!("found the process of {} in slot {slot}", record.replica));
+            log::info!("found the process of {} in slot {slot}", record.replica);
             return Ok(Some(Place::new(slot, port)));
         }
     }

@@ -292,11 +292,11 @@ impl Detector for AdaptiveThreshold {
         }
         // Once an hour: what is known was learned from in an earlier one.
         if !left_out.is_empty() && learned_last.div_euclid(HOUR_MS) != window.now_ms.div_euclid(HOUR_MS) {
-            log::warn(&format!(
+            log::warn!(
                 "{} of {} series find no room in the 64 KiB of the rule, and are not judged; hint: divide the rule by what it selects, or learn by the hour of the day",
                 left_out.len(),
                 window.series.len()
-            ));
+            );
         }
         verdict.state = state;
         Ok(verdict)

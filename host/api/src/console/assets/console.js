@@ -7,21 +7,21 @@
   const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
   const remember = (key, value) => { try { localStorage.setItem(`quarterdeck-${key}`, value); } catch { /* For this page only, then. */ } };
   const recall = (key) => { try { return localStorage.getItem(`quarterdeck-${key}`); } catch { return null; } };
-  const make = (name, properties = {}) => Object.assign(document.createElement(name), properties);
 
-  // Times ---------------------------------------------------------------------------------------------------------------
+  // Times ---
 
   let zone = recall("zone") === "local" ? "local" : "utc";
-  const pad = (number) => String(number).padStart(2, "0");
+  // Whether all times are told as how long ago, or all of them exactly. Otherwise each as it says itself.
+  let times = recall("times") ?? "";
 
   const absolute = (date) => {
-    if (zone === "utc") return `${date.toISOString().slice(0, 19).replace("T", " ")} UTC`;
-    const day = `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
-    return `${day} ${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
+    const utc = zone === "utc";
+    const text = new Date(date - (utc ? 0 : date.getTimezoneOffset() * 60000)).toISOString().slice(0, 19).replace("T", " ");
+    return utc ? `${text} UTC` : text;
   };
 
   const relative = (date) => {
-    const seconds = Math.round((Date.now() - date.getTime()) / 1000);
+    const seconds = Math.round((Date.now() - date) / 1000);
     const size = Math.abs(seconds);
     const [count, unit] = size < 5 ? [0, ""] : size < 60 ? [size, "s"] : size < 3600 ? [Math.round(size / 60), "min"]
       : size < 129600 ? [Math.round(size / 3600), "h"] : [Math.round(size / 86400), "d"];
@@ -34,38 +34,42 @@
       const date = new Date(time.dateTime);
       if (Number.isNaN(date.getTime())) continue;
       const full = absolute(date);
-      const text = time.dataset.time === "relative" ? relative(date) : full;
+      const text = (times || time.dataset.time) === "relative" ? relative(date) : full;
       if (time.textContent !== text) time.textContent = text;
       if (time.title !== full) time.title = full;
     }
   };
 
+  // A button that goes from one choice to the next: its value, its name, and what it means. What was chosen is kept.
+  const choice = (button, key, chosen, choices, apply) => {
+    let at = Math.max(0, choices.findIndex(([value]) => value === chosen));
+    const show = () => { [, button.textContent, button.title] = choices[at]; };
+    button.addEventListener("click", () => {
+      at = (at + 1) % choices.length;
+      remember(key, choices[at][0]);
+      apply(choices[at][0]);
+      show();
+    });
+    show();
+    button.hidden = false;
+  };
+
   const switches = () => {
-    const zones = $("[data-zone]");
-    const themes = $("[data-theme-switch]");
-    const shown = () => {
-      zones.textContent = zone === "utc" ? "UTC" : "Local";
-      zones.title = zone === "utc" ? "Times are shown in UTC. Show them in this browser's zone" : "Times are shown in this browser's zone. Show them in UTC";
-      const theme = document.documentElement.dataset.theme;
-      themes.textContent = theme === "dark" ? "Dark" : theme === "light" ? "Light" : "Auto";
-      themes.title = "Colours: as the system has them, light, or dark";
-    };
-    zones.addEventListener("click", () => {
-      zone = zone === "utc" ? "local" : "utc";
-      remember("zone", zone);
-      shown();
-      tick();
-      axes();
-    });
-    themes.addEventListener("click", () => {
-      const root = document.documentElement.dataset;
-      const next = { undefined: "light", light: "dark", dark: "" }[root.theme];
-      if (next) root.theme = next; else delete root.theme;
-      remember("theme", next);
-      shown();
-    });
-    shown();
-    zones.hidden = themes.hidden = false;
+    choice($("[data-zone]"), "zone", zone, [
+      ["utc", "UTC", "Times are shown in UTC"],
+      ["local", "Local", "Times are shown in this browser's zone"],
+    ], (value) => { zone = value; tick(); axes(); });
+    choice($("[data-times]"), "times", times, [
+      ["", "Mixed", "Times are shown as how long ago, or exactly where that says more"],
+      ["relative", "Ago", "Times are shown as how long ago"],
+      ["absolute", "Exact", "Times are shown exactly"],
+    ], (value) => { times = value; tick(); });
+    const root = document.documentElement.dataset;
+    choice($("[data-theme-switch]"), "theme", root.theme, [
+      ["", "Auto", "Colours are as the system has them"],
+      ["light", "Light", "Colours are light"],
+      ["dark", "Dark", "Colours are dark"],
+    ], (value) => { if (value) root.theme = value; else delete root.theme; });
   };
 
   // What scrolls within itself can be scrolled by keys: it takes the focus, as long as there is more than is seen.
@@ -76,7 +80,7 @@
     }
   };
 
-  // Parts that renew themselves -----------------------------------------------------------------------------------------
+  // Parts that renew themselves ---
 
   const PAUSE = 1000;
   let seen = document.body.dataset.seen;
@@ -105,7 +109,7 @@
     const at = document.activeElement;
     if (!at || at === part || !part.contains(at)) return () => null;
     if (at.id) return () => $(`#${CSS.escape(at.id)}`, part);
-    const like = () => $$(at.localName, part).filter((other) => other.getAttribute("href") === at.getAttribute("href") && (at.localName === "svg" || other.textContent === at.textContent));
+    const like = () => $$(at.localName, part).filter((other) => other.getAttribute("href") === at.getAttribute("href") && other.tabIndex === at.tabIndex && (at.localName === "svg" || other.textContent === at.textContent));
     const [index, among] = [like().indexOf(at), $$(at.localName, part).indexOf(at)];
     // What is gone has a neighbour.
     return () => like()[index] ?? like()[0] ?? $$(at.localName, part).slice(0, among + 1).at(-1);
@@ -149,12 +153,12 @@
       const answer = await fetch(location.href, { headers: { "X-Renewed": "1" }, cache: "no-store", credentials: "same-origin" });
       // Gone, or not for this browser any more; or the server only just starts.
       refused = !answer.ok;
-      if (refused) away(`The server answered ${answer.status}: what is shown is old. Load the page anew.`);
-      else if (!failures) away("");
       if (refused) {
+        away(`The server answered ${answer.status}: what is shown is old. Load the page anew.`);
         if (answer.status >= 500 || answer.status === 429) schedule(10 * PAUSE);
         return;
       }
+      if (!failures) away("");
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       let waits = false;
       for (const part of parts()) {
@@ -207,8 +211,7 @@
       failures = 0;
       if (!refused) away("");
     };
-    stream.onmessage = (message) => { seen = message.lastEventId || seen; schedule(); };
-    stream.addEventListener("gap", (message) => { seen = message.lastEventId || seen; schedule(); });
+    for (const kind of ["message", "gap"]) stream.addEventListener(kind, (event) => { seen = event.lastEventId || seen; schedule(); });
     stream.onerror = () => {
       failures += 1;
       if (failures > 1) missed();
@@ -248,7 +251,7 @@
     listen();
   };
 
-  // The palette ---------------------------------------------------------------------------------------------------------
+  // The palette ---
 
   const palette = () => {
     const dialog = $("[data-palette]");
@@ -281,7 +284,7 @@
         told.textContent = results.textContent.trim();
         choose(1);
       } catch {
-        results.replaceChildren(make("p", { textContent: "The server can't be reached." }));
+        results.textContent = "The server can't be reached.";
       }
     };
     const open = () => { if (!dialog.open) { dialog.showModal(); input.select(); search(); } };
@@ -304,9 +307,11 @@
     });
   };
 
-  // Charts --------------------------------------------------------------------------------------------------------------
+  // Charts ---
 
   const SVG = "http://www.w3.org/2000/svg";
+  const set = (shape, attributes) => { for (const [name, value] of Object.entries(attributes)) shape.setAttribute(name, value); return shape; };
+  const inOrder = (one, other) => [Math.min(one, other), Math.max(one, other)];
   const known = new WeakSet();
   const shown = new Set();
 
@@ -323,41 +328,43 @@
       this.data = JSON.parse(figure.dataset.chart);
       const [left, top, width, height] = this.data.plot;
       Object.assign(this, { left, top, width, height });
-      this.now = $$(".legend .now", figure);
+      this.rows = $$(".legend [data-line]", figure);
+      this.told = $("[data-told]", figure);
       this.when = $(".when", figure);
       this.cross = this.shape("line", { class: "cross", y1: top, y2: top + height });
       this.range = this.shape("rect", { class: "range", y: top, height });
       this.from = null;
-      // The moment that keys have gone to.
+      // The moment that keys have gone to, and the line; -1 is all of them.
       this.here = null;
+      this.line = -1;
       this.moments = $("g.moments", this.svg);
       this.utc = [...this.moments.childNodes];
       this.axis();
-      this.svg.tabIndex = 0;
-      this.svg.setAttribute("aria-keyshortcuts", "ArrowLeft ArrowRight Enter Escape");
-      this.svg.addEventListener("keydown", (event) => this.key(event));
-      this.svg.addEventListener("blur", () => this.leave());
-      this.svg.addEventListener("pointermove", (event) => this.move(event));
-      this.svg.addEventListener("pointerleave", () => { if (this.from === null) shown.forEach((chart) => chart.point(null)); });
-      this.svg.addEventListener("pointerdown", (event) => { if (event.button === 0 && event.pointerType !== "touch") { this.from = this.at(event); this.svg.setPointerCapture(event.pointerId); event.preventDefault(); } });
-      this.svg.addEventListener("pointerup", (event) => this.zoom(this.at(event)));
-      this.svg.addEventListener("pointercancel", () => this.leave());
+      set(this.svg, { tabindex: 0, "aria-keyshortcuts": "ArrowLeft ArrowRight ArrowUp ArrowDown Enter Escape" });
+      const acts = {
+        keydown: (event) => this.key(event),
+        blur: () => this.leave(),
+        pointermove: (event) => this.go(this.at(event)),
+        pointerleave: () => { if (this.from === null) this.go(null); },
+        pointerdown: (event) => { if (event.button === 0 && event.pointerType !== "touch") { this.from = this.at(event); this.svg.setPointerCapture(event.pointerId); event.preventDefault(); } },
+        pointerup: (event) => this.zoom(this.at(event)),
+        pointercancel: () => this.leave(),
+      };
+      for (const [type, act] of Object.entries(acts)) this.svg.addEventListener(type, act);
     }
 
     // Labels of the time axis. The server has put those of UTC there.
     axis() {
-      const name = $("[data-zone-name]", this.figure);
-      if (name) name.textContent = zone === "utc" ? "UTC" : "local time";
-      const [mark, label] = [this.utc.find((node) => node.localName === "polyline"), this.utc.find((node) => node.localName === "text")];
+      $("[data-zone-name]", this.figure).textContent = zone === "utc" ? "UTC" : "local time";
+      const [mark, label] = ["polyline", "text"].map((name) => this.utc.find((node) => node.localName === name));
       if (zone === "utc" || !mark || !label) { this.moments.replaceChildren(...this.utc); return; }
       const bottom = this.top + this.height;
       this.moments.replaceChildren(...this.local().flatMap((date) => {
-        const x = Math.round(this.x(date.getTime()));
-        const [line, text] = [mark.cloneNode(true), label.cloneNode(true)];
-        line.setAttribute("points", `${x},${bottom} ${x},${bottom + 4}`);
-        text.setAttribute("x", x);
+        const x = Math.round(this.x(date));
+        const line = set(mark.cloneNode(true), { points: `${x},${bottom} ${x},${bottom + 4}` });
+        const text = set(label.cloneNode(true), { x });
         const full = absolute(date);
-        text.textContent = date.getHours() + date.getMinutes() + date.getSeconds() === 0 ? full.slice(5, 10) : full.slice(11, this.step < 60 ? 19 : 16);
+        text.textContent = full.endsWith("00:00:00") ? full.slice(5, 10) : full.slice(11, this.step < 60 ? 19 : 16);
         return [line, text];
       }));
     }
@@ -365,48 +372,64 @@
     // Whole minutes, hours or days of this browser's zone within the time that is shown.
     local() {
       const wanted = (this.data.to - this.data.from) / MOMENTS / 1000;
-      const days = Math.ceil(wanted / 86400);
-      this.step = STEPS.find((step) => step >= wanted) ?? days * 86400;
+      this.step = STEPS.find((step) => step >= wanted) ?? Math.ceil(wanted / 86400) * 86400;
       const found = [];
       const date = new Date(this.data.from);
       date.setHours(0, 0, 0, 0);
       // By the clock on the wall: a day may have 23 hours or 25.
-      for (let count = 0; date.getTime() <= this.data.to && found.length < 32 && count < 100000; count += 1) {
-        if (date.getTime() >= this.data.from) found.push(new Date(date));
-        if (this.step >= 86400) date.setDate(date.getDate() + this.step / 86400);
-        else if (this.step >= 3600) date.setHours(date.getHours() + this.step / 3600);
+      for (let count = 0; date <= this.data.to && found.length < 32 && count < 100000; count += 1) {
+        if (date >= this.data.from) found.push(new Date(date));
+        if (this.step >= 3600) date.setHours(date.getHours() + this.step / 3600);
         else date.setTime(date.getTime() + this.step * 1000);
       }
       return found;
     }
 
-    // What the pointer does, by keys: arrows go along, Enter begins a part and ends it, Escape lets go.
+    // What the pointer does, by keys: arrows go along and from line to line, Enter begins a part and ends it, Escape lets go.
     key(event) {
       const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      const turn = { ArrowUp: -1, ArrowDown: 1 }[event.key];
       const length = this.data.to - this.data.from;
       if (step) {
         const from = this.here ?? (step > 0 ? this.data.from : this.data.to);
         this.here = Math.min(this.data.to, Math.max(this.data.from, from + step * length * (event.shiftKey ? 0.1 : 0.01)));
         this.go(this.here);
+      } else if (turn) {
+        const places = this.rows.length + 1;
+        this.choose((this.line + 1 + turn + places) % places - 1);
       } else if (event.key === "Enter" && this.here !== null) {
         if (this.from === null) this.from = this.here; else this.zoom(this.here);
-      } else if (event.key === "Escape" && (this.here !== null || this.from !== null)) {
+      } else if (event.key === "Escape" && this.isRead()) {
         this.leave();
       } else return;
       event.preventDefault();
       event.stopPropagation();
     }
 
+    isRead() { return this.from !== null || this.here !== null || this.line >= 0; }
+
+    // The other lines step back. The focus stays on the chart: what is chosen is told to those who can't see it.
+    choose(line) {
+      this.line = line;
+      for (const part of $$("[data-line]", this.svg)) part.classList.toggle("back", line >= 0 && Number(part.dataset.line) !== line);
+      this.rows.forEach((row, index) => row.classList.toggle("chosen", index === line));
+      this.tell();
+    }
+
+    tell() {
+      const row = this.rows[this.line];
+      this.told.textContent = row ? [...row.children, this.when].map((part) => part.textContent).join(" ") : "";
+    }
+
     leave() {
       this.from = this.here = null;
-      this.range.setAttribute("visibility", "hidden");
-      shown.forEach((chart) => chart.point(null));
+      this.choose(-1);
+      set(this.range, { visibility: "hidden" });
+      this.go(null);
     }
 
     shape(name, attributes) {
-      const shape = document.createElementNS(SVG, name);
-      for (const [key, value] of Object.entries({ ...attributes, visibility: "hidden" })) shape.setAttribute(key, value);
-      return this.svg.appendChild(shape);
+      return this.svg.appendChild(set(document.createElementNS(SVG, name), { ...attributes, visibility: "hidden" }));
     }
 
     // The moment under the pointer.
@@ -419,45 +442,37 @@
 
     x(time) { return this.left + this.width * (time - this.data.from) / (this.data.to - this.data.from); }
 
-    move(event) { this.go(this.at(event)); }
-
     go(time) {
       // The others show the same moment.
       shown.forEach((chart) => chart.point(time));
       if (this.from !== null) {
-        const [a, b] = [this.x(this.from), this.x(time)].sort((one, other) => one - other);
-        this.range.setAttribute("x", a);
-        this.range.setAttribute("width", b - a);
-        this.range.setAttribute("visibility", "visible");
+        const [x, end] = inOrder(this.x(this.from), this.x(time));
+        set(this.range, { x, width: end - x, visibility: "visible" });
       }
     }
 
     point(time) {
       const within = time !== null && time >= this.data.from && time <= this.data.to;
-      this.cross.setAttribute("visibility", within ? "visible" : "hidden");
-      if (within) { this.cross.setAttribute("x1", this.x(time)); this.cross.setAttribute("x2", this.x(time)); }
-      if (this.when) this.when.textContent = within ? absolute(new Date(time)) : "";
-      this.data.lines.forEach((line, index) => {
-        if (this.now[index]) this.now[index].textContent = within ? short(this.value(line, time)) : "";
-      });
+      set(this.cross, within ? { x1: this.x(time), x2: this.x(time), visibility: "visible" } : { visibility: "hidden" });
+      this.when.textContent = within ? absolute(new Date(time)) : "";
+      this.rows.forEach((row, index) => { $(".now", row).textContent = within ? short(this.value(this.data.lines[index], time)) : ""; });
+      this.tell();
     }
 
-    // Times are kept as steps from one to the next.
-    times(line) { return line.times ??= line.t.reduce((all, step) => [...all, (all.at(-1) ?? this.data.from) + step], []); }
-
+    // Of the point that is nearest. Times are kept as steps from one to the next.
     value(line, time) {
-      const times = this.times(line);
-      let [low, high] = [0, times.length];
-      while (low < high) { const middle = (low + high) >> 1; if (times[middle] <= time) low = middle + 1; else high = middle; }
-      const next = low < times.length && (low === 0 || times[low] - time < time - times[low - 1]) ? low : low - 1;
-      return next < 0 ? null : line.v[next];
+      let at = this.data.from;
+      const times = line.times ??= line.t.map((step) => at += step);
+      const before = times.findLastIndex((moment) => moment <= time);
+      const next = before < 0 || times[before + 1] - time < time - times[before] ? before + 1 : before;
+      return line.v[next] ?? null;
     }
 
     zoom(time) {
       if (this.from === null) return;
-      const [from, to] = [this.from, time].sort((one, other) => one - other);
+      const [from, to] = inOrder(this.from, time);
       this.from = null;
-      this.range.setAttribute("visibility", "hidden");
+      set(this.range, { visibility: "hidden" });
       if (this.x(to) - this.x(from) < 6) return;
       const url = new URL(location.href);
       url.searchParams.delete("range");
@@ -470,7 +485,7 @@
   const axes = () => shown.forEach((chart) => chart.axis());
 
   // Somebody reads it, or chooses a part.
-  const charted = (part) => [...shown].some((chart) => (chart.from !== null || chart.here !== null) && part.contains(chart.svg));
+  const charted = (part) => [...shown].some((chart) => chart.isRead() && part.contains(chart.svg));
 
   const charts = (within = document) => {
     for (const chart of shown) if (!chart.svg.isConnected) shown.delete(chart);
@@ -483,7 +498,7 @@
     }
   };
 
-  // Forms ---------------------------------------------------------------------------------------------------------------
+  // Forms ---
 
   const forms = () => {
     // A choice of a filter is an answer: no button has to be found.

@@ -20,9 +20,8 @@ use maud::{Markup, html};
 use quarterdeck_engines::alerting::Shown;
 use quarterdeck_model::domain::alert::{Alert, AlertState};
 use quarterdeck_model::domain::alerting::{Matcher, all_match};
-use quarterdeck_model::store::Page as Part;
 use quarterdeck_model::{Severity, Timestamp};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 pub(super) const PAGE: Page = Page {
@@ -38,8 +37,6 @@ pub(super) const PAGE: Page = Page {
 pub(super) const BASE: &str = "/console/alerts";
 /// Events on which what is shown of alerts changes.
 pub(super) const CONCERNS: [&str; 4] = ["alert.", "silence.", "notification.", "configuration."];
-/// Alerts that are looked at, the newest ones.
-const LOOK_AT: usize = 5_000;
 const SHOWN: usize = 100;
 
 fn routes() -> Router<Arc<Api>> {
@@ -52,16 +49,11 @@ fn routes() -> Router<Arc<Api>> {
 }
 
 fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
-    for document in api.options.store.list(Alert::COLLECTION, &Part::newest(LOOK_AT))? {
-        if finds.is_full() {
-            break;
+    api.glances.alerts.read(&*api.options.store, |all| {
+        for at in all.values() {
+            finds.offer_known(&at.words, || (name(&at.alert).to_owned(), to(&at.alert.fingerprint)));
         }
-        let alert: Alert = document.decode()?;
-        let labels = alert.labels.to_string();
-        finds.offer(name(&alert), &[&alert.rule, &alert.summary, &labels, &alert.fingerprint], || {
-            to(&alert.fingerprint)
-        });
-    }
+    })?;
     Ok(())
 }
 
@@ -133,35 +125,50 @@ impl Wanted {
     }
 }
 
-/// Alerts with what keeps them back, and how many there are of each state.
+/// A part of the alerts that are wanted, with what keeps them back, and how many there are of each state.
 struct Found {
-    alerts: Vec<(Alert, Option<Shown>)>,
+    alerts: Vec<(Arc<Alert>, Option<Shown>)>,
     counts: [usize; 3],
     more: bool,
 }
 
-fn read(api: &Api, filter: &[Matcher]) -> Result<Found, Problem> {
-    let mut shown: HashMap<String, Shown> = HashMap::new();
-    for one in api.options.engines.alerting.alerts() {
-        shown.insert(one.alert.fingerprint.clone(), one);
-    }
-    let documents = api.options.store.list(Alert::COLLECTION, &Part::newest(LOOK_AT))?;
-    let mut found =
-        Found { alerts: Vec::with_capacity(documents.len()), counts: [0; 3], more: documents.len() == LOOK_AT };
-    for document in documents {
-        let alert: Alert = document.decode()?;
-        if all_match(filter, &alert.labels) {
-            let [firing, pending, resolved] = &mut found.counts;
-            *match alert.state {
+fn read(api: &Api, wanted: &Wanted, filter: &[Matcher]) -> Result<Found, Problem> {
+    let alerting = &api.options.engines.alerting;
+    let muted: Option<HashSet<String>> = wanted.muted.map(|_| {
+        let muted = alerting.alerts().into_iter().filter(is_muted);
+        muted.map(|shown| shown.alert.fingerprint.clone()).collect()
+    });
+    let is_wanted = |alert: &Alert| {
+        wanted.states.contains(&alert.state)
+            && wanted.severity.is_none_or(|severity| alert.severity == severity)
+            && muted.as_ref().is_none_or(|muted| Some(muted.contains(&alert.fingerprint)) == wanted.muted)
+    };
+    let (mut counts, mut alerts) = ([0; 3], Vec::new());
+    api.glances.alerts.read(&*api.options.store, |all| {
+        for at in all.values().filter(|at| all_match(filter, &at.alert.labels)) {
+            let [firing, pending, resolved] = &mut counts;
+            *match at.alert.state {
                 AlertState::Firing => firing,
                 AlertState::Pending => pending,
                 AlertState::Resolved => resolved,
             } += 1;
-            let kept_back = shown.remove(&alert.fingerprint);
-            found.alerts.push((alert, kept_back));
+            if is_wanted(&at.alert) {
+                alerts.push(Arc::clone(&at.alert));
+            }
         }
+    })?;
+    alerts.sort_by_cached_key(|alert| order(alert));
+    let more = alerts.len() > wanted.begin.saturating_add(SHOWN);
+    let part: Vec<Arc<Alert>> = alerts.into_iter().skip(wanted.begin).take(SHOWN).collect();
+    let mut shown: HashMap<String, Shown> = HashMap::new();
+    for one in alerting.alerts_of(part.iter().map(|alert| alert.fingerprint.as_str())) {
+        shown.insert(one.alert.fingerprint.clone(), one);
     }
-    Ok(found)
+    let alerts = part.into_iter().map(|alert| {
+        let kept_back = shown.remove(&alert.fingerprint);
+        (alert, kept_back)
+    });
+    Ok(Found { alerts: alerts.collect(), counts, more })
 }
 
 /// What fires comes first, and of that the worst.
@@ -175,19 +182,19 @@ fn order(alert: &Alert) -> (u8, Severity, std::cmp::Reverse<Timestamp>) {
     (state, severity, std::cmp::Reverse(at))
 }
 
-fn is_muted(shown: Option<&Shown>) -> bool {
-    shown.is_some_and(|shown| !shown.silenced_by.is_empty() || !shown.inhibited_by.is_empty())
+fn is_muted(shown: &Shown) -> bool {
+    !shown.silenced_by.is_empty() || !shown.inhibited_by.is_empty()
 }
 
 async fn list(view: View) -> Result<Response, Problem> {
     let params = view.params()?;
-    let wanted = Wanted::read(&params)?;
+    let wanted = Arc::new(Wanted::read(&params)?);
     let chosen = |name: &str| params.text(name).ok().flatten();
     let content = match &wanted.filter {
         Err(why) => no_matchers(why),
         Ok(filter) => {
-            let (api, asked) = (Arc::clone(&view.api), filter.clone());
-            let found = blocking(move || read(&api, &asked)).await?;
+            let (api, asked, filter) = (Arc::clone(&view.api), Arc::clone(&wanted), filter.clone());
+            let found = blocking(move || read(&api, &asked, &filter)).await?;
             live::part("alerts", &CONCERNS, shown(&view, &wanted, found))
         }
     };
@@ -218,16 +225,7 @@ async fn list(view: View) -> Result<Response, Problem> {
 
 fn shown(view: &View, wanted: &Wanted, found: Found) -> Markup {
     let [firing, pending, resolved] = found.counts;
-    let mut alerts = found.alerts;
-    alerts.retain(|(alert, shown)| {
-        wanted.states.contains(&alert.state)
-            && wanted.severity.is_none_or(|severity| alert.severity == severity)
-            && wanted.muted.is_none_or(|muted| is_muted(shown.as_ref()) == muted)
-    });
-    alerts.sort_by_cached_key(|(alert, _)| order(alert));
-    let behind = wanted.begin.saturating_add(SHOWN);
-    let part = alerts.iter().skip(wanted.begin).take(SHOWN);
-    let next = (alerts.len() > behind).then(|| behind.to_string());
+    let next = found.more.then(|| wanted.begin.saturating_add(SHOWN).to_string());
     let of_state = |state: &str| view.with_all(&[("state", Some(state)), ("cursor", None)]);
     let tone = |count: usize, tone: Tone| if count == 0 { Tone::Good } else { tone };
     html! {
@@ -236,20 +234,19 @@ fn shown(view: &View, wanted: &Wanted, found: Found) -> Markup {
             (widgets::figure("pending", &pending.to_string(), &of_state("pending"), tone(pending, Tone::Warning)))
             (widgets::figure("resolved lately", &resolved.to_string(), &of_state("resolved"), Tone::Quiet))
         }
-        @if alerts.is_empty() {
+        @if found.alerts.is_empty() {
             (widgets::empty("No alert is like that.",
                 "With fewer filters there may be more. Rules make alerts; a rule of a file is tried on the past before it is put to use:",
                 Some("quarterdeck alert list")))
         } @else {
-            (table(part))
+            (table(&found.alerts))
         }
         (widgets::pager(view, next.as_deref()))
-        @if found.more { p.muted { "These are of the newest " (LOOK_AT) " alerts." } }
     }
 }
 
-fn table<'a>(alerts: impl Iterator<Item = &'a (Alert, Option<Shown>)>) -> Markup {
-    let rows = alerts.map(|(alert, shown)| {
+fn table(alerts: &[(Arc<Alert>, Option<Shown>)]) -> Markup {
+    let rows = alerts.iter().map(|(alert, shown)| {
         vec![
             widgets::severity(alert.severity),
             html! { (widgets::link(&to(&alert.fingerprint), name(alert))) br; span.muted { (clip(&alert.summary)) } },

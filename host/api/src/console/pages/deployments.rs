@@ -22,7 +22,6 @@ use quarterdeck_engines::deployments::StartDeployment;
 use quarterdeck_model::Span;
 use quarterdeck_model::domain::deployment::{Deployment, DeploymentState};
 use quarterdeck_model::kind::deployment_strategy::Move;
-use quarterdeck_model::store::Page as Part;
 use std::sync::Arc;
 
 pub(super) const PAGE: Page = Page {
@@ -36,8 +35,6 @@ pub(super) const PAGE: Page = Page {
 };
 
 pub(super) const BASE: &str = "/console/deployments";
-/// Documents that the search looks at, the newest ones.
-const LOOK_AT: usize = 500;
 /// Of the counters of targets: all of the traffic.
 const FULL_WEIGHT: u32 = 256;
 
@@ -50,14 +47,11 @@ fn routes() -> Router<Arc<Api>> {
 }
 
 fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
-    for document in api.options.store.list(Deployment::COLLECTION, &Part::newest(LOOK_AT))? {
-        if finds.is_full() {
-            break;
+    api.glances.deployments.read(&*api.options.store, |all| {
+        for (id, deployment) in all.iter().rev() {
+            finds.offer_known(&deployment.words, || (deployment.title.clone(), address::below(BASE, id)));
         }
-        let deployment: Deployment = document.decode()?;
-        let title = format!("{} {}", deployment.service, deployment.candidate);
-        finds.offer(&title, &[deployment.id.as_str()], || at(&deployment));
-    }
+    })?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use crate::console::view::View;
 use crate::console::widgets::{self, clip, text};
 use crate::console::{address, live, time};
 use crate::extract::{At, Params};
+use crate::glances::AtFinding;
 use crate::paging::blocking;
 use crate::problem::Problem;
 use crate::resources::status::word;
@@ -17,8 +18,6 @@ use axum::routing::get;
 use maud::{Markup, html};
 use quarterdeck_model::Severity;
 use quarterdeck_model::domain::scan::{Finding, FindingState, Scan};
-use quarterdeck_model::store::{Document, Page as Part, Store};
-use serde_json::Value;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,8 +33,6 @@ pub(super) const PAGE: Page = Page {
 };
 
 pub(super) const BASE: &str = "/console/findings";
-/// Findings that are put in order; those beyond are told of by the filters only.
-const LOOK_AT: usize = 10_000;
 const SHOWN: usize = 100;
 
 fn routes() -> Router<Arc<Api>> {
@@ -43,26 +40,20 @@ fn routes() -> Router<Arc<Api>> {
 }
 
 fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
-    for document in api.options.store.list(Finding::COLLECTION, &Part { limit: LOOK_AT, ..Part::all() })? {
-        if finds.is_full() {
-            break;
+    api.glances.findings.read(&*api.options.store, |all| {
+        for (id, finding) in all {
+            let found = || (format!("{} in {}", finding.title, finding.subject), address::below(BASE, id));
+            finds.offer_known(&finding.words, found);
         }
-        let field = |name| field(&document, name);
-        let title = format!("{} in {}", field("title"), field("subject"));
-        finds.offer(&title, &[field("rule"), field("message")], || address::below(BASE, &document.id));
-    }
+    })?;
     Ok(())
-}
-
-fn field<'a>(document: &'a Document, name: &str) -> &'a str {
-    document.value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Which findings are wanted.
 struct Wanted {
-    /// `None`: whatever their state.
-    state: Option<&'static str>,
-    severity: Option<String>,
+    /// Or fixed. `None`: whatever their state.
+    is_open: Option<bool>,
+    severity: Option<Severity>,
     scan: Option<String>,
     rule: Option<String>,
     /// A part of the path or the address.
@@ -72,18 +63,15 @@ struct Wanted {
 
 impl Wanted {
     fn of(params: &Params) -> Result<Self, Problem> {
-        let state = match params.text("state")? {
-            None => Some("open"),
+        let is_open = match params.text("state")? {
+            None => Some(true),
             Some("any") => None,
-            Some(_) => match params.word::<FindingState>("state")? {
-                Some(FindingState::Fixed) => Some("fixed"),
-                _ => Some("open"),
-            },
+            Some(_) => Some(params.word::<FindingState>("state")? != Some(FindingState::Fixed)),
         };
         let given = |name: &str| params.text(name).map(|text| text.map(str::to_owned));
         Ok(Wanted {
-            state,
-            severity: params.word::<Severity>("severity")?.map(|severity| severity.to_string()),
+            is_open,
+            severity: params.word("severity")?,
             scan: given("scan")?,
             rule: given("rule")?,
             target: given("target")?.map(|target| target.to_lowercase()),
@@ -91,13 +79,13 @@ impl Wanted {
         })
     }
 
-    fn takes(&self, document: &Document) -> bool {
-        let is = |wanted: Option<&str>, name: &str| wanted.is_none_or(|wanted| field(document, name) == wanted);
-        is(self.state, "state")
-            && is(self.severity.as_deref(), "severity")
-            && (is(self.scan.as_deref(), "scan_name") || is(self.scan.as_deref(), "scan"))
-            && is(self.rule.as_deref(), "rule")
-            && self.target.as_ref().is_none_or(|target| field(document, "subject").to_lowercase().contains(target))
+    fn takes(&self, finding: &AtFinding) -> bool {
+        let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
+        self.is_open.is_none_or(|is_open| finding.is_open == is_open)
+            && self.severity.is_none_or(|severity| finding.severity == Some(severity))
+            && (is(&self.scan, &finding.scan_name) || is(&self.scan, &finding.scan))
+            && is(&self.rule, &finding.rule)
+            && self.target.as_ref().is_none_or(|target| finding.subject.to_lowercase().contains(target))
     }
 }
 
@@ -107,35 +95,40 @@ struct Found {
     items: Vec<Finding>,
     total: usize,
     /// Of those that are wanted.
-    severities: BTreeMap<String, usize>,
+    severities: BTreeMap<Severity, usize>,
     rules: BTreeSet<String>,
     scans: BTreeSet<String>,
 }
 
-/// Looks at the documents as they are, and decodes what is shown only.
-fn read(store: &dyn Store, wanted: &Wanted) -> Result<Found, Problem> {
-    let documents = store.list(Finding::COLLECTION, &Part { limit: LOOK_AT, ..Part::all() })?;
-    let mut found = Found::default();
-    for document in &documents {
-        for (name, names) in [("rule", &mut found.rules), ("scan_name", &mut found.scans)] {
-            let value = field(document, name);
-            if !names.contains(value) {
-                names.insert(value.to_owned());
+/// Looks at all of them, and reads what is shown only.
+fn read(api: &Api, wanted: &Wanted) -> Result<Found, Problem> {
+    let store = &*api.options.store;
+    let (mut found, ids) = api.glances.findings.read(store, |all| {
+        let mut found = Found::default();
+        for finding in all.values() {
+            for (value, names) in [(&finding.rule, &mut found.rules), (&finding.scan_name, &mut found.scans)] {
+                if !names.contains(value) {
+                    names.insert(value.clone());
+                }
             }
         }
-    }
-    let mut taken: Vec<&Document> = documents.iter().filter(|document| wanted.takes(document)).collect();
-    let rank = |document: &Document| {
-        let severity = field(document, "severity");
-        Severity::ALL.iter().position(|known| known.as_str() == severity)
-    };
-    taken.sort_by_cached_key(|document| (rank(document), Reverse(field(document, "first_seen").to_owned())));
-    found.total = taken.len();
-    for document in &taken {
-        *found.severities.entry(field(document, "severity").to_owned()).or_default() += 1;
-    }
-    for document in taken.iter().skip(wanted.page.saturating_mul(SHOWN)).take(SHOWN) {
-        found.items.push(document.decode()?);
+        let mut taken: Vec<_> = all.iter().filter(|(_, finding)| wanted.takes(finding)).collect();
+        // The worst first, and of those the newest. `None` is less than any severity, and no finding is worse for having none.
+        taken.sort_by_key(|(_, finding)| (finding.severity.is_none(), finding.severity, Reverse(finding.first_seen)));
+        found.total = taken.len();
+        for (_, finding) in &taken {
+            if let Some(severity) = finding.severity {
+                *found.severities.entry(severity).or_default() += 1;
+            }
+        }
+        let part = taken.iter().skip(wanted.page.saturating_mul(SHOWN)).take(SHOWN);
+        let ids: Vec<String> = part.map(|(id, _)| (*id).clone()).collect();
+        (found, ids)
+    })?;
+    for id in ids {
+        if let Some(document) = store.get(Finding::COLLECTION, &id)? {
+            found.items.push(document.decode()?);
+        }
     }
     Ok(found)
 }
@@ -143,19 +136,24 @@ fn read(store: &dyn Store, wanted: &Wanted) -> Result<Found, Problem> {
 async fn list(view: View) -> Result<Response, Problem> {
     let params = view.params()?;
     let wanted = Arc::new(Wanted::of(&params)?);
-    let (store, asked) = (Arc::clone(&view.api.options.store), Arc::clone(&wanted));
-    let found = blocking(move || read(&*store, &asked)).await?;
+    let (api, asked) = (Arc::clone(&view.api), Arc::clone(&wanted));
+    let found = blocking(move || read(&api, &asked)).await?;
     let more = found.total > wanted.page.saturating_add(1).saturating_mul(SHOWN);
     let next = more.then(|| (wanted.page + 1).to_string());
     let chosen = |names: &BTreeSet<String>, chosen: &Option<String>| -> Vec<String> {
         names.iter().cloned().chain(chosen.iter().filter(|chosen| !names.contains(*chosen)).cloned()).collect()
     };
+    let state = match wanted.is_open {
+        None => "any",
+        Some(true) => "open",
+        Some(false) => "fixed",
+    };
     let (rules, scans) = (chosen(&found.rules, &wanted.rule), chosen(&found.scans, &wanted.scan));
     let content = html! {
         h1 { "Findings" }
         (form::filters(&view, html! {
-            (form::select("state", "State", &[("open", "open"), ("fixed", "fixed"), ("any", "any")], Some(wanted.state.unwrap_or("any"))))
-            (form::severity(wanted.severity.as_deref()))
+            (form::select("state", "State", &[("open", "open"), ("fixed", "fixed"), ("any", "any")], Some(state)))
+            (form::severity(wanted.severity.map(Severity::as_str)))
             (form::select("rule", "Rule", &options(&rules), wanted.rule.as_deref()))
             (form::select("scan", "Scan", &options(&scans), wanted.scan.as_deref()))
             (form::input("target", "In (part of a path or an address)", params.text("target")?.unwrap_or_default()))
@@ -168,7 +166,7 @@ async fn list(view: View) -> Result<Response, Problem> {
                 p.badges {
                     (found.total) @if found.total == 1 { " finding: " } @else { " findings: " }
                     @for severity in Severity::ALL {
-                        @if let Some(count) = found.severities.get(severity.as_str()) {
+                        @if let Some(count) = found.severities.get(&severity) {
                             a href=(view.with("severity", Some(severity.as_str()))) { (widgets::severity(severity)) " " (count) }
                         }
                     }

@@ -18,7 +18,6 @@ use maud::{Markup, html};
 use quarterdeck_engines::runbooks::StartRun;
 use quarterdeck_model::domain::incident::{Incident, IncidentState};
 use quarterdeck_model::domain::runbook::{Run, is_required};
-use quarterdeck_model::store::{Page as Part, Store};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -33,8 +32,8 @@ pub(super) const PAGE: Page = Page {
 };
 
 pub(super) const BASE: &str = "/console/incidents";
-/// Documents that the search looks at, the newest ones.
-const LOOK_AT: usize = 500;
+/// Runs for one incident that are shown.
+const RUNS: usize = 50;
 
 fn routes() -> Router<Arc<Api>> {
     Router::new()
@@ -46,13 +45,11 @@ fn routes() -> Router<Arc<Api>> {
 }
 
 fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
-    for document in api.options.store.list(Incident::COLLECTION, &Part::newest(LOOK_AT))? {
-        if finds.is_full() {
-            break;
+    api.glances.incidents.read(&*api.options.store, |all| {
+        for (id, incident) in all.iter().rev() {
+            finds.offer_known(&incident.words, || (incident.title.clone(), address::below(BASE, id)));
         }
-        let incident: Incident = document.decode()?;
-        finds.offer(&incident.title, &[incident.id.as_str(), &incident.key], || address::below(BASE, &document.id));
-    }
+    })?;
     Ok(())
 }
 
@@ -100,11 +97,11 @@ pub(super) fn table(incidents: &[Incident]) -> Markup {
 }
 
 async fn show(view: View, At(id): At<String>) -> Result<Response, Problem> {
-    let (store, wanted) = (Arc::clone(&view.api.options.store), id.clone());
+    let (api, wanted) = (Arc::clone(&view.api), id.clone());
     let (incident, runs) = blocking(move || {
-        let found = store.get(Incident::COLLECTION, &wanted)?;
+        let found = api.options.store.get(Incident::COLLECTION, &wanted)?;
         let found = found.ok_or_else(|| Problem::no_document(Incident::COLLECTION, &wanted))?;
-        Ok((found.decode::<Incident>()?, runs_of(&*store, &wanted)?))
+        Ok((found.decode::<Incident>()?, runs_of(&api, &wanted)?))
     })
     .await?;
     let title = incident.title.clone();
@@ -124,11 +121,18 @@ async fn show(view: View, At(id): At<String>) -> Result<Response, Problem> {
     Ok(view.page(&title, content))
 }
 
-/// Runs that were started for the incident, among the newest.
-fn runs_of(store: &dyn Store, id: &str) -> Result<Vec<Run>, Problem> {
+/// The newest runs that were started for the incident.
+fn runs_of(api: &Api, id: &str) -> Result<Vec<Run>, Problem> {
+    let store = &*api.options.store;
+    let ids = api.glances.runs.read(store, |all| {
+        let of_it = all.iter().rev().filter(|(_, run)| run.cause.as_deref() == Some(id));
+        of_it.take(RUNS).map(|(id, _)| id.clone()).collect::<Vec<_>>()
+    })?;
     let mut runs = Vec::new();
-    for document in store.list(Run::COLLECTION, &Part::newest(LOOK_AT))? {
-        runs.extend(document.decode::<Run>().ok().filter(|run| run.cause.as_deref() == Some(id)));
+    for id in ids {
+        if let Some(document) = store.get(Run::COLLECTION, &id)? {
+            runs.push(document.decode()?);
+        }
     }
     Ok(runs)
 }

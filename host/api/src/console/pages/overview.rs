@@ -8,17 +8,17 @@ use crate::console::{address, live, time};
 use crate::paging::blocking;
 use crate::problem::Problem;
 use crate::resources::events as log;
-use crate::resources::status::{Stated, Status};
+use crate::resources::status::Status;
 use axum::Router;
 use axum::response::Response;
 use axum::routing::get;
 use maud::{Markup, html};
 use quarterdeck_model::domain::alert::{Alert, AlertState};
-use quarterdeck_model::domain::deployment::{Deployment, DeploymentState};
-use quarterdeck_model::domain::incident::{Incident, IncidentState};
+use quarterdeck_model::domain::deployment::Deployment;
+use quarterdeck_model::domain::incident::Incident;
 use quarterdeck_model::domain::slo::{SloState, SloStatus};
 use quarterdeck_model::event::{EventFilter, StoredEvent};
-use quarterdeck_model::store::{Page as Part, Store};
+use quarterdeck_model::store::Store;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
@@ -32,8 +32,6 @@ pub(super) const PAGE: Page = Page {
     find: finds_nothing,
 };
 
-/// Documents of a kind that are looked at, the newest ones.
-const LOOK_AT: usize = 1000;
 /// Of each kind that are shown.
 const SHOWN: usize = 8;
 /// What happened on which the page changes. What plugins do all the time does not count.
@@ -53,49 +51,81 @@ fn routes() -> Router<Arc<Api>> {
     Router::new().route("/", get(show))
 }
 
+/// The first of each kind, and how many there are.
+struct First<T> {
+    first: Vec<T>,
+    count: usize,
+}
+
 struct Glance {
     status: Status,
-    incidents: Vec<Incident>,
-    alerts: Vec<Alert>,
-    deployments: Vec<Deployment>,
-    slos: Vec<SloStatus>,
+    incidents: First<Incident>,
+    alerts: First<Arc<Alert>>,
+    deployments: First<Deployment>,
+    slos: First<SloStatus>,
+    breached: usize,
     events: Vec<StoredEvent>,
 }
 
 async fn glance(api: &Arc<Api>) -> Result<Glance, Problem> {
     let status = Status::of(api).await?;
-    let store = Arc::clone(&api.options.store);
+    let api = Arc::clone(api);
     blocking(move || {
-        let store = &*store;
-        let mut incidents: Vec<Incident> =
-            those(store, Incident::COLLECTION, |state: IncidentState| state != IncidentState::Resolved)?;
-        // Within one severity they stay newest first.
-        incidents.sort_by_key(|incident| incident.severity);
-        let mut alerts: Vec<Alert> = those(store, Alert::COLLECTION, |state: AlertState| state == AlertState::Firing)?;
-        alerts.sort_by_key(|alert| (alert.severity, std::cmp::Reverse(alert.active_at)));
-        let deployments = those(store, Deployment::COLLECTION, |state: DeploymentState| !state.is_final())?;
-        let mut slos: Vec<SloStatus> = those(store, SloStatus::COLLECTION, |_: SloState| true)?;
-        slos.sort_by(|one, other| left(one).total_cmp(&left(other)));
+        let (store, glances) = (&*api.options.store, &api.glances);
+        let open = glances.incidents.read(store, |all| {
+            // Within one severity they stay newest first.
+            let open = all.iter().rev().filter(|(_, incident)| incident.is_open);
+            let mut open: Vec<_> = open.map(|(id, incident)| (incident.severity, id.clone())).collect();
+            open.sort_by_key(|(severity, _)| *severity);
+            open.into_iter().map(|(_, id)| id).collect::<Vec<_>>()
+        })?;
+        let alerts = glances.alerts.read(store, |all| {
+            let firing = all.values().map(|at| &at.alert).filter(|alert| alert.state == AlertState::Firing);
+            let key = |alert: &Arc<Alert>| (alert.severity, std::cmp::Reverse(alert.active_at));
+            let mut firing: Vec<_> = firing.map(|alert| (key(alert), alert)).collect();
+            let count = firing.len();
+            // Of many only those that are shown are put in order.
+            if count > SHOWN {
+                firing.select_nth_unstable_by_key(SHOWN, |(key, _)| *key);
+                firing.truncate(SHOWN);
+            }
+            firing.sort_by_key(|(key, _)| *key);
+            First { first: firing.into_iter().map(|(_, alert)| Arc::clone(alert)).collect(), count }
+        })?;
+        let in_flight = glances.deployments.read(store, |all| {
+            let in_flight = all.iter().rev().filter(|(_, deployment)| deployment.is_in_flight);
+            in_flight.map(|(id, _)| id.clone()).collect::<Vec<_>>()
+        })?;
+        let (slos, breached) = glances.slos.read(store, |all| {
+            let mut slos: Vec<&SloStatus> = all.values().collect();
+            slos.sort_by(|one, other| left(one).total_cmp(&left(other)));
+            let breached = slos.iter().filter(|slo| slo.state == SloState::Breached).count();
+            (First { first: slos.iter().take(SHOWN).map(|slo| (*slo).clone()).collect(), count: slos.len() }, breached)
+        })?;
         let filter = EventFilter { without: vec!["audit".to_owned()], ..EventFilter::default() };
         let events = log::backwards(store, &filter, SHOWN, None, None)?.items;
-        Ok(Glance { status, incidents, alerts, deployments, slos, events })
+        Ok(Glance {
+            status,
+            incidents: first(store, Incident::COLLECTION, &open)?,
+            alerts,
+            deployments: first(store, Deployment::COLLECTION, &in_flight)?,
+            slos,
+            breached,
+            events,
+        })
     })
     .await
 }
 
-/// Those whose state is meant: most are over, and of those nothing else is read.
-fn those<T: DeserializeOwned, S: DeserializeOwned>(
-    store: &dyn Store,
-    collection: &str,
-    is_meant: impl Fn(S) -> bool,
-) -> Result<Vec<T>, Problem> {
-    let mut found = Vec::new();
-    for document in store.list(collection, &Part::newest(LOOK_AT))? {
-        if is_meant(document.decode::<Stated<S>>()?.state) {
-            found.push(document.decode()?);
+/// The first of the documents of these ids. One that is gone by now is not shown.
+fn first<T: DeserializeOwned>(store: &dyn Store, collection: &str, ids: &[String]) -> Result<First<T>, Problem> {
+    let mut first = Vec::new();
+    for id in ids.iter().take(SHOWN) {
+        if let Some(document) = store.get(collection, id)? {
+            first.push(document.decode()?);
         }
     }
-    Ok(found)
+    Ok(First { first, count: ids.len() })
 }
 
 /// The smallest budget comes first; of what has none nothing can be said.
@@ -149,7 +179,6 @@ fn health(status: &Status) -> Markup {
 
 fn figures(glance: &Glance) -> Markup {
     let count = |number: usize, bad: Tone| (number.to_string(), if number == 0 { Tone::Good } else { bad });
-    let breached = glance.slos.iter().filter(|slo| slo.state == SloState::Breached).count();
     let unwell =
         glance.status.instances.iter().filter(|(word, _)| Tone::of(word) != Tone::Good && word.as_str() != "disabled");
     let unwell = unwell.map(|(_, count)| usize::try_from(*count).unwrap_or(usize::MAX)).sum::<usize>();
@@ -158,10 +187,10 @@ fn figures(glance: &Glance) -> Markup {
     };
     html! {
         div.figures {
-            (figure("open incidents", count(glance.incidents.len(), Tone::Bad), "/incidents"))
-            (figure("firing alerts", count(glance.alerts.len(), Tone::Bad), "/alerts"))
-            (figure("objectives breached", count(breached, Tone::Bad), "/slos"))
-            (figure("deployments in flight", (glance.deployments.len().to_string(), Tone::Busy), "/deployments"))
+            (figure("open incidents", count(glance.incidents.count, Tone::Bad), "/incidents"))
+            (figure("firing alerts", count(glance.alerts.count, Tone::Bad), "/alerts"))
+            (figure("objectives breached", count(glance.breached, Tone::Bad), "/slos"))
+            (figure("deployments in flight", (glance.deployments.count.to_string(), Tone::Busy), "/deployments"))
             (figure("runs under way", (glance.status.open.runs.to_string(), Tone::Busy), "/runs"))
             (figure("instances not active", count(unwell, Tone::Warning), "/instances"))
         }
@@ -181,22 +210,22 @@ fn linked(page: &str, id: &str, name: &str) -> Markup {
     }
 }
 
-fn open_incidents(open: &[Incident]) -> Markup {
-    if open.is_empty() {
+fn open_incidents(open: &First<Incident>) -> Markup {
+    if open.count == 0 {
         return html! { p.muted { "None. Nothing asks for a person." } };
     }
     html! {
-        (incidents::table(open.get(..SHOWN).unwrap_or(open)))
-        @if open.len() > SHOWN { p { a href="/console/incidents?state=open" { "All " (open.len()) } } }
+        (incidents::table(&open.first))
+        @if open.count > SHOWN { p { a href="/console/incidents?state=open" { "All " (open.count) } } }
     }
 }
 
-fn firing(alerts: &[Alert]) -> Markup {
-    if alerts.is_empty() {
+fn firing(alerts: &First<Arc<Alert>>) -> Markup {
+    if alerts.count == 0 {
         return html! { p.muted { "None." } };
     }
     let name = |alert: &Alert| alert.labels.get("alertname").unwrap_or(&alert.rule).to_owned();
-    let rows = alerts.iter().take(SHOWN).map(|alert| {
+    let rows = alerts.first.iter().map(|alert| {
         vec![
             widgets::severity(alert.severity),
             html! { (linked("/alerts", &alert.fingerprint, &name(alert))) br; span.muted { (clip(&alert.summary)) } },
@@ -205,19 +234,19 @@ fn firing(alerts: &[Alert]) -> Markup {
     });
     html! {
         (widgets::table("Firing alerts", &["Severity", "Alert", "Since"], rows))
-        @if alerts.len() > SHOWN { p { a href=(at_or_home("/alerts")) { "All " (alerts.len()) } } }
+        @if alerts.count > SHOWN { p { a href=(at_or_home("/alerts")) { "All " (alerts.count) } } }
     }
 }
 
-fn budgets(slos: &[SloStatus]) -> Markup {
-    if slos.is_empty() {
+fn budgets(slos: &First<SloStatus>) -> Markup {
+    if slos.count == 0 {
         return widgets::empty(
             "No objective was calculated yet.",
             "An objective says how much of the time something has to be well, and how much budget is left:",
             Some("quarterdeck config set slos checkout --file slo.toml"),
         );
     }
-    let rows = slos.iter().take(SHOWN).map(|slo| {
+    let rows = slos.first.iter().map(|slo| {
         let budget = match slo.attainment.budget_left {
             Some(left) => html! { (widgets::meter("budget left", left)) " " (percent(left)) },
             None => html! { span.none { "–" } },
@@ -229,14 +258,17 @@ fn budgets(slos: &[SloStatus]) -> Markup {
             budget,
         ]
     });
-    widgets::table("Objectives", &["Objective", "State", "Attained", "Budget left"], rows)
+    html! {
+        (widgets::table("Objectives", &["Objective", "State", "Attained", "Budget left"], rows))
+        @if slos.count > SHOWN { p { a href=(at_or_home("/slos")) { "All " (slos.count) } } }
+    }
 }
 
-fn in_flight(deployments: &[Deployment]) -> Markup {
-    if deployments.is_empty() {
+fn in_flight(deployments: &First<Deployment>) -> Markup {
+    if deployments.count == 0 {
         return html! { p.muted { "None. " code { "quarterdeck deploy <service> <revision>" } " starts one." } };
     }
-    let rows = deployments.iter().take(SHOWN).map(|deployment| {
+    let rows = deployments.first.iter().map(|deployment| {
         vec![
             linked("/deployments", deployment.id.as_str(), &deployment.service),
             clip(&deployment.candidate),
@@ -245,7 +277,10 @@ fn in_flight(deployments: &[Deployment]) -> Markup {
             time::ago(deployment.started_at),
         ]
     });
-    widgets::table("Deployments in flight", &["Service", "Revision", "State", "Weight", "Started"], rows)
+    html! {
+        (widgets::table("Deployments in flight", &["Service", "Revision", "State", "Weight", "Started"], rows))
+        @if deployments.count > SHOWN { p { a href=(at_or_home("/deployments")) { "All " (deployments.count) } } }
+    }
 }
 
 /// A part of one as percent, with digits where they matter.

@@ -37,8 +37,6 @@ pub(super) const PAGE: Page = Page {
 };
 
 pub(super) const BASE: &str = "/console/plugins";
-/// What a form has seen where no version is in use.
-const NONE: &str = "none";
 /// On which the pages about plugins change.
 const CONCERNS: [&str; 3] = ["plugin.", "instance.state-changed", "instance.grants-changed"];
 
@@ -85,9 +83,8 @@ async fn list(view: View) -> Result<Response, Problem> {
         (widgets::section("Put a plugin into use", upload::offer(&view, &upload::Offer {
             to: "/console/upload/plugin-files/",
             label: "A component",
-            says: "It is verified before it replaces anything, and in use when this ends. A file of the same name is replaced; the version before can be gone back to.",
-            may_replace: true,
-            seen: None,
+            says: "It is verified first. Then it is said what it would replace, and it comes into use when that is confirmed. The version before can be gone back to.",
+            is_confirmed: true,
             command: "quarterdeck plugin install my-plugin.wasm",
         })))
         (upload::script())
@@ -166,11 +163,7 @@ fn waits(awaiting: &[Waiting]) -> String {
 }
 
 async fn roll_back(At(name): At<String>, form: Form) -> Result<Response, Problem> {
-    let files = Arc::clone(&form.view.api.options.files);
-    let versions = files.versions(&name)?;
-    let serving = versions.iter().find(|version| version.serves).map(|version| version.plugin.digest.0.as_str());
-    form.must_have_seen(serving.unwrap_or(NONE))?;
-    let done = files.roll_back(&name, form.text("to"), PRINCIPAL).await?;
+    let done = form.view.api.options.files.roll_back(&name, form.text("to"), &form.seen()?, PRINCIPAL).await?;
     let from = done.from.as_ref().map_or("none", |from| from.version.as_str());
     let said = format!("{name} went back from {from} to {}.{}", done.to.version, waits(&done.awaiting));
     let undo = done.from.as_ref().map(|from| back(&done.to, from));
@@ -186,15 +179,8 @@ fn back(from: &PluginRef, to: &PluginRef) -> Undo {
 }
 
 async fn promote(At(name): At<String>, form: Form) -> Result<Response, Problem> {
-    let decisions = Arc::clone(&form.view.api.options.decisions);
     // Another candidate may have taken its place since the page was made.
-    let seen = form.needed("seen")?;
-    if decisions.shadows().iter().any(|shadow| shadow.plugin == name && shadow.candidate.digest.0 != seen) {
-        return Err(Problem::precondition_failed(
-            "the candidate is another one by now; hint: look at it, and decide again",
-        ));
-    }
-    let done = decisions.promote(&name, PRINCIPAL).await?;
+    let done = form.view.api.options.decisions.promote(&name, Some(form.needed("seen")?), PRINCIPAL).await?;
     let before = done.before.as_ref().map_or("none", |before| before.version.as_str());
     let undo = done.before.as_ref().map(|before| back(&done.plugin, before));
     let said = format!("{name} {} is in use in place of {before}.", done.plugin.version);
@@ -210,7 +196,8 @@ async fn end_shadow(At(name): At<String>, form: Form) -> Result<Response, Proble
 /// A way back to each version that is kept and not in use.
 fn back_to(view: &View, name: &str, active: Option<&PluginRef>, version: &PluginRef) -> Markup {
     let to = format!("{}/roll-back", address::below(BASE, name));
-    let (in_use, seen) = active.map_or(("none", NONE), |active| (active.version.as_str(), active.digest.0.as_str()));
+    let (in_use, seen) =
+        active.map_or(("none", form::NOTHING), |active| (active.version.as_str(), active.digest.0.as_str()));
     let effect = format!(
         "{name} goes back from {in_use} to {} ({}): its instances run on that from their next call on.",
         version.version,

@@ -20,7 +20,6 @@ use axum::routing::{get, post};
 use maud::{Markup, html};
 use quarterdeck_model::domain::runbook::{Run, RunState, StepState};
 use quarterdeck_model::effect::{OUTBOX, Pending};
-use quarterdeck_model::store::Page as Part;
 use std::sync::Arc;
 
 pub(super) const PAGE: Page = Page {
@@ -34,25 +33,17 @@ pub(super) const PAGE: Page = Page {
 };
 
 pub(super) const BASE: &str = "/console/runs";
-/// Documents that the search looks at, the newest ones.
-const LOOK_AT: usize = 500;
 
 fn routes() -> Router<Arc<Api>> {
     Router::new().route("/runs", get(list)).route("/runs/{id}", get(show)).route("/runs/{id}/cancel", post(cancel))
 }
 
 fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
-    for document in api.options.store.list(Run::COLLECTION, &Part::newest(LOOK_AT))? {
-        if finds.is_full() {
-            break;
+    api.glances.runs.read(&*api.options.store, |all| {
+        for (id, run) in all.iter().rev() {
+            finds.offer_known(&run.words, || (run.title.clone(), address::below(BASE, id)));
         }
-        let run: Run = document.decode()?;
-        finds.offer(
-            &run.spec.title,
-            &[run.id.as_str(), &run.runbook, run.cause.as_deref().unwrap_or_default()],
-            || at(&run),
-        );
-    }
+    })?;
     Ok(())
 }
 

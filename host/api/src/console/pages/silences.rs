@@ -14,7 +14,7 @@ use crate::console::{PRINCIPAL, address, live, time};
 use crate::extract::At;
 use crate::paging::blocking;
 use crate::problem::Problem;
-use crate::resources::silences::refused;
+use crate::resources::silences::{refused, still, tag};
 use axum::Router;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -203,7 +203,7 @@ fn offers(view: &View, silence: &Silence, is: SilenceState) -> Markup {
     if is == SilenceState::Expired {
         return html! { p { a.button href=(again) { "Make it again" } } };
     }
-    let seen = silence.updated_at.to_string();
+    let seen = tag(silence);
     let fields = [("seen", seen.as_str())];
     let spans = [("30m", "30 minutes"), ("1h", "an hour"), ("4h", "4 hours"), ("1d", "a day"), ("7d", "a week")];
     html! {
@@ -232,8 +232,7 @@ fn offers(view: &View, silence: &Silence, is: SilenceState) -> Markup {
 async fn prolong(At(id): At<String>, form: Form) -> Result<Response, Problem> {
     let alerting = &form.view.api.options.engines.alerting;
     let silence = alerting.silence(&id).ok_or_else(|| Problem::no_document(Silence::COLLECTION, &id))?;
-    form.must_have_seen(&silence.updated_at.to_string())?;
-    let before = silence.clone();
+    let (still, before) = (still(form.needed("seen")?), silence.clone());
     let text = form.needed("for")?;
     let span =
         Span::parse(text).ok_or_else(|| Problem::invalid(format!("`{text}` is no time; hint: write it as `4h`")))?;
@@ -245,7 +244,8 @@ async fn prolong(At(id): At<String>, form: Form) -> Result<Response, Problem> {
         created_by: silence.created_by,
         comment: silence.comment,
     };
-    let silence = alerting.set_silence(draft, PRINCIPAL).await?.map_err(|refusal| refused(&refusal, &id))?;
+    let silence = alerting.set_silence(draft, Some(still), PRINCIPAL).await?;
+    let silence = silence.map_err(|refusal| refused(&refusal, &id))?;
     let undo = draft::back(&before, &silence);
     form.done_but(&to(&silence.id), format!("The silence lasts until {}.", time::utc(silence.ends_at)), Some(undo))
 }
@@ -253,8 +253,7 @@ async fn prolong(At(id): At<String>, form: Form) -> Result<Response, Problem> {
 async fn expire(At(id): At<String>, form: Form) -> Result<Response, Problem> {
     let alerting = &form.view.api.options.engines.alerting;
     let silence = alerting.silence(&id).ok_or_else(|| Problem::no_document(Silence::COLLECTION, &id))?;
-    form.must_have_seen(&silence.updated_at.to_string())?;
-    let expired = alerting.expire_silence(&id, PRINCIPAL).await?;
+    let expired = alerting.expire_silence(&id, Some(still(form.needed("seen")?)), PRINCIPAL).await?;
     expired.map_err(|refusal| refused(&refusal, &id))?;
     form.done_but(&to(&id), "The silence is expired.", Some(draft::anew(&silence)))
 }

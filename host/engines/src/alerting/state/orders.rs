@@ -4,7 +4,7 @@ use super::{State, Waiting, moment};
 use crate::alerting::key::{Key, fingerprint};
 use crate::alerting::posted::{self, Incoming};
 use crate::alerting::record::Record;
-use crate::alerting::silence::{Draft, Refusal};
+use crate::alerting::silence::{Draft, Refusal, Still};
 use crate::alerting::{Command, Limits};
 use crate::size::encoded;
 use crate::{Context, Error, to_value};
@@ -45,12 +45,18 @@ impl State {
                     }
                     waiting.reply(|committed| drop(done.send(committed)));
                 }
-                Command::SetSilence(draft, by, done) => {
-                    let silence = self.set_silence(context, draft, &by, record, now)?;
+                Command::SetSilence { draft, still, by, done } => {
+                    let silence = match self.check_seen(draft.id.as_deref(), still) {
+                        Ok(()) => self.set_silence(context, draft, &by, record, now)?,
+                        Err(refusal) => Err(refusal),
+                    };
                     waiting.reply(|committed| drop(done.send(committed.map(|()| silence))));
                 }
-                Command::ExpireSilence(id, by, done) => {
-                    let silence = self.expire_silence(context, &id, &by, record, now)?;
+                Command::ExpireSilence { id, still, by, done } => {
+                    let silence = match self.check_seen(Some(&id), still) {
+                        Ok(()) => self.expire_silence(context, &id, &by, record, now)?,
+                        Err(refusal) => Err(refusal),
+                    };
                     waiting.reply(|committed| drop(done.send(committed.map(|()| silence))));
                 }
                 Command::Acknowledge { id, by, until, done } => {
@@ -75,6 +81,12 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// Of one that is made there is nothing to have seen.
+    fn check_seen(&self, id: Option<&str>, still: Option<Still>) -> Result<(), Refusal> {
+        let id = id.filter(|id| !id.is_empty());
+        id.map_or(Ok(()), |id| self.machine.silences.check_seen(id, still))
     }
 
     fn set_silence(

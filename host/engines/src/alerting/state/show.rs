@@ -56,6 +56,11 @@ impl State {
         shown
     }
 
+    pub(crate) fn alerts_of<'a>(&self, ids: impl IntoIterator<Item = &'a str>, now: Timestamp) -> Vec<Shown> {
+        let members = ids.into_iter().filter_map(|id| self.machine.member(id)).filter(|member| member.fires());
+        members.map(|member| self.shown(member, now)).collect()
+    }
+
     pub(crate) fn groups(&self, now: Timestamp) -> Vec<ShownGroup> {
         let shown = self.machine.groups().filter_map(|(id, group)| {
             let route = self.machine.tree.as_ref()?.route(group.route)?;

@@ -2,7 +2,7 @@
 
 use super::kept::Keeper;
 use super::{Configuration, InForce, load};
-use quarterdeck_api::{Refused, Restored, Version};
+use quarterdeck_api::{IfMatch, Refused, Restored, Version};
 use quarterdeck_config::{Word, compare};
 use quarterdeck_model::event::Event;
 use quarterdeck_model::plugin::{GrantedTo, Grants, InstanceName, InstanceSpec};
@@ -76,9 +76,10 @@ impl Configuration {
     }
 
     /// Finds the words that make every object what it was in the version: none where the files say it, the whole object where they
-    /// say something else, a deletion where there was none.
-    pub(super) async fn restore_version(&self, id: &str) -> Result<Restored, Refused> {
+    /// say something else, a deletion where there was none. `if_match`: the version in force, in place of which it comes.
+    pub(super) async fn restore_version(&self, id: &str, if_match: &IfMatch) -> Result<Restored, Refused> {
         let _one = self.changing.lock().await;
+        if_match.admit_version(&self.current().version)?;
         let unknown = || {
             Refused::Unknown(format!(
                 "there is no version `{id}`; hint: list `configuration/versions` to see those that are kept"

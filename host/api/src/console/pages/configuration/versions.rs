@@ -1,7 +1,8 @@
 //! What was in force before: the newest versions, what is different, and the way back.
 
 use super::{CONCERNS, problems, tabs};
-use crate::console::form::{self, Action, Form};
+use crate::configuration::IfMatch;
+use crate::console::form::{self, Action, Form, NOTHING};
 use crate::console::session::Undo;
 use crate::console::view::View;
 use crate::console::widgets::{self, Tone, clip};
@@ -153,13 +154,13 @@ fn value(value: Option<&Value>) -> Markup {
 
 /// One that could not be kept has no id.
 fn seen(version: &str) -> &str {
-    if version.is_empty() { "none" } else { version }
+    if version.is_empty() { NOTHING } else { version }
 }
 
 pub(super) async fn restore(At(id): At<String>, form: Form) -> Result<Response, Problem> {
-    let before = form.view.api.options.configuration.standing().version;
-    form.must_have_seen(seen(&before))?;
-    let restored = form.view.api.options.configuration.restore(&id).await?;
+    // What was in force is what the form has seen, or nothing is restored.
+    let before = Some(form.needed("seen")?).filter(|seen| *seen != NOTHING);
+    let restored = form.view.api.options.configuration.restore(&id, IfMatch(form.seen()?)).await?;
     let said = match (restored.changed, restored.not_restored.len()) {
         (false, 0) => "Everything is as it was in that version already.".to_owned(),
         (true, 0) => format!("Every object is what it was in {id}: version {} is in force.", restored.version),
@@ -167,8 +168,8 @@ pub(super) async fn restore(At(id): At<String>, form: Form) -> Result<Response, 
             "Every object is what it was in {id}. {others} settings still differ: they stand in files, variables and flags."
         ),
     };
-    let undo = (restored.changed && !before.is_empty()).then(|| Undo {
-        to: format!("{}/restore", address::below(BASE, &before)),
+    let undo = before.filter(|_| restored.changed).map(|before| Undo {
+        to: format!("{}/restore", address::below(BASE, before)),
         fields: vec![("seen", seen(&restored.version).to_owned())],
     });
     // What still differs is shown there.

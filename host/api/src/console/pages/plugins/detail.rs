@@ -233,23 +233,23 @@ fn sample(difference: &Difference) -> Markup {
 fn uploads(view: &View, name: &str, known: &Known, decides: bool) -> Markup {
     let serves = known.files.iter().find(|file| file.serves).or_else(|| known.files.first());
     let file = serves.map_or(format!("{name}.wasm"), |file| file.file.clone());
-    let seen = serves.map(|file| file.digest.tag());
     let install = address::below("/console/upload/plugin-files", &file);
     let shadow = address::below("/console/upload/shadows", name);
     let from = known.plugin.as_ref().filter(|plugin| plugin.state != PluginState::Refused);
     let says = match from.map(|plugin| plugin.version.as_str()) {
         Some(from) => {
-            format!("It becomes {file}, in place of {from}, once it is verified. {from} can be gone back to.")
+            format!(
+                "It becomes {file}, in place of {from}, once it is verified and that is confirmed. {from} can be gone back to."
+            )
         }
-        None => format!("It becomes {file}, once it is verified."),
+        None => format!("It becomes {file}, once it is verified and that is confirmed."),
     };
     html! {
         (widgets::section("Another version", upload::offer(view, &upload::Offer {
             to: &install,
             label: "A component",
             says: &says,
-            may_replace: false,
-            seen: seen.as_deref(),
+            is_confirmed: true,
             command: &format!("quarterdeck plugin install {file}"),
         })))
         @if decides {
@@ -257,8 +257,7 @@ fn uploads(view: &View, name: &str, known: &Known, decides: bool) -> Markup {
                 to: &shadow,
                 label: "A component",
                 says: "It is asked what the version in use is asked, and its answers are compared, and nothing else. It takes the place of a candidate before it.",
-                may_replace: false,
-                seen: None,
+                is_confirmed: false,
                 command: &format!("quarterdeck plugin shadow {name} --with candidate.wasm"),
             })))
         }

@@ -109,7 +109,7 @@ pub(super) async fn remove(At(file): At<String>, form: Form) -> Result<Response,
         to: format!("{}/roll-back", address::below(super::BASE, &plugin.name)),
         fields: vec![
             ("to", removed.digest.0.clone()),
-            ("seen", removed.serving.as_ref().map_or(super::NONE.to_owned(), |serving| serving.digest.0.clone())),
+            ("seen", removed.serving.as_ref().map_or(form::NOTHING.to_owned(), |serving| serving.digest.0.clone())),
         ],
     });
     form.done_but(BASE, format!("{} is removed.{serving}", removed.file), undo)

@@ -10,7 +10,7 @@ use crate::console::{PRINCIPAL, address, live, time};
 use crate::extract::Params;
 use crate::paging::blocking;
 use crate::problem::Problem;
-use crate::resources::silences::refused;
+use crate::resources::silences::{refused, still, tag};
 use axum::response::Response;
 use maud::{Markup, html};
 use quarterdeck_engines::alerting::silence::Draft;
@@ -61,18 +61,14 @@ pub(super) fn anew(silence: &Silence) -> Undo {
 /// Makes one that was changed what it was before.
 pub(super) fn back(before: &Silence, now: &Silence) -> Undo {
     let mut undo = anew(before);
-    undo.fields.extend([
-        ("id", now.id.clone()),
-        ("starts", before.starts_at.to_string()),
-        ("seen", now.updated_at.to_string()),
-    ]);
+    undo.fields.extend([("id", now.id.clone()), ("starts", before.starts_at.to_string()), ("seen", tag(now))]);
     undo
 }
 
 /// As it was typed.
 struct Typed<'a> {
     id: Option<&'a str>,
-    /// When the one that is changed was changed last, as it was looked at.
+    /// The tag of the one that is changed, as it was looked at.
     seen: &'a str,
     matchers: &'a str,
     comment: &'a str,
@@ -160,7 +156,7 @@ pub(super) async fn ask(view: View) -> Result<Response, Problem> {
 /// What is changed is the silence as it was when somebody began to change it.
 fn seen(typed: &Typed<'_>, known: Option<&Silence>) -> String {
     match known {
-        Some(known) if typed.seen.is_empty() => known.updated_at.to_string(),
+        Some(known) if typed.seen.is_empty() => tag(known),
         _ => typed.seen.to_owned(),
     }
 }
@@ -269,16 +265,12 @@ pub(super) async fn make(form: Form) -> Result<Response, Problem> {
     };
     let alerting = &api.options.engines.alerting;
     let before = typed.id.and_then(|id| alerting.silence(id));
-    if let Some(before) = &before {
-        form.must_have_seen(&before.updated_at.to_string())?;
-    }
-    let silence = alerting.set_silence(draft, PRINCIPAL).await?;
+    let still = if typed.id.is_some() { Some(still(form.needed("seen")?)) } else { None };
+    let silence = alerting.set_silence(draft, still, PRINCIPAL).await?;
     let silence = silence.map_err(|refusal| refused(&refusal, typed.id.unwrap_or_default()))?;
     let undo = match &before {
         Some(before) => back(before, &silence),
-        None => {
-            Undo { to: format!("{}/expire", to(&silence.id)), fields: vec![("seen", silence.updated_at.to_string())] }
-        }
+        None => Undo { to: format!("{}/expire", to(&silence.id)), fields: vec![("seen", tag(&silence))] },
     };
     form.done_but(&to(&silence.id), format!("The silence holds until {}.", time::utc(silence.ends_at)), Some(undo))
 }

@@ -86,7 +86,7 @@ fn the_end_of_one_alert_that_somebody_could_not_be_told_goes_with_the_groups_nex
     restart(&mut case);
     let told = tells(&mut case, 1_630).remove(0);
     assert_eq!((told.reason, &told.only), (Reason::Undelivered, &Some(["log/other".into()].into())));
-    assert_eq!(told.again, [first.fingerprint.clone()]);
+    assert_eq!(told.again, std::slice::from_ref(&first.fingerprint));
     let states: Vec<AlertState> = told.alerts.iter().map(|alert| alert.state).collect();
     assert_eq!(states, [AlertState::Firing, AlertState::Resolved]);
     // Once: whatever else is told, and whoever says again that the first message failed.
