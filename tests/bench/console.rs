@@ -106,7 +106,8 @@ async fn pages() {
     }
     let server = Server::quarterdeck(&[("quarterdeck.toml", &config)], Cores::All).await;
     for n in 0..EVENTS {
-        publish(&server, &format!("event {n}")).await;
+        // As much as alerts and notifications say.
+        publish(&server, &format!("event {n}"), &"what has happened ".repeat(150)).await;
     }
     let (mut worst, mut slowest) = (0.0, "");
     for path in PAGES {
@@ -125,8 +126,8 @@ async fn pages() {
     row(&what, &format!("p99 {worst:.1} ms"), "p99 20 ms", "");
 }
 
-async fn publish(server: &Server, subject: &str) {
-    let event = json!({"type": "custom.bench", "subject": subject});
+async fn publish(server: &Server, subject: &str, text: &str) {
+    let event = json!({"type": "custom.bench", "subject": subject, "data": {"text": text}});
     let sent = server.post("/api/v1/events").json(&event).send().await.unwrap();
     assert!(sent.status().is_success(), "{}", sent.status());
 }
@@ -228,7 +229,7 @@ async fn streams() {
     let mut sent = 0;
     while begin.elapsed() < FOR {
         beat.tick().await;
-        publish(&server, &format!("{:.6}", now())).await;
+        publish(&server, &format!("{:.6}", now()), "").await;
         sent += 1;
     }
     let (resident, after) = server.usage();

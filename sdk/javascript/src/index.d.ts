@@ -820,6 +820,8 @@ export namespace log {
   function info(message: string): void;
   /** Writes one line at `debug`. */
   function debug(message: string): void;
+  /** Writes one line at `trace`. */
+  function trace(message: string): void;
 }
 
 /** Publishes events; each grant names a topic prefix. Committed with the call's result, dropped if the call fails. */

@@ -156,7 +156,8 @@ fn cookie_name(host: &Authority) -> String {
     format!("quarterdeck-{}", host.port_u16().unwrap_or_default())
 }
 
-/// Sets the cookie; an empty secret takes it away.
+/// Sets the cookie; an empty secret takes it away. It comes along with a link from elsewhere, from a chat or a mail: what is read so is shown
+/// to nobody else, and what changes anything asks for the secret of the session and for the origin besides.
 pub(crate) fn set_cookie(headers: &HeaderMap, host: &Authority, secret: &str) -> Result<HeaderValue, Problem> {
     let over_tls = |name: &str, word: &str| {
         headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| value.starts_with(word))
@@ -165,7 +166,7 @@ pub(crate) fn set_cookie(headers: &HeaderMap, host: &Authority, secret: &str) ->
     let age = if secret.is_empty() { 0 } else { KEPT.as_millis() / 1000 };
     let name = cookie_name(host);
     let secure = if secure { "; Secure" } else { "" };
-    HeaderValue::from_str(&format!("{name}={secret}; Path=/console; Max-Age={age}; HttpOnly; SameSite=Strict{secure}"))
+    HeaderValue::from_str(&format!("{name}={secret}; Path=/console; Max-Age={age}; HttpOnly; SameSite=Lax{secure}"))
         .map_err(|error| Problem::internal(error.to_string()))
 }
 

@@ -180,12 +180,16 @@ pub(crate) fn backwards(
     let (start, gap) = Missed::begin(after, tail, head);
     let mut end = cursor.map_or(head, |before| Offset(before.saturating_sub(1)).min(head));
     let mut items = Vec::new();
+    // Where most events are meant, little more is read than is handed out; where few are, long stretches are.
+    let mut length = u64::try_from(limit).unwrap_or(STRETCH).clamp(1, STRETCH);
     for _ in 0..STRETCHES {
-        let from = Offset(end.0.saturating_sub(STRETCH)).max(start);
+        let from = Offset(end.0.saturating_sub(length)).max(start);
+        let at_once = usize::try_from(length).unwrap_or(limit);
+        length = length.saturating_mul(2).min(STRETCH);
         let mut stretch = Vec::new();
         let mut next = from;
         while next < end {
-            let batch = store.events(next, filter, limit)?;
+            let batch = store.events(next, filter, at_once)?;
             if batch.next <= next {
                 break;
             }

@@ -92,7 +92,12 @@ async fn an_object_is_changed_as_text_and_mistakes_have_their_line() {
     let stale = set("plugin = \"log\"\n", "toml", &tag).await;
     let shown = String::from_utf8(stale.body.clone()).unwrap();
     assert!(stale.status == 412 && shown.contains("changed meanwhile") && shown.contains("b.example"), "{shown}");
-    let again = set("plugin = \"log\"\n", "toml", &seen(&shown)).await;
+    let newest = seen(&shown);
+    let mistaken = set("plugin = = 1\n", "toml", &tag).await;
+    let kept = seen(&String::from_utf8(mistaken.body.clone()).unwrap());
+    assert!(mistaken.status == 422 && kept == tag, "a mistake shows nothing new, and is no leave to write over it");
+    assert_eq!(set("plugin = \"log\"\n", "toml", &kept).await.status, 412);
+    let again = set("plugin = \"log\"\n", "toml", &newest).await;
     assert_eq!(again.status, 303, "who sends it again has seen what it replaces");
 }
 

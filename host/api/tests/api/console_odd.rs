@@ -8,7 +8,7 @@ use axum::body::Body;
 use http::Method;
 use http::header::COOKIE;
 
-const PAGES: [&str; 32] = [
+const PAGES: [&str; 33] = [
     "",
     "/alerts",
     "/alerts/one",
@@ -24,6 +24,7 @@ const PAGES: [&str; 32] = [
     "/slos",
     "/findings",
     "/events",
+    "/events/1",
     "/runbooks",
     "/runbooks/health",
     "/runs",

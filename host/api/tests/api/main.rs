@@ -16,6 +16,7 @@ mod changes;
 mod configuration;
 mod console;
 mod console_acting;
+mod console_events;
 mod console_host;
 mod console_odd;
 mod console_plugins;

@@ -18,3 +18,4 @@ export const error = (message) => write("error", message);
 export const warn = (message) => write("warn", message);
 export const info = (message) => write("info", message);
 export const debug = (message) => write("debug", message);
+export const trace = (message) => write("trace", message);

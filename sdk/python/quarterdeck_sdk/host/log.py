@@ -56,6 +56,11 @@ def debug(message: str) -> None:
     write(Level.DEBUG, message)
 
 
+def trace(message: str) -> None:
+    """Writes one line at `Level.TRACE`."""
+    write(Level.TRACE, message)
+
+
 class Handler(logging.Handler):
     """Takes what is logged by `logging` to the host."""
 

@@ -109,7 +109,7 @@
     const at = document.activeElement;
     if (!at || at === part || !part.contains(at)) return () => null;
     if (at.id) return () => $(`#${CSS.escape(at.id)}`, part);
-    const like = () => $$(at.localName, part).filter((other) => other.getAttribute("href") === at.getAttribute("href") && other.tabIndex === at.tabIndex && (at.localName === "svg" || other.textContent === at.textContent));
+    const like = () => $$(at.localName, part).filter((other) => ["href", "tabindex"].every((name) => other.getAttribute(name) === at.getAttribute(name)) && (at.localName === "svg" || other.textContent === at.textContent));
     const [index, among] = [like().indexOf(at), $$(at.localName, part).indexOf(at)];
     // What is gone has a neighbour.
     return () => like()[index] ?? like()[0] ?? $$(at.localName, part).slice(0, among + 1).at(-1);

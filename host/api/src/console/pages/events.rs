@@ -4,8 +4,9 @@ use super::{Group, Page, finds_nothing};
 use crate::Api;
 use crate::console::form;
 use crate::console::view::View;
-use crate::console::widgets::{self, clip};
+use crate::console::widgets::{self, clip, text};
 use crate::console::{address, live, time};
+use crate::extract::At;
 use crate::paging::blocking;
 use crate::problem::Problem;
 use crate::resources::events as log;
@@ -13,7 +14,7 @@ use axum::Router;
 use axum::response::Response;
 use axum::routing::get;
 use maud::{Markup, html};
-use quarterdeck_model::event::{StoredEvent, TYPES};
+use quarterdeck_model::event::{EventFilter, Offset, StoredEvent, TYPES};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -27,12 +28,13 @@ pub(super) const PAGE: Page = Page {
     find: finds_nothing,
 };
 
+const BASE: &str = "/console/events";
 const SHOWN: usize = 100;
-/// JSON of an event that is shown in the list.
-const LONGEST: usize = 4_000;
+/// JSON of an event that is shown on its own page.
+const LONGEST: usize = 100_000;
 
 fn routes() -> Router<Arc<Api>> {
-    Router::new().route("/events", get(list))
+    Router::new().route("/events", get(list)).route("/events/{offset}", get(show))
 }
 
 async fn list(view: View) -> Result<Response, Problem> {
@@ -93,18 +95,60 @@ pub(super) fn table(events: &[StoredEvent]) -> Markup {
     )
 }
 
+/// The beginning of what it says, which leads to the rest: a list of whole events would be a book.
 fn data(stored: &StoredEvent) -> Markup {
-    let text = stored.event.data.to_string();
-    if text == "{}" {
-        return html! { span.none { "–" } };
-    }
-    let whole = serde_json::to_string_pretty(&stored.event.data).unwrap_or_default();
+    let said = stored.event.data.to_string();
+    let to = address::below(BASE, &stored.offset.0.to_string());
+    widgets::link(&to, if said == "{}" { "no more than that" } else { &said })
+}
+
+async fn show(view: View, At(offset): At<u64>) -> Result<Response, Problem> {
+    let store = Arc::clone(&view.api.options.store);
+    let before = Offset(offset.saturating_sub(1));
+    let found = blocking(move || Ok(store.events(before, &EventFilter::default(), 1)?.events.pop())).await?;
+    let Some(StoredEvent { event, .. }) = found.filter(|stored| stored.offset.0 == offset) else {
+        return Err(Problem::not_found(format!(
+            "there is no event {offset} in the log; hint: it may be older than what retention keeps, look at the list"
+        )));
+    };
+    let about = match address::of_id(&event.subject) {
+        Some(to) => widgets::link(&to, &event.subject),
+        None => text(&event.subject),
+    };
+    let whole = serde_json::to_string_pretty(&event.data).unwrap_or_default();
     let shown = whole.char_indices().nth(LONGEST).and_then(|(end, _)| whole.get(..end));
-    html! {
-        details.plain-details {
-            summary { (clip(&text)) }
-            pre.json tabindex="0" { code { (shown.unwrap_or(&whole)) } }
-            @if shown.is_some() { p.muted { "The rest is told by " code { "quarterdeck events tail" } "." } }
+    let same = address::with(BASE, [("subject", Some(event.subject.as_str()))]);
+    let mut facts = vec![
+        ("When", time::ago(event.time)),
+        ("About", html! { (about) " – " a href=(same) { "all events about it" } }),
+        ("By", text(&event.principal)),
+        ("Id", html! { code { (text(&event.id.0)) } }),
+        ("Place in the log", html! { (offset) }),
+    ];
+    if let Some(plugin) = &event.plugin {
+        let version = format!("{} {} ", plugin.name, plugin.version);
+        facts.push(("Plugin", html! { (text(&version)) (widgets::digest(&plugin.digest.to_string())) }));
+    }
+    for (name, id) in [("Follows from", &event.causation), ("Began with", &event.correlation)] {
+        if let Some(id) = id {
+            facts.push((name, html! { code { (text(&id.0)) } }));
         }
     }
+    if let Some(run) = &event.run {
+        let to = address::of_id(&run.0);
+        facts.push(("Run", to.map_or_else(|| text(&run.0), |to| widgets::link(&to, &run.0))));
+    }
+    let content = html! {
+        p.crumbs { a href=(BASE) { "Events" } }
+        h1 { (text(&event.event_type)) }
+        (widgets::section("What is known", widgets::definitions(&facts)))
+        (widgets::section("What it says", html! {
+            pre.json tabindex="0" { code { (text(shown.unwrap_or(&whole))) } }
+            @if shown.is_some() {
+                p.muted { "The rest is told by the command line:" }
+                (widgets::command(&format!("quarterdeck events list --after {} --limit 1 --json", before.0)))
+            }
+        }))
+    };
+    Ok(view.page(&event.event_type, content))
 }

@@ -208,7 +208,11 @@ pub(super) async fn set(At((section, name)): At<(String, String)>, form: Form) -
         Put::Not(status, wrong) => (status, wrong),
     };
     let object = form.view.api.options.configuration.object(&section, &name);
-    let tag = object.as_ref().map(Object::tag).unwrap_or_default();
+    // What was shown below is what the next order is about. Where nothing new is shown, it still is about what was shown before.
+    let tag = match status {
+        StatusCode::PRECONDITION_FAILED => object.as_ref().map(Object::tag).unwrap_or_default(),
+        _ => form.needed("seen")?.to_owned(),
+    };
     let draft = Draft { text: &text_of, format: &format, wrong };
     let content = html! {
         p.crumbs { a href=(at(&section, &name)) { "The object as it is in force" } }
