@@ -7,7 +7,7 @@ pub(crate) use failure::{Misfit, call_error, words};
 pub(crate) use kept::{Keeping, Kept, MOST_CALLS};
 
 use crate::engine::Running;
-use crate::executor::{BoxCall, Closing, Executor};
+use crate::executor::{BoxCall, Executor};
 use crate::imports::Doors;
 use crate::instance::Report;
 use crate::sandbox::{Counters, Overdue, Sandbox, Setting};
@@ -72,12 +72,12 @@ pub(crate) struct Output<T> {
 
 /// Opens a sandbox, runs `body` in it, and closes it. The future is a whole call: dropping it ends the call.
 ///
-/// `held` is what the call holds on to until its sandbox is gone, or handed on to be closed: permits, counts. With `keeping`, the sandbox may be that of an
+/// `held` is what the call holds on to until its sandbox is gone: permits, counts. With `keeping`, the sandbox may be that of an
 /// earlier call, and may be kept for a later one; not if the call trapped.
 pub(crate) fn sandboxed<T, B, H>(
     engine: Engine,
     setting: Setting,
-    (running, closing): (Running, Arc<Closing<Guest>>),
+    running: Running,
     held: H,
     keeping: Option<Keeping>,
     body: B,
@@ -113,7 +113,7 @@ where
         let report = sandbox.report();
         match keeping {
             Some(keeping) if has_answered => keeping.put(guest),
-            _ => closing.close(guest, report.memory_bytes),
+            _ => drop(guest),
         }
         drop((held, running));
         Output { result, writes, events, report }
@@ -165,7 +165,7 @@ impl Ground {
             doors: Arc::clone(&self.doors),
             meter: None,
         };
-        let call = sandboxed(self.engine.clone(), setting, self.executor.attended(), (), None, body);
+        let call = sandboxed(self.engine.clone(), setting, self.executor.running(), (), None, body);
         // Never known to be quick: what was not called yet runs on the guests' threads.
         let ended = self.executor.run(call, deadline, &Arc::default()).await.ok_or(CallError::Cancelled)?;
         ended.value.unwrap_or_else(|| overdue(GROUND_DEADLINE)).result

@@ -6,16 +6,13 @@
 //! epoch (a millisecond at most) goes on in the fast lane, and the instance has to earn its way back. Which of the three a call
 //! begins in is the matter of [`pace`].
 
-mod closing;
 mod pace;
 mod slice;
 mod turns;
 
-pub(crate) use closing::Closing;
 pub(crate) use pace::Pace;
 pub use turns::prefer_short_turns;
 
-use crate::call::Guest;
 use crate::engine::{Running, Ticker};
 use crate::error::Error;
 use rustix::process::setpriority_process;
@@ -54,7 +51,6 @@ pub(crate) struct Executor {
     fast: Lane,
     slow: Lane,
     ticker: Ticker,
-    closing: Arc<Closing<Guest>>,
 }
 
 /// Shut down without waiting when dropped: dropping a runtime in an async context would panic.
@@ -98,13 +94,12 @@ impl Executor {
             fast: lane("guest", threads, 0)?,
             slow: lane("guest-slow", threads, SLOW_NICENESS)?,
             ticker: Ticker::start(engine).map_err(Error::Threads)?,
-            closing: Arc::new(Closing::new()),
         })
     }
 
-    /// What every call needs: the epoch, which moves while the first of these lives, and where its sandbox is closed.
-    pub(crate) fn attended(&self) -> (Running, Arc<Closing<Guest>>) {
-        (self.ticker.run(), Arc::clone(&self.closing))
+    /// The epoch moves while this lives; every call holds one.
+    pub(crate) fn running(&self) -> Running {
+        self.ticker.run()
     }
 
     /// Runs a call until its deadline. Dropping the future cancels the call. `None`: the host's own code panicked in it, or

@@ -216,7 +216,7 @@ impl Runtime {
             places: Arc::clone(&self.kept_places),
         });
         let held = (places, used);
-        let call = sandboxed(self.engine.clone(), setting, self.executor.attended(), held, keeping, move |guest| {
+        let call = sandboxed(self.engine.clone(), setting, self.executor.running(), held, keeping, move |guest| {
             body(guest, on, given)
         });
         let (busy, output) = match self.executor.run(call, deadline, &instance.pace).await {

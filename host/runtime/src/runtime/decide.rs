@@ -117,7 +117,7 @@ impl Runtime {
         };
         let (on, asked) = (Arc::clone(version), Arc::clone(record));
         let held = (sandbox, version.enter());
-        let call = sandboxed(self.engine.clone(), setting, self.executor.attended(), held, None, move |guest| {
+        let call = sandboxed(self.engine.clone(), setting, self.executor.running(), held, None, move |guest| {
             Box::pin(async move { ask(guest, &on, &asked.config, &asked.question).await })
         });
         let ended = self.executor.run(call, deadline, pace).await?;
