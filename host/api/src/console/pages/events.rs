@@ -29,7 +29,9 @@ pub(super) const PAGE: Page = Page {
 };
 
 const BASE: &str = "/console/events";
-const SHOWN: usize = 100;
+const SHOWN: usize = 50;
+/// JSON of an event that is shown in the list.
+const PEEK: usize = 600;
 /// JSON of an event that is shown on its own page.
 const LONGEST: usize = 100_000;
 
@@ -95,11 +97,26 @@ pub(super) fn table(events: &[StoredEvent]) -> Markup {
     )
 }
 
-/// The beginning of what it says, which leads to the rest: a list of whole events would be a book.
+/// What it says. Of much of it the beginning, and the way to the rest: a list of whole events would be a book.
 fn data(stored: &StoredEvent) -> Markup {
-    let said = stored.event.data.to_string();
     let to = address::below(BASE, &stored.offset.0.to_string());
-    widgets::link(&to, if said == "{}" { "no more than that" } else { &said })
+    let said = stored.event.data.to_string();
+    if said == "{}" {
+        return html! { a href=(to) { "no more than that" } };
+    }
+    let whole = serde_json::to_string_pretty(&stored.event.data).unwrap_or_default();
+    html! {
+        details.plain-details {
+            summary { (clip(&said)) }
+            pre.json tabindex="0" { code { (beginning(&whole, PEEK).unwrap_or(&whole)) } }
+            a href=(to) { "The whole event" }
+        }
+    }
+}
+
+/// So many characters of it, if there are more.
+fn beginning(text: &str, characters: usize) -> Option<&str> {
+    text.char_indices().nth(characters).and_then(|(end, _)| text.get(..end))
 }
 
 async fn show(view: View, At(offset): At<u64>) -> Result<Response, Problem> {
@@ -116,7 +133,7 @@ async fn show(view: View, At(offset): At<u64>) -> Result<Response, Problem> {
         None => text(&event.subject),
     };
     let whole = serde_json::to_string_pretty(&event.data).unwrap_or_default();
-    let shown = whole.char_indices().nth(LONGEST).and_then(|(end, _)| whole.get(..end));
+    let shown = beginning(&whole, LONGEST);
     let same = address::with(BASE, [("subject", Some(event.subject.as_str()))]);
     let mut facts = vec![
         ("When", time::ago(event.time)),
