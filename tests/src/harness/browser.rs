@@ -34,18 +34,30 @@ pub(crate) struct Browser {
     folder: tempfile::TempDir,
 }
 
+/// A chromedriver and its port. It takes a free one for IPv4 and wants the same for IPv6: where that is taken it ends, and another one is
+/// started.
+fn started(program: &Path) -> (Child, u16) {
+    for _ in 0..5 {
+        let mut driver =
+            Command::new(program).arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(driver.stdout.take().unwrap()).lines();
+        let port = said
+            .find_map(|line| line.unwrap().split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok());
+        if let Some(port) = port {
+            // What it says later is read, so that it can go on saying it.
+            std::thread::spawn(move || said.for_each(drop));
+            return (driver, port);
+        }
+        driver.wait().unwrap();
+    }
+    panic!("chromedriver says no port");
+}
+
 impl Browser {
     /// `None`, after saying which test is left out, where Chromium is missing.
     pub(crate) async fn start(test: &str) -> Option<Browser> {
         let (chromium, driver) = (counterpart::find("chromium", test)?, counterpart::find("chromedriver", test)?);
-        let mut driver =
-            Command::new(driver).arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut said = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port = said
-            .find_map(|line| line.unwrap().split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok())
-            .expect("chromedriver says its port");
-        // What it says later is read, so that it can go on saying it.
-        std::thread::spawn(move || said.for_each(drop));
+        let (driver, port) = started(&driver);
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let mut browser = Browser { driver, port, session: String::new(), http, folder };
