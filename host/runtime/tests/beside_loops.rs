@@ -184,15 +184,6 @@ fn the_p99_of_a_probe_stays_within_twice_its_own_beside_two_that_allocate_withou
     check(true, Pair { does: Does::FillMemory, budget: Limits::default().deadline, ends });
 }
 
-/// The same without a byte written: only the address space is the host's.
-#[test]
-fn the_p99_of_a_probe_stays_within_twice_its_own_beside_two_that_reserve_memory_without_end() {
-    let ends = |result: &CallResult<Collection>| {
-        matches!(result, Err(CallFailed { error: CallError::OutOfMemory { .. }, .. }))
-    };
-    check(true, Pair { does: Does::EatMemory, budget: Limits::default().deadline, ends });
-}
-
 #[test]
 fn the_p99_of_a_probe_stays_within_twice_its_own_beside_two_that_call_themselves_without_end() {
     let ends = |result: &CallResult<Collection>| matches!(result, Err(CallFailed { error: CallError::Trapped { reason }, .. }) if reason.contains("stack"));
