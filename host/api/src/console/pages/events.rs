@@ -31,7 +31,7 @@ pub(super) const PAGE: Page = Page {
 const BASE: &str = "/console/events";
 const SHOWN: usize = 100;
 /// JSON of an event that is shown in the list.
-const PEEK: usize = 300;
+const PEEK: usize = 200;
 /// JSON of an event that is shown on its own page.
 const LONGEST: usize = 100_000;
 
