@@ -162,8 +162,8 @@ async fn show(view: View, At(offset): At<u64>) -> Result<Response, Problem> {
         (widgets::section("What it says", html! {
             pre.json tabindex="0" { code { (text(shown.unwrap_or(&whole))) } }
             @if shown.is_some() {
-                p.muted { "The rest is told by the command line:" }
-                (widgets::command(&format!("quarterdeck events list --after {} --limit 1 --json", before.0)))
+                p.muted { "The rest is told by the command line, which begins with this event:" }
+                (widgets::command(&format!("quarterdeck events tail --all --after {} --json", before.0)))
             }
         }))
     };
