@@ -52,7 +52,7 @@ const FAMILIES: &[Family] = &[
     ("node_schedstat_running_seconds_total", "counter", &[("cpu", 16)]),
     ("node_softnet_processed_total", "counter", &[("cpu", 16)]),
     ("node_memory_bytes", "gauge", &[("kind", 50)]),
-    ("node_systemd_unit_state", "gauge", &[("name", 100), ("state", 5), ("type", 1)]),
+    ("node_systemd_unit_state", "gauge", &[("name", 112), ("state", 5), ("type", 1)]),
 ];
 
 /// What stands before the values of a page, and whether they count up.
