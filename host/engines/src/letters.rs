@@ -221,7 +221,7 @@ impl Count {
         let filter = EventFilter::types(["dead-letter.added"]);
         loop {
             let batch = self.context.store.events(seen.up_to, &filter, STEP)?;
-            seen.recent.extend(batch.events.into_iter().map(|stored| (stored.event.subject, stored.event.time)));
+            seen.recent.extend(batch.events.iter().map(|stored| (stored.event.subject.clone(), stored.event.time)));
             if batch.next <= seen.up_to {
                 return Ok(());
             }

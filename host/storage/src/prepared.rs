@@ -8,6 +8,7 @@ use quarterdeck_model::effect::{OUTBOX, Pending};
 use quarterdeck_model::event::Event;
 use quarterdeck_model::store::StoreError;
 use quarterdeck_model::transition::{Ack, Expected, Transition};
+use std::sync::Arc;
 
 /// Data of one event, as JSON.
 const EVENT_BYTES: usize = 1 << 20;
@@ -18,7 +19,7 @@ pub(crate) struct Prepared {
     pub(crate) writes: Vec<PreparedWrite>,
     /// How many of them the caller asked for by name.
     pub(crate) asked: usize,
-    pub(crate) events: Vec<(Event, Vec<u8>)>,
+    pub(crate) events: Vec<(Arc<Event>, Vec<u8>)>,
     pub(crate) acks: Vec<Ack>,
     /// About what it takes in the log.
     pub(crate) bytes: usize,
@@ -49,7 +50,7 @@ impl Prepared {
         for event in events {
             let encoded = encode(&event)?;
             prepared.bytes += encoded.len() + 4;
-            prepared.events.push((event, encoded));
+            prepared.events.push((Arc::new(event), encoded));
         }
         for ack in &prepared.acks {
             keys::check_consumer(&ack.consumer)?;

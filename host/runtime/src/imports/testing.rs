@@ -251,7 +251,7 @@ impl Store for MemoryStore {
         let mut events = self.events.lock().unwrap();
         for event in transition.events {
             let offset = Offset(events.len() as u64 + 1);
-            events.push(StoredEvent { offset, event });
+            events.push(StoredEvent { offset, event: Arc::new(event) });
         }
         Ok(Committed::default())
     }
