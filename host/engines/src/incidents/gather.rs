@@ -4,7 +4,7 @@
 use super::trigger::{Trigger, trigger};
 use super::{CONSUMER, Incidents, incident};
 use crate::results::put_aside;
-use crate::{Error, belongings, to_value};
+use crate::{Error, belongings, to_json};
 use quarterdeck_bus::Consumer;
 use quarterdeck_model::domain::incident::Incident;
 use quarterdeck_model::event::StoredEvent;
@@ -145,7 +145,7 @@ async fn begin(
             incident::join(&mut opened, alert, severity, runbook, now);
             let event = incidents.event(Incident::OPENED, &opened)?.plugin(decision.plugin).caused_by(&stored.event);
             let mut transition = Transition::new()
-                .put(Incident::COLLECTION, opened.id.as_str(), Expected::Absent, to_value(&opened)?)
+                .put(Incident::COLLECTION, opened.id.as_str(), Expected::Absent, to_json(&opened)?)
                 .event(event)
                 .ack(CONSUMER, stored.offset);
             transition.absorb(decision.rest);
@@ -195,7 +195,7 @@ async fn join(
         if let Some(told) = told {
             let event = incidents.event(told, &joined)?.plugin(decision.plugin.clone()).caused_by(&stored.event);
             let expected = Expected::Revision(document.revision);
-            transition = transition.put(Incident::COLLECTION, id.as_str(), expected, to_value(&joined)?).event(event);
+            transition = transition.put(Incident::COLLECTION, id.as_str(), expected, to_json(&joined)?).event(event);
         }
         transition.absorb(decision.rest.clone());
         match context.commit(transition).await {
