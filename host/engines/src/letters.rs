@@ -307,7 +307,7 @@ mod tests {
         let expires = context.now().plus(EXPIRES);
         assert_eq!(taken, Effect { expires, ..delivery });
         let pending: Pending = context.read(OUTBOX, "eff_1").unwrap().unwrap();
-        assert_eq!((pending.effect, pending.attempts), (taken, 0));
+        assert_eq!((&*pending.effect, pending.attempts), (&taken, 0));
         assert_eq!(bench.events(&["dead-letter.retried"])[0].principal, "ann");
         assert!(refused(false).await.contains("dead letter `eff_1`"), "it lies there no more");
 

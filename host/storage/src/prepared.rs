@@ -43,7 +43,14 @@ impl Prepared {
         }
         for effect in effects {
             let id = effect.id.0.clone();
-            let pending = Pending { effect, attempts: 0, due: now, token: None, last_error: None, plugin: None };
+            let pending = Pending {
+                effect: Arc::new(effect),
+                attempts: 0,
+                due: now,
+                token: None,
+                last_error: None,
+                plugin: None,
+            };
             let json = Json::of(&pending)
                 .map_err(|e| StoreError::Invalid(format!("the value can't be written as JSON: {e}")))?;
             prepared.write(OUTBOX.to_owned(), id, Expected::Absent, Some(json))?;
