@@ -70,11 +70,17 @@ impl FromIterator<(String, String)> for Pairs {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
         let pairs = pairs.into_iter();
         let mut all = Pairs(Vec::with_capacity(pairs.size_hint().0));
-        for (name, value) in pairs {
-            all.insert(name, value);
-        }
+        all.extend(pairs);
         all.0.shrink_to_fit();
         all
+    }
+}
+
+impl Extend<(String, String)> for Pairs {
+    fn extend<I: IntoIterator<Item = (String, String)>>(&mut self, pairs: I) {
+        for (name, value) in pairs {
+            self.insert(name, value);
+        }
     }
 }
 
