@@ -253,7 +253,7 @@ async fn what_a_consumer_gives_up_on_is_kept_with_the_reason() {
     assert_eq!(letters[0].value["event"]["offset"], 1);
     let mut added = bus.subscribe(Offset(0), EventFilter::types(["dead-letter.added"]));
     let added = within(added.next(1)).await.unwrap().events.remove(0).event;
-    assert_eq!((added.subject, added.causation), (letters[0].id.clone(), Some(batch.events[0].event.id.clone())));
+    assert_eq!((&added.subject, added.causation.as_ref()), (&letters[0].id, Some(&batch.events[0].event.id)));
 }
 
 #[tokio::test]

@@ -3,7 +3,6 @@
 use crate::monitoring::scrape::Outside;
 use crate::outbox::Outlet;
 use crate::{Asked, Error};
-use quarterdeck_model::Timestamp;
 use quarterdeck_model::clock::Clock;
 use quarterdeck_model::domain::Catalog;
 use quarterdeck_model::event::Event;
@@ -14,8 +13,9 @@ use quarterdeck_model::plugin::{Called, Registry};
 use quarterdeck_model::series::Series;
 use quarterdeck_model::series::ingest::Ingest;
 use quarterdeck_model::series::query::Querier;
-use quarterdeck_model::store::{Committed, Document, Page, Store, StoreError};
+use quarterdeck_model::store::{Committed, Document, Page, RawDocument, Store, StoreError};
 use quarterdeck_model::transition::{Expected, Transition, Write};
+use quarterdeck_model::{Json, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -114,7 +114,7 @@ impl Context {
     {
         let mut conflicts = 0;
         loop {
-            let document = self.find(collection, id)?;
+            let document = self.find_raw(collection, id)?;
             if let Some(document) = &document {
                 asked.check(id, document.revision)?;
             }
@@ -124,7 +124,7 @@ impl Context {
                 return Ok(current);
             };
             let expected = document.map_or(Expected::Absent, |document| Expected::Revision(document.revision));
-            let mut transition = Transition::new().put(collection, id, expected, to_value(&value)?);
+            let mut transition = Transition::new().put(collection, id, expected, to_json(&value)?);
             transition.absorb(rest);
             match self.commit(transition).await {
                 Ok(_) => return Ok(Some(value)),
@@ -146,12 +146,19 @@ impl Context {
         }
     }
 
+    fn find_raw(&self, collection: &str, id: &str) -> Result<Option<RawDocument>, StoreError> {
+        match self.store.raw(collection, id) {
+            Err(StoreError::Invalid(_)) => Ok(None),
+            found => found,
+        }
+    }
+
     /// One document, decoded, as [`Context::find`] finds it.
     ///
     /// # Errors
     /// What the store says; [`StoreError::Corrupt`] if the document has another shape.
     pub fn read<T: DeserializeOwned>(&self, collection: &str, id: &str) -> Result<Option<T>, StoreError> {
-        self.find(collection, id)?.map(|document| document.decode()).transpose()
+        self.find_raw(collection, id)?.map(|document| document.decode()).transpose()
     }
 
     /// A part of a collection, decoded.
@@ -163,12 +170,20 @@ impl Context {
     }
 }
 
-/// A value as the store takes it.
+/// A value as events hold it.
 ///
 /// # Errors
 /// [`StoreError::Invalid`] for what JSON can't hold.
 pub fn to_value<T: Serialize>(value: &T) -> Result<Value, StoreError> {
     serde_json::to_value(value).map_err(|error| StoreError::Invalid(format!("can't be kept as JSON: {error}")))
+}
+
+/// The same for a document: written at once, without a tree of values on the way.
+///
+/// # Errors
+/// As [`to_value`].
+pub fn to_json<T: Serialize>(value: &T) -> Result<Json, StoreError> {
+    Json::of(value).map_err(|error| StoreError::Invalid(format!("can't be kept as JSON: {error}")))
 }
 
 /// A document to be written, whatever is there now.
@@ -180,7 +195,7 @@ pub fn write<T: Serialize>(collection: &str, id: &str, value: &T) -> Result<Writ
         collection: collection.to_owned(),
         id: id.to_owned(),
         expected: Expected::Any,
-        value: Some(to_value(value)?),
+        value: Some(to_json(value)?),
     })
 }
 

@@ -221,7 +221,7 @@ impl Count {
         let filter = EventFilter::types(["dead-letter.added"]);
         loop {
             let batch = self.context.store.events(seen.up_to, &filter, STEP)?;
-            seen.recent.extend(batch.events.into_iter().map(|stored| (stored.event.subject, stored.event.time)));
+            seen.recent.extend(batch.events.iter().map(|stored| (stored.event.subject.clone(), stored.event.time)));
             if batch.next <= seen.up_to {
                 return Ok(());
             }
@@ -307,7 +307,7 @@ mod tests {
         let expires = context.now().plus(EXPIRES);
         assert_eq!(taken, Effect { expires, ..delivery });
         let pending: Pending = context.read(OUTBOX, "eff_1").unwrap().unwrap();
-        assert_eq!((pending.effect, pending.attempts), (taken, 0));
+        assert_eq!((&*pending.effect, pending.attempts), (&taken, 0));
         assert_eq!(bench.events(&["dead-letter.retried"])[0].principal, "ann");
         assert!(refused(false).await.contains("dead letter `eff_1`"), "it lies there no more");
 

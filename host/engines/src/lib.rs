@@ -57,7 +57,7 @@ mod testing;
 mod tests;
 
 pub use asked::Asked;
-pub use context::{Context, belongings, to_value, write};
+pub use context::{Context, belongings, to_json, to_value, write};
 pub use error::Error;
 pub use tasks::Tasks;
 

@@ -20,7 +20,7 @@ pub mod route;
 
 use crate::alerting::silence::Silences;
 use crate::place::Place;
-use crate::{Context, Error, Tasks, to_value};
+use crate::{Context, Error, Tasks, to_json, to_value};
 use delivery::{Delivery, PURPOSE};
 use quarterdeck_bus::Consumer;
 use quarterdeck_model::domain::notification::{DeliveryState, Notification, RouteSpec};
@@ -86,7 +86,7 @@ impl Handle {
 /// The store's.
 pub fn under_way(store: &dyn Store, mut notification: Notification) -> Result<Notification, StoreError> {
     if notification.state == DeliveryState::Pending
-        && let Some(document) = store.get(OUTBOX, notification.id.as_str())?
+        && let Some(document) = store.raw(OUTBOX, notification.id.as_str())?
     {
         let pending: Pending = document.decode()?;
         (notification.attempts, notification.error) = (pending.attempts, pending.last_error);
@@ -292,7 +292,7 @@ fn ended(context: &Context, event: &Event) -> Result<Transition, StoreError> {
         return Ok(Transition::new());
     }
     context.lately.arrived(&result.effect);
-    let Some(document) = context.store.get(Notification::COLLECTION, result.effect.as_str())? else {
+    let Some(document) = context.store.raw(Notification::COLLECTION, result.effect.as_str())? else {
         return Ok(Transition::new());
     };
     let mut notification: Notification = document.decode()?;
@@ -310,10 +310,11 @@ fn ended(context: &Context, event: &Event) -> Result<Transition, StoreError> {
         _ => Notification::FAILED,
     };
     let EffectId(id) = &notification.id;
-    let value = to_value(&notification)?;
-    let told = context.event(event_type, id).data(value.clone()).plugin(event.plugin.clone()).caused_by(event);
+    let kept = to_json(&notification)?;
+    let told =
+        context.event(event_type, id).data(to_value(&notification)?).plugin(event.plugin.clone()).caused_by(event);
     let expected = Expected::Revision(document.revision);
-    Ok(Transition::new().put(Notification::COLLECTION, id, expected, value).event(told))
+    Ok(Transition::new().put(Notification::COLLECTION, id, expected, kept).event(told))
 }
 
 fn conclude(notification: &mut Notification, result: &EffectResult, delivered: bool, at: Timestamp) {

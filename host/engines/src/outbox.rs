@@ -224,7 +224,7 @@ impl Worker {
                 continue;
             }
             match document.decode::<Pending>() {
-                Ok(pending) => self.queue.add(Entry::from(&pending.effect), pending.due),
+                Ok(pending) => self.queue.add(Entry::from(&*pending.effect), pending.due),
                 Err(error) => error!(effect = document.id, %error, "an effect can't be read and is left alone"),
             }
         }

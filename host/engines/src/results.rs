@@ -8,6 +8,7 @@ use quarterdeck_model::effect::EffectResult;
 use quarterdeck_model::event::{EventFilter, StoredEvent};
 use quarterdeck_model::store::StoreError;
 use quarterdeck_model::transition::Ack;
+use serde::Deserialize;
 use std::time::Duration;
 use tracing::{error, warn};
 
@@ -120,7 +121,7 @@ fn parse(event: &StoredEvent) -> Option<(EffectResult, End)> {
         "effect.unknown" => End::Unknown,
         _ => return None,
     };
-    match serde_json::from_value(event.event.data.clone()) {
+    match EffectResult::deserialize(&event.event.data) {
         Ok(result) => Some((result, end)),
         Err(error) => {
             warn!(event = %event.event.id, %error, "not the result of an effect");

@@ -15,13 +15,13 @@ use crate::{Context, Error, Tasks, to_value, write};
 use async_trait::async_trait;
 use examine::Examined;
 use findings::{News, Update};
-use quarterdeck_model::Timestamp;
 use quarterdeck_model::domain::job::{JobSpec, Missed, Schedule};
 use quarterdeck_model::domain::scan::{Finding, FindingState, Scan, ScanSpec, ScanState};
 use quarterdeck_model::event::Event;
 use quarterdeck_model::id::ScanId;
 use quarterdeck_model::store::{Page, StoreError};
 use quarterdeck_model::transition::{Expected, Transition};
+use quarterdeck_model::{Json, Timestamp};
 use quarterdeck_scheduler::Job;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -368,7 +368,7 @@ fn records(context: &Context, principal: &str, updates: &[Update]) -> Result<Vec
     let mut bytes = 0;
     for Update { finding, news } in updates {
         let document = write(Finding::COLLECTION, &finding.id, finding)?;
-        bytes += document.value.as_ref().map_or(0, |value| value.to_string().len());
+        bytes += document.value.as_ref().map_or(0, Json::len);
         let told = match news {
             Some(News::Opened) => Some(Finding::OPENED),
             Some(News::Fixed) => Some(Finding::FIXED),

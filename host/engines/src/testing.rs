@@ -470,7 +470,7 @@ impl Bench {
         let (mut after, mut events) = (Offset(0), Vec::new());
         loop {
             let batch = self.context.store.events(after, &filter, 1000).unwrap();
-            events.extend(batch.events.into_iter().map(|stored| stored.event));
+            events.extend(batch.events.into_iter().map(|stored| Arc::unwrap_or_clone(stored.event)));
             if batch.next >= self.context.store.head() {
                 return events;
             }

@@ -9,6 +9,7 @@ use crate::plugin::{InstanceName, PluginRef};
 use crate::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// The collection in which the store keeps effects that are not finished.
 pub const OUTBOX: &str = "outbox";
@@ -128,7 +129,7 @@ impl Effect {
 /// How far an effect has come; its document in [`OUTBOX`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pending {
-    pub effect: Effect,
+    pub effect: Arc<Effect>,
     /// Attempts begun. Written before an attempt of an at-most-once effect starts.
     pub attempts: u32,
     /// Not before this time.

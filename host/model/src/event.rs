@@ -6,6 +6,7 @@ use crate::time::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Position in the log, from 1, without gaps. 0 stands before the first event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -90,12 +91,12 @@ impl Event {
     }
 }
 
-/// An event with its place in the log.
+/// An event with its place in the log. Cheap to clone: all readers of the bus share the event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StoredEvent {
     pub offset: Offset,
     #[serde(flatten)]
-    pub event: Event,
+    pub event: Arc<Event>,
 }
 
 /// Types of the events that the host itself publishes. Plugins and the API add others: those of `custom.`, and what grants name.

@@ -1,13 +1,16 @@
 //! Labels: the dimensions of series, alerts and incidents.
 
+mod pairs;
+
+pub use pairs::Pairs;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 
 /// Sorted, so that equal sets are equal bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(transparent)]
-pub struct Labels(pub BTreeMap<String, String>);
+pub struct Labels(pub Pairs);
 
 impl Labels {
     pub fn new() -> Self {
@@ -20,7 +23,7 @@ impl Labels {
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.0.get(name)
     }
 
     pub fn insert(&mut self, name: impl Into<String>, value: impl Into<String>) {

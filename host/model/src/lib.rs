@@ -39,6 +39,7 @@ pub mod event;
 pub mod fetch;
 pub mod id;
 pub mod journal;
+pub mod json;
 pub mod kind;
 pub mod label;
 mod nearest;
@@ -53,6 +54,7 @@ pub mod time;
 pub mod transition;
 
 pub use brief::brief;
+pub use json::Json;
 pub use label::Labels;
 pub use nearest::nearest;
 pub use severity::Severity;

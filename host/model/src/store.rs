@@ -2,6 +2,7 @@
 //! revision per document, readers that pull by offset.
 
 use crate::event::{Event, EventFilter, Offset, StoredEvent};
+use crate::json::Json;
 use crate::transition::Transition;
 use async_trait::async_trait;
 use serde::Serialize;
@@ -61,6 +62,23 @@ impl Document {
     /// [`StoreError::Corrupt`] if the value has another shape.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, StoreError> {
         T::deserialize(&self.value).map_err(|e| StoreError::Corrupt(format!("document `{}`: {e}", self.id)))
+    }
+}
+
+/// A document as it is kept: for whoever makes a domain type of it at once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RawDocument {
+    pub id: String,
+    /// As [`Document::revision`].
+    pub revision: u64,
+    pub json: Json,
+}
+
+impl RawDocument {
+    /// # Errors
+    /// [`StoreError::Corrupt`] if the value has another shape.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, StoreError> {
+        self.json.decode().map_err(|e| StoreError::Corrupt(format!("document `{}`: {e}", self.id)))
     }
 }
 
@@ -154,6 +172,12 @@ pub trait Store: Send + Sync + 'static {
     }
 
     fn get(&self, collection: &str, id: &str) -> Result<Option<Document>, StoreError>;
+
+    /// What [`Store::get`] gets, not read yet.
+    fn raw(&self, collection: &str, id: &str) -> Result<Option<RawDocument>, StoreError> {
+        let raw = |Document { id, revision, value }| RawDocument { id, revision, json: value.into() };
+        Ok(self.get(collection, id)?.map(raw))
+    }
 
     fn list(&self, collection: &str, page: &Page) -> Result<Vec<Document>, StoreError>;
 

@@ -2,11 +2,10 @@
 
 use crate::effect::Effect;
 use crate::event::{Event, Offset};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use crate::json::Json;
 
 /// What a document's revision must be for a write to apply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
     Any,
     Absent,
@@ -14,24 +13,24 @@ pub enum Expected {
 }
 
 /// One change of one document. Ids may hold any characters but NUL.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Write {
     pub collection: String,
     pub id: String,
     pub expected: Expected,
     /// `None` deletes.
-    pub value: Option<Value>,
+    pub value: Option<Json>,
 }
 
 /// The new place of a durable consumer, moved in the same record as what it did with the events.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ack {
     pub consumer: String,
     pub up_to: Offset,
 }
 
 /// Appended as one record with one fsync, before anything of it is acted on.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Transition {
     pub writes: Vec<Write>,
     pub events: Vec<Event>,
@@ -44,8 +43,9 @@ impl Transition {
         Self::default()
     }
 
-    pub fn put(mut self, collection: &str, id: &str, expected: Expected, value: Value) -> Self {
-        self.writes.push(Write { collection: collection.to_owned(), id: id.to_owned(), expected, value: Some(value) });
+    pub fn put(mut self, collection: &str, id: &str, expected: Expected, value: impl Into<Json>) -> Self {
+        let value = Some(value.into());
+        self.writes.push(Write { collection: collection.to_owned(), id: id.to_owned(), expected, value });
         self
     }
 

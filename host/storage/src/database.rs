@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use quarterdeck_model::event::{EventFilter, Offset, StoredEvent};
 use quarterdeck_model::journal::{Batch, Bounds, Extent, Journals, Stretch};
 use quarterdeck_model::store::{
-    Changed, Committed, Document, EventBatch, Gap, Page, Prompt, Store, StoreError, StoreHealth,
+    Changed, Committed, Document, EventBatch, Gap, Page, Prompt, RawDocument, Store, StoreError, StoreHealth,
 };
 use quarterdeck_model::transition::Transition;
 use std::collections::BTreeMap;
@@ -219,6 +219,10 @@ impl Store for Database {
 
     fn get(&self, collection: &str, id: &str) -> Result<Option<Document>, StoreError> {
         self.shared.projections.get(&self.shared.disk, collection, id)
+    }
+
+    fn raw(&self, collection: &str, id: &str) -> Result<Option<RawDocument>, StoreError> {
+        self.shared.projections.raw(&self.shared.disk, collection, id)
     }
 
     fn list(&self, collection: &str, page: &Page) -> Result<Vec<Document>, StoreError> {

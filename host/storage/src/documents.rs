@@ -112,11 +112,21 @@ fn put_further(
 
 pub(crate) fn get(disk: &Disk, collection: &str, id: &str) -> Result<Option<Document>, StoreError> {
     keys::check_document(collection, id)?;
+    get_as(disk, collection, id, parse(collection, id))
+}
+
+/// What `make` makes of its revision and its JSON.
+pub(crate) fn get_as<T>(
+    disk: &Disk,
+    collection: &str,
+    id: &str,
+    make: impl Fn(u64, &[u8]) -> Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
     let key = keys::document(collection, id);
     let Some(mut value) = disk.get(&key)? else { return Ok(None) };
     loop {
-        if let Some(document) = assemble(disk, collection, id, &value)? {
-            return Ok(Some(document));
+        if let Some(made) = assemble(disk, collection, id, &value, &make)? {
+            return Ok(Some(made));
         }
         // Its parts go after the first part has changed.
         match disk.get(&key)? {
@@ -127,31 +137,41 @@ pub(crate) fn get(disk: &Disk, collection: &str, id: &str) -> Result<Option<Docu
     }
 }
 
+fn parse(collection: &str, id: &str) -> impl Fn(u64, &[u8]) -> Result<Document, StoreError> {
+    move |revision, bytes| {
+        let value = serde_json::from_slice(bytes).map_err(|_| corrupt(collection, id))?;
+        Ok(Document { id: id.to_owned(), revision, value })
+    }
+}
+
 /// `None`: it is not whole any more.
-fn assemble(disk: &Disk, collection: &str, id: &str, value: &[u8]) -> Result<Option<Document>, StoreError> {
+fn assemble<T>(
+    disk: &Disk,
+    collection: &str,
+    id: &str,
+    value: &[u8],
+    make: impl Fn(u64, &[u8]) -> Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
     let head = head(value).ok_or_else(|| corrupt(collection, id))?;
-    let parsed = if head.parts.count() <= 1 {
-        serde_json::from_slice(head.bytes)
-    } else {
-        let mut bytes = head.bytes.to_vec();
-        for part in 1..head.parts.count() {
-            let key = keys::document_part(collection, id, head.parts.number(part));
-            let Some(value) = disk.get(&key)? else { return Ok(None) };
-            let mut input = Input::new(&value);
-            if input.uint() != Some(head.revision) {
-                return Ok(None);
-            }
-            bytes.extend_from_slice(input.rest());
+    if head.parts.count() <= 1 {
+        return make(head.revision, head.bytes).map(Some);
+    }
+    let mut bytes = head.bytes.to_vec();
+    for part in 1..head.parts.count() {
+        let key = keys::document_part(collection, id, head.parts.number(part));
+        let Some(value) = disk.get(&key)? else { return Ok(None) };
+        let mut input = Input::new(&value);
+        if input.uint() != Some(head.revision) {
+            return Ok(None);
         }
-        serde_json::from_slice(&bytes)
-    };
-    let value = parsed.map_err(|_| corrupt(collection, id))?;
-    Ok(Some(Document { id: id.to_owned(), revision: head.revision, value }))
+        bytes.extend_from_slice(input.rest());
+    }
+    make(head.revision, &bytes).map(Some)
 }
 
 /// A document of which the first part was found.
 pub(crate) fn read(disk: &Disk, collection: &str, id: &str, value: &[u8]) -> Result<Option<Document>, StoreError> {
-    match assemble(disk, collection, id, value)? {
+    match assemble(disk, collection, id, value, parse(collection, id))? {
         Some(document) => Ok(Some(document)),
         None => get(disk, collection, id),
     }

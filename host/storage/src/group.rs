@@ -7,10 +7,10 @@ use crate::prepared::{Prepared, PreparedWrite};
 use crate::projections::{Changes, Projections, Written};
 use crate::recovery::Place;
 use crate::wal::Record;
-use quarterdeck_model::Timestamp;
 use quarterdeck_model::event::{Offset, StoredEvent};
 use quarterdeck_model::store::{Committed, StoreError};
 use quarterdeck_model::transition::Expected;
+use quarterdeck_model::{Json, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub(crate) struct Put {
 struct Projected {
     /// `None`: there is none.
     revision: Option<u64>,
-    value: Vec<u8>,
+    value: Json,
     changed: bool,
 }
 
@@ -66,9 +66,8 @@ impl<'a> Group<'a> {
         }
         for (write, revision) in prepared.writes.into_iter().zip(&revisions) {
             let PreparedWrite { collection, id, value, .. } = write;
-            self.frame.write(&collection, &id, *revision, value.as_deref());
-            let key = (Arc::from(collection), Arc::from(id));
-            let projected = self.documents.entry(key).or_default();
+            self.frame.write(&collection, &id, *revision, value.as_ref().map(Json::as_bytes));
+            let projected = self.documents.entry((collection, id)).or_default();
             projected.changed = true;
             projected.revision = value.is_some().then_some(*revision);
             projected.value = value.unwrap_or_default();
@@ -92,10 +91,10 @@ impl<'a> Group<'a> {
         let mut revisions = Vec::with_capacity(writes.len());
         let mut floor = self.place.floor;
         for write in writes {
-            let key = (write.collection.as_str(), write.id.as_str());
+            let key = (&*write.collection, &*write.id);
             let found = match within.get(&key) {
                 Some(found) => *found,
-                None => self.revision(key.0, key.1)?,
+                None => self.revision(&write.collection, &write.id)?,
             };
             let fits = match write.expected {
                 Expected::Any => true,
@@ -103,7 +102,7 @@ impl<'a> Group<'a> {
                 Expected::Revision(revision) => found == Some(revision),
             };
             if !fits {
-                let (collection, id) = (write.collection.clone(), write.id.clone());
+                let (collection, id) = (write.collection.to_string(), write.id.to_string());
                 return Err(StoreError::Conflict { collection, id, found });
             }
             let new = match (&write.value, found) {
@@ -121,8 +120,8 @@ impl<'a> Group<'a> {
         Ok(revisions)
     }
 
-    fn revision(&mut self, collection: &str, id: &str) -> Result<Option<u64>, StoreError> {
-        let key: (Arc<str>, Arc<str>) = (Arc::from(collection), Arc::from(id));
+    fn revision(&mut self, collection: &Arc<str>, id: &Arc<str>) -> Result<Option<u64>, StoreError> {
+        let key = (Arc::clone(collection), Arc::clone(id));
         if let Some(projected) = self.documents.get(&key) {
             return Ok(projected.revision);
         }
@@ -153,7 +152,7 @@ impl<'a> Group<'a> {
         self.put_frame()?;
         let changed = self.documents.into_iter().filter(|(_, projected)| projected.changed);
         let documents = changed.map(|((collection, id), projected)| {
-            (collection, id, Written { revision: projected.revision, value: projected.value.into() })
+            (collection, id, Written { revision: projected.revision, value: projected.value })
         });
         self.projections.put(Changes {
             documents: documents.collect(),

@@ -14,6 +14,7 @@ use quarterdeck_model::id::{EventId, RunId};
 use quarterdeck_model::plugin::{Digest, PluginRef};
 use quarterdeck_model::store::{EventBatch, Gap, StoreError};
 use sled::IVec;
+use std::sync::Arc;
 
 /// The part of the log that one read looks at.
 const STRETCH_EVENTS: u64 = 16_384;
@@ -303,7 +304,7 @@ pub(crate) fn events(
             let (event_type, subject) = event.text().zip(event.text()).ok_or_else(|| frame.corrupt())?;
             if filter.lets_through(event_type, subject) {
                 let event = decode(event_type, subject, event).ok_or_else(|| frame.corrupt())?;
-                batch.events.push(StoredEvent { offset: Offset(offset), event });
+                batch.events.push(StoredEvent { offset: Offset(offset), event: Arc::new(event) });
             }
             batch.next = Offset(offset);
             if batch.events.len() >= limit {

@@ -3,11 +3,12 @@
 use crate::codec::{put_bytes, put_int, put_optional, put_uint};
 use crate::documents::DOCUMENT_BYTES;
 use crate::keys;
-use quarterdeck_model::Timestamp;
 use quarterdeck_model::effect::{OUTBOX, Pending};
 use quarterdeck_model::event::Event;
 use quarterdeck_model::store::StoreError;
 use quarterdeck_model::transition::{Ack, Expected, Transition};
+use quarterdeck_model::{Json, Timestamp};
+use std::sync::Arc;
 
 /// Data of one event, as JSON.
 const EVENT_BYTES: usize = 1 << 20;
@@ -18,17 +19,17 @@ pub(crate) struct Prepared {
     pub(crate) writes: Vec<PreparedWrite>,
     /// How many of them the caller asked for by name.
     pub(crate) asked: usize,
-    pub(crate) events: Vec<(Event, Vec<u8>)>,
+    pub(crate) events: Vec<(Arc<Event>, Vec<u8>)>,
     pub(crate) acks: Vec<Ack>,
     /// About what it takes in the log.
     pub(crate) bytes: usize,
 }
 
 pub(crate) struct PreparedWrite {
-    pub(crate) collection: String,
-    pub(crate) id: String,
+    pub(crate) collection: Arc<str>,
+    pub(crate) id: Arc<str>,
     pub(crate) expected: Expected,
-    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) value: Option<Json>,
 }
 
 impl Prepared {
@@ -38,18 +39,26 @@ impl Prepared {
         let mut prepared =
             Prepared { writes: Vec::with_capacity(asked + effects.len()), asked, events: Vec::new(), acks, bytes: 0 };
         for write in writes {
-            let value = write.value.map(|value| json(&value)).transpose()?;
-            prepared.write(write.collection, write.id, write.expected, value)?;
+            prepared.write(write.collection, write.id, write.expected, write.value)?;
         }
         for effect in effects {
             let id = effect.id.0.clone();
-            let pending = Pending { effect, attempts: 0, due: now, token: None, last_error: None, plugin: None };
-            prepared.write(OUTBOX.to_owned(), id, Expected::Absent, Some(json(&pending)?))?;
+            let pending = Pending {
+                effect: Arc::new(effect),
+                attempts: 0,
+                due: now,
+                token: None,
+                last_error: None,
+                plugin: None,
+            };
+            let json = Json::of(&pending)
+                .map_err(|e| StoreError::Invalid(format!("the value can't be written as JSON: {e}")))?;
+            prepared.write(OUTBOX.to_owned(), id, Expected::Absent, Some(json))?;
         }
         for event in events {
             let encoded = encode(&event)?;
             prepared.bytes += encoded.len() + 4;
-            prepared.events.push((event, encoded));
+            prepared.events.push((Arc::new(event), encoded));
         }
         for ack in &prepared.acks {
             keys::check_consumer(&ack.consumer)?;
@@ -74,23 +83,19 @@ impl Prepared {
         collection: String,
         id: String,
         expected: Expected,
-        value: Option<Vec<u8>>,
+        value: Option<Json>,
     ) -> Result<(), StoreError> {
         keys::check_document(&collection, &id)?;
-        let bytes = value.as_ref().map_or(0, Vec::len);
+        let bytes = value.as_ref().map_or(0, Json::len);
         if bytes > DOCUMENT_BYTES {
             return Err(StoreError::Invalid(format!(
                 "document `{collection}/{id}` takes {bytes} bytes, {DOCUMENT_BYTES} are the limit; hint: split it, or keep less in it"
             )));
         }
         self.bytes += bytes + collection.len() + id.len() + 24;
-        self.writes.push(PreparedWrite { collection, id, expected, value });
+        self.writes.push(PreparedWrite { collection: collection.into(), id: id.into(), expected, value });
         Ok(())
     }
-}
-
-fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec(value).map_err(|e| StoreError::Invalid(format!("the value can't be written as JSON: {e}")))
 }
 
 /// Bits of the byte that says what an event has of what most have not.

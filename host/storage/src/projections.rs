@@ -12,8 +12,9 @@ use crate::documents;
 use crate::keys;
 use crate::recovery::{put_cursor, put_floor, read_cursor};
 use followed::Followed;
+use quarterdeck_model::Json;
 use quarterdeck_model::event::Offset;
-use quarterdeck_model::store::{Changed, Document, Page, StoreError};
+use quarterdeck_model::store::{Changed, Document, Page, RawDocument, StoreError};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,7 +34,7 @@ const SETTLED: &str = "settled";
 pub(crate) struct Written {
     /// `None`: it was deleted.
     pub(crate) revision: Option<u64>,
-    pub(crate) value: Arc<[u8]>,
+    pub(crate) value: Json,
 }
 
 type Documents<T> = BTreeMap<Arc<str>, BTreeMap<Arc<str>, T>>;
@@ -140,7 +141,7 @@ impl Projections {
                     breathe();
                 }
                 let old = documents::revision(disk, collection, id)?.map(|(_, parts)| parts);
-                let new = written.revision.map(|revision| (revision, &*written.value));
+                let new = written.revision.map(|revision| (revision, written.value.as_bytes()));
                 if old.is_some() || new.is_some() {
                     documents::write(disk, collection, id, old.unwrap_or_default(), new)?;
                 }
@@ -196,6 +197,18 @@ impl Projections {
         match self.written(collection, id) {
             Some(written) => document(collection, id, &written),
             None => documents::get(disk, collection, id),
+        }
+    }
+
+    pub(crate) fn raw(&self, disk: &Disk, collection: &str, id: &str) -> Result<Option<RawDocument>, StoreError> {
+        keys::check_document(collection, id)?;
+        let raw = |(revision, json)| RawDocument { id: id.to_owned(), revision, json };
+        match self.written(collection, id) {
+            Some(written) => Ok(written.revision.map(|revision| raw((revision, written.value)))),
+            None => {
+                let kept = |revision, bytes: &[u8]| Ok((revision, Json::kept(bytes)));
+                Ok(documents::get_as(disk, collection, id, kept)?.map(raw))
+            }
         }
     }
 
@@ -273,7 +286,7 @@ impl Projections {
 
 fn document(collection: &str, id: &str, written: &Written) -> Result<Option<Document>, StoreError> {
     let Some(revision) = written.revision else { return Ok(None) };
-    let value = serde_json::from_slice(&written.value).map_err(|_| documents::corrupt(collection, id))?;
+    let value = written.value.decode().map_err(|_| documents::corrupt(collection, id))?;
     Ok(Some(Document { id: id.to_owned(), revision, value }))
 }
 
@@ -375,7 +388,7 @@ mod tests {
         let store = open(folder.path());
         let projections = Projections::new(0);
         let change = |revision: Option<u64>, serial: u64| Changes {
-            documents: vec![(Arc::from("c"), Arc::from("x"), Written { revision, value: Arc::from(&b"1"[..]) })],
+            documents: vec![(Arc::from("c"), Arc::from("x"), Written { revision, value: Json::from(json!(1)) })],
             serial,
             ..Changes::default()
         };

@@ -2,6 +2,7 @@
 //! it already; what is about a single event becomes a group of one.
 
 use quarterdeck_sdk::notifier::Message;
+use quarterdeck_sdk::serde::de::IgnoredAny;
 use quarterdeck_sdk::serde::{Deserialize, Serialize};
 use quarterdeck_sdk::serde_json::Value;
 use quarterdeck_sdk::{json, serde_json};
@@ -115,6 +116,20 @@ impl Group {
         of_one(message)
     }
 
+    /// The JSON that the message holds already, where it is about a group: to be handed on as it is.
+    pub fn of_host(message: &Message) -> Option<&str> {
+        #[derive(Deserialize)]
+        #[serde(crate = "quarterdeck_sdk::serde")]
+        struct Shape {
+            version: String,
+            #[serde(rename = "alerts")]
+            _alerts: Vec<IgnoredAny>,
+        }
+
+        let is_payload = || json::from_str::<Shape>(&message.data).is_ok_and(|shape| shape.version == "4");
+        (is_group(message) && is_payload()).then_some(message.data.as_str())
+    }
+
     /// True as long as one of the alerts fires.
     pub fn is_firing(&self) -> bool {
         self.status != "resolved"
@@ -220,6 +235,11 @@ mod tests {
         let sent: Value = serde_json::from_str(&message.data).unwrap();
         assert_eq!(Group::of(&message).to_json(), sent);
         assert_eq!(sent, group_json("firing"));
+        assert_eq!(Group::of_host(&message), Some(message.data.as_str()));
+        assert_eq!(Group::of_host(&firing()), None, "a single event");
+        for data in [r#"{"version":"4"}"#, r#"{"version":"5","alerts":[]}"#, r#"{"version":"4","alerts":{}}"#, "{"] {
+            assert_eq!(Group::of_host(&Message { data: data.into(), ..group("alerts.firing") }), None, "{data}");
+        }
     }
 
     #[test]

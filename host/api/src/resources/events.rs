@@ -238,7 +238,7 @@ async fn publish_event(
         .principal(PRINCIPAL)
         .data(Value::Object(new.data));
     let offset = api.options.bus.publish(&producer, vec![event.clone()]).await?;
-    Ok((StatusCode::CREATED, Json(StoredEvent { offset, event })))
+    Ok((StatusCode::CREATED, Json(StoredEvent { offset, event: Arc::new(event) })))
 }
 
 #[cfg(test)]

@@ -49,9 +49,9 @@ pub(super) fn tell(
     let message = message(&tell, &id, &context.public_url, now, room);
     let route = route(&tell.receiver);
     let mut sent = Sent::default();
-    for instance in notify {
+    for (instance, message) in notify.iter().zip(std::iter::repeat_n(message, notify.len())) {
         let order = order(instance, &id);
-        let (notification, part) = deliver(context, &route, instance, message.clone(), order, None)?;
+        let (notification, part) = deliver(context, &route, instance, message, order, None)?;
         sent.notifications.insert(instance.clone(), vec![notification.id.0]);
         sent.transition.absorb(part);
     }

@@ -2,7 +2,8 @@
 //! much at once is cut into several.
 
 use crate::size::encoded;
-use crate::to_value;
+use crate::to_json;
+use quarterdeck_model::Json;
 use quarterdeck_model::event::{Event, Offset};
 use quarterdeck_model::store::StoreError;
 use quarterdeck_model::transition::{Expected, Transition};
@@ -22,7 +23,7 @@ pub(crate) struct Record {
 
 impl Record {
     pub(super) fn put<T: Serialize>(&mut self, collection: &str, id: &str, value: &T) -> Result<(), StoreError> {
-        let value = to_value(value)?;
+        let value = to_json(value)?;
         self.absorb(Transition::new().put(collection, id, Expected::Any, value));
         Ok(())
     }
@@ -68,7 +69,7 @@ fn bytes(part: &Transition) -> usize {
     let writes = part
         .writes
         .iter()
-        .map(|write| write.collection.len() + write.id.len() + OVERHEAD + write.value.as_ref().map_or(0, encoded));
+        .map(|write| write.collection.len() + write.id.len() + OVERHEAD + write.value.as_ref().map_or(0, Json::len));
     let events = part.events.iter().map(|event| event.subject.len() + EVENT_OVERHEAD + encoded(&event.data));
     let effects = part.effects.iter().map(|effect| OVERHEAD + encoded(effect));
     writes.chain(events).chain(effects).fold(0, usize::saturating_add)

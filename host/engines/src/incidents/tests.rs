@@ -204,7 +204,7 @@ async fn what_a_person_resolved_is_opened_again_by_a_new_firing_and_not_by_news_
     let (first, tasks, handle) = bench(folder.path(), &one_for_all(), START).await;
     let disk = alert("disk", Severity::Medium);
     publish(&first, Alert::FIRING, &disk).await;
-    let id = first.event(Incident::OPENED, None, Offset(0)).await.event.subject;
+    let id = first.event(Incident::OPENED, None, Offset(0)).await.event.subject.clone();
     handle.resolve(&id, "ann", Some("known")).await.unwrap();
     let worse = Alert { severity: Severity::Critical, ..disk.clone() };
     publish(&first, "alert.updated", &worse).await;

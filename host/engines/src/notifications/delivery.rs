@@ -1,7 +1,7 @@
 //! One message on its way to one recipient: as it waits, as it is sent, and as it is shown.
 
 use super::policy::Hold;
-use crate::{Context, to_value};
+use crate::{Context, to_json, to_value};
 use quarterdeck_model::domain::notification::{DeliveryState, Notification};
 use quarterdeck_model::effect::{Action, Backoff, Effect};
 use quarterdeck_model::event::Event;
@@ -116,10 +116,10 @@ impl Delivery {
     /// It goes now.
     pub(super) fn sent(self, context: &Context) -> Result<(Notification, Transition), StoreError> {
         let notification = self.notification(DeliveryState::Pending);
-        let value = to_value(&notification)?;
+        let kept = to_json(&notification)?;
         self.leaves(context);
         let transition = Transition::new()
-            .put(Notification::COLLECTION, self.id.as_str(), Expected::Absent, value)
+            .put(Notification::COLLECTION, self.id.as_str(), Expected::Absent, kept)
             .effect(self.effect(context));
         Ok((notification, transition))
     }
@@ -133,7 +133,7 @@ impl Delivery {
         let id = self.id.as_str();
         let transition = Transition::new()
             .put(Notification::COLLECTION, id, Expected::Absent, value.clone())
-            .put(HELD, id, Expected::Absent, to_value(&self)?)
+            .put(HELD, id, Expected::Absent, to_json(&self)?)
             .event(self.event(context, Notification::HELD, value));
         Ok((notification, transition))
     }

@@ -205,7 +205,7 @@ impl Ledger {
             let Pending { effect, .. } = document.decode()?;
             if effect.purpose == PURPOSE && is_wanted(&effect.instance) {
                 self.leaves(&effect.id, &effect.instance, sent_at(&effect));
-                there.insert(effect.id);
+                there.insert(effect.id.clone());
             }
         }
         for id in self.on_their_way(|_| true).iter().filter(|id| !there.contains(*id)) {

@@ -5,7 +5,7 @@ use super::lease::{self, After, Ending, Next};
 use super::queue::Entry;
 use crate::shorten::shortened;
 use crate::size::encoded;
-use crate::{Context, belongings, to_value};
+use crate::{Context, belongings, to_json, to_value};
 use quarterdeck_model::Timestamp;
 use quarterdeck_model::effect::{Action, DEAD_LETTERS, Effect, EffectResult, OUTBOX, Pending};
 use quarterdeck_model::event::Event;
@@ -58,7 +58,7 @@ async fn attempt(context: &Context, entry: &Entry, calling: Calling) -> Result<V
     if let Some(failure) = context.store.failure() {
         return Err(failure);
     }
-    let Some(document) = context.store.get(OUTBOX, entry.id.as_str())? else { return Ok(Verdict::Finished) };
+    let Some(document) = context.store.raw(OUTBOX, entry.id.as_str())? else { return Ok(Verdict::Finished) };
     let pending: Pending = document.decode()?;
     let again = |due| Ok(Verdict::Again { absences: entry.absences, due });
     match lease::next(&pending, context.now()) {
@@ -96,7 +96,7 @@ async fn attempt(context: &Context, entry: &Entry, calling: Calling) -> Result<V
             }
             let id = entry.id.as_str();
             let expected = Expected::Revision(document.revision);
-            let written = context.commit(Transition::new().put(OUTBOX, id, expected, to_value(&attempt)?)).await?;
+            let written = context.commit(Transition::new().put(OUTBOX, id, expected, to_json(&attempt)?)).await?;
             let revision = written.revisions.first().copied().unwrap_or(document.revision + 1);
             Ok(call(context, entry, &attempt, revision, calling).await?.0)
         }
@@ -131,7 +131,7 @@ async fn note(context: &Context, pending: &Pending, revision: u64, failure: Opti
     warn_first(pending, pending.attempts, &failure);
     let id = pending.effect.id.as_str();
     let noted = Pending { last_error: Some(failure), ..pending.clone() };
-    match context.commit(Transition::new().put(OUTBOX, id, Expected::Revision(revision), to_value(&noted)?)).await {
+    match context.commit(Transition::new().put(OUTBOX, id, Expected::Revision(revision), to_json(&noted)?)).await {
         Err(error @ (StoreError::Io(_) | StoreError::Closed)) => Err(error),
         // Withdrawn meanwhile, or no room: it goes on all the same.
         _ => Ok(()),
@@ -296,7 +296,7 @@ impl Settled<'_> {
     async fn write(&self, context: &Context, pending: &Pending, belongings: Transition) -> Result<(), StoreError> {
         let pending = Pending { plugin: self.plugin.clone(), ..pending.clone() };
         let (id, expected) = (pending.effect.id.as_str(), Expected::Revision(self.revision));
-        let mut transition = Transition::new().put(OUTBOX, id, expected, to_value(&pending)?);
+        let mut transition = Transition::new().put(OUTBOX, id, expected, to_json(&pending)?);
         transition.absorb(belongings);
         patiently(context, transition).await
     }

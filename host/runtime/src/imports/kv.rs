@@ -31,7 +31,7 @@ impl Sandbox {
                 collection: collection.clone(),
                 id,
                 expected: Expected::Any,
-                value: value.map(|bytes| json!({"v": STANDARD.encode(bytes)})),
+                value: value.map(|bytes| json!({"v": STANDARD.encode(bytes)}).into()),
             })
             .collect()
     }

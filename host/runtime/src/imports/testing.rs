@@ -244,14 +244,14 @@ impl Store for MemoryStore {
         for write in transition.writes {
             let key = (write.collection, write.id);
             match write.value {
-                Some(value) => documents.insert(key, value),
+                Some(value) => documents.insert(key, value.decode().unwrap()),
                 None => documents.remove(&key),
             };
         }
         let mut events = self.events.lock().unwrap();
         for event in transition.events {
             let offset = Offset(events.len() as u64 + 1);
-            events.push(StoredEvent { offset, event });
+            events.push(StoredEvent { offset, event: Arc::new(event) });
         }
         Ok(Committed::default())
     }

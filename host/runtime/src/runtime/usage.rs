@@ -162,7 +162,7 @@ mod tests {
         bench.collect(&"guest/seldom".into(), NOW).await.unwrap();
         bench.clock.advance(Span::from_secs(3600));
         let told = bench.runtime.tell_usage(told);
-        let data = bench.event("instance.usage").await.event.data;
+        let data = bench.event("instance.usage").await.event.data.clone();
         let calls: Vec<_> =
             data["most"].as_array().unwrap().iter().map(|one| (&one["instance"], &one["calls"])).collect();
         assert_eq!(calls, [(&json!("guest/busy"), &json!(100)), (&json!("guest/seldom"), &json!(1))]);
@@ -195,7 +195,7 @@ mod tests {
         let told = bench.runtime.used();
         bench.collect(&"guest/loud".into(), NOW).await.unwrap_err();
         bench.runtime.tell_usage(told);
-        let data = bench.event("instance.usage").await.event.data;
+        let data = bench.event("instance.usage").await.event.data.clone();
         let all = bench.instance(&"guest/loud".into()).unwrap().usage.log_lines;
         let (since, of_one) =
             (data["all"]["log_lines"].as_u64().unwrap(), data["most"][0]["log_lines"].as_u64().unwrap());
@@ -218,7 +218,7 @@ mod tests {
             bench.collect(&"bad/one".into(), NOW).await.unwrap_err();
         }
         let told = bench.runtime.tell_usage(told);
-        let data = bench.event("instance.usage").await.event.data;
+        let data = bench.event("instance.usage").await.event.data.clone();
         let of =
             |name: &str| data["most"].as_array().unwrap().iter().find(|used| used["instance"] == name).unwrap().clone();
         assert_eq!((&of("guest/late")["calls"], &of("guest/late")["failures"]), (&json!(2), &json!({"deadline": 1})));

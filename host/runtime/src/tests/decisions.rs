@@ -250,7 +250,7 @@ async fn a_candidate_is_asked_beside_the_version_in_use_and_its_disagreements_ar
     assert_eq!((shadow.comparison, shadow.skipped, shadow.samples.len()), (expected, 0, 2));
     assert_eq!((shadow.samples[0].at, &shadow.samples[0].instance), (Timestamp::from_millis(59), &other));
     let told = bench.event("plugin.shadow-differs").await.event;
-    assert_eq!((told.subject.as_str(), told.plugin.unwrap().version.as_str()), ("judge", "2.0.0"));
+    assert_eq!((told.subject.as_str(), told.plugin.as_ref().unwrap().version.as_str()), ("judge", "2.0.0"));
 
     let last = bench.end_shadow("judge").await.unwrap();
     assert_eq!(last.comparison, expected);

@@ -83,7 +83,7 @@ async fn everything_is_there_after_a_reopen() {
     assert_eq!(store.cursor("other").unwrap(), Offset(0));
     assert_eq!((store.head(), store.tail()), (Offset(1), Offset(0)));
     let pending: Pending = store.get(OUTBOX, effect.id.as_str()).unwrap().unwrap().decode().unwrap();
-    assert_eq!((pending.effect, pending.attempts), (effect, 0));
+    assert_eq!((&*pending.effect, pending.attempts), (&effect, 0));
     assert_eq!(pending.due, Timestamp::from_millis(START));
 }
 

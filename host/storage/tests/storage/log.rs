@@ -16,8 +16,8 @@ async fn an_event_reads_back_whole() {
         .data(json!({"text": "\u{0}\n", "list": [1.5, -3, null]}));
     store.commit(Transition::new().event(cause.clone()).event(full.clone())).await.unwrap();
     let stored = replay(&store, Offset(0), &EventFilter::default());
-    assert_eq!(stored[0], StoredEvent { offset: Offset(1), event: cause });
-    assert_eq!(stored[1], StoredEvent { offset: Offset(2), event: full });
+    assert_eq!(stored[0], StoredEvent { offset: Offset(1), event: Arc::new(cause) });
+    assert_eq!(stored[1], StoredEvent { offset: Offset(2), event: Arc::new(full) });
 }
 
 #[tokio::test]

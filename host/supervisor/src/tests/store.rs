@@ -19,7 +19,7 @@ impl Store for MemoryStore {
         for write in transition.writes {
             let key = (write.collection, write.id);
             match write.value {
-                Some(value) => documents.insert(key, value),
+                Some(value) => documents.insert(key, value.decode().unwrap()),
                 None => documents.remove(&key),
             };
         }

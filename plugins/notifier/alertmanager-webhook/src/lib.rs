@@ -63,11 +63,16 @@ impl Plugin for AlertmanagerWebhook {
 
 impl Notifier for AlertmanagerWebhook {
     fn notify(config: &Config, message: &Message, key: &str) -> Result<Outcome, Failure> {
-        let mut group = Group::of(message);
-        if let Ok(keep @ 1..) = usize::try_from(config.max_alerts) {
-            group.truncate(keep);
-        }
-        let body = serde_json::to_vec(&group).map_err(|error| Failure::other(error.to_string()))?;
+        let body = match Group::of_host(message).filter(|_| config.max_alerts == 0) {
+            Some(ready) => ready.as_bytes().to_vec(),
+            None => {
+                let mut group = Group::of(message);
+                if let Ok(keep @ 1..) = usize::try_from(config.max_alerts) {
+                    group.truncate(keep);
+                }
+                serde_json::to_vec(&group).map_err(|error| Failure::other(error.to_string()))?
+            }
+        };
         let request = Request::post(delivery::url(&config.url, config.url_secret.as_deref())?)
             .timeout_ms(config.timeout_ms)
             .max_body_bytes(delivery::ANSWER_BYTES)

@@ -73,7 +73,7 @@ impl Discovery {
         }
         let named = job.spec.static_configs.iter().flat_map(|group| {
             group.targets.iter().map(|target| {
-                let mut labels: Discovered = group.labels.0.clone();
+                let mut labels: Discovered = group.labels.0.clone().into_iter().collect();
                 labels.insert(ADDRESS.to_owned(), target.clone());
                 labels
             })

@@ -94,7 +94,7 @@ fn targets(path: &Path, bytes: u64) -> Result<Vec<Discovered>, String> {
     let mut found = Vec::new();
     for group in groups {
         for target in &group.targets {
-            let mut labels: Discovered = group.labels.0.clone();
+            let mut labels: Discovered = group.labels.0.clone().into_iter().collect();
             labels.insert(ADDRESS.to_owned(), target.clone());
             labels.insert("__meta_filepath".to_owned(), path.display().to_string());
             found.push(labels);

@@ -48,7 +48,7 @@ pub(super) fn make(job: &Job, found: &Discovered) -> Result<Result<Target, Label
         default(&format!("__param_{name}"), values.first().map_or("", String::as_str));
     }
     labels.retain(|_, value| !value.is_empty());
-    let discovered = Labels(labels.clone());
+    let discovered: Labels = labels.clone().into_iter().collect();
     if !relabel::apply(&job.of_targets, &mut labels) {
         return Ok(Err(discovered));
     }
@@ -78,7 +78,7 @@ pub(super) fn make(job: &Job, found: &Discovered) -> Result<Result<Target, Label
     let address = address.to_owned();
     labels.entry("instance".to_owned()).or_insert(address);
     labels.retain(|name, _| !name.starts_with("__"));
-    Ok(Ok(Target { labels: Labels(labels), discovered, url, interval, timeout }))
+    Ok(Ok(Target { labels: labels.into_iter().collect(), discovered, url, interval, timeout }))
 }
 
 /// As Prometheus writes durations: `1m30s`.

@@ -78,7 +78,7 @@ async fn a_rule_whose_detector_is_not_there_yet_has_not_failed_unless_that_lasts
     assert!(told(&bench).is_empty());
     assert!(handle.evaluate("hot").await.is_err());
     let failed = bench.event(Failure::RULE_FAILED, Some("hot"), Offset(0)).await.event;
-    assert_eq!((failed.plugin, &failed.data["code"]), (None, &json!("unavailable")));
+    assert_eq!((&failed.plugin, &failed.data["code"]), (&None, &json!("unavailable")));
 }
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn a_rule_that_is_taken_out_fails_no_more_also_while_the_host_is_away() {
     first.kill().await;
     let (second, _tasks, _handle) = bench(folder.path(), &fake, Catalog::default(), now).await;
     let recovered = second.event(Failure::RULE_RECOVERED, Some("hot"), Offset(0)).await.event;
-    assert_eq!((&recovered.data["reason"], recovered.plugin), (&json!("the rule was removed"), None));
+    assert_eq!((&recovered.data["reason"], &recovered.plugin), (&json!("the rule was removed"), &None));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@ use quarterdeck_model::effect::{Backoff, Effect};
 use quarterdeck_model::id::IdSource;
 use quarterdeck_model::plugin::InstanceName;
 use serde_json::json;
+use std::sync::Arc;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
@@ -11,7 +12,7 @@ fn pending(class: DeliveryClass) -> Pending {
     let mut effect = Effect::new(&IdSource::seeded(1), NOW, "run_1", InstanceName::from("command/x"), action);
     effect.class = class;
     effect.backoff = Backoff { first: Span::from_secs(1), cap: Span::from_secs(4), attempts: 5 };
-    Pending { effect, attempts: 0, due: NOW, token: None, last_error: None, plugin: None }
+    Pending { effect: Arc::new(effect), attempts: 0, due: NOW, token: None, last_error: None, plugin: None }
 }
 
 fn retry(after: Option<Span>) -> CallError {
@@ -120,7 +121,7 @@ fn an_instance_that_is_away_uses_no_attempt_and_is_waited_for_until_expiry() {
 fn a_step_of_a_deployment_target_that_is_pending_is_applied_again() {
     let mut pending = pending(DeliveryClass::AtLeastOnce);
     let step = quarterdeck_model::kind::deployment_target::Step::Stop { replica: "a".to_owned() };
-    pending.effect.action = Action::ApplyStep { service: "s".to_owned(), step };
+    Arc::make_mut(&mut pending.effect).action = Action::ApplyStep { service: "s".to_owned(), step };
     pending.token = Some("t".to_owned());
     assert!(matches!(next(&pending, NOW), Next::Call(_)));
 }
@@ -137,6 +138,6 @@ fn a_poll_that_fails_for_now_is_asked_again_and_one_that_is_refused_ends_the_eff
     let failed = CallError::Other { message: "no room".to_owned() };
     assert_eq!(polled(&pending, Err(failed), NOW), After::End(Ending::Failed("no room".to_owned())));
     assert_eq!(polled(&pending, Ok(Outcome::Done(json!(1))), NOW), After::End(Ending::Done(json!(1))));
-    pending.effect.class = DeliveryClass::AtLeastOnce;
+    Arc::make_mut(&mut pending.effect).class = DeliveryClass::AtLeastOnce;
     assert_eq!(polled(&pending, Err(refused), NOW), After::End(Ending::Failed("gone".to_owned())));
 }
