@@ -47,7 +47,7 @@ pub(crate) struct Slice {
 
 impl Slice {
     pub(crate) fn of(params: &Params) -> Result<Self, Problem> {
-        let after = params.parsed("cursor", "a cursor that this list gave", |text| {
+        let after = params.parsed("cursor", "what this list gave as `next_cursor`", |text| {
             String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()
         })?;
         Ok(Slice { limit: limit(params)?, after })
@@ -58,7 +58,7 @@ pub(crate) fn limit(params: &Params) -> Result<usize, Problem> {
     match params.number("limit")? {
         None => Ok(LIMIT),
         Some(limit) if (1..=MOST).contains(&limit) => Ok(limit),
-        Some(_) => Err(bad("limit", &format!("it must be 1 to {MOST}"))),
+        Some(_) => Err(bad("limit", &format!("it is out of bounds; hint: give 1 to {MOST}"))),
     }
 }
 

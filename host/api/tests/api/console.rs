@@ -420,12 +420,15 @@ async fn what_goes_wrong_is_a_page_that_says_what_to_do() {
         ("/console/incidents/none", 404),
         ("/console/incidents?state=loud", 400),
         ("/console/events?cursor=x", 400),
+        ("/console/events/soon", 400),
+        ("/console/metrics?range=long", 400),
+        ("/console/jobs?state=asleep", 400),
     ] {
         let answer = send(&deck, request(Method::GET, path).body(Body::empty()).unwrap()).await;
         let shown = String::from_utf8(answer.body.clone()).unwrap();
         assert_eq!(answer.status.as_u16(), status, "{path}");
         check(path, &answer, &shown);
-        assert!(shown.contains("class=\"failure\""), "{shown}");
+        assert!(shown.contains("class=\"failure\"") && shown.contains("What to do: "), "{path}");
     }
     assert_eq!(post(&deck, "/console/events", "", &[]).await.status, 405);
 }

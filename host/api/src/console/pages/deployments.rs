@@ -86,7 +86,7 @@ async fn list(view: View) -> Result<Response, Problem> {
                 effect: Some("Starts the deployment of a revision. The service's strategy decides how fast it takes over the traffic, and takes it back if it is bad."),
                 inputs: html! {
                     (form::select("service", "Service", &named, service))
-                    (form::input("revision", "Revision, as the target knows it (r2, v1.4.2, a digest)", ""))
+                    (form::needed("revision", "Revision, as the target knows it (r2, v1.4.2, a digest)", ""))
                 },
                 ..Action::default()
             }]))

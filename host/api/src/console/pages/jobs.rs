@@ -60,7 +60,7 @@ async fn list(view: View) -> Result<Response, Problem> {
     let mut kinds: BTreeSet<String> = jobs.iter().map(kind).collect();
     let (wanted, state) = (params.text("kind")?, params.text("state")?);
     if state.is_some_and(|state| !["running", "failed", "succeeded", "not yet"].contains(&state)) {
-        return Err(bad("state", "it is `running`, `failed`, `succeeded` or `not yet`"));
+        return Err(bad("state", "there is no such state; hint: choose `running`, `failed`, `succeeded` or `not yet`"));
     }
     jobs.retain(|job| {
         wanted.is_none_or(|wanted| kind(job) == wanted) && state.is_none_or(|state| outcome(job) == state)

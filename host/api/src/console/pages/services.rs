@@ -179,7 +179,7 @@ async fn show(view: View, At(name): At<String>) -> Result<Response, Problem> {
             label: "Deploy",
             effect: Some("Starts the deployment of a revision. The strategy decides how fast it takes over the traffic, and takes it back if it is bad."),
             fields: &[("service", name.as_str())],
-            inputs: form::input("revision", "Revision, as the target knows it (r2, v1.4.2, a digest)", ""),
+            inputs: form::needed("revision", "Revision, as the target knows it (r2, v1.4.2, a digest)", ""),
             ..Action::default()
         }]))
         (live::ticking("service", &["deployment.", "configuration."], TICK, html! {
