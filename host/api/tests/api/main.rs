@@ -37,4 +37,5 @@ mod server;
 mod silences;
 mod stream;
 mod support;
+mod unreadable;
 mod world;

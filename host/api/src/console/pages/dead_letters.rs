@@ -97,7 +97,7 @@ async fn list(view: View) -> Result<Response, Problem> {
     let wanted = params.text("kind")?.map(str::to_owned);
     let chosen = wanted.clone();
     let keep = move |found: &DeadLetter| wanted.as_ref().is_none_or(|wanted| said(&found.letter, "kind") == wanted);
-    let List { items, next_cursor } = dead_letters::read_letters(&view.api, &params, keep).await?;
+    let List { items, next_cursor, .. } = dead_letters::read_letters(&view.api, &params, keep).await?;
     let content = html! {
         h1 { "Dead letters" }
         p.muted { "What was given up on. What is still being tried waits in the " a href=(outbox::BASE) { "outbox" } "." }

@@ -61,7 +61,7 @@ pub(super) fn at(deployment: &Deployment) -> String {
 
 async fn list(view: View) -> Result<Response, Problem> {
     let params = view.params()?;
-    let List { items, next_cursor } = deployments::read(&view.api, &params).await?;
+    let List { items, next_cursor, unreadable } = deployments::read(&view.api, &params).await?;
     let catalog = view.api.options.engines.catalog();
     let (state, service) = (params.text("state")?, params.text("service")?);
     let states = [
@@ -100,6 +100,7 @@ async fn list(view: View) -> Result<Response, Problem> {
                 (widgets::empty("No deployments here.", "With fewer filters there may be more. A revision of a service is deployed here, from its page, or from a shell:",
                     Some("quarterdeck deploy <service> <revision>")))
             } @else { (table(&items)) }
+            (widgets::unreadable(&unreadable))
             (widgets::pager(&view, next_cursor.as_deref()))
         }))
         p { a href=(services::BASE) { "All services" } }

@@ -67,7 +67,7 @@ async fn list(view: View) -> Result<Response, Problem> {
     });
     jobs.sort_by(|one, other| one.spec.name.cmp(&other.spec.name));
     let total = jobs.len();
-    let Json(List { items, next_cursor }) = part(jobs, &Slice::of(&params)?, |job| &job.spec.name);
+    let Json(List { items, next_cursor, .. }) = part(jobs, &Slice::of(&params)?, |job| &job.spec.name);
     kinds.extend(wanted.map(str::to_owned));
     let kinds: Vec<(&str, &str)> =
         std::iter::once(("", "any")).chain(kinds.iter().map(|kind| (kind.as_str(), kind.as_str()))).collect();

@@ -83,10 +83,20 @@ impl Asked {
         let expressions: Vec<String> =
             params.many("q").map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect();
         if expressions.len() > EXPRESSIONS {
-            return Err(bad("q", &format!("there are too many of it; hint: ask for {EXPRESSIONS} expressions at most, and for the others on a second page")));
+            return Err(bad(
+                "q",
+                &format!(
+                    "there are too many of it; hint: ask for {EXPRESSIONS} expressions at most, and for the others on a second page"
+                ),
+            ));
         }
         if expressions.iter().any(|text| text.chars().count() > LONGEST) {
-            return Err(bad("q", &format!("an expression is too long; hint: write it in {LONGEST} characters at most, or make a rule of a part of it")));
+            return Err(bad(
+                "q",
+                &format!(
+                    "an expression is too long; hint: write it in {LONGEST} characters at most, or make a rule of a part of it"
+                ),
+            ));
         }
         let frame = Frame::of(params, view.api.options.clock.now(), Span::from_secs(3600))?;
         let step = params.parsed("step", "a span like `30s`", Span::parse)?;

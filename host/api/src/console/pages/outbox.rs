@@ -59,7 +59,7 @@ async fn list(view: View) -> Result<Response, Problem> {
     let wanted = params.text("instance")?.map(str::to_owned);
     let failing = params.text("state")? == Some("failing");
     let chosen = wanted.clone();
-    let Json(List { items, next_cursor }) =
+    let Json(List { items, next_cursor, unreadable }) =
         stored(&view.api, OUTBOX, Order::Newest, Slice::of(&params)?, move |pending: &Pending| {
             wanted.as_ref().is_none_or(|wanted| pending.effect.instance.as_str() == wanted)
                 && (!failing || pending.last_error.is_some())
@@ -79,6 +79,7 @@ async fn list(view: View) -> Result<Response, Problem> {
             @if items.is_empty() {
                 (widgets::empty("Nothing waits.", "What was asked for is done, or was given up on.", Some("quarterdeck dead-letter list")))
             } @else { (table(&view, &items, now)) }
+            (widgets::unreadable(&unreadable))
             (widgets::pager(&view, next_cursor.as_deref()))
         }))
     };

@@ -117,12 +117,12 @@ async fn glance(api: &Arc<Api>) -> Result<Glance, Problem> {
     .await
 }
 
-/// The first of the documents of these ids. One that is gone by now is not shown.
+/// The first of the documents of these ids. One that is gone by now, or was broken just now, is not shown.
 fn first<T: DeserializeOwned>(store: &dyn Store, collection: &str, ids: &[String]) -> Result<First<T>, Problem> {
     let mut first = Vec::new();
     for id in ids.iter().take(SHOWN) {
         if let Some(document) = store.get(collection, id)? {
-            first.push(document.decode()?);
+            first.extend(document.decode::<T>());
         }
     }
     Ok(First { first, count: ids.len() })
@@ -139,6 +139,7 @@ async fn show(view: View) -> Result<Response, Problem> {
         h1 { "Overview" }
         (live::part("glance", &CONCERNS, html! {
             (health(&glance.status))
+            (widgets::unreadable(&glance.status.unreadable))
             (figures(&glance))
             div.columns {
                 (widgets::section("Open incidents", open_incidents(&glance.incidents)))

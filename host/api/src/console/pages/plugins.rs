@@ -66,7 +66,7 @@ async fn list(view: View) -> Result<Response, Problem> {
     let params = view.params()?;
     let kind = params.word::<Kind>("kind")?;
     let (api, asked) = (Arc::clone(&view.api), view.params()?);
-    let (all, List { items, next_cursor }) =
+    let (all, List { items, next_cursor, .. }) =
         blocking(move || Ok((plugins::sorted(&api), plugins::read(&api, &asked)?))).await?;
     let shown = html! {
         @if items.is_empty() {

@@ -46,7 +46,7 @@ fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
 
 async fn list(view: View) -> Result<Response, Problem> {
     let params = view.params()?;
-    let List { items, next_cursor } = scans::read(&view.api, &params).await?;
+    let List { items, next_cursor, unreadable } = scans::read(&view.api, &params).await?;
     let catalog = view.api.options.engines.catalog();
     let (state, name) = (params.text("state")?, params.text("name")?);
     let mut names: Vec<(&str, &str)> =
@@ -66,6 +66,7 @@ async fn list(view: View) -> Result<Response, Problem> {
             @if items.is_empty() {
                 (widgets::empty("No scans here.", "With fewer filters there may be more. A scan is started above, or from a shell:", Some("quarterdeck scan <name>")))
             } @else { (table(&items)) }
+            (widgets::unreadable(&unreadable))
             (widgets::pager(&view, next_cursor.as_deref()))
         }))
         p { a href=(findings::BASE) { "All findings" } }

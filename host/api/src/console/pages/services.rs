@@ -113,7 +113,7 @@ pub(super) fn linked(view: &View, name: &str) -> Markup {
 async fn list(view: View) -> Result<Response, Problem> {
     let params = view.params()?;
     let api = Arc::clone(&view.api);
-    let (List { items, next_cursor }, seen) =
+    let (List { items, next_cursor, unreadable }, seen) =
         blocking(move || Ok((services::read(&api, &params)?, seen(&api, &Labels::new())))).await?;
     let rows = items.iter().map(|service| {
         let (current, seen) = (service.current.as_ref(), seen.get(&service.name));
@@ -141,6 +141,7 @@ async fn list(view: View) -> Result<Response, Problem> {
                 (widgets::table("Services",
                     &["Service", "Runs", "Since", "Replicas", "Failing responses", "Deployment", "Strategy"], rows))
             }
+            (widgets::unreadable(&unreadable))
             (widgets::pager(&view, next_cursor.as_deref()))
         }))
         p { a href=(deployments::BASE) { "All deployments" } }

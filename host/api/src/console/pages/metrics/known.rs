@@ -39,7 +39,7 @@ pub(super) async fn list(view: &View, params: &Params) -> Result<Markup, Problem
     let wanted = params.text("name")?.unwrap_or_default().to_lowercase();
     let slice = Slice::of(params)?;
     let (api, asked) = (Arc::clone(&view.api), wanted.clone());
-    let (Json(List { items, next_cursor }), described) = blocking(move || {
+    let (Json(List { items, next_cursor, .. }), described) = blocking(move || {
         let names = api.options.series.names().into_iter().filter(|name| name.to_lowercase().contains(&asked));
         Ok((part(names, &slice, |name: &String| name.as_str()), described(&api)))
     })
