@@ -8,7 +8,7 @@ use quarterdeck_model::domain::alert::Alert;
 use quarterdeck_model::domain::deployment::{Deployment, DeploymentState};
 use quarterdeck_model::domain::incident::{Incident, IncidentState};
 use quarterdeck_model::domain::runbook::{Run, RunState};
-use quarterdeck_model::domain::scan::{Finding, FindingState};
+use quarterdeck_model::domain::scan::{Finding, FindingState, Scan};
 use quarterdeck_model::domain::slo::SloStatus;
 use quarterdeck_model::store::{Document, Page, Store, StoreError};
 use quarterdeck_model::{Severity, Timestamp};
@@ -114,6 +114,7 @@ pub(crate) struct Glances {
     pub(crate) deployments: Kept<AtDeployment>,
     pub(crate) runs: Kept<AtRun>,
     pub(crate) slos: Kept<SloStatus>,
+    pub(crate) scans: Kept<AtScan>,
     pub(crate) findings: Kept<AtFinding>,
 }
 
@@ -125,6 +126,7 @@ impl Glances {
             deployments: Kept::new(told),
             runs: Kept::new(told),
             slos: Kept::new(told),
+            scans: Kept::new(told),
             findings: Kept::new(told),
         }
     }
@@ -137,6 +139,7 @@ impl Glances {
             self.deployments.unreadable(),
             self.runs.unreadable(),
             self.slos.unreadable(),
+            self.scans.unreadable(),
             self.findings.unreadable(),
         ];
         all.concat()
@@ -234,6 +237,21 @@ impl Glance for SloStatus {
 
     fn of(document: &Document) -> Result<Self, StoreError> {
         document.decode()
+    }
+}
+
+pub(crate) struct AtScan {
+    pub(crate) title: String,
+    pub(crate) words: String,
+}
+
+impl Glance for AtScan {
+    const COLLECTION: &'static str = Scan::COLLECTION;
+
+    fn of(document: &Document) -> Result<Self, StoreError> {
+        let scan: Scan = document.decode()?;
+        let title = format!("{} {}", scan.name, scan.id);
+        Ok(AtScan { words: words(&[&title]), title })
     }
 }
 

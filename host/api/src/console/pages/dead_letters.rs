@@ -48,10 +48,11 @@ fn routes() -> Router<Arc<Api>> {
 }
 
 fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
-    for document in api.options.store.list(DEAD_LETTERS, &Part::newest(LOOK_AT))? {
-        if finds.is_full() {
-            break;
-        }
+    let letters = api.options.store.list(DEAD_LETTERS, &Part::newest(LOOK_AT))?;
+    if letters.len() == LOOK_AT {
+        finds.more_than_offered();
+    }
+    for document in letters {
         let reason = said(&document.value, "reason");
         finds.offer(&document.id, &[reason, said(&document.value, "instance")], || address::below(BASE, &document.id));
     }

@@ -58,9 +58,6 @@ fn routes() -> Router<Arc<Api>> {
 
 fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
     for instance in api.options.registry.instances() {
-        if finds.is_full() {
-            break;
-        }
         finds.offer(instance.name.as_str(), &[&instance.spec.plugin], || at(&instance.name));
     }
     Ok(())

@@ -56,9 +56,6 @@ fn routes() -> Router<Arc<Api>> {
 
 fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
     for name in api.options.series.names() {
-        if finds.is_full() {
-            break;
-        }
         finds.offer(&name, &[], || explore(&[&query::selector(&name, &Default::default())]));
     }
     Ok(())

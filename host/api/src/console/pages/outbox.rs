@@ -41,10 +41,11 @@ fn routes() -> Router<Arc<Api>> {
 }
 
 fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
-    for document in api.options.store.list(OUTBOX, &Part::newest(LOOK_AT))? {
-        if finds.is_full() {
-            break;
-        }
+    let waiting = api.options.store.list(OUTBOX, &Part::newest(LOOK_AT))?;
+    if waiting.len() == LOOK_AT {
+        finds.more_than_offered();
+    }
+    for document in waiting {
         let Ok(pending) = document.decode::<Pending>() else { continue };
         let effect = &pending.effect;
         finds.offer(effect.id.as_str(), &[&effect.owner, &effect.purpose, effect.instance.as_str()], || {

@@ -41,6 +41,11 @@ fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
     for name in api.options.engines.catalog().scans.keys() {
         finds.offer(name, &[], || address::with(BASE, [("name", Some(name.as_str()))]));
     }
+    api.glances.scans.read(&*api.options.store, |all| {
+        for (id, scan) in all.iter().rev() {
+            finds.offer_known(&scan.words, || (scan.title.clone(), address::below(BASE, id)));
+        }
+    })?;
     Ok(())
 }
 
