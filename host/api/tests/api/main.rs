@@ -20,6 +20,7 @@ mod console_events;
 mod console_host;
 mod console_odd;
 mod console_plugins;
+mod console_sessions;
 mod console_taking_back;
 mod console_watching;
 mod contract;
