@@ -3,7 +3,11 @@
 //!
 //! Not here: whole documents, but where a page needs most of them. What is shown of one is read from the store.
 
+mod happened;
+
 use crate::unreadable::{Told, Unreadable};
+pub(crate) use happened::HAPPENED;
+use happened::Happened;
 use quarterdeck_model::domain::alert::Alert;
 use quarterdeck_model::domain::deployment::{Deployment, DeploymentState};
 use quarterdeck_model::domain::incident::{Incident, IncidentState};
@@ -109,6 +113,7 @@ impl<T: Glance> Kept<T> {
 }
 
 pub(crate) struct Glances {
+    pub(crate) happened: Happened,
     pub(crate) alerts: Kept<AtAlert>,
     pub(crate) incidents: Kept<AtIncident>,
     pub(crate) deployments: Kept<AtDeployment>,
@@ -121,6 +126,7 @@ pub(crate) struct Glances {
 impl Glances {
     pub(crate) fn new(told: &Arc<Told>) -> Self {
         Glances {
+            happened: Happened::default(),
             alerts: Kept::new(told),
             incidents: Kept::new(told),
             deployments: Kept::new(told),

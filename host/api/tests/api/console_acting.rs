@@ -327,6 +327,11 @@ async fn a_long_list_of_findings_has_parts() {
         (first.matches("/console/findings/default").count(), second.matches("/console/findings/default").count()),
         (100, 31)
     );
+    has(&second, &["href=\"/console/findings?severity="]);
+    assert!(
+        !second.contains("severity=high&amp;cursor") && !second.contains("cursor=1&amp;severity"),
+        "a filter begins anew"
+    );
 }
 
 #[tokio::test]

@@ -168,7 +168,7 @@ async fn list(view: View) -> Result<Response, Problem> {
                     (found.total) @if found.total == 1 { " finding: " } @else { " findings: " }
                     @for severity in Severity::ALL {
                         @if let Some(count) = found.severities.get(&severity) {
-                            a href=(view.with("severity", Some(severity.as_str()))) { (widgets::severity(severity)) " " (count) }
+                            a href=(view.with_all(&[("severity", Some(severity.as_str())), ("cursor", None)])) { (widgets::severity(severity)) " " (count) }
                         }
                     }
                 }

@@ -188,7 +188,7 @@ async fn promote(At(name): At<String>, form: Form) -> Result<Response, Problem> 
 }
 
 async fn end_shadow(At(name): At<String>, form: Form) -> Result<Response, Problem> {
-    let ended = form.view.api.options.decisions.end_shadow(&name).await?;
+    let ended = form.view.api.options.decisions.end_shadow(&name, Some(form.needed("seen")?)).await?;
     let said = format!("The candidate {} of {name} is not asked any more.", ended.candidate.version);
     form.done(&address::below(BASE, &name), said)
 }

@@ -120,7 +120,6 @@ fn state(slo: &SloStatus) -> Markup {
     }
 }
 
-/// The word by which calculators take it; what they call otherwise stands among the settings.
 /// What is attained, in percent or in the unit of the metric.
 pub(super) fn attained(spec: &SloSpec, value: Option<f64>) -> String {
     value.map_or("–".to_owned(), |value| Figures::of(spec).attained(value))
