@@ -114,21 +114,25 @@ impl Asked {
 async fn show(view: View) -> Result<Response, Problem> {
     let params = view.params()?;
     let asked = Asked::read(&view, &params)?;
-    let names = known::offered(&view).await?;
-    let results =
-        if asked.expressions.is_empty() { known::list(&view, &params).await? } else { results(&view, &asked).await? };
+    let offered = known::offered(&view).await?;
+    let results = if asked.expressions.is_empty() {
+        known::list(&view, &params, &offered.examples).await?
+    } else {
+        results(&view, &asked).await?
+    };
     let content = html! {
         h1 { "Metrics" }
-        (ask(&view, &asked))
+        (ask(&view, &asked, offered.examples.first()))
         (asked.frame.moments(&view))
-        datalist id="metric-names" { @for name in &names { option value=(name) {} } }
+        datalist id="metric-names" { @for name in &offered.names { option value=(name) {} } }
         (results)
         script src=(assets::address("promql.js")) defer {}
     };
     Ok(view.page("Metrics", content))
 }
 
-fn ask(view: &View, asked: &Asked) -> Markup {
+fn ask(view: &View, asked: &Asked, example: Option<&String>) -> Markup {
+    let example = example.map_or("PromQL".to_owned(), |example| format!("PromQL: {example}"));
     let more = asked.expressions.len() < EXPRESSIONS;
     let shown = asked.expressions.iter().map(String::as_str).chain(more.then_some(""));
     let step = asked.step.map(|step| step.to_string());
@@ -147,7 +151,7 @@ fn ask(view: &View, asked: &Asked) -> Markup {
                     label.field {
                         span { (label) }
                         input type="text" name="q" value=(text) list="metric-names" data-promql autocomplete="off" autocapitalize="off"
-                            spellcheck="false" placeholder="PromQL: rate(http_requests_total[5m])";
+                            spellcheck="false" placeholder=(example);
                     }
                 }
             }
