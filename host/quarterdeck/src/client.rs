@@ -3,6 +3,7 @@
 mod replay;
 
 use crate::arguments::Global;
+use crate::output::remark;
 use anyhow::{Context, Result, anyhow, bail};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;

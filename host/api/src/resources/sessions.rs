@@ -34,9 +34,10 @@ async fn list_sessions(State(api): State<Arc<Api>>, params: Params) -> Result<Js
 /// Ends a session: its browser is signed out.
 #[utoipa::path(delete, path = "/sessions/{id}", tag = "host",
     params(("id" = String, Path, description = "As the list has it.")),
-    responses((status = 200, description = "It is over. This is what it was.", body = ref(of::<Shown>()))))]
-async fn end_session(State(api): State<Arc<Api>>, At(id): At<String>) -> Result<Json<Shown>, Problem> {
-    all::end(&api, &id).await.map(Json)
+    responses((status = 200, description = "It is over.", body = ref(of::<Ended>()))))]
+async fn end_session(State(api): State<Arc<Api>>, At(id): At<String>) -> Result<Json<Ended>, Problem> {
+    all::end(&api, &id).await?;
+    Ok(Json(Ended { ended: 1 }))
 }
 
 /// Ends all sessions, or all but one.

@@ -1,6 +1,6 @@
 //! Who is signed in to the console.
 
-use super::{Session, text};
+use super::Session;
 use crate::arguments::SignedIn;
 use crate::client::escape;
 use anyhow::Result;
@@ -22,7 +22,7 @@ pub(super) async fn signed_in(session: &Session, command: &SignedIn) -> Result<E
         }
         SignedIn::End { id: Some(id), .. } => {
             let ended = session.client.delete(&format!("/api/v1/sessions/{}", escape(id))).await?;
-            session.output.say(&format!("session {} is over", text(&ended, "/id")), &ended);
+            session.output.say(&format!("session {id} is over"), &ended);
         }
         SignedIn::End { id: None, except, .. } => {
             let query = except.as_ref().map(|id| format!("?except={}", escape(id))).unwrap_or_default();

@@ -74,7 +74,9 @@ async fn list(view: View) -> Result<Response, Problem> {
         let (mut last, mut unreadable) = (BTreeMap::new(), Vec::new());
         for document in store.list(Run::COLLECTION, &Part::newest(LOOK_AT))? {
             match Unreadable::or::<Run>(Run::COLLECTION, &document) {
-                Ok(run) => drop(last.entry(run.runbook.clone()).or_insert(run)),
+                Ok(run) => {
+                    last.entry(run.runbook.clone()).or_insert(run);
+                }
                 Err(one) => {
                     told.log(&one);
                     unreadable.push(one);

@@ -89,12 +89,12 @@ fn table(view: &View, sessions: &[Shown], own: Option<&str>) -> Markup {
             },
         ]
     });
-    widgets::table("Sessions", &["Session", "Signed in", "Last used, to the hour", "From", "Browser", ""], rows)
+    widgets::table("Sessions", &["Session", "Signed in", "Last used, to the hour", "From", "Browser", "Action"], rows)
 }
 
 async fn end(At(id): At<String>, form: Form) -> Result<Response, Problem> {
-    let ended = all::end(&form.view.api, &id).await?;
-    form.done(BASE, format!("The session {} is over.", ended.id))
+    all::end(&form.view.api, &id).await?;
+    form.done(BASE, format!("The session {id} is over."))
 }
 
 async fn end_others(form: Form) -> Result<Response, Problem> {

@@ -56,8 +56,8 @@ pub(crate) async fn list(api: &Api, slice: Slice) -> Result<List<Shown>, Problem
     .await
 }
 
-/// Ends one, and gives what it was.
-pub(crate) async fn end(api: &Api, id: &str) -> Result<Shown, Problem> {
+/// Ends one.
+pub(crate) async fn end(api: &Api, id: &str) -> Result<(), Problem> {
     let none = || Problem::no_document("sessions", id);
     if !is_id(id) {
         return Err(none());
@@ -65,8 +65,7 @@ pub(crate) async fn end(api: &Api, id: &str) -> Result<Shown, Problem> {
     let (store, prefix) = (Arc::clone(&api.options.store), id.to_ascii_lowercase());
     let found = blocking(move || Ok(store.list(COLLECTION, &Page { prefix, limit: 1, ..Page::all() })?.pop())).await?;
     let document = found.ok_or_else(none)?;
-    remove(api, std::slice::from_ref(&document)).await?;
-    Ok(shown(&document)?)
+    remove(api, std::slice::from_ref(&document)).await
 }
 
 /// Ends all, but the one of this id; gives how many those were.
@@ -78,7 +77,7 @@ pub(crate) async fn end_all(api: &Api, but: Option<&str>) -> Result<usize, Probl
         let mut documents = blocking(move || Ok(store.list(COLLECTION, &page)?)).await?;
         let Some(last) = documents.last() else { return Ok(ended) };
         after = Some(last.id.clone());
-        documents.retain(|document| !but.as_ref().is_some_and(|but| document.id.starts_with(but.as_str())));
+        documents.retain(|document| but.as_ref().is_none_or(|but| !document.id.starts_with(but.as_str())));
         remove(api, &documents).await?;
         ended += documents.len();
     }
