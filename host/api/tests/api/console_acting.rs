@@ -516,3 +516,18 @@ async fn whatever_is_in_the_names_of_these_it_is_shown_as_text() {
     }
     assert!(shown_as_text >= 10, "{shown_as_text}");
 }
+
+#[tokio::test]
+async fn fields_that_are_needed_say_so_to_the_browser_and_times_how_they_are_written() {
+    let deck = world().await;
+    for (path, expected) in [
+        ("services/shop", "name=\"revision\" value=\"\" required"),
+        ("deployments", "name=\"revision\" value=\"\" required"),
+        ("configuration/new?section=rules", "name=\"name\" value=\"\" required"),
+        ("silences/new", "name=\"comment\" value=\"\" required"),
+        ("silences/new", "name=\"starts\" value=\"\" pattern=\""),
+        ("metrics?from=2026-09-21&to=2026-09-22", "name=\"from\" value=\"2026-09-21T00:00:00.000Z\" pattern=\""),
+    ] {
+        has(&signed_in(&deck, &format!("/console/{path}")).await, &[expected]);
+    }
+}
