@@ -187,8 +187,8 @@ pub trait Decisions: Send + Sync + 'static {
     /// From now on, also after a restart, the component is asked beside the version that is in use, in place of a candidate before it.
     async fn shadow(&self, plugin: &str, component: Vec<u8>) -> Result<Shadow, Refused>;
 
-    /// Ends that. Gives how it stood. `seen`: the digest of this candidate, and no other.
-    async fn end_shadow(&self, plugin: &str, seen: Option<&str>) -> Result<Shadow, Refused>;
+    /// Ends that. Gives how it stood.
+    async fn end_shadow(&self, plugin: &str) -> Result<Shadow, Refused>;
 
     /// Puts the candidate into the plugins folder, in place of the version in use, and ends the shadow. `seen`: this candidate, and no other.
     /// `principal`: who asked.

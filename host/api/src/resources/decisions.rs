@@ -106,7 +106,7 @@ async fn put_shadow(
     params(("plugin" = String, Path, description = "Name of the plugin.")),
     responses((status = 200, description = "How it stood at its end.", body = ref(of::<Shadow>()))))]
 async fn delete_shadow(State(api): State<Arc<Api>>, At(plugin): At<String>) -> Result<Json<Shadow>, Problem> {
-    Ok(Json(api.options.decisions.end_shadow(&plugin, None).await?))
+    Ok(Json(api.options.decisions.end_shadow(&plugin).await?))
 }
 
 /// The candidate takes the place of the version in use: its component is put into the plugins folder, as if it had been dropped in.

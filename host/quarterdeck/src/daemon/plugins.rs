@@ -254,8 +254,8 @@ impl Decisions for Recorded {
         self.runtime.shadow(plugin, component).await
     }
 
-    async fn end_shadow(&self, plugin: &str, seen: Option<&str>) -> Result<Shadow, Refused> {
-        self.runtime.end_shadow(plugin, seen).await
+    async fn end_shadow(&self, plugin: &str) -> Result<Shadow, Refused> {
+        self.runtime.end_shadow(plugin).await
     }
 
     async fn promote(&self, plugin: &str, seen: Option<&str>, principal: &str) -> Result<Promoted, Refused> {

@@ -80,8 +80,8 @@ impl Decisions for Runtime {
         self.begin_shadow(plugin, component).await
     }
 
-    async fn end_shadow(&self, plugin: &str, seen: Option<&str>) -> Result<Shadow, Refused> {
-        self.stop_shadow(plugin, seen).await
+    async fn end_shadow(&self, plugin: &str) -> Result<Shadow, Refused> {
+        self.stop_shadow(plugin).await
     }
 
     async fn promote(&self, plugin: &str, seen: Option<&str>, principal: &str) -> Result<Promoted, Refused> {

@@ -201,16 +201,13 @@ impl Runtime {
         Ok(self.shown(&shadow))
     }
 
-    pub(super) async fn stop_shadow(&self, plugin: &str, seen: Option<&str>) -> Result<decisions::Shadow, Refused> {
+    pub(super) async fn stop_shadow(&self, plugin: &str) -> Result<decisions::Shadow, Refused> {
         let _changing = self.shadows.changing.lock().await;
         let last = match (self.shadows.of(plugin), self.shadows.waiting(plugin)) {
             (Some(shadow), _) => self.shown(&shadow),
             (None, Some(waiting)) => self.shown_waiting(plugin, waiting),
             (None, None) => return Err(no_candidate(plugin)),
         };
-        if seen.is_some_and(|seen| seen != last.candidate.digest.0) {
-            return Err(Refused::Changed);
-        }
         self.store.commit(Transition::new().delete(SHADOWS, plugin, Expected::Any)).await?;
         self.shadows.set(plugin, None);
         // Whoever tries to load it finds that it is not meant any more.
