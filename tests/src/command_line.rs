@@ -27,7 +27,7 @@ async fn every_noun_can_be_listed_and_shown_as_a_table_and_as_json() {
     let run = text(&run.stdout).trim().to_owned();
     let scan = daemon.command_line(&["scan", "default", "--json"]);
     let scan: Value = serde_json::from_slice(&scan.stdout).unwrap();
-    let lists: [&[&str]; 20] = [
+    let lists: [&[&str]; 21] = [
         &["plugin", "list"],
         &["instance", "list"],
         &["job", "list"],
@@ -48,6 +48,7 @@ async fn every_noun_can_be_listed_and_shown_as_a_table_and_as_json() {
         &["runbook", "list"],
         &["runbook", "runs"],
         &["slo", "list"],
+        &["session", "list"],
     ];
     let shown: [&[&str]; 8] = [
         &["status"],
@@ -101,6 +102,41 @@ async fn every_noun_can_be_listed_and_shown_as_a_table_and_as_json() {
         assert_eq!(output.status.code(), Some(1));
         assert!(text(&output.stderr).contains("there is no `nothing/here`"), "{nothing:?}: {}", text(&output.stderr));
     }
+}
+
+#[tokio::test]
+async fn a_browser_that_is_signed_in_is_listed_and_signed_out() {
+    let daemon = Setup::new().start().await;
+    let browser = reqwest::Client::builder().user_agent("A browser/1").redirect(reqwest::redirect::Policy::none());
+    let browser = browser.build().unwrap();
+    let printed = |arguments: &[&str]| text(&daemon.command_line(arguments).stdout);
+    let sign_in = async || {
+        let link = printed(&["console"]);
+        let (address, code) = link.trim().split_once("?code=").unwrap();
+        let form = browser.post(address).header("Content-Type", "application/x-www-form-urlencoded");
+        let answer = form.body(format!("code={code}")).send().await.unwrap();
+        assert_eq!(answer.status(), 303);
+        answer.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned()
+    };
+    let is_in = async |cookie: &str| {
+        let page = browser.get(format!("{}/console", daemon.url)).header("Cookie", cookie).send().await.unwrap();
+        page.text().await.unwrap().contains("Sign out")
+    };
+    let cookies = [sign_in().await, sign_in().await, sign_in().await];
+    let listed: Value = serde_json::from_str(&printed(&["session", "list", "--json"])).unwrap();
+    assert_eq!((listed.as_array().unwrap().len(), &listed[0]["agent"]), (3, &json!("A browser/1")));
+    assert_eq!(listed[0]["from"], "127.0.0.1");
+    let id = |index: usize| listed[index]["id"].as_str().unwrap();
+    assert_eq!(printed(&["session", "end", id(0)]), format!("session {} is over\n", id(0)));
+    assert_eq!(daemon.command_line(&["session", "end", id(0)]).status.code(), Some(1));
+    assert_eq!(printed(&["session", "end", "--all", "--except", id(1)]), "1 session is over\n");
+    let mut left = 0;
+    for cookie in &cookies {
+        left += usize::from(is_in(cookie).await);
+    }
+    assert_eq!(left, 1);
+    assert_eq!(printed(&["session", "end", "--all"]), "1 session is over\n");
+    assert!(!is_in(&cookies[0]).await && !is_in(&cookies[1]).await && !is_in(&cookies[2]).await);
 }
 
 #[tokio::test]

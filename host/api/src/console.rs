@@ -7,7 +7,7 @@
 //! Layout
 //! - `pages::*`: a file per noun, and the list of all of them
 //! - `view`: who asks for which page, and what an answer needs from that; `layout`: the frame around every page
-//! - `session`: links that sign in once, sessions, and the secret against forged forms; `sign_in`: the pages for them
+//! - `session`: links that sign in once, sessions, and the secret against forged forms; `sign_in`: the pages for them; `back`: where they lead
 //! - `form`: what a form sends, and how a page offers a change, with what it does to be confirmed
 //! - `widgets`, `time`, `address`, `chart`: the parts that pages are made of; `live`: the parts that renew themselves
 //! - `query`: expressions of PromQL as lines and values; `frame`: the time that a page of charts looks at
@@ -29,6 +29,7 @@
 
 pub(crate) mod address;
 mod assets;
+mod back;
 pub(crate) mod chart;
 pub(crate) mod failure;
 pub(crate) mod form;
@@ -46,8 +47,10 @@ pub(crate) mod widgets;
 
 pub(crate) use session::State;
 
+use crate::problem::Problem;
 use crate::{Api, resources};
 use axum::Router;
+use axum::response::Response;
 use axum::routing::{get, post};
 use http::Uri;
 use std::sync::Arc;
@@ -60,6 +63,17 @@ pub(crate) const PRINCIPAL: &str = "console";
 /// Whether the path is one of the console's.
 pub(crate) fn has(uri: &Uri) -> bool {
     uri.path().strip_prefix(PREFIX).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Where the address with a slash too many, `/console/`, leads.
+pub(crate) fn without_slash(uri: &Uri) -> Option<String> {
+    let path = uri.path().strip_suffix('/').filter(|path| *path == PREFIX)?;
+    Some(uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}")))
+}
+
+/// On to another page.
+pub(crate) fn go(to: &str) -> Result<Response, Problem> {
+    sign_in::go(to, None)
 }
 
 /// Whether what is sent there is a component, not a form.

@@ -3,12 +3,15 @@
 use crate::Api;
 use crate::intake::COMPONENT_LIMIT;
 use crate::problem::Problem;
+use axum::extract::path::ErrorKind;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use bytes::Bytes;
 use http::request::Parts;
 use quarterdeck_formats::strict::Strict;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::value::StrDeserializer;
+use serde::de::{DeserializeOwned, IntoDeserializer};
+use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -21,8 +24,30 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Api>> for At<T> {
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
         match Path::<T>::from_request_parts(parts, api).await {
             Ok(Path(value)) => Ok(At(value)),
-            Err(rejection) => Err(Problem::malformed(format!("the path can't be read: {rejection}"))),
+            Err(rejection) => Err(unreadable(rejection)),
         }
+    }
+}
+
+/// Which part of a path does not fit, and how it is written.
+fn unreadable(rejection: PathRejection) -> Problem {
+    let PathRejection::FailedToDeserializePathParams(failed) = rejection else {
+        return Problem::internal(rejection.to_string());
+    };
+    match failed.into_kind() {
+        ErrorKind::ParseError { value, .. }
+        | ErrorKind::ParseErrorAtKey { value, .. }
+        | ErrorKind::ParseErrorAtIndex { value, .. } => Problem::malformed(format!(
+            "`{value}` in the path is not a whole number; hint: write it in digits, like `20`"
+        )),
+        ErrorKind::InvalidUtf8InPathParam { key } => Problem::malformed(format!(
+            "the part `{key}` of the path is not UTF-8; hint: write it in UTF-8, and what is no letter or digit of ASCII as `%` and two \
+             hexadecimal digits a byte: `%2F` for a slash"
+        ))
+        .mistake(key, "it is not UTF-8"),
+        other => Problem::malformed(format!(
+            "the path can't be read: {other}; hint: follow a link that a list gives, or look at /api/v1/openapi.json"
+        )),
     }
 }
 
@@ -115,7 +140,9 @@ impl Params {
         let pairs = uri.ok().and_then(|uri| axum::extract::Query::try_from_uri(&uri).ok());
         match pairs {
             Some(axum::extract::Query(pairs)) => Ok(Params(pairs)),
-            None => Err(Problem::malformed("the query can't be read")),
+            None => Err(Problem::malformed(
+                "the query can't be read; hint: write it as `name=value&name=value`, each encoded as in `label=a%3Db`",
+            )),
         }
     }
 
@@ -140,18 +167,19 @@ impl Params {
         let first = values.next();
         match values.next() {
             None => Ok(first),
-            Some(_) => Err(bad(name, "it is given more than once")),
+            Some(_) => Err(bad(name, "it is given more than once; hint: give it once")),
         }
     }
 
     pub(crate) fn needed(&self, name: &str) -> Result<&str, Problem> {
-        self.text(name)?.ok_or_else(|| bad(name, "it is needed"))
+        self.text(name)?.ok_or_else(|| bad(name, &format!("it is needed; hint: add `{name}=...` to the query")))
     }
 
     pub(crate) fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, Problem> {
-        self.parsed(name, "a whole number", |text| text.parse().ok())
+        self.parsed(name, "a whole number like `20`", |text| text.parse().ok())
     }
 
+    /// `expected` says what it is, with an example: "a span like `1h`".
     pub(crate) fn parsed<T>(
         &self,
         name: &str,
@@ -162,32 +190,66 @@ impl Params {
             None => Ok(None),
             Some(text) => match parse(text) {
                 Some(value) => Ok(Some(value)),
-                None => Err(bad(name, &format!("`{text}` is not {expected}"))),
+                None => Err(bad(name, &format!("`{text}` is not {expected}; hint: give {expected}, or leave it out"))),
             },
         }
     }
 
     /// Words of an enumeration, as many as there are.
     pub(crate) fn words<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<T>, Problem> {
-        let word = |text: &str| serde_json::from_value(serde_json::Value::String(text.to_owned()));
-        self.many(name).map(|text| word(text).map_err(|error| bad(name, &error.to_string()))).collect()
+        self.many(name).map(|text| one_of(name, text)).collect()
     }
 
     /// One of the words of an enumeration.
-    pub(crate) fn word<T: DeserializeOwned + Serialize>(&self, name: &str) -> Result<Option<T>, Problem> {
-        match self.text(name)? {
-            None => Ok(None),
-            Some(text) => match serde_json::from_value(serde_json::Value::String(text.to_owned())) {
-                Ok(value) => Ok(Some(value)),
-                Err(error) => Err(bad(name, &error.to_string())),
-            },
+    pub(crate) fn word<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Problem> {
+        self.text(name)?.map(|text| one_of(name, text)).transpose()
+    }
+}
+
+fn one_of<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, Problem> {
+    let word: StrDeserializer<'_, NoWord> = text.into_deserializer();
+    T::deserialize(word).map_err(|why| bad(name, &format!("there is no `{text}`; hint: {why}")))
+}
+
+/// Why a text is no word of an enumeration, as what to do.
+#[derive(Debug)]
+enum NoWord {
+    /// Those that there are.
+    Known(&'static [&'static str]),
+    Other(String),
+}
+
+impl fmt::Display for NoWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NoWord::Known(words) => {
+                let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+                match quoted.split_last() {
+                    Some((last, others)) if !others.is_empty() => write!(f, "choose {} or {last}", others.join(", ")),
+                    _ => write!(f, "choose {}", quoted.concat()),
+                }
+            }
+            NoWord::Other(why) => f.write_str(why),
         }
     }
 }
 
-/// A parameter that does not fit.
+impl std::error::Error for NoWord {}
+
+impl serde::de::Error for NoWord {
+    fn custom<T: fmt::Display>(why: T) -> Self {
+        NoWord::Other(why.to_string())
+    }
+
+    fn unknown_variant(_: &str, words: &'static [&'static str]) -> Self {
+        NoWord::Known(words)
+    }
+}
+
+/// A parameter that does not fit. `why` says what is wrong with it and, behind `; hint: `, what to do about that.
 pub(crate) fn bad(name: &str, why: &str) -> Problem {
-    Problem::malformed(format!("the parameter `{name}` can't be used: {why}")).mistake(name, why)
+    let (wrong, hint) = why.rsplit_once("; hint: ").unwrap_or((why, "give another value, or leave it out"));
+    Problem::malformed(format!("the parameter `{name}` can't be used: {wrong}; hint: {hint}")).mistake(name, wrong)
 }
 
 #[cfg(test)]
@@ -256,8 +318,19 @@ mod tests {
     #[test]
     fn a_parameter_that_does_not_fit_is_named() {
         let params = Params::read("limit=many&severity=loud&label=a%3Db&label=c").unwrap();
-        assert_eq!(params.number::<u32>("limit").unwrap_err().errors[0].path, "limit");
-        assert!(params.word::<Severity>("severity").unwrap_err().detail.contains("critical"));
+        let no_number = params.number::<u32>("limit").unwrap_err();
+        assert_eq!(no_number.errors[0].path, "limit");
+        assert!(
+            no_number.detail.ends_with("hint: give a whole number like `20`, or leave it out"),
+            "{}",
+            no_number.detail
+        );
+        let no_word = params.word::<Severity>("severity").unwrap_err();
+        assert_eq!(
+            no_word.detail,
+            "the parameter `severity` can't be used: there is no `loud`; hint: choose `critical`, `high`, `medium`, `low` or `info`"
+        );
+        assert_eq!(no_word.errors[0].detail, "there is no `loud`");
         assert_eq!(params.many("label").collect::<Vec<_>>(), ["a=b", "c"]);
         assert!(params.text("label").is_err());
         assert!(params.text("absent").unwrap().is_none());

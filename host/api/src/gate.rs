@@ -31,6 +31,9 @@ pub(crate) async fn gate(State(api): State<Arc<Api>>, mut request: Request, next
     let is_samples = route.as_deref().is_some_and(samples::is_one);
     let answered = async {
         admit(&api, &request, is_query, is_console)?;
+        if let Some(to) = console::without_slash(&uri).filter(|_| method.is_safe()) {
+            return console::go(&to);
+        }
         if is_console && console::takes_bytes(&uri) && !method.is_safe() {
             // Before anything of what is sent is taken in, which may be much.
             console::form::admit(&api, request.headers(), &uri).await?;

@@ -3,17 +3,21 @@
 //!
 //! Not here: whole documents, but where a page needs most of them. What is shown of one is read from the store.
 
+mod happened;
+
+use crate::unreadable::{Told, Unreadable};
+pub(crate) use happened::HAPPENED;
+use happened::Happened;
 use quarterdeck_model::domain::alert::Alert;
 use quarterdeck_model::domain::deployment::{Deployment, DeploymentState};
 use quarterdeck_model::domain::incident::{Incident, IncidentState};
 use quarterdeck_model::domain::runbook::{Run, RunState};
-use quarterdeck_model::domain::scan::Finding;
+use quarterdeck_model::domain::scan::{Finding, FindingState, Scan};
 use quarterdeck_model::domain::slo::SloStatus;
 use quarterdeck_model::store::{Document, Page, Store, StoreError};
 use quarterdeck_model::{Severity, Timestamp};
-use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What is kept of a document.
 pub(crate) trait Glance: Sized {
@@ -24,48 +28,80 @@ pub(crate) trait Glance: Sized {
     fn of(document: &Document) -> Result<Self, StoreError>;
 }
 
-/// The glances at all documents of a kind, by id.
-pub(crate) struct Kept<T>(Mutex<State<T>>);
+/// The glances at all documents of a kind, by id. One that can't be read is left out, and named by [`Kept::unreadable`].
+pub(crate) struct Kept<T> {
+    state: Mutex<State<T>>,
+    told: Arc<Told>,
+}
 
 struct State<T> {
     /// What is known stands for the collection at this moment of it. `None`: it is to be read as a whole.
     now: Option<u64>,
     all: BTreeMap<String, T>,
+    /// By id.
+    broken: BTreeMap<String, Unreadable>,
 }
 
-impl<T> Default for Kept<T> {
-    fn default() -> Self {
-        Kept(Mutex::new(State { now: None, all: BTreeMap::new() }))
+impl<T: Glance> State<T> {
+    fn forget(&mut self, id: &str) {
+        self.all.remove(id);
+        self.broken.remove(id);
+    }
+
+    fn take(&mut self, document: &Document, told: &Told) {
+        self.forget(&document.id);
+        match T::of(document) {
+            Ok(glance) => drop(self.all.insert(document.id.clone(), glance)),
+            Err(error) => {
+                let one = Unreadable::new(T::COLLECTION, document, &error);
+                told.log(&one);
+                self.broken.insert(document.id.clone(), one);
+            }
+        }
     }
 }
 
 impl<T: Glance> Kept<T> {
+    fn new(told: &Arc<Told>) -> Self {
+        let state = State { now: None, all: BTreeMap::new(), broken: BTreeMap::new() };
+        Kept { state: Mutex::new(state), told: Arc::clone(told) }
+    }
+
     /// Looks at all of them as they are now. Others wait meanwhile: no disk is read in `look`.
     pub(crate) fn read<R>(
         &self,
         store: &dyn Store,
         look: impl FnOnce(&BTreeMap<String, T>) -> R,
     ) -> Result<R, StoreError> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.held();
         // What fails half-way is read as a whole the next time.
         let changed = store.changed(T::COLLECTION, state.now.take());
         match &changed.ids {
             Some(ids) => {
                 for id in ids {
                     match store.get(T::COLLECTION, id)? {
-                        Some(document) => drop(state.all.insert(id.to_string(), T::of(&document)?)),
-                        None => drop(state.all.remove(&**id)),
+                        Some(document) => state.take(&document, &self.told),
+                        None => state.forget(id),
                     }
                 }
             }
             None => {
                 let documents = store.list(T::COLLECTION, &Page::all())?;
-                let all = documents.into_iter().map(|document| Ok((document.id.clone(), T::of(&document)?)));
-                state.all = all.collect::<Result<_, StoreError>>()?;
+                (state.all, state.broken) = (BTreeMap::new(), BTreeMap::new());
+                documents.iter().for_each(|document| state.take(document, &self.told));
             }
         }
         state.now = Some(changed.now);
         Ok(look(&state.all))
+    }
+
+    /// What could not be read when somebody looked last.
+    pub(crate) fn unreadable(&self) -> Vec<Unreadable> {
+        self.held().broken.values().cloned().collect()
+    }
+
+    fn held(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many there are of some kind.
@@ -76,14 +112,44 @@ impl<T: Glance> Kept<T> {
     }
 }
 
-#[derive(Default)]
 pub(crate) struct Glances {
+    pub(crate) happened: Happened,
     pub(crate) alerts: Kept<AtAlert>,
     pub(crate) incidents: Kept<AtIncident>,
     pub(crate) deployments: Kept<AtDeployment>,
     pub(crate) runs: Kept<AtRun>,
     pub(crate) slos: Kept<SloStatus>,
+    pub(crate) scans: Kept<AtScan>,
     pub(crate) findings: Kept<AtFinding>,
+}
+
+impl Glances {
+    pub(crate) fn new(told: &Arc<Told>) -> Self {
+        Glances {
+            happened: Happened::default(),
+            alerts: Kept::new(told),
+            incidents: Kept::new(told),
+            deployments: Kept::new(told),
+            runs: Kept::new(told),
+            slos: Kept::new(told),
+            scans: Kept::new(told),
+            findings: Kept::new(told),
+        }
+    }
+
+    /// What could not be read of all of them when somebody looked last.
+    pub(crate) fn unreadable(&self) -> Vec<Unreadable> {
+        let all = [
+            self.alerts.unreadable(),
+            self.incidents.unreadable(),
+            self.deployments.unreadable(),
+            self.runs.unreadable(),
+            self.slos.unreadable(),
+            self.scans.unreadable(),
+            self.findings.unreadable(),
+        ];
+        all.concat()
+    }
 }
 
 /// What something is found by: all of it in small letters, one text behind the other.
@@ -180,36 +246,49 @@ impl Glance for SloStatus {
     }
 }
 
+pub(crate) struct AtScan {
+    pub(crate) title: String,
+    pub(crate) words: String,
+}
+
+impl Glance for AtScan {
+    const COLLECTION: &'static str = Scan::COLLECTION;
+
+    fn of(document: &Document) -> Result<Self, StoreError> {
+        let scan: Scan = document.decode()?;
+        let title = format!("{} {}", scan.name, scan.id);
+        Ok(AtScan { words: words(&[&title]), title })
+    }
+}
+
 pub(crate) struct AtFinding {
     pub(crate) is_open: bool,
-    /// `None`: it names none that is known.
-    pub(crate) severity: Option<Severity>,
+    pub(crate) severity: Severity,
     pub(crate) title: String,
     pub(crate) subject: String,
     pub(crate) rule: String,
     /// Id of the scan that saw it last, and the name of the scan.
     pub(crate) scan: String,
     pub(crate) scan_name: String,
-    pub(crate) first_seen: Option<Timestamp>,
+    pub(crate) first_seen: Timestamp,
     pub(crate) words: String,
 }
 
 impl Glance for AtFinding {
     const COLLECTION: &'static str = Finding::COLLECTION;
 
-    /// One that can't be read does not hide the others: it has no more than what is there.
     fn of(document: &Document) -> Result<Self, StoreError> {
-        let field = |name| document.value.get(name).and_then(Value::as_str).unwrap_or_default();
+        let finding: Finding = document.decode()?;
         Ok(AtFinding {
-            is_open: field("state") == "open",
-            severity: Severity::ALL.into_iter().find(|severity| severity.as_str() == field("severity")),
-            title: field("title").to_owned(),
-            subject: field("subject").to_owned(),
-            rule: field("rule").to_owned(),
-            scan: field("scan").to_owned(),
-            scan_name: field("scan_name").to_owned(),
-            first_seen: Timestamp::parse(field("first_seen")),
-            words: words(&[field("title"), "in", field("subject"), field("rule"), field("message")]),
+            is_open: finding.state == FindingState::Open,
+            severity: finding.severity,
+            words: words(&[&finding.title, "in", &finding.subject, &finding.rule, &finding.message]),
+            title: finding.title,
+            subject: finding.subject,
+            rule: finding.rule,
+            scan: finding.scan.to_string(),
+            scan_name: finding.scan_name,
+            first_seen: finding.first_seen,
         })
     }
 }

@@ -12,6 +12,7 @@
 //! - `gate`: what every request passes: `security`, the body's `intake`, `idempotency`, counting
 //! - `console`: the pages for people, under `/console`
 //! - `glances`: what counts, lists and the search need of all documents of a kind, in memory
+//! - `unreadable`: what is in the store and can't be read
 //! - `problem`, `paging`, `extract`, `precondition`: what handlers share
 //! - `configuration`: the port to the configuration in force
 //! - `server`: connections, their limits, and the end of them
@@ -57,6 +58,7 @@ mod samples;
 mod schema;
 mod security;
 mod server;
+mod unreadable;
 
 pub use configuration::{
     Configuration, IfMatch, Kept, Object, Order, Refused, Restored, Said, Standing, Version, WORDS,
@@ -138,6 +140,8 @@ pub struct Api {
     requests: requests::Requests,
     console: console::State,
     glances: glances::Glances,
+    /// Which documents that can't be read were logged.
+    unreadable: Arc<unreadable::Told>,
     idempotency: idempotency::Keys,
     /// Changes under way: a client that hangs up does not stop one half-way.
     tasks: TaskTracker,
@@ -159,12 +163,14 @@ pub struct Api {
 
 impl Api {
     pub fn new(options: Options) -> Self {
+        let unreadable: Arc<unreadable::Told> = Arc::default();
         Api {
             queries: Arc::new(Semaphore::new(options.queries.at_once)),
             options,
             requests: requests::Requests::default(),
             console: console::State::default(),
-            glances: glances::Glances::default(),
+            glances: glances::Glances::new(&unreadable),
+            unreadable,
             idempotency: idempotency::Keys::default(),
             tasks: TaskTracker::new(),
             streams: Arc::new(Semaphore::new(STREAMS)),

@@ -3,10 +3,11 @@
 use crate::Api;
 use crate::extract::{Params, bad};
 use crate::problem::Problem;
+use crate::unreadable::{Told, Unreadable};
 use axum::Json;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use quarterdeck_model::store::{Page, Store};
+use quarterdeck_model::store::{Document, Page, Store, StoreError};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,6 +25,9 @@ pub(crate) struct List<T> {
     pub(crate) items: Vec<T>,
     /// Hand it back as `cursor` for the next part; `null` at the end.
     pub(crate) next_cursor: Option<String>,
+    /// Documents that would have been looked at for this part and can't be read, whatever is filtered for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unreadable: Vec<Unreadable>,
 }
 
 /// Parameters of every list, for the document.
@@ -47,7 +51,7 @@ pub(crate) struct Slice {
 
 impl Slice {
     pub(crate) fn of(params: &Params) -> Result<Self, Problem> {
-        let after = params.parsed("cursor", "a cursor that this list gave", |text| {
+        let after = params.parsed("cursor", "what this list gave as `next_cursor`", |text| {
             String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()
         })?;
         Ok(Slice { limit: limit(params)?, after })
@@ -58,7 +62,7 @@ pub(crate) fn limit(params: &Params) -> Result<usize, Problem> {
     match params.number("limit")? {
         None => Ok(LIMIT),
         Some(limit) if (1..=MOST).contains(&limit) => Ok(limit),
-        Some(_) => Err(bad("limit", &format!("it must be 1 to {MOST}"))),
+        Some(_) => Err(bad("limit", &format!("it is out of bounds; hint: give 1 to {MOST}"))),
     }
 }
 
@@ -72,7 +76,7 @@ pub(crate) fn part<T>(items: impl IntoIterator<Item = T>, slice: &Slice, key: im
     let mut rest = items.into_iter().filter(behind).peekable();
     let items: Vec<T> = rest.by_ref().take(slice.limit).collect();
     let next_cursor = rest.peek().and(items.last()).map(|last| cursor(key(last)));
-    Json(List { items, next_cursor })
+    Json(List { items, next_cursor, unreadable: Vec::new() })
 }
 
 /// In which order a collection is listed.
@@ -92,17 +96,18 @@ pub(crate) async fn stored<T: DeserializeOwned + Send + 'static>(
     slice: Slice,
     keep: impl Fn(&T) -> bool + Send + 'static,
 ) -> Result<Json<List<T>>, Problem> {
-    let store = Arc::clone(&api.options.store);
-    blocking(move || read(&*store, collection, order, slice, |document| document.decode().map(Some), keep)).await
+    let (store, told) = (Arc::clone(&api.options.store), Arc::clone(&api.unreadable));
+    blocking(move || read(&*store, &told, collection, order, slice, Document::decode, keep)).await
 }
 
-/// Reads documents until the part is full. `decode` may leave one out.
+/// Reads documents until the part is full. What `decode` can't read is named beside them, and counts as one of them.
 pub(crate) fn read<T>(
     store: &dyn Store,
+    told: &Told,
     collection: &str,
     order: Order,
     slice: Slice,
-    decode: impl Fn(&quarterdeck_model::store::Document) -> Result<Option<T>, quarterdeck_model::store::StoreError>,
+    decode: impl Fn(&Document) -> Result<T, StoreError>,
     keep: impl Fn(&T) -> bool,
 ) -> Result<Json<List<T>>, Problem> {
     let mut page = Page {
@@ -111,22 +116,29 @@ pub(crate) fn read<T>(
         limit: slice.limit.saturating_add(1),
         newest_first: matches!(order, Order::Newest),
     };
-    let mut items = Vec::new();
+    let (mut items, mut unreadable) = (Vec::new(), Vec::new());
     let mut looked_at = 0;
     loop {
         let documents = store.list(collection, &page)?;
         let more = documents.len() == page.limit;
         for document in documents {
-            if items.len() == slice.limit || looked_at >= LOOK_AT {
+            if items.len() + unreadable.len() == slice.limit || looked_at >= LOOK_AT {
                 // `page.after` is the last one that was looked at.
-                return Ok(Json(List { items, next_cursor: page.after.as_deref().map(cursor) }));
+                return Ok(Json(List { items, next_cursor: page.after.as_deref().map(cursor), unreadable }));
             }
             looked_at += 1;
-            items.extend(decode(&document)?.filter(&keep));
+            match decode(&document) {
+                Ok(item) => items.extend(Some(item).filter(&keep)),
+                Err(error) => {
+                    let one = Unreadable::new(collection, &document, &error);
+                    told.log(&one);
+                    unreadable.push(one);
+                }
+            }
             page.after = Some(document.id);
         }
         if !more {
-            return Ok(Json(List { items, next_cursor: None }));
+            return Ok(Json(List { items, next_cursor: None, unreadable }));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Every error is a problem document (RFC 9457). `type` says which kind it is; `detail` says what happened this time.
 
 use crate::schema::of;
+use crate::unreadable::HINT;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -133,7 +134,7 @@ impl From<StoreError> for Problem {
             StoreError::Conflict { .. } => Problem::conflict(format!("{detail}; hint: read it again and try again")),
             StoreError::DiskFull { .. } => Problem::disk_full(detail),
             StoreError::Invalid(_) => Problem::invalid(detail),
-            StoreError::Corrupt(_) => Problem::corrupt(detail),
+            StoreError::Corrupt(_) => Problem::corrupt(format!("{detail}; hint: {HINT}")),
             StoreError::Busy { .. } => Problem::too_fast(detail).retry_after(Span::from_secs(5)),
             StoreError::TooManySeries { .. } | StoreError::TooManyPoints { .. } => Problem::invalid(detail),
             StoreError::Io(_) | StoreError::Closed | StoreError::Stopped => Problem::unavailable(detail),

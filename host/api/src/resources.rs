@@ -26,6 +26,7 @@ mod runbooks;
 pub(crate) mod runs;
 pub(crate) mod scans;
 pub(crate) mod services;
+mod sessions;
 pub(crate) mod silences;
 pub(crate) mod slos;
 pub(crate) mod status;
@@ -81,6 +82,7 @@ fn api() -> Routes {
         .merge(dead_letters::routes())
         .merge(configuration::routes())
         .merge(console::routes())
+        .merge(sessions::routes())
         .merge(openapi::routes())
 }
 

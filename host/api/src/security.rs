@@ -17,7 +17,9 @@ pub(crate) fn check_host(headers: &HeaderMap, uri: &Uri, allowed: &[String]) -> 
         (None, None) => None,
     };
     let Some(authority) = named.filter(|authority| !authority.as_str().contains('@')) else {
-        return Err(Problem::forbidden("the request does not say by which name it reached this host"));
+        return Err(Problem::forbidden(
+            "the request does not say by which name it reached this host; hint: send `Host`, and let a proxy hand it on",
+        ));
     };
     let listed =
         |name: &String| name.eq_ignore_ascii_case(authority.host()) || name.eq_ignore_ascii_case(authority.as_str());
@@ -44,7 +46,13 @@ pub(crate) fn check_origin(headers: &HeaderMap, host: &Authority) -> Result<(), 
                 && authority.port_u16().unwrap_or(default) == host.port_u16().unwrap_or(default)
         })
     });
-    if same { Ok(()) } else { Err(Problem::forbidden(format!("pages of `{origin}` may not use this host"))) }
+    if same {
+        Ok(())
+    } else {
+        Err(Problem::forbidden(format!(
+            "pages of `{origin}` may not use this host; hint: open the page under the name and port that `Host` says, which a proxy has to hand on as it came"
+        )))
+    }
 }
 
 /// What a proxy adds to a request that came to it from elsewhere.

@@ -13,7 +13,7 @@ mod variables;
 pub(crate) use alerts::{Alert, DeadLetter, Events, Incident, Metric, Notification, Silence, Slo};
 pub(crate) use configuration::Config;
 pub(crate) use decisions::{Replay, Shadow};
-pub(crate) use operations::{Deployment, Findings, Job, Process, Runbook, Scan, Service};
+pub(crate) use operations::{Deployment, Findings, Job, Process, Runbook, Scan, Service, SignedIn};
 pub(crate) use plugins::{
     Configure, Given, Install, Instance, Key, Logs, Plugin, PluginLanguage, Remove, Rollback, Sign,
 };
@@ -77,6 +77,9 @@ pub(crate) enum Command {
     Status,
     /// Print a link that signs a browser in to the console, once and within ten minutes
     Console,
+    /// Sessions: browsers that are signed in to the console
+    #[command(subcommand)]
+    Session(SignedIn),
     /// Plugins: files and the versions in use
     #[command(subcommand)]
     Plugin(Plugin),

@@ -3,6 +3,7 @@
 mod replay;
 
 use crate::arguments::Global;
+use crate::output::remark;
 use anyhow::{Context, Result, anyhow, bail};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -223,6 +224,10 @@ impl Client {
             match limit.checked_sub(listed.items.len()) {
                 None | Some(0) => listed.left += more.len(),
                 Some(_) => listed.items.extend(more),
+            }
+            for one in page.get("unreadable").and_then(Value::as_array).into_iter().flatten() {
+                let said = |name: &str| one.get(name).and_then(Value::as_str).unwrap_or_default();
+                remark(&format!("`{}` is left out: {}", said("key"), said("detail")));
             }
             match page.get("next_cursor").and_then(Value::as_str) {
                 Some(next) => cursor = Some(next.to_owned()),

@@ -16,6 +16,7 @@ mod rules;
 mod runbooks;
 mod runs;
 mod scans;
+mod sessions;
 mod signing;
 mod silences;
 mod status;
@@ -83,6 +84,7 @@ async fn dispatch(session: &Session, command: &Command) -> Result<ExitCode> {
     match command {
         Command::Status => status::show(session).await,
         Command::Console => console::link(session).await,
+        Command::Session(command) => sessions::signed_in(session, command).await,
         Command::Plugin(command) => plugins::plugin(session, command).await,
         Command::Instance(command) => plugins::instance(session, command).await,
         Command::Process(command) => plugins::process(session, command).await,

@@ -356,3 +356,36 @@ async fn a_page_that_moves_stands_still_when_that_is_wanted_and_what_was_opened_
     browser.shows("the-fourth").await;
     assert_eq!(browser.errors().await, Vec::<String>::new());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn labels_are_offered_where_is_grouped_by_them_and_values_within_quotes() {
+    let test = "labels_are_offered_where_is_grouped_by_them";
+    let world = World::with_data().await;
+    let Some(browser) = world.browser(test).await else { return };
+    let written = json!([{"name": "words_total", "labels": {"color": "blue", "shape": "round"}, "value": 1.0},
+        {"name": "others_total", "labels": {"weight": "light"}, "value": 1.0}]);
+    world.daemon.post("/api/v1/metrics", &written).await;
+    browser.go(&world.at("/metrics")).await;
+    browser.until("the script is there", "return !!document.querySelector('[role=combobox]')").await;
+    // What is typed, up to the bar; what is behind it; and what is offered.
+    for (typed, expected) in [
+        ("sum by (|) (words_total)", "color shape"),
+        ("sum by (color, |) (rate(words_total[5m]))", "color shape"),
+        ("sum without (sh|) (words_total)", "shape"),
+        ("sum(rate(words_total{color=\"blue\"}[5m])) by (|", "color shape"),
+        ("others_total / on (|) words_total", "weight"),
+        ("words_total{|", "color shape"),
+        ("words_total{color=\"|", "blue"),
+        ("sum by (color) (words_total{shape=\"ro|", "round"),
+    ] {
+        let script = "const [before, after] = arguments[0].split('|'); const field = document.querySelector('[data-promql]'); \
+            field.focus(); field.value = before + after; field.setSelectionRange(before.length, before.length); \
+            field.dispatchEvent(new Event('input', { bubbles: true })); return true";
+        browser.run(script, &[json!(typed)]).await;
+        let offered = format!(
+            "return [...document.querySelectorAll('.offered:not([hidden]) li')].map((item) => item.dataset.insert.replace('=\"', '')).join(' ') === '{expected}'"
+        );
+        browser.until(&format!("{typed} offers {expected}"), &offered).await;
+    }
+    assert_eq!(browser.errors().await, Vec::<String>::new());
+}

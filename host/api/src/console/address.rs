@@ -24,11 +24,19 @@ pub(crate) fn with<'a>(path: &str, parameters: impl IntoIterator<Item = (&'a str
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }
 
-/// What a form may lead back to: a page of the console, and nothing else.
+/// What a form may lead back to: a page of the console, and nothing else. A browser takes `..` for the folder above, also where the points are
+/// encoded.
 pub(crate) fn own(address: &str) -> Option<&str> {
     let rest = address.strip_prefix(super::PREFIX)?;
     let fits = rest.is_empty() || rest.starts_with(['/', '?']);
+    let path = rest.split(['?', '#']).next().unwrap_or_default();
+    let fits = fits && path.split('/').all(|segment| !is_points(segment));
     (fits && address.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')).then_some(address)
+}
+
+/// `.` or `..`, however it is written.
+fn is_points(segment: &str) -> bool {
+    matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
 }
 
 /// Where the object of an id is shown, as far as the id tells.
@@ -56,12 +64,30 @@ mod tests {
 
     #[test]
     fn a_form_leads_back_to_pages_of_the_console_only() {
-        for good in ["/console", "/console/incidents?state=open", "/console?x=1"] {
+        for good in [
+            "/console",
+            "/console/incidents?state=open",
+            "/console?x=1",
+            "/console/search?q=../..",
+            "/console/plugins/a..b",
+        ] {
             assert_eq!(own(good), Some(good));
         }
-        for bad in
-            ["//evil.example", "/consoles", "https://evil.example", "/console\r\nX: y", "/api/v1", "/console/\\evil"]
-        {
+        for bad in [
+            "//evil.example",
+            "/consoles",
+            "https://evil.example",
+            "/console\r\nX: y",
+            "/api/v1",
+            "/console/\\evil",
+            "/console/..",
+            "/console/../api/v1/status",
+            "/console/a/%2e%2E/../b",
+            "/console/.%2e/api",
+            "/console/%2E%2e?q=1",
+            "/console/..#x",
+            "/console/./a",
+        ] {
             assert_eq!(own(bad), None, "{bad}");
         }
     }

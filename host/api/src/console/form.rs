@@ -232,6 +232,23 @@ pub(crate) fn input(name: &str, label: &str, value: &str) -> Markup {
     html! { label.field { span { (label) } input type="text" name=(name) value=(value) autocomplete="off"; } }
 }
 
+/// The same of what must be given.
+pub(crate) fn needed(name: &str, label: &str, value: &str) -> Markup {
+    html! { label.field { span { (label) } input type="text" name=(name) value=(value) required autocomplete="off"; } }
+}
+
+/// A moment in UTC, as [`super::chart::moment`] reads it.
+pub(crate) fn moment(name: &str, label: &str, value: &str) -> Markup {
+    const PATTERN: &str = r"\s*\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+\-]\d{2}:\d{2})?)?\s*";
+    html! {
+        label.field {
+            span { (label) }
+            input type="text" name=(name) value=(value) pattern=(PATTERN) title="A day or a time, like 2026-09-21 or 2026-09-21 14:00"
+                placeholder="2026-09-21 14:00" autocomplete="off";
+        }
+    }
+}
+
 pub(crate) fn area(name: &str, label: &str, value: &str) -> Markup {
     html! { label.field { span { (label) } textarea name=(name) rows="3" { (value) } } }
 }

@@ -36,14 +36,14 @@ impl Frame {
         let absolute = range.is_none() && (params.text("from")?.is_some() || params.text("to")?.is_some());
         let renewal = params.parsed("renew", "a span like `30s`", Span::parse)?;
         if renewal.is_some_and(|renewal| renewal < LEAST_RENEWAL) {
-            return Err(bad("renew", &format!("{LEAST_RENEWAL} is the least")));
+            return Err(bad("renew", &format!("it is too often; hint: give {LEAST_RENEWAL} or more, or leave it out")));
         }
         if absolute {
             return Ok(Frame { window: Window::of(params, now, otherwise)?, range: None, renewal });
         }
         let range = range.unwrap_or(otherwise);
         if range == Span::ZERO {
-            return Err(bad("range", "it is no time at all"));
+            return Err(bad("range", "it is no time at all; hint: give a span like `1h`"));
         }
         Ok(Frame { window: Window { from: now.minus(range), to: now }, range: Some(range), renewal })
     }
@@ -91,8 +91,8 @@ impl Frame {
                 summary { "From one moment to another" }
                 form.filters method="get" action=(view.path()) {
                     @for (name, value) in others { input type="hidden" name=(name) value=(value); }
-                    (form::input("from", "From (UTC)", &self.window.from.to_string()))
-                    (form::input("to", "To (UTC)", &self.window.to.to_string()))
+                    (form::moment("from", "From (UTC)", &self.window.from.to_string()))
+                    (form::moment("to", "To (UTC)", &self.window.to.to_string()))
                     button.button type="submit" { "Show" }
                 }
             }

@@ -3,7 +3,7 @@
 use super::pages::{Group, PAGES};
 use super::session::Said;
 use super::view::View;
-use super::{assets, form, widgets};
+use super::{assets, form, sign_in, widgets};
 use maud::{DOCTYPE, Markup, html};
 
 pub(super) fn page(view: &View, title: &str, said: Option<&Said>, content: Markup) -> Markup {
@@ -95,6 +95,6 @@ fn account(view: &View) -> Markup {
     if view.session.is_some() {
         form::Action { to: "/console/sign-out", label: "Sign out", ..form::Action::default() }.show(view)
     } else {
-        html! { a.button href="/console/sign-in" { "Sign in" } }
+        html! { a.button href=(sign_in::from(view)) { "Sign in" } }
     }
 }

@@ -22,6 +22,7 @@ mod runbooks;
 mod runs;
 mod scans;
 mod services;
+mod sessions;
 mod silences;
 mod slos;
 
@@ -35,7 +36,7 @@ use maud::{Markup, html};
 use quarterdeck_model::plugin::{InstanceName, PluginRef};
 use std::sync::Arc;
 
-pub(crate) const PAGES: [&Page; 23] = [
+pub(crate) const PAGES: [&Page; 24] = [
     &overview::PAGE,
     &alerts::PAGE,
     &silences::PAGE,
@@ -58,6 +59,7 @@ pub(crate) const PAGES: [&Page; 23] = [
     &instances::PAGE,
     &processes::PAGE,
     &configuration::PAGE,
+    &sessions::PAGE,
     &host::PAGE,
 ];
 

@@ -184,7 +184,7 @@ struct Opened {
     opened_at: Timestamp,
 }
 
-/// What happened in that time: deployments and incidents.
+/// What happened in that time: deployments and incidents. What can't be read is named by the lists of them.
 pub(crate) fn notes(store: &dyn Store, window: &Window) -> Result<Vec<Note>, Problem> {
     notes_about(store, window, None)
 }
@@ -194,14 +194,14 @@ pub(crate) fn notes_about(store: &dyn Store, window: &Window, service: Option<&s
     let within = |at: Timestamp| (window.from..=window.to).contains(&at);
     let mut notes = Vec::new();
     for document in store.list(Deployment::COLLECTION, &Page::newest(LOOK_AT))? {
-        let one: Deployed = document.decode()?;
+        let Ok(one) = document.decode::<Deployed>() else { continue };
         if within(one.started_at) && service.is_none_or(|service| one.service == service) {
             let text = format!("{} {}", one.service, one.candidate);
             notes.push(Note { at: one.started_at, text, kind: NoteKind::Deployment, id: one.id });
         }
     }
     for document in store.list(Incident::COLLECTION, &Page::newest(LOOK_AT))? {
-        let one: Opened = document.decode()?;
+        let Ok(one) = document.decode::<Opened>() else { continue };
         if within(one.opened_at) {
             notes.push(Note { at: one.opened_at, text: one.title, kind: NoteKind::Incident, id: one.id });
         }

@@ -3,10 +3,13 @@
 //!
 //! The cookie is for `/console` only: the API never sees it.
 
+pub(crate) mod all;
+
 use crate::Api;
 use crate::paging::blocking;
 use crate::problem::Problem;
-use http::header::{COOKIE, HeaderMap, HeaderValue, ORIGIN};
+use crate::server::Peer;
+use http::header::{COOKIE, HeaderMap, HeaderValue, ORIGIN, USER_AGENT};
 use http::uri::Authority;
 use quarterdeck_model::store::Page;
 use quarterdeck_model::transition::{Expected, Transition};
@@ -27,6 +30,8 @@ const KEPT: Span = Span::from_secs(30 * 86_400);
 const TOUCH: Span = Span::from_secs(3600);
 /// Sessions that are looked at, and may go, when another begins.
 const SWEPT: usize = 200;
+/// Characters of what a browser or a proxy says that are kept.
+const LONGEST: usize = 200;
 /// What is to be said to sessions on their next page.
 const SAID: usize = 256;
 
@@ -70,6 +75,32 @@ pub(crate) struct Session {
 struct Record {
     created_at: Timestamp,
     used_at: Timestamp,
+    #[serde(default)]
+    from: Option<String>,
+    #[serde(default)]
+    agent: Option<String>,
+}
+
+/// Who signs in, as far as the request tells.
+pub(crate) struct Who {
+    from: Option<String>,
+    agent: Option<String>,
+}
+
+impl Who {
+    pub(crate) fn of(headers: &HeaderMap, peer: &Peer) -> Self {
+        let said = |name: &str| {
+            let text = String::from_utf8_lossy(headers.get(name)?.as_bytes());
+            let text: String = text.trim().chars().filter(|c| !c.is_control()).take(LONGEST).collect();
+            Some(text).filter(|text| !text.is_empty())
+        };
+        let peer = peer.address.map(|address| address.to_string());
+        let from = match (said("x-forwarded-for"), peer) {
+            (Some(forwarded), Some(peer)) => Some(format!("{forwarded}, through {peer}")),
+            (forwarded, peer) => forwarded.or(peer),
+        };
+        Who { from, agent: said(USER_AGENT.as_str()) }
+    }
 }
 
 impl Session {
@@ -92,14 +123,14 @@ pub(crate) fn link(api: &Api) -> Result<String, Problem> {
 }
 
 /// Begins a session, and gives its secret; `None` if the code is not good, or no more.
-pub(crate) async fn begin(api: &Api, code: &str) -> Result<Option<String>, Problem> {
+pub(crate) async fn begin(api: &Api, code: &str, who: Who) -> Result<Option<String>, Problem> {
     let now = api.now();
     let until = held(&api.console.links).remove(&hash(&["link", code]));
     if until.is_none_or(|until| until <= now) {
         return Ok(None);
     }
     let secret = random()?;
-    let record = serde_json::to_value(Record { created_at: now, used_at: now });
+    let record = serde_json::to_value(Record { created_at: now, used_at: now, from: who.from, agent: who.agent });
     let record = record.map_err(|error| Problem::internal(error.to_string()))?;
     let begun = Transition::new().put(COLLECTION, &Session::of(&secret).id, Expected::Absent, record);
     api.options.store.commit(begun).await?;
@@ -111,10 +142,13 @@ pub(crate) async fn begin(api: &Api, code: &str) -> Result<Option<String>, Probl
 
 /// The session of a request, if it has one that is good.
 pub(crate) async fn find(api: &Api, headers: &HeaderMap, host: &Authority) -> Result<Option<Session>, Problem> {
-    let Some(secret) = cookie(headers, &cookie_name(host)) else { return Ok(None) };
+    let secret = cookie(headers, &cookie_name(host)).filter(|secret| secret.len() == 64);
+    let Some(secret) = secret else { return Ok(None) };
     let session = Session::of(&secret);
     let Some(found) = api.options.store.get(COLLECTION, &session.id)? else { return Ok(None) };
-    let (mut record, now) = (found.decode::<Record>()?, api.now());
+    // One that can't be read signs nobody in.
+    let Ok(mut record) = found.decode::<Record>() else { return Ok(None) };
+    let now = api.now();
     let unused = now.since(record.used_at);
     if unused >= KEPT {
         return Ok(None);
@@ -159,22 +193,25 @@ fn cookie_name(host: &Authority) -> String {
 /// Sets the cookie; an empty secret takes it away. It comes along with a link from elsewhere, from a chat or a mail: what is read so is shown
 /// to nobody else, and what changes anything asks for the secret of the session and for the origin besides.
 pub(crate) fn set_cookie(headers: &HeaderMap, host: &Authority, secret: &str) -> Result<HeaderValue, Problem> {
-    let over_tls = |name: &str, word: &str| {
-        headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| value.starts_with(word))
-    };
-    let secure = over_tls(ORIGIN.as_str(), "https://") || over_tls("x-forwarded-proto", "https");
     let age = if secret.is_empty() { 0 } else { KEPT.as_millis() / 1000 };
     let name = cookie_name(host);
-    let secure = if secure { "; Secure" } else { "" };
+    let secure = if came_by_tls(headers) { "; Secure" } else { "" };
     HeaderValue::from_str(&format!("{name}={secret}; Path=/console; Max-Age={age}; HttpOnly; SameSite=Lax{secure}"))
         .map_err(|error| Problem::internal(error.to_string()))
 }
 
-fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+/// Whether the browser reached the proxy in front by TLS, as far as one of them says so.
+pub(super) fn came_by_tls(headers: &HeaderMap) -> bool {
+    let says = |name: &str, word: &str| {
+        headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| value.starts_with(word))
+    };
+    says(ORIGIN.as_str(), "https://") || says("x-forwarded-proto", "https")
+}
+
+pub(super) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let (_, secret) = pairs.find(|(found, _)| *found == name)?;
-    (secret.len() == 64).then(|| secret.to_owned())
+    pairs.find(|(found, _)| *found == name).map(|(_, value)| value.to_owned())
 }
 
 /// 256 bits, as hexadecimal digits.

@@ -1,14 +1,14 @@
 //! Who asks for which page, and what its answer needs from that.
 
 use super::session::{self, Session};
-use super::{PREFIX, failure, layout, sign_in};
+use super::{PREFIX, back, failure, layout, sign_in};
 use crate::extract::Params;
 use crate::problem::Problem;
 use crate::{Api, security};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_SECURITY_POLICY, HeaderMap, HeaderValue, REFERRER_POLICY};
+use http::header::{CONTENT_SECURITY_POLICY, HeaderMap, HeaderValue, REFERRER_POLICY, SET_COOKIE};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{Method, StatusCode, Uri};
@@ -16,7 +16,7 @@ use maud::Markup;
 use std::sync::Arc;
 
 /// Everything comes from here, and nothing stands within the page.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// The address as it was asked for. Within a nested router it has lost its beginning.
@@ -30,6 +30,8 @@ pub(crate) struct View {
     pub(crate) session: Option<Session>,
     pub(crate) uri: Uri,
     pub(crate) host: Option<Authority>,
+    /// A page is asked for, and nothing is changed.
+    pub(crate) reads: bool,
     /// The script asks for the parts that renew themselves.
     pub(crate) renewed: bool,
     /// The newest event when the page began to be made: what comes behind it may not be in it.
@@ -40,7 +42,7 @@ impl View {
     /// Of a request that did not get as far as a page.
     pub(crate) fn of_nobody(api: &Arc<Api>, uri: &Uri) -> Self {
         let seen = api.options.store.head().0;
-        View { api: Arc::clone(api), session: None, uri: uri.clone(), host: None, renewed: false, seen }
+        View { api: Arc::clone(api), session: None, uri: uri.clone(), host: None, reads: false, renewed: false, seen }
     }
 
     /// The whole page.
@@ -110,7 +112,10 @@ pub(super) async fn enter(State(api): State<Arc<Api>>, mut request: Request, nex
     let uri = asked.unwrap_or_else(|| request.uri().clone());
     let mut view = View::of_nobody(&api, &uri);
     view.renewed = request.headers().contains_key("x-renewed");
-    let response = match admit(&mut view, request.method(), request.headers()).await {
+    view.reads = request.method().is_safe();
+    let admitted = admit(&mut view, request.method(), request.headers()).await;
+    let back = back::keep(&view, request.method(), request.headers());
+    let response = match admitted {
         Ok(()) => {
             request.extensions_mut().insert(view.clone());
             next.run(request).await
@@ -118,6 +123,9 @@ pub(super) async fn enter(State(api): State<Arc<Api>>, mut request: Request, nex
         Err(problem) => problem.into_response(),
     };
     let mut response = failure::as_page(&view, response);
+    if let Some(back) = back.filter(|_| response.status() == StatusCode::UNAUTHORIZED) {
+        response.headers_mut().append(SET_COOKIE, back);
+    }
     harden(response.headers_mut());
     response
 }

@@ -1,6 +1,7 @@
 //! The small parts that pages are made of.
 
 use super::view::View;
+use crate::unreadable::Unreadable;
 use maud::{Markup, html};
 use quarterdeck_model::Severity;
 use quarterdeck_model::label::Labels;
@@ -10,6 +11,8 @@ use std::borrow::Cow;
 
 /// Characters of a name that are shown in a list. Its object's page shows all of them.
 const CLIP: usize = 160;
+/// Documents that can't be read that a page names.
+const NAMED: usize = 10;
 
 /// Text of other origin, in full. It can't turn the direction of what is around it.
 pub(crate) fn text(text: &str) -> Markup {
@@ -217,6 +220,25 @@ pub(crate) fn pager(view: &View, next_cursor: Option<&str>) -> Markup {
                 @if is_later { a.button href=(view.with("cursor", None)) { "First" } }
                 @if let Some(next) = next_cursor { a.button rel="next" href=(view.with("cursor", Some(next))) { "Next" } }
             }
+        }
+    }
+}
+
+/// What would stand in the list and can't be read: how many, which, and what to do.
+pub(crate) fn unreadable(all: &[Unreadable]) -> Markup {
+    let Some(first) = all.first() else { return html! {} };
+    let parts = |one: &Unreadable| {
+        let (what, hint) = one.detail.split_once("; hint: ").unwrap_or((&one.detail, ""));
+        (what.to_owned(), hint.to_owned())
+    };
+    html! {
+        div.banner.away role="status" {
+            p { strong { (all.len()) " could not be read" } @if all.len() == 1 { " and is left out:" } @else { " and are left out:" } }
+            ul.lines {
+                @for one in all.iter().take(NAMED) { li { code { (clip(&one.key)) } " – " (clip(&parts(one).0)) } }
+                @if all.len() > NAMED { li { "and " (all.len() - NAMED) " more, which the log names" } }
+            }
+            p { strong { "What to do: " } (parts(first).1) "." }
         }
     }
 }

@@ -57,7 +57,10 @@ async fn get_configuration(
 ) -> Result<Json<EffectiveConfiguration>, Problem> {
     let pointer = params.text("pointer")?.unwrap_or_default().to_owned();
     if !pointer.is_empty() && !pointer.starts_with('/') {
-        return Err(bad("pointer", "it must begin with `/`, or be empty"));
+        return Err(bad(
+            "pointer",
+            "it is no JSON pointer; hint: begin it with `/`, as in `/storage/retention`, or leave it out for all of it",
+        ));
     }
     let configuration = &api.options.configuration;
     match configuration.effective().pointer(&pointer) {

@@ -46,12 +46,12 @@ pub(crate) async fn read_letters(
     keep: impl Fn(&DeadLetter) -> bool + Send + 'static,
 ) -> Result<List<DeadLetter>, Problem> {
     let slice = Slice::of(params)?;
-    let store = Arc::clone(&api.options.store);
+    let (store, told) = (Arc::clone(&api.options.store), Arc::clone(&api.unreadable));
     blocking(move || {
         let show = |document: &quarterdeck_model::store::Document| {
-            Ok(Some(DeadLetter { id: document.id.clone(), letter: document.value.clone() }))
+            Ok(DeadLetter { id: document.id.clone(), letter: document.value.clone() })
         };
-        read(&*store, DEAD_LETTERS, Order::Id, slice, show, keep).map(|Json(list)| list)
+        read(&*store, &told, DEAD_LETTERS, Order::Id, slice, show, keep).map(|Json(list)| list)
     })
     .await
 }

@@ -64,7 +64,7 @@ async fn replay_plugin(
     Component(component): Component,
 ) -> Result<Json<Replay>, Problem> {
     let options = ReplayOptions {
-        since: params.parsed("since", "an RFC 3339 time", Timestamp::parse)?,
+        since: params.parsed("since", "an RFC 3339 time like `2026-01-31T12:00:00Z`", Timestamp::parse)?,
         limit: params.number("limit")?.unwrap_or(u64::MAX),
         samples: params.number("samples")?.unwrap_or(SAMPLES).min(MOST_SAMPLES),
     };

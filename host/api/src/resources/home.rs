@@ -20,6 +20,7 @@ const SECTIONS: [(&str, &[Link]); 6] = [
             ("/api/v1/events?newest=true", "Events, newest first"),
             ("/api/v1/jobs", "Jobs"),
             ("/api/v1/dead-letters", "Dead letters"),
+            ("/api/v1/sessions", "Browsers that are signed in"),
         ],
     ),
     (

@@ -95,8 +95,8 @@ pub(crate) fn read(api: &Api, params: &Params) -> Result<List<Instance>, Problem
             && kind.is_none_or(|kind| instance.kinds.contains(&kind))
             && state.is_none_or(|state| instance.state == state)
     });
-    let Json(List { items, next_cursor }) = part(instances, &slice, |instance| instance.name.as_str());
-    Ok(List { items: with_health(api, items), next_cursor })
+    let Json(List { items, next_cursor, unreadable }) = part(instances, &slice, |instance| instance.name.as_str());
+    Ok(List { items: with_health(api, items), next_cursor, unreadable })
 }
 
 /// One instance.

@@ -27,5 +27,5 @@ async fn list_maintenance_windows(
     let active = params.parsed("active", "`true` or `false`", |text| text.parse::<bool>().ok())?;
     let windows = api.options.engines.alerting.maintenance();
     let wanted = windows.into_iter().filter(|window| active.is_none_or(|active| window.active == active));
-    Ok(Json(List { items: wanted.collect(), next_cursor: None }))
+    Ok(Json(List { items: wanted.collect(), next_cursor: None, unreadable: Vec::new() }))
 }

@@ -250,14 +250,21 @@ fn selector(params: &Params) -> Result<Selector, Problem> {
     for label in params.many("label") {
         match label.split_once('=') {
             Some((name, value)) if !name.is_empty() => labels.insert(name, value),
-            _ => return Err(bad("label", &format!("`{label}` is not `<name>=<value>`"))),
+            _ => {
+                return Err(bad(
+                    "label",
+                    &format!(
+                        "`{label}` is not `<name>=<value>`; hint: write it like `host=a`, and in an address like `label=host%3Da`"
+                    ),
+                ));
+            }
         }
     }
     Ok(Selector { metric: params.needed("metric")?.to_owned(), labels })
 }
 
 fn moment(params: &Params, name: &str) -> Result<Option<Timestamp>, Problem> {
-    params.parsed(name, "an RFC 3339 time such as `2026-01-31T12:00:00Z`", Timestamp::parse)
+    params.parsed(name, "an RFC 3339 time like `2026-01-31T12:00:00Z`", Timestamp::parse)
 }
 
 /// Names of all metrics, sorted.
@@ -299,12 +306,15 @@ async fn range_of_samples(State(api): State<Arc<Api>>, params: Params) -> Result
     let selector = selector(&params)?;
     let to = moment(&params, "to")?.unwrap_or_else(|| api.now());
     let from = moment(&params, "from")?.unwrap_or_else(|| to.minus(RANGE));
-    let step = params.parsed("step", "a duration such as `30s`", Span::parse)?;
+    let step = params.parsed("step", "a span like `30s`", Span::parse)?;
     if from >= to {
-        return Err(bad("from", "it must be before `to`"));
+        return Err(bad("from", "it is not before `to`; hint: give an earlier time, or a later `to`"));
     }
     if step == Some(Span::ZERO) {
-        return Err(bad("step", "it must be longer than nothing"));
+        return Err(bad(
+            "step",
+            "it is no time at all; hint: give a span like `30s`, or leave it out for every sample",
+        ));
     }
     let slice = Slice::of(&params)?;
     let series = Arc::clone(&api.options.series);
@@ -320,7 +330,7 @@ async fn range_of_samples(State(api): State<Arc<Api>>, params: Params) -> Result
         let found = series.part_of_range(&selector, from, to, &part)?;
         drop(place);
         let next_cursor = found.next.as_deref().map(cursor);
-        Ok(Json(List { items: found.series.into_iter().map(shown).collect(), next_cursor }))
+        Ok(Json(List { items: found.series.into_iter().map(shown).collect(), next_cursor, unreadable: Vec::new() }))
     })
     .await
 }
@@ -329,8 +339,8 @@ async fn range_of_samples(State(api): State<Arc<Api>>, params: Params) -> Result
 fn by_labels<T>(series: impl Iterator<Item = T>, slice: &Slice, labels: impl Fn(&T) -> &Labels) -> Json<List<T>> {
     let mut keyed: Vec<_> = series.map(|series| (labels(&series).to_string(), series)).collect();
     keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let Json(List { items, next_cursor }) = part(keyed, slice, |(key, _)| key);
-    Json(List { items: items.into_iter().map(|(_, series)| series).collect(), next_cursor })
+    let Json(List { items, next_cursor, unreadable }) = part(keyed, slice, |(key, _)| key);
+    Json(List { items: items.into_iter().map(|(_, series)| series).collect(), next_cursor, unreadable })
 }
 
 fn shown(series: SeriesData) -> SeriesRange {

@@ -28,17 +28,16 @@ async fn list_notifications(State(api): State<Arc<Api>>, params: Params) -> Resu
     let state = params.word::<DeliveryState>("state")?;
     let subject = params.text("subject")?.map(str::to_owned);
     let slice = Slice::of(&params)?;
-    let store = Arc::clone(&api.options.store);
+    let (store, told) = (Arc::clone(&api.options.store), Arc::clone(&api.unreadable));
     blocking(move || {
         let keep = |notification: &Notification| {
             state.is_none_or(|state| notification.state == state)
                 && subject.as_ref().is_none_or(|subject| notification.subject == *subject)
         };
-        let show = |document: &Document| Ok(Some(document.decode()?));
-        let Json(List { items, next_cursor }) =
-            read(&*store, Notification::COLLECTION, Order::Newest, slice, show, keep)?;
+        let Json(List { items, next_cursor, unreadable }) =
+            read(&*store, &told, Notification::COLLECTION, Order::Newest, slice, Document::decode, keep)?;
         let items = items.into_iter().map(|told| under_way(&*store, told)).collect::<Result<_, _>>()?;
-        Ok(Json(List { items, next_cursor }))
+        Ok(Json(List { items, next_cursor, unreadable }))
     })
     .await
 }

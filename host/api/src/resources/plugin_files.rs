@@ -91,7 +91,10 @@ async fn put_plugin_file(
     let digest = params.text("digest")?.map(|text| Digest(text.to_owned()));
     let origin = params.text("origin")?.map(str::to_owned);
     if origin.as_ref().is_some_and(|origin| origin.len() > LONGEST_ORIGIN || origin.chars().any(char::is_control)) {
-        return Err(bad("origin", &format!("it must be one line of at most {LONGEST_ORIGIN} bytes")));
+        return Err(bad(
+            "origin",
+            &format!("it is too long, or has line breaks in it; hint: give one line of at most {LONGEST_ORIGIN} bytes"),
+        ));
     }
     let replace = params.parsed("replace", "`true` or `false`", |text| text.parse().ok())?.unwrap_or(false);
     let is_new = !all(&api).await?.iter().any(|one| one.file == file);

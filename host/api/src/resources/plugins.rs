@@ -77,8 +77,8 @@ async fn list_plugin_versions(
     }
     // They come in an order of their own.
     let numbered = versions.into_iter().enumerate().map(|(index, version)| (format!("{index:06}"), version));
-    let Json(List { items, next_cursor }) = part(numbered, &slice, |(key, _)| key);
-    Ok(Json(List { items: items.into_iter().map(|(_, version)| version).collect(), next_cursor }))
+    let Json(List { items, next_cursor, unreadable }) = part(numbered, &slice, |(key, _)| key);
+    Ok(Json(List { items: items.into_iter().map(|(_, version)| version).collect(), next_cursor, unreadable }))
 }
 
 /// Where to go back to.
@@ -112,5 +112,5 @@ async fn roll_back_plugin(
     responses((status = 200, description = "All plugins as they are now.", body = ref(of::<List<PluginStatus>>()))))]
 async fn reload_plugins(State(api): State<Arc<Api>>) -> Json<List<PluginStatus>> {
     api.options.registry.reload().await;
-    Json(List { items: sorted(&api), next_cursor: None })
+    Json(List { items: sorted(&api), next_cursor: None, unreadable: Vec::new() })
 }

@@ -64,7 +64,7 @@ async fn get_process_log(
     let lines = match params.number("lines")? {
         None => LINES,
         Some(lines) if (1..=MOST_LINES).contains(&lines) => lines,
-        Some(_) => return Err(bad("lines", &format!("it must be 1 to {MOST_LINES}"))),
+        Some(_) => return Err(bad("lines", &format!("it is out of bounds; hint: give 1 to {MOST_LINES}"))),
     };
     let processes = Arc::clone(&api.options.processes);
     blocking(move || {

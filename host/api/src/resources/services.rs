@@ -6,6 +6,7 @@ use crate::extract::{At, Params};
 use crate::paging::{List, Slice, Slicing, part};
 use crate::problem::Problem;
 use crate::schema::of;
+use crate::unreadable::Unreadable;
 use axum::Json;
 use axum::extract::State;
 use quarterdeck_model::domain::deployment::{ServiceRecord, ServiceSpec};
@@ -38,8 +39,18 @@ async fn list_services(State(api): State<Arc<Api>>, params: Params) -> Result<Js
 pub(crate) fn read(api: &Api, params: &Params) -> Result<List<Service>, Problem> {
     let catalog = api.options.engines.catalog();
     let Json(named) = part(&catalog.services, &Slice::of(params)?, |(name, _)| name.as_str());
-    let items = named.items.into_iter().map(|(name, spec)| service(api, name, spec)).collect::<Result<_, _>>()?;
-    Ok(List { items, next_cursor: named.next_cursor })
+    let (mut items, mut unreadable) = (Vec::new(), Vec::new());
+    for (name, spec) in named.items {
+        let record = api.options.store.get(ServiceRecord::COLLECTION, name)?;
+        match record.map(|record| Unreadable::or(ServiceRecord::COLLECTION, &record)).transpose() {
+            Ok(current) => items.push(Service { name: name.to_owned(), spec: spec.clone(), current }),
+            Err(one) => {
+                api.unreadable.log(&one);
+                unreadable.push(one);
+            }
+        }
+    }
+    Ok(List { items, next_cursor: named.next_cursor, unreadable })
 }
 
 pub(crate) fn get(api: &Api, name: &str) -> Result<Service, Problem> {

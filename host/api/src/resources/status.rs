@@ -6,6 +6,7 @@ use crate::Api;
 use crate::paging::blocking;
 use crate::problem::Problem;
 use crate::schema::of;
+use crate::unreadable::Unreadable;
 use axum::Json;
 use axum::extract::State;
 use quarterdeck_model::domain::alert::AlertState;
@@ -18,6 +19,9 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa_axum::routes;
+
+/// Documents that can't be read that are named.
+const NAMED: usize = 100;
 
 pub(crate) fn routes() -> Routes {
     Routes::new().routes(routes!(get_status))
@@ -41,6 +45,8 @@ pub(crate) struct Status {
     pub(crate) instances: BTreeMap<String, u64>,
     pub(crate) jobs: JobsStatus,
     pub(crate) open: Open,
+    /// Documents that were found to be unreadable, the first hundred of them: `open` does not count them. The log names all.
+    pub(crate) unreadable: Vec<Unreadable>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -105,13 +111,16 @@ async fn get_status(State(api): State<Arc<Api>>) -> Result<Json<Status>, Problem
 impl Status {
     pub(crate) async fn of(api: &Arc<Api>) -> Result<Self, Problem> {
         let asked = Arc::clone(api);
-        let (log, health, readiness, plugins, instances, open) = blocking(move || {
+        let (log, health, readiness, plugins, instances, open, unreadable) = blocking(move || {
             let (store, registry) = (&asked.options.store, &asked.options.registry);
             let log = LogStatus { head: store.head(), tail: store.tail() };
             let health = store.health();
             let readiness = Readiness::of(&**registry, &health);
             let (plugins, instances) = (tally(registry.plugin_states()), tally(registry.states()));
-            Ok((log, health, readiness, plugins, instances, open(&asked)?))
+            let open = open(&asked)?;
+            let mut unreadable = asked.glances.unreadable();
+            unreadable.truncate(NAMED);
+            Ok((log, health, readiness, plugins, instances, open, unreadable))
         })
         .await?;
         let Readiness { ready, checks } = readiness;
@@ -141,6 +150,7 @@ impl Status {
             instances,
             jobs: JobsStatus { jobs: wide(depth.jobs), running: wide(depth.running), queued: wide(depth.queued) },
             open,
+            unreadable,
         })
     }
 }

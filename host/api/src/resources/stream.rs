@@ -81,7 +81,12 @@ pub(crate) fn open(
         None => params.number("after")?,
         Some(value) => match value.to_str().ok().and_then(|text| text.parse().ok()) {
             Some(offset) => Some(offset),
-            None => return Err(bad("Last-Event-ID", "it is not an offset that this stream gave")),
+            None => {
+                return Err(bad(
+                    "Last-Event-ID",
+                    "it is not an offset that this stream gave; hint: send the `id` of the last event that arrived, or leave the header out",
+                ));
+            }
         },
     };
     let slot = Arc::clone(&api.streams).try_acquire_owned().map_err(|_| {

@@ -8,7 +8,10 @@ use http::{Method, Request};
 use http_body_util::BodyExt;
 use quarterdeck_model::Span;
 use quarterdeck_model::domain::Catalog;
+use quarterdeck_model::domain::deployment::Deployment;
 use quarterdeck_model::domain::incident::Incident;
+use quarterdeck_model::domain::runbook::Run;
+use quarterdeck_model::domain::scan::Scan;
 use quarterdeck_model::event::Event;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, VecDeque};
@@ -413,6 +416,49 @@ async fn pages_and_objects_are_found_by_their_words() {
 }
 
 #[tokio::test]
+async fn the_search_says_how_many_there_are_and_leads_to_all_of_them() {
+    let deck = world().await;
+    for number in 0..123 {
+        let id = format!("inc_many{number:03}");
+        let title = json!({"title": format!("Flood {number:03}")});
+        deck.put(Incident::COLLECTION, &id, &like(Incident::COLLECTION, &id, &title)).await;
+    }
+    let (_, shown) = page(&deck, "/console/search?q=flood").await;
+    let all = "/console/search?q=flood&amp;in=incidents";
+    assert!(shown.contains(&format!("<a href=\"{all}\">8 of 123: all incidents")), "what is left out is told");
+    let (_, first) = page(&deck, &all.replace("&amp;", "&")).await;
+    assert_eq!(first.matches("href=\"/console/incidents/inc_many").count(), 100);
+    assert!(first.contains("100 of 123 incidents"));
+    let next = first.split("rel=\"next\" href=\"").nth(1).unwrap().split('"').next().unwrap().replace("&amp;", "&");
+    let (_, second) = page(&deck, &next).await;
+    assert_eq!(second.matches("href=\"/console/incidents/inc_many").count(), 23);
+    assert!(!second.contains("rel=\"next\""));
+    let (status, refused) = page(&deck, "/console/search?q=flood&in=floods").await;
+    assert!(status == 400 && refused.contains("What to do: ") && refused.contains("`incidents`"));
+    let asked = request(Method::GET, "/console/search?q=flood").header("accept", "application/json");
+    let answer = send(&deck, asked.body(Body::empty()).unwrap()).await.json();
+    let group = &answer["groups"][0];
+    assert_eq!((&group["kind"], &group["total"], &group["partial"]), (&json!("Incident"), &json!(123), &json!(false)));
+    assert_eq!((&group["href"], group["items"].as_array().unwrap().len()), (&json!(all.replace("&amp;", "&")), 8));
+}
+
+#[tokio::test]
+async fn scans_runs_and_deployments_are_found_by_the_beginning_of_their_ids() {
+    let deck = world().await;
+    for (collection, id) in [
+        (Scan::COLLECTION, "scan_01KQXA0001"),
+        (Run::COLLECTION, "run_01KQXB0001"),
+        (Deployment::COLLECTION, "dep_01KQXC0001"),
+    ] {
+        deck.put(collection, id, &like(collection, id, &json!({}))).await;
+        for words in [id, &id[..id.len() - 4], &id.to_lowercase()] {
+            let (_, shown) = page(&deck, &format!("/console/search?q={words}")).await;
+            assert!(shown.contains(&format!("href=\"/console/{collection}/{id}\"")), "{words}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_goes_wrong_is_a_page_that_says_what_to_do() {
     let deck = world().await;
     for (path, status) in [
@@ -420,12 +466,15 @@ async fn what_goes_wrong_is_a_page_that_says_what_to_do() {
         ("/console/incidents/none", 404),
         ("/console/incidents?state=loud", 400),
         ("/console/events?cursor=x", 400),
+        ("/console/events/soon", 400),
+        ("/console/metrics?range=long", 400),
+        ("/console/jobs?state=asleep", 400),
     ] {
         let answer = send(&deck, request(Method::GET, path).body(Body::empty()).unwrap()).await;
         let shown = String::from_utf8(answer.body.clone()).unwrap();
         assert_eq!(answer.status.as_u16(), status, "{path}");
         check(path, &answer, &shown);
-        assert!(shown.contains("class=\"failure\""), "{shown}");
+        assert!(shown.contains("class=\"failure\"") && shown.contains("What to do: "), "{path}");
     }
     assert_eq!(post(&deck, "/console/events", "", &[]).await.status, 405);
 }

@@ -327,6 +327,11 @@ async fn a_long_list_of_findings_has_parts() {
         (first.matches("/console/findings/default").count(), second.matches("/console/findings/default").count()),
         (100, 31)
     );
+    has(&second, &["href=\"/console/findings?severity="]);
+    assert!(
+        !second.contains("severity=high&amp;cursor") && !second.contains("cursor=1&amp;severity"),
+        "a filter begins anew"
+    );
 }
 
 #[tokio::test]
@@ -510,4 +515,19 @@ async fn whatever_is_in_the_names_of_these_it_is_shown_as_text() {
         shown_as_text += usize::from(shown.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
     }
     assert!(shown_as_text >= 10, "{shown_as_text}");
+}
+
+#[tokio::test]
+async fn fields_that_are_needed_say_so_to_the_browser_and_times_how_they_are_written() {
+    let deck = world().await;
+    for (path, expected) in [
+        ("services/shop", "name=\"revision\" value=\"\" required"),
+        ("deployments", "name=\"revision\" value=\"\" required"),
+        ("configuration/new?section=rules", "name=\"name\" value=\"\" required"),
+        ("silences/new", "name=\"comment\" value=\"\" required"),
+        ("silences/new", "name=\"starts\" value=\"\" pattern=\""),
+        ("metrics?from=2026-09-21&to=2026-09-22", "name=\"from\" value=\"2026-09-21T00:00:00.000Z\" pattern=\""),
+    ] {
+        has(&signed_in(&deck, &format!("/console/{path}")).await, &[expected]);
+    }
 }

@@ -39,3 +39,31 @@ async fn an_event_that_is_not_there_is_said_to_be_gone() {
         assert!(status == 404 && shown.contains("retention"), "{offset}: {status}");
     }
 }
+
+#[tokio::test]
+async fn the_overview_tells_what_concerns_an_operator_however_much_else_happens() {
+    let deck = deck().await;
+    let last = async || {
+        let (status, shown) = page(&deck, "/console").await;
+        assert_eq!(status, 200);
+        let section = shown.split("What happened last").nth(1).unwrap();
+        assert!(section.contains("href=\"/console/events\">All events"), "and leads to the rest");
+        let types = section.split("<code>").skip(1).map(|rest| rest.split("</code>").next().unwrap().to_owned());
+        types.map(|found| found.replace("<bdi class=\"clip\">", "").replace("</bdi>", "")).collect::<Vec<_>>()
+    };
+    assert!(!last().await.iter().any(|name| name.starts_with("custom.")));
+    deck.publish("incident.opened", 0..1).await;
+    deck.publish("finding.opened", 1..2).await;
+    for plumbing in ["run.step", "effect.done", "deployment.moved", "custom.a"] {
+        deck.publish(plumbing, 0..300).await;
+    }
+    assert_eq!(last().await.iter().take(2).collect::<Vec<_>>(), ["finding.opened", "incident.opened"]);
+    // What comes in later is looked at only, and stands in front.
+    deck.publish("custom.a", 0..50).await;
+    deck.publish("plugin.refused", 0..1).await;
+    deck.publish("configuration.applied", 0..1).await;
+    let newest = ["configuration.applied", "plugin.refused", "finding.opened", "incident.opened"];
+    assert_eq!(last().await.iter().take(4).collect::<Vec<_>>(), newest);
+    deck.publish("deployment.started", 0..20).await;
+    assert_eq!(last().await, ["deployment.started"; 8]);
+}

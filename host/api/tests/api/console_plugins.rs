@@ -196,8 +196,11 @@ async fn a_candidate_is_shown_with_its_differences_promoted_and_ended() {
     assert!(
         page_as(&deck, "/console/plugins/judge", &cookie).await.1.contains("judge 2.0.0 is in use in place of 1.0.0.")
     );
-    let ended = post(&deck, "/console/plugins/judge/end-shadow", &cookie, &[("csrf", &csrf)]).await;
-    assert_eq!(ended.status, 303);
+    for (seen, status) in [(None, 422), (Some("sha256:other"), 412), (Some("sha256:00"), 303)] {
+        let fields: Vec<_> = [("csrf", csrf.as_str())].into_iter().chain(seen.map(|seen| ("seen", seen))).collect();
+        let ended = post(&deck, "/console/plugins/judge/end-shadow", &cookie, &fields).await;
+        assert_eq!(ended.status, status, "{seen:?}: another candidate is not ended unseen");
+    }
 }
 
 #[tokio::test]

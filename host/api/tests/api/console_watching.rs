@@ -254,9 +254,30 @@ async fn words_are_offered_while_an_expression_is_typed() {
         ("word=rat", "data-insert=\"rate(\""),
         ("metric=up&word=in", "data-insert=\"instance=&quot;\""),
         ("metric=up&label=instance&word=", "data-insert=\"a\""),
+        ("metric=up&grouped=yes&word=in", "data-insert=\"instance\""),
+        ("label=instance&word=", "data-insert=\"a\""),
     ] {
         shows(&deck, &format!("/console/metrics/words?{asked}"), &[expected]).await;
     }
+    let (_, none) = page(&deck, "/console/metrics/words?metric=none&grouped=yes").await;
+    assert!(!none.contains("data-word"));
+}
+
+#[tokio::test]
+async fn examples_of_expressions_are_those_that_have_values_here_and_now() {
+    let deck = deck().await;
+    assert!(!page(&deck, "/console/metrics").await.1.contains("For example"));
+    let pushed = |name: &str| json!([{"name": name, "value": 1.0, "at": START.to_string()}]);
+    assert_eq!(deck.post("/api/v1/metrics", &pushed("my_own")).await.status, 202);
+    shows(&deck, "/console/metrics", &["For example: <a href=\"/console/metrics?q=my_own\">", "PromQL: my_own"]).await;
+    for name in ["load1", "disk_used_percent"] {
+        assert_eq!(deck.post("/api/v1/metrics", &pushed(name)).await.status, 202);
+    }
+    let grouped = "max+by+%28mount%29+%28disk_used_percent%29";
+    let shown = shows(&deck, "/console/metrics", &[&format!("q={grouped}"), "q=load1", "PromQL: max by (mount)"]).await;
+    assert!(!shown.contains("cpu_usage_percent"));
+    deck.clock.advance(Span::from_secs(600));
+    assert!(!page(&deck, "/console/metrics").await.1.contains("For example"), "what has ended is no example");
 }
 
 #[tokio::test]

@@ -348,6 +348,9 @@ async fn every_operation_is_asked_and_answers_with_every_success_that_the_docume
     }
     let removed = deck.ask(Method::DELETE, "/api/v1/plugin-files/http-probe.wasm", None, &[]).await;
     assert_eq!(removed.status, 200);
+    for path in ["sessions/0123456789abcdef", "sessions"] {
+        assert_eq!(deck.ask(Method::DELETE, &format!("/api/v1/{path}"), None, &[]).await.status, 200, "{path}");
+    }
     crate::decisions::ask_all(&deck).await;
     let expired = deck.ask(Method::DELETE, "/api/v1/silences/one", None, &[]).await;
     assert_eq!(expired.status, 200);

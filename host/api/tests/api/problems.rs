@@ -154,7 +154,40 @@ async fn parameters_that_do_not_fit_are_refused_by_name() {
     ] {
         let problem = is(&deck.get(path).await, 400, "malformed-request");
         assert_eq!(problem["errors"][0]["path"], name, "{path}");
+        assert!(problem["detail"].as_str().unwrap().contains("; hint: "), "{path}: {problem}");
     }
+}
+
+#[tokio::test]
+async fn a_parameter_that_does_not_fit_is_refused_with_what_would() {
+    let deck = deck().await;
+    for (path, hint) in [
+        ("/api/v1/incidents?severity=loud", "choose `critical`, `high`, `medium`, `low` or `info`"),
+        ("/api/v1/runs?state=open", "choose `running`, `succeeded`"),
+        ("/api/v1/incidents?limit=0", "give 1 to 1000"),
+        ("/api/v1/incidents?limit=1&limit=2", "give it once"),
+        ("/api/v1/incidents?cursor=%21", "`next_cursor`"),
+        ("/api/v1/events?after=soon", "a whole number like `20`"),
+        ("/api/v1/events?newest=maybe", "`true` or `false`"),
+        ("/api/v1/metrics/latest", "`metric=...`"),
+        ("/api/v1/metrics/latest?metric=up&label=x", "`label=host%3Da`"),
+        ("/api/v1/metrics/range?metric=up&from=yesterday", "2026-01-31T12:00:00Z"),
+        ("/api/v1/metrics/range?metric=up&step=0s", "`30s`"),
+        ("/api/v1/configuration?pointer=storage", "`/storage/retention`"),
+        ("/api/v1/configuration/objects?section=rule", "did you mean `rules`"),
+    ] {
+        let problem = is(&deck.get(path).await, 400, "malformed-request");
+        let (_, told) = problem["detail"].as_str().unwrap().rsplit_once("; hint: ").unwrap();
+        assert!(told.contains(hint), "{path}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_part_of_a_path_that_does_not_fit_is_refused_with_what_would() {
+    let deck = deck().await;
+    let problem = is(&deck.get("/api/v1/incidents/%ff").await, 400, "malformed-request");
+    assert!(problem["detail"].as_str().unwrap().contains("not UTF-8; hint: "), "{problem}");
+    assert_eq!(problem["errors"][0]["path"], "id");
 }
 
 #[tokio::test]

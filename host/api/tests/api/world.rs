@@ -42,6 +42,8 @@ pub(crate) async fn world() -> Deck {
     }
     let pushed = json!([{"name": "up", "labels": {"instance": "a"}, "value": 1.0, "at": START.to_string()}]);
     assert_eq!(deck.post("/api/v1/metrics", &pushed).await.status, 202);
+    let session = json!({"created_at": START, "used_at": START, "from": "127.0.0.1", "agent": "A browser/1"});
+    deck.put("console-sessions", &"0123456789abcdef".repeat(4), &session).await;
     let object = deck.ask(Method::PUT, "/api/v1/configuration/objects/one/one", Some(&json!({"a": 1})), &[]).await;
     assert_eq!(object.status, 201);
     deck

@@ -53,6 +53,24 @@ pub(crate) enum Job {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum SignedIn {
+    /// Browsers that are signed in to the console
+    List(Limit),
+    /// Sign one out, or all of them
+    End {
+        /// Id of the session, as `session list` has it
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        id: Option<String>,
+        /// All of them
+        #[arg(long)]
+        all: bool,
+        /// But this one
+        #[arg(long, requires = "all", value_name = "ID")]
+        except: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Deployment {
     /// Deployments, the newest first
     List(Limit),

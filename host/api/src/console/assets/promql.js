@@ -1,8 +1,26 @@
-// Offers words while PromQL is typed: metrics and functions, labels within braces, values within quotes. What it offers is text, and is
-// asked of this host. Without it the fields are plain ones, with a list of metrics.
+// Offers words while PromQL is typed: metrics and functions, labels within braces and where is grouped by them, values within quotes. What it
+// offers is text, and is asked of this host. Without it the fields are plain ones, with a list of metrics.
 "use strict";
 (() => {
   const fields = [...document.querySelectorAll("input[data-promql]")];
+
+  const KEYWORDS = new Set(["and", "or", "unless", "bool", "offset", "by", "without", "on", "ignoring", "group_left", "group_right", "inf", "nan"]);
+
+  // The metrics of a part of an expression: names that are called by nobody and are no words of the language.
+  const metrics = (text) => {
+    const plain = text
+      .replace(/"(?:[^"\\]|\\.)*"?/g, '""')
+      .replace(/\{[^}]*\}?|\[[^\]]*\]?/g, "")
+      .replace(/\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)?/gi, "");
+    const names = [...plain.matchAll(/(?<![\w:.])[A-Za-z_:][\w:]*/g)];
+    return names.filter((name) => !KEYWORDS.has(name[0].toLowerCase()) && !/^\s*\(/.test(plain.slice(name.index + name[0].length))).map((name) => name[0]);
+  };
+
+  // The metric that is grouped by the labels in these parentheses: it stands in those behind them, or in front.
+  const grouped = (before, after) => {
+    const behind = after.replace(/^[^()]*\)?/, "").trimStart();
+    return (behind.startsWith("(") && metrics(behind)[0]) || metrics(before).pop();
+  };
 
   // What the word before the cursor is: a name, a label of a metric, or a value of a label.
   const context = (field) => {
@@ -12,11 +30,16 @@
       const metric = /([A-Za-z_:][\w:]*)\s*$/.exec(before.slice(0, open))?.[1];
       const within = before.slice(open + 1);
       const value = /(?:^|,)\s*([A-Za-z_]\w*)\s*(?:=~|!~|!=|=)\s*"([^"\\]*)$/.exec(within);
-      if (value) return metric ? { metric, label: value[1], word: value[2] } : null;
+      if (value) return { ...(metric && { metric }), label: value[1], word: value[2] };
       const label = /(?:^|,)\s*([A-Za-z_]\w*)$/.exec(within) || (/(?:^|,)\s*$/.test(within) && ["", ""]);
       return label && metric ? { metric, word: label[1] } : null;
     }
     if ((before.match(/"/g) || []).length % 2) return null;
+    const group = /\b(?:by|without|on|ignoring|group_left|group_right)\s*\((?:\s*[A-Za-z_]\w*\s*,)*\s*([A-Za-z_]\w*)?$/i.exec(before);
+    if (group) {
+      const metric = grouped(before.slice(0, group.index), field.value.slice(field.selectionStart));
+      return metric ? { metric, grouped: "yes", word: group[1] ?? "" } : null;
+    }
     const word = /[A-Za-z_:][\w:]*$/.exec(before)?.[0];
     return word ? { word } : null;
   };

@@ -13,6 +13,7 @@ use crate::console::{address, form, live, time};
 use crate::extract::Params;
 use crate::paging::blocking;
 use crate::problem::Problem;
+use crate::unreadable::Unreadable;
 use axum::Router;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -130,6 +131,7 @@ struct Found {
     alerts: Vec<(Arc<Alert>, Option<Shown>)>,
     counts: [usize; 3],
     more: bool,
+    unreadable: Vec<Unreadable>,
 }
 
 fn read(api: &Api, wanted: &Wanted, filter: &[Matcher]) -> Result<Found, Problem> {
@@ -168,7 +170,7 @@ fn read(api: &Api, wanted: &Wanted, filter: &[Matcher]) -> Result<Found, Problem
         let kept_back = shown.remove(&alert.fingerprint);
         (alert, kept_back)
     });
-    Ok(Found { alerts: alerts.collect(), counts, more })
+    Ok(Found { alerts: alerts.collect(), counts, more, unreadable: api.glances.alerts.unreadable() })
 }
 
 /// What fires comes first, and of that the worst.
@@ -241,6 +243,7 @@ fn shown(view: &View, wanted: &Wanted, found: Found) -> Markup {
         } @else {
             (table(&found.alerts))
         }
+        (widgets::unreadable(&found.unreadable))
         (widgets::pager(view, next.as_deref()))
     }
 }

@@ -60,9 +60,6 @@ fn routes() -> Router<Arc<Api>> {
 
 fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
     for object in api.options.configuration.objects() {
-        if finds.is_full() {
-            break;
-        }
         finds.offer(&object.name, &[&object.section], || objects::at(&object.section, &object.name));
     }
     Ok(())

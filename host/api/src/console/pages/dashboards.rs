@@ -52,7 +52,7 @@ async fn list(view: View) -> Result<Response, Problem> {
     let fits = |text: &str| text.to_lowercase().contains(&wanted);
     let all =
         catalog.dashboards.iter().filter(|(name, spec)| fits(name) || fits(&spec.title) || fits(&spec.description));
-    let Json(List { items, next_cursor }) = part(all, &Slice::of(&params)?, |(name, _)| name.as_str());
+    let Json(List { items, next_cursor, .. }) = part(all, &Slice::of(&params)?, |(name, _)| name.as_str());
     let rows = items.iter().map(|(name, spec)| {
         vec![
             widgets::link(&address::below(BASE, name), &spec.title),

@@ -48,10 +48,11 @@ fn routes() -> Router<Arc<Api>> {
 }
 
 fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
-    for document in api.options.store.list(DEAD_LETTERS, &Part::newest(LOOK_AT))? {
-        if finds.is_full() {
-            break;
-        }
+    let letters = api.options.store.list(DEAD_LETTERS, &Part::newest(LOOK_AT))?;
+    if letters.len() == LOOK_AT {
+        finds.more_than_offered();
+    }
+    for document in letters {
         let reason = said(&document.value, "reason");
         finds.offer(&document.id, &[reason, said(&document.value, "instance")], || address::below(BASE, &document.id));
     }
@@ -97,7 +98,7 @@ async fn list(view: View) -> Result<Response, Problem> {
     let wanted = params.text("kind")?.map(str::to_owned);
     let chosen = wanted.clone();
     let keep = move |found: &DeadLetter| wanted.as_ref().is_none_or(|wanted| said(&found.letter, "kind") == wanted);
-    let List { items, next_cursor } = dead_letters::read_letters(&view.api, &params, keep).await?;
+    let List { items, next_cursor, .. } = dead_letters::read_letters(&view.api, &params, keep).await?;
     let content = html! {
         h1 { "Dead letters" }
         p.muted { "What was given up on. What is still being tried waits in the " a href=(outbox::BASE) { "outbox" } "." }

@@ -61,7 +61,7 @@ pub(super) fn at(deployment: &Deployment) -> String {
 
 async fn list(view: View) -> Result<Response, Problem> {
     let params = view.params()?;
-    let List { items, next_cursor } = deployments::read(&view.api, &params).await?;
+    let List { items, next_cursor, unreadable } = deployments::read(&view.api, &params).await?;
     let catalog = view.api.options.engines.catalog();
     let (state, service) = (params.text("state")?, params.text("service")?);
     let states = [
@@ -86,7 +86,7 @@ async fn list(view: View) -> Result<Response, Problem> {
                 effect: Some("Starts the deployment of a revision. The service's strategy decides how fast it takes over the traffic, and takes it back if it is bad."),
                 inputs: html! {
                     (form::select("service", "Service", &named, service))
-                    (form::input("revision", "Revision, as the target knows it (r2, v1.4.2, a digest)", ""))
+                    (form::needed("revision", "Revision, as the target knows it (r2, v1.4.2, a digest)", ""))
                 },
                 ..Action::default()
             }]))
@@ -100,6 +100,7 @@ async fn list(view: View) -> Result<Response, Problem> {
                 (widgets::empty("No deployments here.", "With fewer filters there may be more. A revision of a service is deployed here, from its page, or from a shell:",
                     Some("quarterdeck deploy <service> <revision>")))
             } @else { (table(&items)) }
+            (widgets::unreadable(&unreadable))
             (widgets::pager(&view, next_cursor.as_deref()))
         }))
         p { a href=(services::BASE) { "All services" } }

@@ -12,6 +12,7 @@ use crate::glances::AtFinding;
 use crate::paging::blocking;
 use crate::problem::Problem;
 use crate::resources::status::word;
+use crate::unreadable::Unreadable;
 use axum::Router;
 use axum::response::Response;
 use axum::routing::get;
@@ -82,7 +83,7 @@ impl Wanted {
     fn takes(&self, finding: &AtFinding) -> bool {
         let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
         self.is_open.is_none_or(|is_open| finding.is_open == is_open)
-            && self.severity.is_none_or(|severity| finding.severity == Some(severity))
+            && self.severity.is_none_or(|severity| finding.severity == severity)
             && (is(&self.scan, &finding.scan_name) || is(&self.scan, &finding.scan))
             && is(&self.rule, &finding.rule)
             && self.target.as_ref().is_none_or(|target| finding.subject.to_lowercase().contains(target))
@@ -98,6 +99,7 @@ struct Found {
     severities: BTreeMap<Severity, usize>,
     rules: BTreeSet<String>,
     scans: BTreeSet<String>,
+    unreadable: Vec<Unreadable>,
 }
 
 /// Looks at all of them, and reads what is shown only.
@@ -113,13 +115,11 @@ fn read(api: &Api, wanted: &Wanted) -> Result<Found, Problem> {
             }
         }
         let mut taken: Vec<_> = all.iter().filter(|(_, finding)| wanted.takes(finding)).collect();
-        // The worst first, and of those the newest. `None` is less than any severity, and no finding is worse for having none.
-        taken.sort_by_key(|(_, finding)| (finding.severity.is_none(), finding.severity, Reverse(finding.first_seen)));
+        // The worst first, and of those the newest.
+        taken.sort_by_key(|(_, finding)| (finding.severity, Reverse(finding.first_seen)));
         found.total = taken.len();
         for (_, finding) in &taken {
-            if let Some(severity) = finding.severity {
-                *found.severities.entry(severity).or_default() += 1;
-            }
+            *found.severities.entry(finding.severity).or_default() += 1;
         }
         let part = taken.iter().skip(wanted.page.saturating_mul(SHOWN)).take(SHOWN);
         let ids: Vec<String> = part.map(|(id, _)| (*id).clone()).collect();
@@ -127,9 +127,10 @@ fn read(api: &Api, wanted: &Wanted) -> Result<Found, Problem> {
     })?;
     for id in ids {
         if let Some(document) = store.get(Finding::COLLECTION, &id)? {
-            found.items.push(document.decode()?);
+            found.items.extend(document.decode::<Finding>());
         }
     }
+    found.unreadable = api.glances.findings.unreadable();
     Ok(found)
 }
 
@@ -167,12 +168,13 @@ async fn list(view: View) -> Result<Response, Problem> {
                     (found.total) @if found.total == 1 { " finding: " } @else { " findings: " }
                     @for severity in Severity::ALL {
                         @if let Some(count) = found.severities.get(&severity) {
-                            a href=(view.with("severity", Some(severity.as_str()))) { (widgets::severity(severity)) " " (count) }
+                            a href=(view.with_all(&[("severity", Some(severity.as_str())), ("cursor", None)])) { (widgets::severity(severity)) " " (count) }
                         }
                     }
                 }
                 (table(&found.items))
             }
+            (widgets::unreadable(&found.unreadable))
             (widgets::pager(&view, next.as_deref()))
         }))
         p { a href=(scans::BASE) { "All scans" } }

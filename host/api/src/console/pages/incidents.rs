@@ -55,7 +55,7 @@ fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
 
 async fn list(view: View) -> Result<Response, Problem> {
     let params = view.params()?;
-    let List { items, next_cursor } = incidents::read(&view.api, &params).await?;
+    let List { items, next_cursor, unreadable } = incidents::read(&view.api, &params).await?;
     let chosen = |name: &str| params.many(name).next().map(str::to_owned);
     let states = [("", "any"), ("open", "open"), ("acknowledged", "acknowledged"), ("resolved", "resolved")];
     let list = html! {
@@ -65,6 +65,7 @@ async fn list(view: View) -> Result<Response, Problem> {
         } @else {
             (table(&items))
         }
+        (widgets::unreadable(&unreadable))
         (widgets::pager(&view, next_cursor.as_deref()))
     };
     let content = html! {
@@ -131,7 +132,7 @@ fn runs_of(api: &Api, id: &str) -> Result<Vec<Run>, Problem> {
     let mut runs = Vec::new();
     for id in ids {
         if let Some(document) = store.get(Run::COLLECTION, &id)? {
-            runs.push(document.decode()?);
+            runs.extend(document.decode::<Run>());
         }
     }
     Ok(runs)

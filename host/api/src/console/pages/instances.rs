@@ -58,9 +58,6 @@ fn routes() -> Router<Arc<Api>> {
 
 fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
     for instance in api.options.registry.instances() {
-        if finds.is_full() {
-            break;
-        }
         finds.offer(instance.name.as_str(), &[&instance.spec.plugin], || at(&instance.name));
     }
     Ok(())
@@ -85,7 +82,7 @@ async fn list(view: View) -> Result<Response, Problem> {
     let (plugin, name) = (params.text("plugin")?.map(str::to_owned), params.text("name")?.map(str::to_owned));
     let (kind, state) = (params.word::<Kind>("kind")?, params.text("state")?.map(str::to_owned));
     let api = Arc::clone(&view.api);
-    let (counts, List { items, next_cursor }) = blocking(move || {
+    let (counts, List { items, next_cursor, .. }) = blocking(move || {
         let counts = crate::resources::status::tally(api.options.registry.states());
         Ok((counts, instances::read(&api, &params)?))
     })

@@ -60,14 +60,14 @@ async fn list(view: View) -> Result<Response, Problem> {
     let mut kinds: BTreeSet<String> = jobs.iter().map(kind).collect();
     let (wanted, state) = (params.text("kind")?, params.text("state")?);
     if state.is_some_and(|state| !["running", "failed", "succeeded", "not yet"].contains(&state)) {
-        return Err(bad("state", "it is `running`, `failed`, `succeeded` or `not yet`"));
+        return Err(bad("state", "there is no such state; hint: choose `running`, `failed`, `succeeded` or `not yet`"));
     }
     jobs.retain(|job| {
         wanted.is_none_or(|wanted| kind(job) == wanted) && state.is_none_or(|state| outcome(job) == state)
     });
     jobs.sort_by(|one, other| one.spec.name.cmp(&other.spec.name));
     let total = jobs.len();
-    let Json(List { items, next_cursor }) = part(jobs, &Slice::of(&params)?, |job| &job.spec.name);
+    let Json(List { items, next_cursor, .. }) = part(jobs, &Slice::of(&params)?, |job| &job.spec.name);
     kinds.extend(wanted.map(str::to_owned));
     let kinds: Vec<(&str, &str)> =
         std::iter::once(("", "any")).chain(kinds.iter().map(|kind| (kind.as_str(), kind.as_str()))).collect();

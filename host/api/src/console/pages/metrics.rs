@@ -56,9 +56,6 @@ fn routes() -> Router<Arc<Api>> {
 
 fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
     for name in api.options.series.names() {
-        if finds.is_full() {
-            break;
-        }
         finds.offer(&name, &[], || explore(&[&query::selector(&name, &Default::default())]));
     }
     Ok(())
@@ -83,10 +80,20 @@ impl Asked {
         let expressions: Vec<String> =
             params.many("q").map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect();
         if expressions.len() > EXPRESSIONS {
-            return Err(bad("q", &format!("{EXPRESSIONS} expressions at once are the limit")));
+            return Err(bad(
+                "q",
+                &format!(
+                    "there are too many of it; hint: ask for {EXPRESSIONS} expressions at most, and for the others on a second page"
+                ),
+            ));
         }
         if expressions.iter().any(|text| text.chars().count() > LONGEST) {
-            return Err(bad("q", &format!("an expression has {LONGEST} characters at most")));
+            return Err(bad(
+                "q",
+                &format!(
+                    "an expression is too long; hint: write it in {LONGEST} characters at most, or make a rule of a part of it"
+                ),
+            ));
         }
         let frame = Frame::of(params, view.api.options.clock.now(), Span::from_secs(3600))?;
         let step = params.parsed("step", "a span like `30s`", Span::parse)?;
@@ -107,21 +114,25 @@ impl Asked {
 async fn show(view: View) -> Result<Response, Problem> {
     let params = view.params()?;
     let asked = Asked::read(&view, &params)?;
-    let names = known::offered(&view).await?;
-    let results =
-        if asked.expressions.is_empty() { known::list(&view, &params).await? } else { results(&view, &asked).await? };
+    let offered = known::offered(&view).await?;
+    let results = if asked.expressions.is_empty() {
+        known::list(&view, &params, &offered.examples).await?
+    } else {
+        results(&view, &asked).await?
+    };
     let content = html! {
         h1 { "Metrics" }
-        (ask(&view, &asked))
+        (ask(&view, &asked, offered.examples.first()))
         (asked.frame.moments(&view))
-        datalist id="metric-names" { @for name in &names { option value=(name) {} } }
+        datalist id="metric-names" { @for name in &offered.names { option value=(name) {} } }
         (results)
         script src=(assets::address("promql.js")) defer {}
     };
     Ok(view.page("Metrics", content))
 }
 
-fn ask(view: &View, asked: &Asked) -> Markup {
+fn ask(view: &View, asked: &Asked, example: Option<&String>) -> Markup {
+    let example = example.map_or("PromQL".to_owned(), |example| format!("PromQL: {example}"));
     let more = asked.expressions.len() < EXPRESSIONS;
     let shown = asked.expressions.iter().map(String::as_str).chain(more.then_some(""));
     let step = asked.step.map(|step| step.to_string());
@@ -140,7 +151,7 @@ fn ask(view: &View, asked: &Asked) -> Markup {
                     label.field {
                         span { (label) }
                         input type="text" name="q" value=(text) list="metric-names" data-promql autocomplete="off" autocapitalize="off"
-                            spellcheck="false" placeholder="PromQL: rate(http_requests_total[5m])";
+                            spellcheck="false" placeholder=(example);
                     }
                 }
             }

@@ -41,10 +41,11 @@ fn routes() -> Router<Arc<Api>> {
 }
 
 fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
-    for document in api.options.store.list(OUTBOX, &Part::newest(LOOK_AT))? {
-        if finds.is_full() {
-            break;
-        }
+    let waiting = api.options.store.list(OUTBOX, &Part::newest(LOOK_AT))?;
+    if waiting.len() == LOOK_AT {
+        finds.more_than_offered();
+    }
+    for document in waiting {
         let Ok(pending) = document.decode::<Pending>() else { continue };
         let effect = &pending.effect;
         finds.offer(effect.id.as_str(), &[&effect.owner, &effect.purpose, effect.instance.as_str()], || {
@@ -59,7 +60,7 @@ async fn list(view: View) -> Result<Response, Problem> {
     let wanted = params.text("instance")?.map(str::to_owned);
     let failing = params.text("state")? == Some("failing");
     let chosen = wanted.clone();
-    let Json(List { items, next_cursor }) =
+    let Json(List { items, next_cursor, unreadable }) =
         stored(&view.api, OUTBOX, Order::Newest, Slice::of(&params)?, move |pending: &Pending| {
             wanted.as_ref().is_none_or(|wanted| pending.effect.instance.as_str() == wanted)
                 && (!failing || pending.last_error.is_some())
@@ -79,6 +80,7 @@ async fn list(view: View) -> Result<Response, Problem> {
             @if items.is_empty() {
                 (widgets::empty("Nothing waits.", "What was asked for is done, or was given up on.", Some("quarterdeck dead-letter list")))
             } @else { (table(&view, &items, now)) }
+            (widgets::unreadable(&unreadable))
             (widgets::pager(&view, next_cursor.as_deref()))
         }))
     };

@@ -5,9 +5,9 @@ use crate::Api;
 use crate::console::view::View;
 use crate::console::widgets::{self, Tone, clip};
 use crate::console::{address, live, time};
+use crate::glances::HAPPENED;
 use crate::paging::blocking;
 use crate::problem::Problem;
-use crate::resources::events as log;
 use crate::resources::status::Status;
 use axum::Router;
 use axum::response::Response;
@@ -17,7 +17,7 @@ use quarterdeck_model::domain::alert::{Alert, AlertState};
 use quarterdeck_model::domain::deployment::Deployment;
 use quarterdeck_model::domain::incident::Incident;
 use quarterdeck_model::domain::slo::{SloState, SloStatus};
-use quarterdeck_model::event::{EventFilter, StoredEvent};
+use quarterdeck_model::event::StoredEvent;
 use quarterdeck_model::store::Store;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -102,8 +102,7 @@ async fn glance(api: &Arc<Api>) -> Result<Glance, Problem> {
             let breached = slos.iter().filter(|slo| slo.state == SloState::Breached).count();
             (First { first: slos.iter().take(SHOWN).map(|slo| (*slo).clone()).collect(), count: slos.len() }, breached)
         })?;
-        let filter = EventFilter { without: vec!["audit".to_owned()], ..EventFilter::default() };
-        let events = log::backwards(store, &filter, SHOWN, None, None)?.items;
+        let events = glances.happened.last(store)?;
         Ok(Glance {
             status,
             incidents: first(store, Incident::COLLECTION, &open)?,
@@ -117,12 +116,12 @@ async fn glance(api: &Arc<Api>) -> Result<Glance, Problem> {
     .await
 }
 
-/// The first of the documents of these ids. One that is gone by now is not shown.
+/// The first of the documents of these ids. One that is gone by now, or was broken just now, is not shown.
 fn first<T: DeserializeOwned>(store: &dyn Store, collection: &str, ids: &[String]) -> Result<First<T>, Problem> {
     let mut first = Vec::new();
     for id in ids.iter().take(SHOWN) {
         if let Some(document) = store.get(collection, id)? {
-            first.push(document.decode()?);
+            first.extend(document.decode::<T>());
         }
     }
     Ok(First { first, count: ids.len() })
@@ -139,6 +138,7 @@ async fn show(view: View) -> Result<Response, Problem> {
         h1 { "Overview" }
         (live::part("glance", &CONCERNS, html! {
             (health(&glance.status))
+            (widgets::unreadable(&glance.status.unreadable))
             (figures(&glance))
             div.columns {
                 (widgets::section("Open incidents", open_incidents(&glance.incidents)))
@@ -147,7 +147,7 @@ async fn show(view: View) -> Result<Response, Problem> {
                 (widgets::section("Deployments in flight", in_flight(&glance.deployments)))
             }
         }))
-        (live::part("last-events", &CONCERNS, widgets::section("What happened last", events::table(&glance.events))))
+        (live::part("last-events", &HAPPENED, widgets::section("What happened last", happened(&glance.events))))
         p.muted {
             "Quarterdeck " (glance.status.version) ", up since " (time::at(glance.status.started_at)) ". "
             (widgets::bytes(glance.status.store.size_bytes)) " stored, " (widgets::bytes(glance.status.store.free_bytes)) " free."
@@ -207,6 +207,17 @@ fn linked(page: &str, id: &str, name: &str) -> Markup {
     match super::at(page) {
         Some(base) => widgets::link(&address::below(&base, id), name),
         None => clip(name),
+    }
+}
+
+fn happened(events: &[StoredEvent]) -> Markup {
+    html! {
+        @if events.is_empty() {
+            p.muted { "Nothing yet that somebody would have to know of." }
+        } @else {
+            (events::table(events))
+        }
+        @if let Some(all) = super::at("/events") { p { a href=(all) { "All events" } } }
     }
 }
 

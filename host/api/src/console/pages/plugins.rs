@@ -66,7 +66,7 @@ async fn list(view: View) -> Result<Response, Problem> {
     let params = view.params()?;
     let kind = params.word::<Kind>("kind")?;
     let (api, asked) = (Arc::clone(&view.api), view.params()?);
-    let (all, List { items, next_cursor }) =
+    let (all, List { items, next_cursor, .. }) =
         blocking(move || Ok((plugins::sorted(&api), plugins::read(&api, &asked)?))).await?;
     let shown = html! {
         @if items.is_empty() {
@@ -188,7 +188,12 @@ async fn promote(At(name): At<String>, form: Form) -> Result<Response, Problem> 
 }
 
 async fn end_shadow(At(name): At<String>, form: Form) -> Result<Response, Problem> {
-    let ended = form.view.api.options.decisions.end_shadow(&name).await?;
+    let decisions = &form.view.api.options.decisions;
+    let now = decisions.shadows().into_iter().find(|shadow| shadow.plugin == name);
+    let now = now.ok_or_else(|| Problem::no_document("shadows", &name))?;
+    // One that comes in its place from here on has been compared with nothing yet.
+    form.must_have_seen(&now.candidate.digest.0)?;
+    let ended = decisions.end_shadow(&name).await?;
     let said = format!("The candidate {} of {name} is not asked any more.", ended.candidate.version);
     form.done(&address::below(BASE, &name), said)
 }

@@ -54,7 +54,7 @@ fn at(instance: &InstanceName, name: &str) -> String {
 async fn list(view: View) -> Result<Response, Problem> {
     let params = view.params()?;
     let (instance, state) = (params.text("instance")?.map(str::to_owned), params.text("state")?.map(str::to_owned));
-    let List { items, next_cursor } = processes::read(&view.api, &params)?;
+    let List { items, next_cursor, .. } = processes::read(&view.api, &params)?;
     let states = [
         ("", "any"),
         ("starting", "starting"),

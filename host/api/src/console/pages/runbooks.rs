@@ -13,6 +13,7 @@ use crate::console::{PRINCIPAL, address, live, time};
 use crate::extract::{At, Params};
 use crate::paging::{List, Slice, blocking, part};
 use crate::problem::Problem;
+use crate::unreadable::Unreadable;
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -65,16 +66,24 @@ pub(super) fn linked(view: &View, slug: &str) -> Markup {
 
 async fn list(view: View) -> Result<Response, Problem> {
     let catalog = view.api.options.engines.catalog();
-    let Json(List { items, next_cursor }) =
+    let Json(List { items, next_cursor, .. }) =
         part(&catalog.runbooks, &Slice::of(&view.params()?)?, |(slug, _)| slug.as_str());
     let store = Arc::clone(&view.api.options.store);
-    let last = blocking(move || {
-        let mut last = BTreeMap::new();
+    let told = Arc::clone(&view.api.unreadable);
+    let (last, unreadable) = blocking(move || {
+        let (mut last, mut unreadable) = (BTreeMap::new(), Vec::new());
         for document in store.list(Run::COLLECTION, &Part::newest(LOOK_AT))? {
-            let run: Run = document.decode()?;
-            last.entry(run.runbook.clone()).or_insert(run);
+            match Unreadable::or::<Run>(Run::COLLECTION, &document) {
+                Ok(run) => {
+                    last.entry(run.runbook.clone()).or_insert(run);
+                }
+                Err(one) => {
+                    told.log(&one);
+                    unreadable.push(one);
+                }
+            }
         }
-        Ok(last)
+        Ok((last, unreadable))
     })
     .await?;
     let rows = items.iter().map(|(slug, spec)| {
@@ -105,6 +114,7 @@ async fn list(view: View) -> Result<Response, Problem> {
             } @else {
                 (widgets::table("Runbooks", &["Runbook", "Steps", "Inputs", "Starts by itself on", "Last run"], rows))
             }
+            (widgets::unreadable(&unreadable))
             (widgets::pager(&view, next_cursor.as_deref()))
         }))
         p { a href=(runs::BASE) { "All runs" } }

@@ -54,7 +54,7 @@ pub(super) fn at(run: &Run) -> String {
 
 async fn list(view: View) -> Result<Response, Problem> {
     let params = view.params()?;
-    let List { items, next_cursor } = runs::read(&view.api, &params).await?;
+    let List { items, next_cursor, unreadable } = runs::read(&view.api, &params).await?;
     let catalog = view.api.options.engines.catalog();
     let (state, runbook) = (params.text("state")?, params.text("runbook")?);
     let states = [
@@ -82,6 +82,7 @@ async fn list(view: View) -> Result<Response, Problem> {
                 (widgets::empty("No runs here.", "With fewer filters there may be more. A runbook is started from its page, from an incident, or from a shell:",
                     Some("quarterdeck runbook run <name>")))
             } @else { (table(&items)) }
+            (widgets::unreadable(&unreadable))
             (widgets::pager(&view, next_cursor.as_deref()))
         }))
         p { a href=(runbooks::BASE) { "All runbooks" } }

@@ -41,12 +41,17 @@ fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
     for name in api.options.engines.catalog().scans.keys() {
         finds.offer(name, &[], || address::with(BASE, [("name", Some(name.as_str()))]));
     }
+    api.glances.scans.read(&*api.options.store, |all| {
+        for (id, scan) in all.iter().rev() {
+            finds.offer_known(&scan.words, || (scan.title.clone(), address::below(BASE, id)));
+        }
+    })?;
     Ok(())
 }
 
 async fn list(view: View) -> Result<Response, Problem> {
     let params = view.params()?;
-    let List { items, next_cursor } = scans::read(&view.api, &params).await?;
+    let List { items, next_cursor, unreadable } = scans::read(&view.api, &params).await?;
     let catalog = view.api.options.engines.catalog();
     let (state, name) = (params.text("state")?, params.text("name")?);
     let mut names: Vec<(&str, &str)> =
@@ -66,6 +71,7 @@ async fn list(view: View) -> Result<Response, Problem> {
             @if items.is_empty() {
                 (widgets::empty("No scans here.", "With fewer filters there may be more. A scan is started above, or from a shell:", Some("quarterdeck scan <name>")))
             } @else { (table(&items)) }
+            (widgets::unreadable(&unreadable))
             (widgets::pager(&view, next_cursor.as_deref()))
         }))
         p { a href=(findings::BASE) { "All findings" } }

@@ -113,7 +113,7 @@ pub(super) fn linked(view: &View, name: &str) -> Markup {
 async fn list(view: View) -> Result<Response, Problem> {
     let params = view.params()?;
     let api = Arc::clone(&view.api);
-    let (List { items, next_cursor }, seen) =
+    let (List { items, next_cursor, unreadable }, seen) =
         blocking(move || Ok((services::read(&api, &params)?, seen(&api, &Labels::new())))).await?;
     let rows = items.iter().map(|service| {
         let (current, seen) = (service.current.as_ref(), seen.get(&service.name));
@@ -141,6 +141,7 @@ async fn list(view: View) -> Result<Response, Problem> {
                 (widgets::table("Services",
                     &["Service", "Runs", "Since", "Replicas", "Failing responses", "Deployment", "Strategy"], rows))
             }
+            (widgets::unreadable(&unreadable))
             (widgets::pager(&view, next_cursor.as_deref()))
         }))
         p { a href=(deployments::BASE) { "All deployments" } }
@@ -179,7 +180,7 @@ async fn show(view: View, At(name): At<String>) -> Result<Response, Problem> {
             label: "Deploy",
             effect: Some("Starts the deployment of a revision. The strategy decides how fast it takes over the traffic, and takes it back if it is bad."),
             fields: &[("service", name.as_str())],
-            inputs: form::input("revision", "Revision, as the target knows it (r2, v1.4.2, a digest)", ""),
+            inputs: form::needed("revision", "Revision, as the target knows it (r2, v1.4.2, a digest)", ""),
             ..Action::default()
         }]))
         (live::ticking("service", &["deployment.", "configuration."], TICK, html! {

@@ -57,7 +57,7 @@ fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
 
 async fn list(view: View) -> Result<Response, Problem> {
     let params = view.params()?;
-    let List { items, next_cursor } = slos::read(&view.api, &params).await?;
+    let List { items, next_cursor, unreadable } = slos::read(&view.api, &params).await?;
     let catalog = view.api.options.engines.catalog();
     let state = params.text("state")?;
     let is_whole = state.is_none() && params.text("cursor")?.is_none() && next_cursor.is_none();
@@ -81,6 +81,7 @@ async fn list(view: View) -> Result<Response, Problem> {
                     }
                 }
             }
+            (widgets::unreadable(&unreadable))
             (widgets::pager(&view, next_cursor.as_deref()))
         }))
     };
@@ -119,7 +120,6 @@ fn state(slo: &SloStatus) -> Markup {
     }
 }
 
-/// The word by which calculators take it; what they call otherwise stands among the settings.
 /// What is attained, in percent or in the unit of the metric.
 pub(super) fn attained(spec: &SloSpec, value: Option<f64>) -> String {
     value.map_or("–".to_owned(), |value| Figures::of(spec).attained(value))

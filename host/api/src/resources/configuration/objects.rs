@@ -63,8 +63,8 @@ pub(crate) fn read(api: &Api, params: &Params) -> Result<List<Object>, Problem> 
     let mut objects = api.options.configuration.objects();
     objects.retain(|object| section.is_none_or(|section| object.section == section) && (!said || object.api.is_some()));
     let keyed = objects.into_iter().map(|object| (format!("{}/{}", object.section, object.name), object));
-    let Json(List { items, next_cursor }) = part(keyed, &Slice::of(params)?, |(key, _)| key);
-    Ok(List { items: items.into_iter().map(|(_, object)| object).collect(), next_cursor })
+    let Json(List { items, next_cursor, unreadable }) = part(keyed, &Slice::of(params)?, |(key, _)| key);
+    Ok(List { items: items.into_iter().map(|(_, object)| object).collect(), next_cursor, unreadable })
 }
 
 /// One object.

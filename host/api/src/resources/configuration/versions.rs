@@ -63,13 +63,13 @@ async fn list_configuration_versions(
 
 /// Also for the console.
 pub(crate) async fn list(api: &Api, params: &Params) -> Result<List<VersionSummary>, Problem> {
-    let (store, slice) = (Arc::clone(&api.options.store), Slice::of(params)?);
+    let (store, told, slice) = (Arc::clone(&api.options.store), Arc::clone(&api.unreadable), Slice::of(params)?);
     blocking(move || {
         let summary = |document: &Document| {
             let Kept { digest, applied_at, principal, .. } = document.decode()?;
-            Ok(Some(VersionSummary { id: document.id.clone(), digest, applied_at, principal }))
+            Ok(VersionSummary { id: document.id.clone(), digest, applied_at, principal })
         };
-        let Json(list) = read(&*store, Version::COLLECTION, Order::Newest, slice, summary, |_| true)?;
+        let Json(list) = read(&*store, &told, Version::COLLECTION, Order::Newest, slice, summary, |_| true)?;
         Ok(list)
     })
     .await

@@ -39,6 +39,9 @@ pub(super) fn needed(status: &Value, lists: &Lists) -> Vec<String> {
     if let Some(lost) = status.pointer("/audit/lost").and_then(Value::as_u64).filter(|lost| *lost > 0) {
         found.push(format!("{lost} audit records of what plugins did are lost since the start"));
     }
+    for one in status.pointer("/unreadable").and_then(Value::as_array).into_iter().flatten() {
+        found.push(format!("the document {} is left out{}", text(one, "/key"), because(one, "/detail")));
+    }
     for incident in &lists.incidents {
         let (id, severity, state) = (text(incident, "/id"), text(incident, "/severity"), text(incident, "/state"));
         found.push(format!("incident {id} ({severity}, {state}){}", because(incident, "/title")));

@@ -238,7 +238,7 @@ fn blank(view: &View, section: &str, name: &str, draft: &Draft<'_>) -> Markup {
     let rows = draft.text.lines().count().clamp(12, 30);
     let inputs = html! {
         (form::select("section", "Section", &names, Some(section)))
-        (form::input("name", "Name", name))
+        (form::needed("name", "Name", name))
         (form::select("format", "Written in", &[(TOML, "TOML"), (JSON, "JSON")], Some(draft.format)))
         label.field {
             span { "The object as a file would hold it. What is left out has its default." }

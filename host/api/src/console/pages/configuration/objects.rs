@@ -41,7 +41,7 @@ pub(super) async fn list(view: View) -> Result<Response, Problem> {
     let params = view.params()?;
     let (section, api) = (params.text("section")?.map(str::to_owned), params.text("api")?.map(str::to_owned));
     let shared = Arc::clone(&view.api);
-    let List { items, next_cursor } = blocking(move || objects::read(&shared, &params)).await?;
+    let List { items, next_cursor, .. } = blocking(move || objects::read(&shared, &params)).await?;
     let names: Vec<(&str, &str)> =
         std::iter::once(("", "all")).chain(sections().map(|section| (section, section))).collect();
     let new = address::with("/console/configuration/new", [("section", section.as_deref())]);

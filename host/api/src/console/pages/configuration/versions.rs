@@ -22,13 +22,14 @@ const BASE: &str = "/console/configuration/versions";
 const SHOWN: usize = 300;
 
 pub(super) async fn list(view: View) -> Result<Response, Problem> {
-    let List { items, next_cursor } = versions::list(&view.api, &view.params()?).await?;
+    let List { items, next_cursor, unreadable } = versions::list(&view.api, &view.params()?).await?;
     let in_force = view.api.options.configuration.standing().version;
     let shown = html! {
         @if items.is_empty() {
             (widgets::empty("No version is kept.", "Each configuration that comes into force is kept as a version. Why there is none, the daemon's log says.",
                 Some("quarterdeck config versions")))
         } @else { (table(&items, &in_force)) }
+        (widgets::unreadable(&unreadable))
         (widgets::pager(&view, next_cursor.as_deref()))
     };
     let content = html! {

@@ -12,22 +12,58 @@ use crate::problem::Problem;
 use axum::Json;
 use maud::{Markup, html};
 use quarterdeck_engines::monitoring::Described;
+use quarterdeck_model::Span;
 use quarterdeck_model::label::Labels;
+use quarterdeck_model::series::Selector;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Names for the browser's own list, where there is no script.
 const OFFERED: usize = 300;
-/// Instances of the collector of this host show that there is something to see at once.
-const EXAMPLES: [&str; 3] = ["up", "cpu_usage_percent", "rate(quarterdeck_http_requests_total[5m])"];
+/// Examples that are shown.
+const SHOWN: usize = 3;
+/// Metrics that may be examples where none of [`EXAMPLES`] is there.
+const LOOK_AT: usize = 50;
+/// A sample counts for so long.
+const LOOKBACK: Span = Span::from_secs(300);
+/// By the metric that each needs. Those of the collector of this host show on a new machine that there is something to see at once.
+const EXAMPLES: [(&str, &str); 6] = [
+    ("cpu_usage_percent", "cpu_usage_percent"),
+    ("disk_used_percent", "max by (mount) (disk_used_percent)"),
+    ("memory_used_percent", "memory_used_percent"),
+    ("load1", "load1"),
+    ("up", "up"),
+    ("probe_success", "probe_success"),
+];
 
-pub(super) async fn offered(view: &View) -> Result<Vec<String>, Problem> {
+/// What is offered to whoever is about to ask.
+#[derive(Default)]
+pub(super) struct Offered {
+    /// For the browser's own list.
+    pub(super) names: Vec<String>,
+    /// Expressions that have values now.
+    pub(super) examples: Vec<String>,
+}
+
+pub(super) async fn offered(view: &View) -> Result<Offered, Problem> {
     // The script's renewal does without.
     if view.renewed {
-        return Ok(Vec::new());
+        return Ok(Offered::default());
     }
-    let series = Arc::clone(&view.api.options.series);
-    blocking(move || Ok(series.names().into_iter().take(OFFERED).collect())).await
+    let api = Arc::clone(&view.api);
+    blocking(move || {
+        let names = api.options.series.names();
+        let has_values = |metric: &str| {
+            let selector = Selector { metric: metric.to_owned(), labels: Labels::new() };
+            !api.options.series.latest(&selector, api.now(), LOOKBACK).is_empty()
+        };
+        let usual = EXAMPLES.iter().filter(|(metric, _)| has_values(metric)).map(|(_, text)| (*text).to_owned());
+        let others = names.iter().take(LOOK_AT).filter(|name| !EXAMPLES.iter().any(|(metric, _)| metric == name));
+        let others = others.filter(|name| has_values(name)).map(|name| selector(name, &Labels::new()));
+        let examples = usual.chain(others).take(SHOWN).collect();
+        Ok(Offered { examples, names: names.into_iter().take(OFFERED).collect() })
+    })
+    .await
 }
 
 fn described(api: &Api) -> BTreeMap<String, Vec<Described>> {
@@ -35,11 +71,11 @@ fn described(api: &Api) -> BTreeMap<String, Vec<Described>> {
 }
 
 /// All metrics, a part at a time.
-pub(super) async fn list(view: &View, params: &Params) -> Result<Markup, Problem> {
+pub(super) async fn list(view: &View, params: &Params, examples: &[String]) -> Result<Markup, Problem> {
     let wanted = params.text("name")?.unwrap_or_default().to_lowercase();
     let slice = Slice::of(params)?;
     let (api, asked) = (Arc::clone(&view.api), wanted.clone());
-    let (Json(List { items, next_cursor }), described) = blocking(move || {
+    let (Json(List { items, next_cursor, .. }), described) = blocking(move || {
         let names = api.options.series.names().into_iter().filter(|name| name.to_lowercase().contains(&asked));
         Ok((part(names, &slice, |name: &String| name.as_str()), described(&api)))
     })
@@ -68,7 +104,15 @@ pub(super) async fn list(view: &View, params: &Params) -> Result<Markup, Problem
                 }
                 (widgets::pager(view, next_cursor.as_deref()))
             }
-            p.muted { "For example: " @for (index, text) in EXAMPLES.iter().enumerate() { @if index > 0 { ", " } code { (text) } } "." }
+            @if !examples.is_empty() {
+                p.muted {
+                    "For example: "
+                    @for (index, text) in examples.iter().enumerate() {
+                        @if index > 0 { ", " } a href=(explore(&[text])) { code { (clip(text)) } }
+                    }
+                    "."
+                }
+            }
         }
     })
 }

@@ -34,10 +34,12 @@ pub(super) async fn words(view: View) -> Result<Response, Problem> {
     let params = view.params()?;
     let text = |name: &str| params.text(name).map(|text| text.unwrap_or_default().to_owned());
     let (word, metric, label) = (text("word")?, text("metric")?, text("label")?);
-    let found = match (metric.is_empty(), label.is_empty()) {
-        (true, _) => names(&view, &word),
-        (false, true) => of_series(&view, metric, None, word).await,
-        (false, false) => of_series(&view, metric, Some(label), word).await,
+    let given = |text: String| Some(text).filter(|text| !text.is_empty());
+    // Within `by (...)` a label stands alone.
+    let grouped = params.text("grouped")?.is_some();
+    let found = match (given(metric), given(label)) {
+        (None, None) => names(&view, &word),
+        (metric, label) => of_series(&view, Sought { metric, label, word, grouped }).await,
     };
     let content = html! {
         h1 { "Words that fit" }
@@ -65,12 +67,25 @@ fn names(view: &View, word: &str) -> Vec<Word> {
     found
 }
 
-/// Labels of a metric, or the values of one of them. Where reading fails, nothing is offered: there is no more to it.
-async fn of_series(view: &View, metric: String, label: Option<String>, word: String) -> Vec<Word> {
+/// Labels of a metric, or the values of one label, of that metric or of all.
+struct Sought {
+    metric: Option<String>,
+    label: Option<String>,
+    word: String,
+    /// The label is one to group by.
+    grouped: bool,
+}
+
+/// Where reading fails, nothing is offered: there is no more to it.
+async fn of_series(view: &View, sought: Sought) -> Vec<Word> {
     let now = view.api.options.clock.now();
+    let Sought { metric, label, word, grouped } = sought;
     let work = move |querier: &dyn quarterdeck_promql::Querier, _: &quarterdeck_promql::Budget| {
-        let matcher = Matcher { label: NAME.to_owned(), comparison: Comparison::Equal, value: metric };
-        let series = querier.series(&[matcher], now.minus(Span::from_secs(3600)), now, SERIES)?;
+        let named = |value| Matcher { label: NAME.to_owned(), comparison: Comparison::Equal, value };
+        let has =
+            |label: &String| Matcher { label: label.clone(), comparison: Comparison::NotEqual, value: String::new() };
+        let matchers: Vec<Matcher> = metric.map(named).into_iter().chain(label.as_ref().map(has)).collect();
+        let series = querier.series(&matchers, now.minus(Span::from_secs(3600)), now, SERIES)?;
         let mut found = BTreeSet::new();
         for labels in series {
             match &label {
@@ -87,6 +102,7 @@ async fn of_series(view: &View, metric: String, label: Option<String>, word: Str
                 let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
                 Word { insert: inner.unwrap_or_default().to_owned(), word: text, kind: "value" }
             }
+            false if grouped => Word { insert: text.clone(), word: text, kind: "label" },
             false => Word { insert: format!("{text}=\""), word: text, kind: "label" },
         };
         Ok(fits.map(word).take(OFFERED).collect::<Vec<_>>())

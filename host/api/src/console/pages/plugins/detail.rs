@@ -171,6 +171,7 @@ fn candidate(view: &View, name: &str, shadow: &Shadow) -> Markup {
                 "The candidate is not asked any more, and what was counted of it is forgotten. The version in use stays.",
             ),
             dangerous: true,
+            fields: &[("seen", shadow.candidate.digest.0.as_str())],
             ..Action::default()
         },
     ];

@@ -21,7 +21,7 @@ const NAMED: usize = 10;
 
 pub(super) async fn list(view: View) -> Result<Response, Problem> {
     let files = plugin_files::all(&view.api).await?;
-    let Json(List { items, next_cursor }) = part(files, &Slice::of(&view.params()?)?, |file| &file.file);
+    let Json(List { items, next_cursor, .. }) = part(files, &Slice::of(&view.params()?)?, |file| &file.file);
     let reload = Action { to: "/console/plugin-files/reload", label: "Look at the folder again", ..Action::default() };
     let shown = html! {
         @if items.is_empty() {

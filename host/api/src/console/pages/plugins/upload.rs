@@ -172,6 +172,9 @@ pub(super) async fn shadow(
 ) -> Result<Json<Taken>, Problem> {
     let shadow = view.api.options.decisions.shadow(&plugin, bytes.into()).await?;
     let said = format!("{} is asked beside the version in use from now on.", shadow.candidate.version);
-    let undo = Undo { to: format!("{}/end-shadow", address::below(BASE, &plugin)), fields: Vec::new() };
+    let undo = Undo {
+        to: format!("{}/end-shadow", address::below(BASE, &plugin)),
+        fields: vec![("seen", shadow.candidate.digest.0.clone())],
+    };
     Ok(taken(&view, address::below(BASE, &plugin), said, Some(undo)))
 }

@@ -188,8 +188,8 @@ fn inputs(typed: &Typed<'_>, seen: &str) -> Markup {
             details.plain-details open[!typed.starts.is_empty() || !typed.ends.is_empty()] {
                 summary { "At other times" }
                 div.filters {
-                    (form::input("starts", "From (UTC; empty: now)", typed.starts))
-                    (form::input("ends", "Until (UTC; empty: by how long it lasts)", typed.ends))
+                    (form::moment("starts", "From (UTC; empty: now)", typed.starts))
+                    (form::moment("ends", "Until (UTC; empty: by how long it lasts)", typed.ends))
                 }
             }
             button.button.primary type="submit" { "Preview" }
