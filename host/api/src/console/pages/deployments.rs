@@ -138,7 +138,7 @@ fn weight(percent: u32) -> Markup {
 fn took(deployment: &Deployment) -> Markup {
     match deployment.finished_at {
         Some(end) => html! { (time::span(end.since(deployment.started_at))) },
-        None => html! { span.none { "–" } },
+        None => time::going_on(deployment.started_at),
     }
 }
 
@@ -160,7 +160,7 @@ async fn show(view: View, At(id): At<String>) -> Result<Response, Problem> {
     let content = html! {
         p.crumbs { a href=(BASE) { "Deployments" } " / " (services::linked(&view, &deployment.service)) }
         h1 { (text(&title)) }
-        (live::part("deployment", &["deployment.", "effect."], html! {
+        (live::going_on("deployment", &["deployment.", "effect."], deployment.finished_at.is_none(), html! {
             p.badges { (state(&deployment)) " " (weight(deployment.weight)) }
             @if let Some(error) = &deployment.error { p.mistake { (text(error)) } }
             (offers(&view, &deployment))

@@ -274,11 +274,11 @@ fn in_flight(deployments: &First<Deployment>) -> Markup {
             clip(&deployment.candidate),
             widgets::state(deployment.state),
             html! { (deployment.weight) " %" },
-            time::ago(deployment.started_at),
+            time::going_on(deployment.started_at),
         ]
     });
     html! {
-        (widgets::table("Deployments in flight", &["Service", "Revision", "State", "Weight", "Started"], rows))
+        (widgets::table("Deployments in flight", &["Service", "Revision", "State", "Weight", "Goes on for"], rows))
         @if deployments.count > SHOWN { p { a href=(at_or_home("/deployments")) { "All " (deployments.count) } } }
     }
 }
