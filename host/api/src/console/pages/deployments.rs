@@ -35,6 +35,8 @@ pub(super) const PAGE: Page = Page {
 };
 
 pub(super) const BASE: &str = "/console/deployments";
+/// The states that are not at their end.
+const IN_FLIGHT: &str = "progressing,paused,rolling-back";
 /// Of the counters of targets: all of the traffic.
 const FULL_WEIGHT: u32 = 256;
 
@@ -55,17 +57,23 @@ fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Those that are not at their end.
+pub(super) fn in_flight() -> String {
+    address::with(BASE, [("state", Some(IN_FLIGHT))])
+}
+
 pub(super) fn at(deployment: &Deployment) -> String {
     address::below(BASE, deployment.id.as_str())
 }
 
 async fn list(view: View) -> Result<Response, Problem> {
     let params = view.params()?;
-    let List { items, next_cursor } = deployments::read(&view.api, &params).await?;
+    let List { items, next_cursor } = deployments::read(&view.api, &params.split("state")).await?;
     let catalog = view.api.options.engines.catalog();
     let (state, service) = (params.text("state")?, params.text("service")?);
     let states = [
         ("", "any"),
+        (IN_FLIGHT, "in flight"),
         ("progressing", "progressing"),
         ("paused", "paused"),
         ("rolling-back", "rolling back"),
