@@ -1,6 +1,6 @@
 // What pages do beyond being read: times that tick, parts that renew themselves, the palette. Everything works without it but these.
-// `stream.js` tells it what happens; `charts.js` is for pages with charts. Nothing that came from elsewhere is ever made into markup here: parts are moved over
-// from a page of this host as they are, and all other text is set as text.
+// `stream.js` tells it what happens; `charts.js` is for pages with charts. Nothing that came from elsewhere is ever made into markup
+// here: parts are moved over from a page of this host as they are, and all other text is set as text.
 "use strict";
 (() => {
   const deck = globalThis.quarterdeck ??= {};
@@ -105,7 +105,9 @@
   let port = null;
   let shared = "SharedWorker" in globalThis;
   let heard = 0;
+  // When parts are renewed next, and when that was asked for last.
   let due = null;
+  let dueAt = 0;
   let asked = 0;
   let renewing = false;
   // Why nothing is heard, why what is shown is old, and since when either is so.
@@ -208,8 +210,11 @@
 
   const schedule = (least = 0) => {
     if (paused) { behind = true; return; }
-    if (due || document.hidden || !parts().length) return;
-    due = setTimeout(renew, Math.max(least, PAUSE - (Date.now() - asked)));
+    const at = Math.max(Date.now() + least, asked + PAUSE);
+    if ((due && dueAt <= at) || document.hidden || !parts().length) return;
+    clearTimeout(due);
+    dueAt = at;
+    due = setTimeout(renew, at - Date.now());
   };
 
   // What is wrong, if anything is.
