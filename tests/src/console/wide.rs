@@ -6,8 +6,8 @@ use serde_json::Value;
 /// Where each part of the overview begins, from the left.
 const COLUMNS: &str = "return [...new Set([...document.querySelectorAll('.columns > section')].map((part) => Math.round(part.getBoundingClientRect().left)))]";
 /// Running text that is longer than can be read, in characters.
-const TOO_LONG: &str = "const out = []; for (const part of document.querySelectorAll('main :is(p, dd, li)')) { \
-    if (part.closest('table, nav, .columns, .legend, .results')) continue; \
+const TOO_LONG: &str = "const out = []; for (const part of document.querySelectorAll('main :is(p, dd, .timeline li, .lines li)')) { \
+    if (part.closest('table, nav, .columns')) continue; \
     const style = getComputedStyle(part); const canvas = document.createElement('canvas').getContext('2d'); canvas.font = style.font; \
     const width = part.getBoundingClientRect().width / canvas.measureText('0').width; if (width > 91) out.push(`${Math.round(width)}: ${part.textContent.slice(0, 60)}`); } return out";
 
