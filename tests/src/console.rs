@@ -1,7 +1,11 @@
 //! The console, as people use it: in a real Chromium, over the real binary, with real data.
 
 mod acting;
+mod charts;
+mod going_on;
 mod reading;
+mod streams;
+mod wide;
 mod world;
 
 use crate::harness::browser::{Browser, CONTROL, DOWN, ENTER, ESCAPE, SOON};
@@ -15,6 +19,9 @@ use world::{BACKWARDS, MARKUP, World, alert, event};
 
 /// Bytes over the wire until the first page is complete.
 const FIRST_VIEW: f64 = 150_000.0;
+
+/// Milliseconds until the largest part of a page is painted.
+const LARGEST_PAINT: f64 = 1_000.0;
 
 /// What axe-core finds against WCAG 2.2, levels A and AA, and against what is good practice: rule and place.
 const CHECK: &str = "const done = arguments[arguments.length - 1]; \
@@ -304,21 +311,28 @@ async fn with_a_thousand_instances_and_ten_thousand_events_the_first_view_is_sma
             const all = [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]; \
             done([all.reduce((sum, entry) => sum + entry.transferSize, 0), paint, all.length]); }, 1500)";
     for path in ["", "/instances", "/events"] {
-        // Nothing is kept from the page before.
-        browser.own("Network.clearBrowserCache", &json!({})).await;
-        browser.go(&format!("{}/console{path}", daemon.url)).await;
-        let measured = browser.run_to_the_end(measure).await;
-        let (bytes, paint) = (measured[0].as_f64().unwrap(), measured[1].as_f64().unwrap());
+        let (mut bytes, mut paint, mut measured) = (0.0_f64, f64::INFINITY, Value::Null);
+        // Other tests take their part of the machine: the best of three is what the page itself takes.
+        for _ in 0..3 {
+            // Nothing is kept from the page before.
+            browser.own("Network.clearBrowserCache", &json!({})).await;
+            browser.go(&format!("{}/console{path}", daemon.url)).await;
+            measured = browser.run_to_the_end(measure).await;
+            let painted = measured[1].as_f64().unwrap();
+            assert!(painted > 0.0, "/console{path}: {measured}");
+            bytes = bytes.max(measured[0].as_f64().unwrap());
+            paint = paint.min(painted);
+        }
         let begin = Instant::now();
         let page =
             daemon.http().get(format!("{}/console{path}", daemon.url)).send().await.unwrap().text().await.unwrap();
         say(&format!(
             "MEASURED: /console{path} with 1,000 instances and 10,000 events: {bytes:.0} bytes over the wire (bound: 150 KB), largest paint \
-             after {paint:.0} ms (bound: 1 s on two free cores), answered whole in {:.1?}",
+             after {paint:.0} ms (bound: 1 s), answered whole in {:.1?}",
             begin.elapsed()
         ));
         assert!(bytes > 1_000.0 && bytes < FIRST_VIEW, "/console{path}: {measured}");
-        assert!(paint > 0.0 && page.contains("</html>"), "/console{path}: {measured}");
+        assert!(paint < LARGEST_PAINT && page.contains("</html>"), "/console{path}: {paint} ms, {measured}");
     }
     assert_eq!(browser.errors().await, Vec::<String>::new());
 }

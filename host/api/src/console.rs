@@ -11,7 +11,8 @@
 //! - `form`: what a form sends, and how a page offers a change, with what it does to be confirmed
 //! - `widgets`, `time`, `address`, `chart`: the parts that pages are made of; `live`: the parts that renew themselves
 //! - `query`: expressions of PromQL as lines and values; `frame`: the time that a page of charts looks at
-//! - `search`: over all pages and what they find; `assets`: style and script
+//! - `search`: over all pages and what they find; `assets`: style and scripts: `console.js` on every page, `stream.js` for all windows
+//!   of a browser together, `charts.js` where there is a chart
 //! - `failure`: errors as pages
 //!
 //! # Add a page

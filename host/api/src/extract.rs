@@ -152,6 +152,15 @@ impl Params {
         self
     }
 
+    /// A choice of a page that stands for several values has commas between them.
+    pub(crate) fn split(&self, name: &str) -> Self {
+        let several = |(found, value): &(String, String)| {
+            let parts: Vec<&str> = if found == name { value.split(',').collect() } else { vec![value] };
+            parts.into_iter().map(|part| (found.clone(), part.to_owned())).collect::<Vec<_>>()
+        };
+        Params(self.0.iter().flat_map(several).collect())
+    }
+
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())
     }

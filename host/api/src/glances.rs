@@ -176,6 +176,7 @@ impl Glance for AtAlert {
 
 pub(crate) struct AtIncident {
     pub(crate) is_open: bool,
+    pub(crate) opened_at: Timestamp,
     pub(crate) severity: Severity,
     pub(crate) title: String,
     pub(crate) words: String,
@@ -188,6 +189,7 @@ impl Glance for AtIncident {
         let incident: Incident = document.decode()?;
         Ok(AtIncident {
             is_open: incident.state != IncidentState::Resolved,
+            opened_at: incident.opened_at,
             severity: incident.severity,
             words: words(&[&incident.title, incident.id.as_str(), &incident.key]),
             title: incident.title,
@@ -197,6 +199,8 @@ impl Glance for AtIncident {
 
 pub(crate) struct AtDeployment {
     pub(crate) is_in_flight: bool,
+    pub(crate) service: String,
+    pub(crate) started_at: Timestamp,
     pub(crate) title: String,
     pub(crate) words: String,
 }
@@ -210,6 +214,8 @@ impl Glance for AtDeployment {
         Ok(AtDeployment {
             is_in_flight: !DeploymentState::is_final(deployment.state),
             words: words(&[&title, deployment.id.as_str()]),
+            service: deployment.service,
+            started_at: deployment.started_at,
             title,
         })
     }

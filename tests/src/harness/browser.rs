@@ -87,8 +87,15 @@ impl Browser {
     }
 
     async fn ask(&self, command: &str, body: &Value) -> Result<Value, Value> {
-        let url = format!("http://127.0.0.1:{}/session/{}/{command}", self.port, self.session);
-        let answer = self.http.post(url).json(body).send().await.unwrap();
+        self.answer(self.http.post(self.at(command)).json(body)).await
+    }
+
+    fn at(&self, command: &str) -> String {
+        format!("http://127.0.0.1:{}/session/{}/{command}", self.port, self.session)
+    }
+
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Value, Value> {
+        let answer = request.send().await.unwrap();
         let (ok, mut answer) = (answer.status().is_success(), answer.json::<Value>().await.unwrap());
         if ok { Ok(answer["value"].take()) } else { Err(answer["value"].take()) }
     }
@@ -100,6 +107,26 @@ impl Browser {
     /// A command of Chromium's own protocol.
     pub(crate) async fn own(&self, command: &str, parameters: &Value) -> Value {
         self.must("goog/cdp/execute", &json!({"cmd": command, "params": parameters})).await
+    }
+
+    /// The window that is driven.
+    pub(crate) async fn window(&self) -> String {
+        self.answer(self.http.get(self.at("window"))).await.unwrap().as_str().unwrap().to_owned()
+    }
+
+    /// Opens another window beside it; both are seen. It is not driven yet.
+    pub(crate) async fn open_window(&self) -> String {
+        self.must("window/new", &json!({"type": "window"})).await["handle"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn drive(&self, window: &str) {
+        self.must("window", &json!({ "handle": window })).await;
+        self.own("Emulation.setFocusEmulationEnabled", &json!({"enabled": true})).await;
+    }
+
+    /// Closes the window that is driven: another one has to be driven then.
+    pub(crate) async fn close_window(&self) {
+        self.answer(self.http.delete(self.at("window"))).await.unwrap();
     }
 
     /// Opens a page, and waits until it is loaded.
@@ -141,7 +168,11 @@ impl Browser {
 
     /// Waits until the script gives true.
     pub(crate) async fn until(&self, what: &str, script: &str) {
-        eventually(what, SOON, async || {
+        self.until_within(SOON, what, script).await;
+    }
+
+    pub(crate) async fn until_within(&self, within: Duration, what: &str, script: &str) {
+        eventually(what, within, async || {
             let value = self.ask("execute/sync", &json!({"script": script, "args": []})).await;
             (value.ok()? == true).then_some(())
         })
@@ -270,6 +301,19 @@ impl Browser {
         let pointer =
             json!({"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": actions});
         self.must("actions", &json!({"actions": [pointer]})).await;
+    }
+
+    /// Touches a place with a finger, for a moment.
+    pub(crate) async fn tap(&self, x: f64, y: f64) {
+        let actions = json!([
+            {"type": "pointerMove", "duration": 0, "x": x.round(), "y": y.round()},
+            {"type": "pointerDown", "button": 0},
+            {"type": "pause", "duration": 30},
+            {"type": "pointerUp", "button": 0},
+        ]);
+        let finger =
+            json!({"type": "pointer", "id": "finger", "parameters": {"pointerType": "touch"}, "actions": actions});
+        self.must("actions", &json!({"actions": [finger]})).await;
     }
 
     /// The zone of the machine that it believes to be on.

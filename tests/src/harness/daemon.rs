@@ -285,6 +285,17 @@ impl Daemon {
         rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
     }
 
+    /// Makes it hang: its connections stay, and nothing is answered until [`Daemon::thaw`].
+    pub(crate) fn freeze(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    }
+
+    pub(crate) fn thaw(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    }
+
     /// Asks it to end, and gives how long that took and whether it ended well.
     pub(crate) fn stop(mut self) -> (Setup, Duration, bool) {
         let begin = Instant::now();

@@ -24,6 +24,8 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
     vec![
         asset("console.css", "text/css; charset=utf-8", include_str!("assets/console.css")),
         asset("console.js", "text/javascript; charset=utf-8", include_str!("assets/console.js")),
+        asset("stream.js", "text/javascript; charset=utf-8", include_str!("assets/stream.js")),
+        asset("charts.js", "text/javascript; charset=utf-8", include_str!("assets/charts.js")),
         asset("promql.js", "text/javascript; charset=utf-8", include_str!("assets/promql.js")),
         asset("upload.js", "text/javascript; charset=utf-8", include_str!("assets/upload.js")),
         asset("theme.js", "text/javascript; charset=utf-8", include_str!("assets/theme.js")),

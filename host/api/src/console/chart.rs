@@ -30,6 +30,14 @@ const LEVELS_MOST: u32 = 16;
 /// Beyond it a value is drawn at the edge: differences have to be numbers as well.
 const LARGEST: f64 = 1e300;
 
+/// Notes that are shown, and of those on one spot.
+const NOTES: usize = 20;
+const NOTES_OF_A_SPOT: usize = 3;
+/// How wide a spot is, in the drawing: notes that are closer can't be told apart.
+const SPOT: i64 = 8;
+/// Characters of the title by which a chart is known to those who can't see it.
+const NAME: usize = 160;
+
 pub(crate) struct Chart<'a> {
     pub(crate) title: &'a str,
     /// Of the values; may be empty.
@@ -92,6 +100,12 @@ impl NoteKind {
     }
 }
 
+/// A note that is shown, and how many others of its spot are not.
+struct Told<'a> {
+    note: &'a Note,
+    more: usize,
+}
+
 /// For the script: where the plot is, and the values. Times are the steps from one to the next, which is short.
 #[derive(Serialize)]
 struct Data {
@@ -111,7 +125,16 @@ impl Chart<'_> {
     pub(crate) fn show(&self) -> Markup {
         if !self.lines.iter().any(|line| line.points.iter().any(|(_, value)| value.is_finite())) {
             return html! {
-                figure.chart { figcaption { (widgets::clip(self.title)) } (widgets::empty("No values in this time.", "Choose a longer or an earlier one.", None)) }
+                figure.chart {
+                    figcaption { (widgets::clip(self.title)) }
+                    div.empty {
+                        p { strong { "No values in this time." } }
+                        p.muted {
+                            "Choose a longer or an earlier one. If there never were any, look at "
+                            a href="/console/metrics" { "the metrics that there are" } " and at " a href="/console/jobs" { "the jobs that collect them" } "."
+                        }
+                    }
+                }
             };
         }
         let drawn = match self.draw() {
@@ -121,7 +144,7 @@ impl Chart<'_> {
                 return html! { figure.chart { figcaption { (widgets::clip(self.title)) } (self.table()) } };
             }
         };
-        let notes = self.notes.iter().filter(|note| (self.from..=self.to).contains(&note.at));
+        let (notes, others) = self.told();
         html! {
             figure.chart data-chart=(self.data()) {
                 figcaption {
@@ -130,13 +153,15 @@ impl Chart<'_> {
                     " " span.unit data-zone-name { "UTC" }
                     " " span.unit.when {}
                 }
-                // Made of numbers only, see `draw`.
-                (PreEscaped(drawn))
+                svg role="img" aria-label=(self.name()) viewBox={ "0 0 " (SIZE.0) " " (SIZE.1) } {
+                    // Made of numbers only, see `draw`.
+                    (PreEscaped(drawn))
+                }
                 ul.legend aria-label="Lines" {
                     @for (index, line) in self.lines.iter().enumerate() {
                         li data-line=(index) { (strokes::key(index)) (widgets::clip(&line.name)) span.now {} }
                     }
-                    @for note in notes {
+                    @for Told { note, more } in notes {
                         li {
                             (strokes::key_of(note.kind.name(), note.kind.colour()))
                             (note.kind.name()) " "
@@ -145,14 +170,52 @@ impl Chart<'_> {
                                 None => (widgets::clip(&note.text)),
                             }
                             " " (time::at(note.at))
+                            @if more > 0 { span.muted { " and " (more) " more then" } }
                         }
                     }
+                    @if others > 0 { li.muted { "and " (others) " more, earlier in this time" } }
                 }
                 // The line that keys have gone to.
                 p.visually-hidden role="status" data-told {}
                 details { summary { "The same as a table" } (self.table()) }
             }
         }
+    }
+
+    /// What it is, and what is in it.
+    fn name(&self) -> String {
+        let title: String = widgets::plain(self.title).chars().take(NAME).collect();
+        let lines = match self.lines.len() {
+            1 => "1 line".to_owned(),
+            count => format!("{count} lines"),
+        };
+        let (from, to) = (time::utc(self.from), time::utc(self.to));
+        format!("{title}: {lines} from {from} to {to}; the table below says the same")
+    }
+
+    /// The notes that are shown, newest first, and how many earlier ones are not.
+    fn told(&self) -> (Vec<Told<'_>>, usize) {
+        let mut within: Vec<&Note> =
+            self.notes.iter().filter(|note| (self.from..=self.to).contains(&note.at)).collect();
+        within.sort_by_key(|note| std::cmp::Reverse(note.at));
+        let length = (self.to.as_millis() - self.from.as_millis()).max(1);
+        let mut told: Vec<Told<'_>> = Vec::new();
+        let (mut begin, mut of_spot, mut others) = (i64::MAX, 0, 0);
+        for note in within {
+            let x = (note.at.as_millis() - self.from.as_millis()) * i64::from(width() - LEFT - RIGHT) / length;
+            if begin.saturating_sub(x) < SPOT {
+                of_spot += 1;
+            } else {
+                (begin, of_spot) = (x, 1);
+            }
+            let is_full = others > 0 || (told.len() == NOTES && of_spot <= NOTES_OF_A_SPOT);
+            match told.last_mut() {
+                _ if is_full => others += 1,
+                Some(last) if of_spot > NOTES_OF_A_SPOT => last.more += 1,
+                _ => told.push(Told { note, more: 0 }),
+            }
+        }
+        (told, others)
     }
 
     fn table(&self) -> Markup {
@@ -218,7 +281,7 @@ impl Chart<'_> {
                 root.draw_text(&number(level), &y_label, (LEFT - 8, y))?;
             }
             plot.draw(&PathElement::new(vec![(from, low), (to, low)], AXIS))?;
-            for note in self.notes.iter().filter(|note| (self.from..=self.to).contains(&note.at)) {
+            for Told { note, .. } in self.told().0 {
                 let at = note.at.as_millis();
                 plot.draw(&PathElement::new(vec![(at, low), (at, high)], note.kind.colour().stroke_width(2)))?;
             }
@@ -237,9 +300,7 @@ impl Chart<'_> {
             root.present()?;
         }
         let drawn = strokes::put(within_svg(&svg)?, self.lines.len());
-        let label = format!("{} lines; the table below says the same", self.lines.len());
-        let head = format!("<svg role=\"img\" aria-label=\"{label}\" viewBox=\"0 0 {} {}\">", SIZE.0, SIZE.1);
-        Ok(format!("{head}{drawn}<g class=\"moments\">{}</g></svg>", within_svg(&time_axis(from, to)?)?))
+        Ok(format!("{drawn}<g class=\"moments\">{}</g>", within_svg(&time_axis(from, to)?)?))
     }
 }
 
@@ -440,6 +501,37 @@ mod tests {
         for unwanted in ["style=", "<line 1>", "#000002", "#0100", "#0200", "<script"] {
             assert!(!shown.contains(unwanted), "{unwanted}");
         }
+    }
+
+    #[test]
+    fn of_many_notes_on_one_spot_three_are_shown_and_the_others_counted() {
+        let mut chart = day(1);
+        let note = |seconds: u64| Note {
+            at: FROM.plus(Span::from_secs(seconds)),
+            text: format!("at {seconds}"),
+            kind: NoteKind::Incident,
+            id: String::new(),
+        };
+        chart.notes = (0..9).map(note).chain([note(40_000), note(200_000)]).collect();
+        let shown = chart.show().into_string();
+        let told = |text: &str| shown.contains(&format!(">{text}</bdi>"));
+        assert!(told("at 8") && told("at 6") && told("at 40000"), "{shown}");
+        assert!(!told("at 5") && !told("at 200000") && shown.contains(" and 6 more then"), "{shown}");
+        assert_eq!(shown.matches("stroke=\"#0000F3\"").count(), 8, "a line for each, and one beside its text: {shown}");
+        chart.notes = (0..30).map(|count| note(count * 2_000)).collect();
+        assert_eq!((chart.told().0.len(), chart.told().1), (20, 10));
+    }
+
+    #[test]
+    fn a_chart_is_known_by_its_title_and_says_when_it_is_empty() {
+        let mut chart = day(2);
+        chart.title = "<CPU> \"\u{202e}";
+        let shown = chart.show().into_string();
+        let name = "aria-label=\"&lt;CPU&gt; &quot;\u{fffd}: 2 lines from 2026-09-21 14:13:20 UTC to 2026-09-22 14:13:20 UTC; the table below says the same\"";
+        assert!(shown.contains(name), "{shown}");
+        chart.lines.clear();
+        let shown = chart.show().into_string();
+        assert!(shown.contains("No values in this time") && shown.contains("href=\"/console/metrics\""), "{shown}");
     }
 
     #[test]

@@ -20,7 +20,8 @@ pub(super) fn page(view: &View, title: &str, said: Option<&Said>, content: Marku
                 // Before anything is painted: the theme that was chosen.
                 script src=(assets::address("theme.js")) {}
                 link rel="stylesheet" href=(assets::address("console.css"));
-                script src=(assets::address("console.js")) defer {}
+                script src=(assets::address("stream.js")) data-stream defer {}
+                script src=(assets::address("console.js")) data-charts=(assets::address("charts.js")) defer {}
             }
             body data-seen=(view.seen) data-csrf=[csrf] {
                 a.skip href="#content" { "Skip to the content" }
@@ -51,7 +52,8 @@ pub(super) fn page(view: &View, title: &str, said: Option<&Said>, content: Marku
                                 @if let Some(undo) = &said.undo { (form::undo(view, undo)) }
                             }
                         }
-                        button.button.quiet.pause type="button" data-pause hidden {}
+                        button.button.quiet.pause type="button" data-pause aria-describedby="still" hidden {}
+                        span.still.muted id="still" data-still hidden {}
                         (content)
                     }
                 }

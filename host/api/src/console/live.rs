@@ -24,17 +24,26 @@ pub(crate) fn part_every(id: &str, types: &[&str], every: Option<Span>, content:
     html! { div id=(id) data-live=(types.join(" ")) data-every=[seconds] { (content) } }
 }
 
+/// Of what goes on: seconds from one look to the next, beside the events.
+const GOING_ON: u32 = 15;
+
+/// A part about something that, while it goes on, changes without events as well.
+pub(crate) fn going_on(id: &str, types: &[&str], goes_on: bool, content: Markup) -> Markup {
+    if goes_on { ticking(id, types, GOING_ON, content) } else { part(id, types, content) }
+}
+
 /// A part that also changes without an event: it is made anew every few seconds while somebody looks.
 pub(crate) fn ticking(id: &str, types: &[&str], seconds: u32, content: Markup) -> Markup {
     part_every(id, types, Some(Span::from_secs(u64::from(seconds))), content)
 }
 
-/// That events happened, for the script: their offsets, types and subjects. Goes on as the API's stream does.
+/// That events happened, for the script: their offsets, types and subjects. Goes on as the API's stream does, and says that it is there
+/// where nothing else is to be said: a server that hangs keeps its connections.
 pub(super) async fn stream(
     State(api): State<Arc<Api>>,
     params: Params,
     headers: HeaderMap,
     peer: Peer,
 ) -> Result<Response, Problem> {
-    stream::open(&api, &params, &headers, peer, stream::brief)
+    stream::open(&api, &params, &headers, peer, &stream::FOR_PAGES)
 }

@@ -4,14 +4,10 @@
 use super::chart::{Line, Note, NoteKind, Window};
 use crate::problem::Problem;
 use crate::{Api, prometheus};
-use quarterdeck_model::domain::deployment::Deployment;
-use quarterdeck_model::domain::incident::Incident;
 use quarterdeck_model::label::Labels;
 use quarterdeck_model::series::query::{Budget, NAME, Querier};
-use quarterdeck_model::store::{Page, Store};
 use quarterdeck_model::{Span, Timestamp};
 use quarterdeck_promql::{Answer, Error, Expression, Options, Series, Times, Value, evaluate};
-use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,9 +22,8 @@ pub(crate) const LINES: usize = 20;
 pub(crate) const ROWS: usize = 100;
 /// A page that waits for longer is not read any more.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Deployments and incidents that are looked at for what happened in the time, the newest ones.
-const LOOK_AT: usize = 100;
-const NOTES: usize = 20;
+/// Deployments and incidents that a chart is told of, the newest ones of its time. It shows fewer, and counts the others.
+const NOTES: usize = 1_000;
 
 /// What is asked of one expression.
 #[derive(Clone, Debug)]
@@ -168,44 +163,26 @@ fn name(labels: &Labels, wanted: Option<&BTreeSet<&str>>) -> String {
     }
 }
 
-/// Of a deployment, what a chart says of it; reading no more of a large document.
-#[derive(Deserialize)]
-struct Deployed {
-    id: String,
-    service: String,
-    candidate: String,
-    started_at: Timestamp,
-}
-
-#[derive(Deserialize)]
-struct Opened {
-    id: String,
-    title: String,
-    opened_at: Timestamp,
-}
-
-/// What happened in that time: deployments and incidents. What can't be read is named by the lists of them.
-pub(crate) fn notes(store: &dyn Store, window: &Window) -> Result<Vec<Note>, Problem> {
-    notes_about(store, window, None)
+/// What happened in that time, newest first: deployments and incidents.
+pub(crate) fn notes(api: &Api, window: &Window) -> Result<Vec<Note>, Problem> {
+    notes_about(api, window, None)
 }
 
 /// The same, of deployments only those of the service, where one is named.
-pub(crate) fn notes_about(store: &dyn Store, window: &Window, service: Option<&str>) -> Result<Vec<Note>, Problem> {
-    let within = |at: Timestamp| (window.from..=window.to).contains(&at);
-    let mut notes = Vec::new();
-    for document in store.list(Deployment::COLLECTION, &Page::newest(LOOK_AT))? {
-        let Ok(one) = document.decode::<Deployed>() else { continue };
-        if within(one.started_at) && service.is_none_or(|service| one.service == service) {
-            let text = format!("{} {}", one.service, one.candidate);
-            notes.push(Note { at: one.started_at, text, kind: NoteKind::Deployment, id: one.id });
-        }
-    }
-    for document in store.list(Incident::COLLECTION, &Page::newest(LOOK_AT))? {
-        let Ok(one) = document.decode::<Opened>() else { continue };
-        if within(one.opened_at) {
-            notes.push(Note { at: one.opened_at, text: one.title, kind: NoteKind::Incident, id: one.id });
-        }
-    }
+pub(crate) fn notes_about(api: &Api, window: &Window, service: Option<&str>) -> Result<Vec<Note>, Problem> {
+    let store = &*api.options.store;
+    let note = |id: &String, at: Timestamp, text: &str, kind: NoteKind| {
+        let is_within = (window.from..=window.to).contains(&at);
+        is_within.then(|| Note { at, text: text.to_owned(), kind, id: id.clone() })
+    };
+    let mut notes: Vec<Note> = api.glances.deployments.read(store, |all| {
+        let wanted = all.iter().filter(|(_, one)| service.is_none_or(|service| one.service == service));
+        wanted.filter_map(|(id, one)| note(id, one.started_at, &one.title, NoteKind::Deployment)).collect()
+    })?;
+    notes.extend(api.glances.incidents.read(store, |all| {
+        let opened = all.iter().filter_map(|(id, one)| note(id, one.opened_at, &one.title, NoteKind::Incident));
+        opened.collect::<Vec<_>>()
+    })?);
     notes.sort_by_key(|note| std::cmp::Reverse(note.at));
     notes.truncate(NOTES);
     Ok(notes)

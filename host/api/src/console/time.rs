@@ -9,6 +9,11 @@ pub(crate) fn ago(at: Timestamp) -> Markup {
     html! { time datetime=(at) data-time="relative" { (utc(at)) } }
 }
 
+/// For how long it has gone on since; the script counts on. Without script: since when.
+pub(crate) fn going_on(since: Timestamp) -> Markup {
+    html! { span.nowrap data-since=(since) { "since " (utc(since)) } }
+}
+
 /// When that was.
 pub(crate) fn at(at: Timestamp) -> Markup {
     html! { time datetime=(at) data-time="absolute" { (utc(at)) } }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// Everything comes from here, and nothing stands within the page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-                      form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+                      worker-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// The address as it was asked for. Within a nested router it has lost its beginning.
 #[derive(Clone)]

@@ -39,7 +39,7 @@ struct NewDeployment {
 #[utoipa::path(get, path = "/deployments", tag = "deployments",
     params(Slicing,
         ("service" = Option<String>, Query, description = "Name of the service."),
-        ("state" = Option<String>, Query, description = "`progressing`, `paused`, `rolling-back`, `succeeded`, `rolled-back` or `failed`.")),
+        ("state" = Option<Vec<String>>, Query, description = "`progressing`, `paused`, `rolling-back`, `succeeded`, `rolled-back` or `failed`. Repeatable.")),
     responses((status = 200, description = "Deployments.", body = ref(of::<List<Deployment>>()))))]
 async fn list_deployments(State(api): State<Arc<Api>>, params: Params) -> Result<Json<List<Deployment>>, Problem> {
     read(&api, &params).await.map(Json)
@@ -48,11 +48,11 @@ async fn list_deployments(State(api): State<Arc<Api>>, params: Params) -> Result
 /// The part of the list that is asked for.
 pub(crate) async fn read(api: &Api, params: &Params) -> Result<List<Deployment>, Problem> {
     let service = params.text("service")?.map(str::to_owned);
-    let state = params.word::<DeploymentState>("state")?;
+    let states = params.words::<DeploymentState>("state")?;
     let Json(list) =
         stored(api, Deployment::COLLECTION, Order::Newest, Slice::of(params)?, move |deployment: &Deployment| {
             service.as_ref().is_none_or(|service| deployment.service == *service)
-                && state.is_none_or(|state| deployment.state == state)
+                && (states.is_empty() || states.contains(&deployment.state))
         })
         .await?;
     Ok(list)

@@ -71,7 +71,7 @@ pub(crate) fn with_health(api: &Api, instances: Vec<InstanceStatus>) -> Vec<Inst
         ("plugin" = Option<String>, Query, description = "Only those of this plugin."),
         ("kind" = Option<String>, Query, description = "Only those of this kind, `collector`."),
         ("name" = Option<String>, Query, description = "Only those whose name has this in it."),
-        ("state" = Option<String>, Query, description = "Only those in this state, `quarantined`.")),
+        ("state" = Option<Vec<String>>, Query, description = "Only those in this state, `quarantined`. Repeatable.")),
     responses((status = 200, description = "Instances.", body = ref(of::<List<Instance>>()))))]
 async fn list_instances(State(api): State<Arc<Api>>, params: Params) -> Result<Json<List<Instance>>, Problem> {
     read(&api, &params).map(Json)
@@ -80,7 +80,7 @@ async fn list_instances(State(api): State<Arc<Api>>, params: Params) -> Result<J
 /// Also for the console.
 pub(crate) fn read(api: &Api, params: &Params) -> Result<List<Instance>, Problem> {
     let (plugin, name) = (params.text("plugin")?, params.text("name")?);
-    let (kind, state) = (params.word::<Kind>("kind")?, params.word::<InstanceState>("state")?);
+    let (kind, states) = (params.word::<Kind>("kind")?, params.words::<InstanceState>("state")?);
     let slice = Slice::of(params)?;
     let registry = &api.options.registry;
     let mut names = registry.instance_names();
@@ -93,7 +93,7 @@ pub(crate) fn read(api: &Api, params: &Params) -> Result<List<Instance>, Problem
     let instances = names.iter().filter_map(|name| registry.instance(name)).filter(|instance| {
         plugin.is_none_or(|plugin| instance.spec.plugin == plugin)
             && kind.is_none_or(|kind| instance.kinds.contains(&kind))
-            && state.is_none_or(|state| instance.state == state)
+            && (states.is_empty() || states.contains(&instance.state))
     });
     let Json(List { items, next_cursor, unreadable }) = part(instances, &slice, |instance| instance.name.as_str());
     Ok(List { items: with_health(api, items), next_cursor, unreadable })

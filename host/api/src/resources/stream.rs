@@ -32,8 +32,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use utoipa_axum::routes;
 
-/// So that both sides learn of a connection that has died.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+/// What a stream is like.
+pub(crate) struct Manner {
+    /// How an event is written.
+    frame: fn(&StoredEvent) -> Bytes,
+    /// What is written when nothing has happened for so long: both sides learn of a connection that has died.
+    beat: fn() -> Bytes,
+    every: Duration,
+}
+
+static FOR_PROGRAMS: Manner = Manner { frame, beat: || comment(""), every: Duration::from_secs(15) };
+/// A page does not hear of comments. `stream.js` counts on the time.
+pub(crate) static FOR_PAGES: Manner =
+    Manner { frame: brief, beat: || Bytes::from_static(b"event: beat\ndata: 10\n\n"), every: Duration::from_secs(10) };
 /// Events that are read from the log at once, at most, and at first.
 const BATCH: usize = 256;
 const FIRST_BATCH: usize = 16;
@@ -65,16 +76,16 @@ async fn stream_events(
     headers: HeaderMap,
     peer: Peer,
 ) -> Result<Response, Problem> {
-    open(&api, &params, &headers, peer, frame)
+    open(&api, &params, &headers, peer, &FOR_PROGRAMS)
 }
 
-/// The stream, with events written by `frame`.
+/// The stream, in this manner.
 pub(crate) fn open(
     api: &Arc<Api>,
     params: &Params,
     headers: &HeaderMap,
     peer: Peer,
-    frame: fn(&StoredEvent) -> Bytes,
+    manner: &'static Manner,
 ) -> Result<Response, Problem> {
     let filter = filter(params)?;
     let last = match headers.get("last-event-id") {
@@ -101,7 +112,7 @@ pub(crate) fn open(
     let end = End { over: api.options.shutdown.child_token(), cut_off: Arc::clone(&api.cut_off) };
     let body = taken(receiver, stall.as_duration() * LAG, end.clone());
     let room = Room { own: Arc::new(Semaphore::new(STREAM_BYTES)), all: Arc::clone(&api.stream_bytes) };
-    let feed = Feed { subscription: api.options.bus.subscribe(after, filter), sender, room, stall, end, peer, frame };
+    let feed = Feed { subscription: api.options.bus.subscribe(after, filter), sender, room, stall, end, peer, manner };
     let opening = if after == wanted { comment("quarterdeck") } else { gap(wanted, after) };
     api.tasks.spawn(async move {
         feed.run(opening).await;
@@ -170,8 +181,7 @@ struct Feed {
     stall: Span,
     end: End,
     peer: Peer,
-    /// How an event is written.
-    frame: fn(&StoredEvent) -> Bytes,
+    manner: &'static Manner,
 }
 
 impl Feed {
@@ -192,7 +202,7 @@ impl Feed {
             let batch = tokio::select! {
                 () = self.end.over.cancelled() => return,
                 () = self.sender.closed() => return,
-                batch = timeout(HEARTBEAT, self.subscription.next(limit)) => batch,
+                batch = timeout(self.manner.every, self.subscription.next(limit)) => batch,
             };
             let goes_on = match batch {
                 Ok(Ok(batch)) => {
@@ -206,7 +216,7 @@ impl Feed {
                     warn!(%error, "an event stream ended");
                     false
                 }
-                Err(_) => self.send(comment("")).await,
+                Err(_) => self.send((self.manner.beat)()).await,
             };
             if !goes_on {
                 return;
@@ -224,7 +234,7 @@ impl Feed {
         }
         let mut bytes = 0;
         for stored in batch.events {
-            let frame = (self.frame)(&stored);
+            let frame = (self.manner.frame)(&stored);
             drop(stored);
             bytes += frame.len();
             if !self.send(frame).await {
@@ -276,7 +286,7 @@ fn frame(stored: &StoredEvent) -> Bytes {
 }
 
 /// For pages, which only look what they show anew. Without a name, so that they hear of types that they don't know.
-pub(crate) fn brief(stored: &StoredEvent) -> Bytes {
+fn brief(stored: &StoredEvent) -> Bytes {
     let data = serde_json::json!({"type": stored.event.event_type, "subject": stored.event.subject});
     Bytes::from(format!("id: {}\ndata: {data}\n\n", stored.offset))
 }
@@ -323,7 +333,7 @@ mod tests {
             stall: Span::from_secs(20),
             end: End { over: shutdown.clone(), cut_off: Arc::default() },
             peer: Peer::default(),
-            frame,
+            manner: &FOR_PROGRAMS,
         };
         let feed = tokio::spawn(feed.run(comment("quarterdeck")));
         let mut next = async || String::from_utf8(receiver.recv().await.unwrap().frame.to_vec()).unwrap();
@@ -355,7 +365,7 @@ mod tests {
                 stall: Span::from_secs(20),
                 end: End { over: CancellationToken::new(), cut_off: cut_off.clone() },
                 peer: peer.clone(),
-                frame,
+                manner: &FOR_PROGRAMS,
             };
             let feed = tokio::spawn(feed.run(comment("quarterdeck")));
             if has_stalled {

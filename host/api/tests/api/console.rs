@@ -512,7 +512,7 @@ async fn the_first_view_is_small_and_what_dresses_it_is_kept() {
     let deck = world().await;
     let (_, shown) = page(&deck, "/console").await;
     let mut bytes = shown.len();
-    for name in ["console.css", "console.js", "theme.js", "icon.svg"] {
+    for name in ["console.css", "console.js", "stream.js", "charts.js", "theme.js", "icon.svg"] {
         let address = shown.split('"').find(|part| part.starts_with(&format!("/console/assets/{name}?v="))).unwrap();
         let asked = request(Method::GET, address).header("accept-encoding", "gzip, br").body(Body::empty()).unwrap();
         let answer = send(&deck, asked).await;
@@ -520,7 +520,7 @@ async fn the_first_view_is_small_and_what_dresses_it_is_kept() {
         assert!(answer.header("cache-control").contains("immutable"));
         bytes += answer.body.len();
         let plain = page(&deck, address).await.1;
-        if name == "console.js" {
+        if name.ends_with(".js") {
             assert!(plain.len() < 25_000, "{}", plain.len());
             assert!(!plain.contains("innerHTML ="), "nothing is made into markup");
         }

@@ -18,6 +18,7 @@ mod console;
 mod console_acting;
 mod console_events;
 mod console_host;
+mod console_links;
 mod console_odd;
 mod console_plugins;
 mod console_sessions;

@@ -1,8 +1,12 @@
-// What pages do beyond being read: times that tick, parts that renew themselves, the palette, charts that answer the pointer.
-// Everything works without it but these. Nothing that came from elsewhere is ever made into markup here: parts are moved over
-// from a page of this host as they are, and all other text is set as text.
+// What pages do beyond being read: times that tick, parts that renew themselves, the palette. Everything works without it but these.
+// `stream.js` tells it what happens; `charts.js` is for pages with charts. Nothing that came from elsewhere is ever made into markup
+// here: parts are moved over from a page of this host as they are, and all other text is set as text.
 "use strict";
 (() => {
+  const deck = globalThis.quarterdeck ??= {};
+  const own = document.currentScript;
+  // Milliseconds until a question is given up on. The server itself gives one up before.
+  const PATIENCE = 25000;
   const $ = (selector, within = document) => within.querySelector(selector);
   const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
   const remember = (key, value) => { try { localStorage.setItem(`quarterdeck-${key}`, value); } catch { /* For this page only, then. */ } };
@@ -29,7 +33,20 @@
     return seconds < 0 ? `in ${count} ${unit}` : `${count} ${unit} ago`;
   };
 
+  // As the server tells spans: the two largest units.
+  const span = (millis) => {
+    let left = Math.max(0, Math.floor(millis / 1000));
+    const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+    const first = units.findIndex(([, size]) => left >= size);
+    return units.slice(first).slice(0, 2).map(([unit, size]) => {
+      const count = Math.floor(left / size);
+      left %= size;
+      return [count, unit];
+    }).filter(([count], index) => count || !index).map((part) => part.join(" ")).join(" ");
+  };
+
   const tick = (within = document) => {
+    for (const part of $$("[data-since]", within)) part.textContent = span(Date.now() - new Date(part.dataset.since));
     for (const time of $$("time[data-time]", within)) {
       const date = new Date(time.dateTime);
       if (Number.isNaN(date.getTime())) continue;
@@ -58,7 +75,7 @@
     choice($("[data-zone]"), "zone", zone, [
       ["utc", "UTC", "Times are shown in UTC"],
       ["local", "Local", "Times are shown in this browser's zone"],
-    ], (value) => { zone = value; tick(); axes(); });
+    ], (value) => { zone = value; tick(); still(); deck.charts?.axes(); });
     choice($("[data-times]"), "times", times, [
       ["", "Mixed", "Times are shown as how long ago, or exactly where that says more"],
       ["relative", "Ago", "Times are shown as how long ago"],
@@ -83,15 +100,23 @@
   // Parts that renew themselves ---
 
   const PAUSE = 1000;
-  let seen = document.body.dataset.seen;
-  let stream = null;
+  let seen = Number(document.body.dataset.seen);
+  // To what tells the events: what all windows share, if there can be such.
+  let port = null;
+  let shared = "SharedWorker" in globalThis;
+  let heard = 0;
+  // When parts are renewed next, and when that was asked for last.
   let due = null;
+  let dueAt = 0;
   let asked = 0;
   let renewing = false;
-  let failures = 0;
-  let refused = false;
-  // Somebody reads, and wants it to stand still; whether anything was to be renewed meanwhile.
-  let paused = false;
+  // Why nothing is heard, why what is shown is old, and since when either is so.
+  let gone = false;
+  let lost = "";
+  let old = "";
+  let stood = 0;
+  // Since when somebody reads, and wants it to stand still; whether anything was to be renewed meanwhile.
+  let paused = 0;
   let behind = false;
 
   const parts = () => $$("[data-live]");
@@ -101,7 +126,7 @@
     const at = document.activeElement;
     const writes = at && part.contains(at) && at.matches("input, select, textarea");
     return writes || $("details.action[open]", part) || $$("input, textarea", part).some((field) => field.type !== "hidden" && field.value !== field.defaultValue)
-      || charted(part) || (document.getSelection()?.type === "Range" && part.contains(document.getSelection().anchorNode));
+      || deck.charts?.isRead(part) || (document.getSelection()?.type === "Range" && part.contains(document.getSelection().anchorNode));
   };
 
   // Where the focus is within the part: by id, or by what it is, says and leads to, and how many like it come before.
@@ -131,6 +156,7 @@
     const open = before.some((details) => details.open) ? new Set(keys(before).filter((_, index) => before[index].open)) : null;
     const boxes = () => $$(".scroll, pre, figure", part);
     const top = boxes().map((box) => [box.scrollLeft, box.scrollTop]);
+    tick(part);
     const known = new Set($$("tbody tr, .timeline li", part).map((row) => row.textContent));
     part.replaceChildren(...fresh.childNodes);
     const all = $$("details", part);
@@ -144,22 +170,23 @@
   };
 
   const raw = new WeakMap();
+  const ask = (url) => fetch(url, { headers: { "X-Renewed": "1" }, cache: "no-store", credentials: "same-origin", signal: AbortSignal.timeout(PATIENCE) });
+
   const renew = async () => {
     due = null;
     if (renewing) return schedule();
     renewing = true;
     asked = Date.now();
     try {
-      const answer = await fetch(location.href, { headers: { "X-Renewed": "1" }, cache: "no-store", credentials: "same-origin" });
+      const answer = await ask(location.href);
       // Gone, or not for this browser any more; or the server only just starts.
-      refused = !answer.ok;
-      if (refused) {
-        away(`The server answered ${answer.status}: what is shown is old. Load the page anew.`);
+      if (!answer.ok) {
+        old = `The server answered ${answer.status}: what is shown is old. Load the page anew.`;
         if (answer.status >= 500 || answer.status === 429) schedule(10 * PAUSE);
         return;
       }
-      if (!failures) away("");
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      old = "";
       let waits = false;
       for (const part of parts()) {
         const fresh = page.getElementById(part.id);
@@ -171,73 +198,117 @@
         swap(part, fresh);
       }
       if (waits) schedule(2 * PAUSE);
-    } catch {
-      // The stream says that the server is away, and when it is back.
+    } catch (error) {
+      // Of a server that is away the stream says so, and when it is back.
+      if (error.name === "TimeoutError") old = "The server takes too long to make this page: what is shown is old. It is asked again.";
+      if (!lost) schedule(10 * PAUSE);
     } finally {
       renewing = false;
+      say();
     }
   };
 
   const schedule = (least = 0) => {
     if (paused) { behind = true; return; }
-    if (due || document.hidden || !parts().length) return;
-    due = setTimeout(renew, Math.max(least, PAUSE - (Date.now() - asked)));
+    const at = Math.max(Date.now() + least, asked + PAUSE);
+    if ((due && dueAt <= at) || document.hidden || !parts().length) return;
+    clearTimeout(due);
+    dueAt = at;
+    due = setTimeout(renew, at - Date.now());
   };
 
-  const away = (text) => {
+  // What is wrong, if anything is.
+  const say = () => {
     const banner = $("[data-away]");
+    const text = lost || old;
+    stood = text ? stood || asked : 0;
     banner.hidden = !text;
     if (banner.textContent !== text) banner.textContent = text;
+    still();
+  };
+
+  // Beside the switch: since when the page does not move, for whatever reason.
+  const still = () => {
+    const since = paused || stood;
+    const note = $("[data-still]");
+    note.hidden = !since;
+    note.textContent = since ? `Stands still since ${absolute(new Date(since)).slice(11, 16)}${zone === "utc" ? " UTC" : ""}` : "";
   };
 
   // Why nothing is heard: a server that answers has refused to tell, and waiting alone does not help.
   const missed = async () => {
-    const answer = await fetch("/healthz", { cache: "no-store" }).catch(() => null);
-    if (!failures) return;
-    away(answer?.ok
+    const answer = await fetch("/healthz", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) }).catch(() => null);
+    if (!gone) return;
+    lost = answer?.ok
       ? "The server does not tell what happens: too many pages are open, or you are signed out. Load the page anew."
-      : "The server can't be reached. What is shown may be old; it goes on by itself as soon as the server is back.");
+      : "The server can't be reached. What is shown may be old; it goes on by itself as soon as the server is back.";
+    say();
+  };
+
+  // What the stream tells. It says nothing of itself for a while only where it is gone itself.
+  const hear = ({ data }) => {
+    heard = Date.now();
+    seen = data.last;
+    if (data.kind === "event") schedule();
+    if (data.kind === "again") { stop(); listen(); schedule(); }
+    if (data.kind === "open") {
+      gone = false;
+      lost = "";
+      say();
+      if (data.lost) schedule();
+    }
+    if (data.kind === "away" && data.failures > 1) {
+      stood ||= data.since;
+      gone = true;
+      missed();
+    }
+    if (data.kind === "silent") {
+      stood ||= data.since;
+      lost = "The server does not answer, though the connection to it stands. What is shown may be old; it goes on by itself as soon as the server does.";
+      say();
+    }
+  };
+
+  const stream = () => {
+    if (shared) {
+      try {
+        const worker = new SharedWorker($("script[data-stream]").src);
+        worker.onerror = () => { shared = false; stop(); listen(); };
+        return worker.port;
+      } catch { shared = false; }
+    }
+    const { port1, port2 } = new MessageChannel();
+    deck.adopt(port2);
+    return port1;
   };
 
   const listen = () => {
-    if (stream || document.hidden) return;
-    const types = new Set(parts().flatMap((part) => part.dataset.live.split(" ")));
-    if (!types.size) return;
-    const query = new URLSearchParams({ after: seen });
-    if (!types.has("")) types.forEach((type) => query.append("type", type));
-    stream = new EventSource(`/console/stream?${query}`);
-    stream.onopen = () => {
-      if (failures > 1) schedule();
-      failures = 0;
-      if (!refused) away("");
-    };
-    for (const kind of ["message", "gap"]) stream.addEventListener(kind, (event) => { seen = event.lastEventId || seen; schedule(); });
-    stream.onerror = () => {
-      failures += 1;
-      if (failures > 1) missed();
-      // A refusal ends the stream for good; a connection that breaks is tried again by the browser, but not for long everywhere.
-      stop();
-      setTimeout(listen, Math.min(1000 * failures, 10000));
-    };
+    const types = [...new Set(parts().flatMap((part) => part.dataset.live.split(" ")))];
+    if (port || document.hidden || !types.length) return;
+    heard = Date.now();
+    port = stream();
+    port.onmessage = hear;
+    port.postMessage({ types, seen });
   };
 
-  const stop = () => { stream?.close(); stream = null; };
+  const stop = () => { port?.postMessage("bye"); port?.close(); port = null; };
 
   const live = () => {
     if (!parts().length) return;
     const button = $("[data-pause]");
-    const say = () => {
+    const show = () => {
       button.textContent = paused ? "▶" : "❚❚";
       button.title = paused ? "Renew the page again" : "Let the page stand still";
       button.setAttribute("aria-label", "Let the page stand still");
-      button.setAttribute("aria-pressed", String(paused));
+      button.setAttribute("aria-pressed", String(!!paused));
+      still();
     };
     button.addEventListener("click", () => {
-      paused = !paused;
+      paused = paused ? 0 : Date.now();
       if (paused) { clearTimeout(due); behind = !!due; due = null; } else if (behind) { behind = false; schedule(); }
-      say();
+      show();
     });
-    say();
+    show();
     button.hidden = false;
     document.addEventListener("visibilitychange", () => {
       // A page that nobody sees holds no connection: a browser has few of them.
@@ -245,7 +316,12 @@
     });
     // Some parts also change without an event.
     const every = Math.min(...parts().map((part) => Number(part.dataset.every) || Infinity));
-    if (Number.isFinite(every)) setInterval(() => { if (!document.hidden && !failures) schedule(); }, every * 1000);
+    if (Number.isFinite(every)) setInterval(() => { if (!document.hidden && !lost) schedule(); }, every * 1000);
+    setInterval(() => {
+      if (port && Date.now() - heard > 3 * PATIENCE) stop();
+      port?.postMessage("here");
+      listen();
+    }, 10000);
     addEventListener("pagehide", stop);
     addEventListener("pageshow", (event) => { if (event.persisted) { listen(); schedule(); } });
     listen();
@@ -261,6 +337,9 @@
     const slash = $("[data-slash]", dialog);
     let latest = 0;
     let timer = null;
+    // The words that the results are of; whether the first of them is to be opened as soon as they are there.
+    let answered = null;
+    let opens = false;
 
     const links = () => $$("a", results);
     const choose = (step) => {
@@ -274,26 +353,36 @@
       // The focus stays in the field: what is chosen is told to those who can't see it.
       told.textContent = `${next.textContent.trim()}, ${all.indexOf(next) + 1} of ${all.length}`;
     };
+    const go = () => $("a.chosen", results)?.click();
     const search = async () => {
-      const mine = ++latest;
+      clearTimeout(timer);
+      const [mine, words] = [++latest, input.value];
       try {
-        const answer = await fetch(`/console/search?${new URLSearchParams({ q: input.value })}`, { headers: { "X-Renewed": "1" } });
+        const answer = await ask(`/console/search?${new URLSearchParams({ q: words })}`);
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         if (mine !== latest) return;
         results.replaceChildren(...[page.getElementById("results")].filter(Boolean));
         told.textContent = results.textContent.trim();
+        answered = words;
         choose(1);
+        if (opens) go();
       } catch {
-        results.textContent = "The server can't be reached.";
+        if (mine === latest) told.textContent = results.textContent = "The server can't be reached.";
       }
+      if (mine === latest) opens = false;
     };
-    const open = () => { if (!dialog.open) { dialog.showModal(); input.select(); search(); } };
+    const open = () => { if (!dialog.open) { answered = null; dialog.showModal(); input.select(); search(); } };
 
-    input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(search, 120); });
+    input.addEventListener("input", () => { opens = false; clearTimeout(timer); timer = setTimeout(search, 120); });
+    dialog.addEventListener("close", () => { opens = false; });
     dialog.addEventListener("keydown", (event) => {
       if (event.key === "ArrowDown" || event.key === "ArrowUp") { event.preventDefault(); choose(event.key === "ArrowDown" ? 1 : -1); }
       // Elsewhere the key means that.
-      if (event.key === "Enter" && event.target === input) { event.preventDefault(); $("a.chosen", results)?.click(); }
+      if (event.key === "Enter" && event.target === input) {
+        event.preventDefault();
+        // Faster than the server: what was written last is what is meant.
+        if (answered === input.value) go(); else { opens = true; search(); }
+      }
       // A browser would only empty the field at first.
       if (event.key === "Escape") { event.preventDefault(); dialog.close(); }
     });
@@ -307,195 +396,16 @@
     });
   };
 
-  // Charts ---
-
-  const SVG = "http://www.w3.org/2000/svg";
-  const set = (shape, attributes) => { for (const [name, value] of Object.entries(attributes)) shape.setAttribute(name, value); return shape; };
-  const inOrder = (one, other) => [Math.min(one, other), Math.max(one, other)];
-  const known = new WeakSet();
-  const shown = new Set();
-
-  const short = (value) => value === null ? "–" : Math.abs(value) >= 1e5 || (value && Math.abs(value) < 1e-3) ? value.toExponential(2) : String(Math.round(value * 1000) / 1000);
-
-  // From one label of an axis to the next, in seconds; whole days beyond the last.
-  const STEPS = [1, 5, 15, 30, 60, 300, 900, 1800, 3600, 10800, 21600, 43200, 86400];
-  const MOMENTS = 7;
-
-  class Chart {
-    constructor(figure) {
-      this.figure = figure;
-      this.svg = $("svg", figure);
-      this.data = JSON.parse(figure.dataset.chart);
-      const [left, top, width, height] = this.data.plot;
-      Object.assign(this, { left, top, width, height });
-      this.rows = $$(".legend [data-line]", figure);
-      this.told = $("[data-told]", figure);
-      this.when = $(".when", figure);
-      this.cross = this.shape("line", { class: "cross", y1: top, y2: top + height });
-      this.range = this.shape("rect", { class: "range", y: top, height });
-      this.from = null;
-      // The moment that keys have gone to, and the line; -1 is all of them.
-      this.here = null;
-      this.line = -1;
-      this.moments = $("g.moments", this.svg);
-      this.utc = [...this.moments.childNodes];
-      this.axis();
-      set(this.svg, { tabindex: 0, "aria-keyshortcuts": "ArrowLeft ArrowRight ArrowUp ArrowDown Enter Escape" });
-      const acts = {
-        keydown: (event) => this.key(event),
-        blur: () => this.leave(),
-        pointermove: (event) => this.go(this.at(event)),
-        pointerleave: () => { if (this.from === null) this.go(null); },
-        pointerdown: (event) => { if (event.button === 0 && event.pointerType !== "touch") { this.from = this.at(event); this.svg.setPointerCapture(event.pointerId); event.preventDefault(); } },
-        pointerup: (event) => this.zoom(this.at(event)),
-        pointercancel: () => this.leave(),
-      };
-      for (const [type, act] of Object.entries(acts)) this.svg.addEventListener(type, act);
-    }
-
-    // Labels of the time axis. The server has put those of UTC there.
-    axis() {
-      $("[data-zone-name]", this.figure).textContent = zone === "utc" ? "UTC" : "local time";
-      const [mark, label] = ["polyline", "text"].map((name) => this.utc.find((node) => node.localName === name));
-      if (zone === "utc" || !mark || !label) { this.moments.replaceChildren(...this.utc); return; }
-      const bottom = this.top + this.height;
-      this.moments.replaceChildren(...this.local().flatMap((date) => {
-        const x = Math.round(this.x(date));
-        const line = set(mark.cloneNode(true), { points: `${x},${bottom} ${x},${bottom + 4}` });
-        const text = set(label.cloneNode(true), { x });
-        const full = absolute(date);
-        text.textContent = full.endsWith("00:00:00") ? full.slice(5, 10) : full.slice(11, this.step < 60 ? 19 : 16);
-        return [line, text];
-      }));
-    }
-
-    // Whole minutes, hours or days of this browser's zone within the time that is shown.
-    local() {
-      const wanted = (this.data.to - this.data.from) / MOMENTS / 1000;
-      this.step = STEPS.find((step) => step >= wanted) ?? Math.ceil(wanted / 86400) * 86400;
-      const found = [];
-      const date = new Date(this.data.from);
-      date.setHours(0, 0, 0, 0);
-      // By the clock on the wall: a day may have 23 hours or 25.
-      for (let count = 0; date <= this.data.to && found.length < 32 && count < 100000; count += 1) {
-        if (date >= this.data.from) found.push(new Date(date));
-        if (this.step >= 3600) date.setHours(date.getHours() + this.step / 3600);
-        else date.setTime(date.getTime() + this.step * 1000);
-      }
-      return found;
-    }
-
-    // What the pointer does, by keys: arrows go along and from line to line, Enter begins a part and ends it, Escape lets go.
-    key(event) {
-      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      const turn = { ArrowUp: -1, ArrowDown: 1 }[event.key];
-      const length = this.data.to - this.data.from;
-      if (step) {
-        const from = this.here ?? (step > 0 ? this.data.from : this.data.to);
-        this.here = Math.min(this.data.to, Math.max(this.data.from, from + step * length * (event.shiftKey ? 0.1 : 0.01)));
-        this.go(this.here);
-      } else if (turn) {
-        const places = this.rows.length + 1;
-        this.choose((this.line + 1 + turn + places) % places - 1);
-      } else if (event.key === "Enter" && this.here !== null) {
-        if (this.from === null) this.from = this.here; else this.zoom(this.here);
-      } else if (event.key === "Escape" && this.isRead()) {
-        this.leave();
-      } else return;
-      event.preventDefault();
-      event.stopPropagation();
-    }
-
-    isRead() { return this.from !== null || this.here !== null || this.line >= 0; }
-
-    // The other lines step back. The focus stays on the chart: what is chosen is told to those who can't see it.
-    choose(line) {
-      this.line = line;
-      for (const part of $$("[data-line]", this.svg)) part.classList.toggle("back", line >= 0 && Number(part.dataset.line) !== line);
-      this.rows.forEach((row, index) => row.classList.toggle("chosen", index === line));
-      this.tell();
-    }
-
-    tell() {
-      const row = this.rows[this.line];
-      this.told.textContent = row ? [...row.children, this.when].map((part) => part.textContent).join(" ") : "";
-    }
-
-    leave() {
-      this.from = this.here = null;
-      this.choose(-1);
-      set(this.range, { visibility: "hidden" });
-      this.go(null);
-    }
-
-    shape(name, attributes) {
-      return this.svg.appendChild(set(document.createElementNS(SVG, name), { ...attributes, visibility: "hidden" }));
-    }
-
-    // The moment under the pointer.
-    at(event) {
-      const box = this.svg.getBoundingClientRect();
-      const x = (event.clientX - box.left) * this.svg.viewBox.baseVal.width / box.width;
-      const part = Math.min(1, Math.max(0, (x - this.left) / this.width));
-      return this.data.from + part * (this.data.to - this.data.from);
-    }
-
-    x(time) { return this.left + this.width * (time - this.data.from) / (this.data.to - this.data.from); }
-
-    go(time) {
-      // The others show the same moment.
-      shown.forEach((chart) => chart.point(time));
-      if (this.from !== null) {
-        const [x, end] = inOrder(this.x(this.from), this.x(time));
-        set(this.range, { x, width: end - x, visibility: "visible" });
-      }
-    }
-
-    point(time) {
-      const within = time !== null && time >= this.data.from && time <= this.data.to;
-      set(this.cross, within ? { x1: this.x(time), x2: this.x(time), visibility: "visible" } : { visibility: "hidden" });
-      this.when.textContent = within ? absolute(new Date(time)) : "";
-      this.rows.forEach((row, index) => { $(".now", row).textContent = within ? short(this.value(this.data.lines[index], time)) : ""; });
-      this.tell();
-    }
-
-    // Of the point that is nearest. Times are kept as steps from one to the next.
-    value(line, time) {
-      let at = this.data.from;
-      const times = line.times ??= line.t.map((step) => at += step);
-      const before = times.findLastIndex((moment) => moment <= time);
-      const next = before < 0 || times[before + 1] - time < time - times[before] ? before + 1 : before;
-      return line.v[next] ?? null;
-    }
-
-    zoom(time) {
-      if (this.from === null) return;
-      const [from, to] = inOrder(this.from, time);
-      this.from = null;
-      set(this.range, { visibility: "hidden" });
-      if (this.x(to) - this.x(from) < 6) return;
-      const url = new URL(location.href);
-      url.searchParams.delete("range");
-      url.searchParams.set("from", new Date(from).toISOString());
-      url.searchParams.set("to", new Date(to).toISOString());
-      location.assign(url);
-    }
-  }
-
-  const axes = () => shown.forEach((chart) => chart.axis());
-
-  // Somebody reads it, or chooses a part.
-  const charted = (part) => [...shown].some((chart) => chart.isRead() && part.contains(chart.svg));
+  // Charts have a script of their own, which is loaded where there is one ---
 
   const charts = (within = document) => {
-    for (const chart of shown) if (!chart.svg.isConnected) shown.delete(chart);
-    for (const figure of $$("figure.chart[data-chart]", within)) {
-      if (known.has(figure)) continue;
-      known.add(figure);
-      shown.add(new Chart(figure));
-      // Where it is wider than the page, the end of the time is what is looked for.
-      figure.scrollLeft = figure.scrollWidth;
-    }
+    if (!$("figure.chart[data-chart]", within)) return;
+    if (deck.charts) { deck.charts.adopt(within); return; }
+    if ($("script[data-loaded]")) return;
+    const script = document.createElement("script");
+    script.src = own.dataset.charts;
+    script.dataset.loaded = "";
+    document.head.append(script);
   };
 
   // Forms ---
@@ -526,6 +436,7 @@
     });
   };
 
+  Object.assign(deck, { $, $$, absolute, zone: () => zone });
   switches();
   tick();
   setInterval(() => { if (!document.hidden) tick(); }, 5000);

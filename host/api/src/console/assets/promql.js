@@ -79,7 +79,7 @@
       if (!found) return close();
       const mine = ++latest;
       try {
-        const answer = await fetch(`/console/metrics/words?${new URLSearchParams(found)}`, { headers: { "X-Renewed": "1" } });
+        const answer = await fetch(`/console/metrics/words?${new URLSearchParams(found)}`, { headers: { "X-Renewed": "1" }, signal: AbortSignal.timeout(25000) });
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         if (mine !== latest || document.activeElement !== field) return;
         const items = [...page.querySelectorAll("#words li")].map((word, at) => {

@@ -91,8 +91,8 @@ async fn show(view: View, At(name): At<String>) -> Result<Response, Problem> {
     });
     let mut answers =
         query::ask(&view.api, questions.collect(), &frame.window, query::step(&frame.window)).await.into_iter();
-    let store = Arc::clone(&view.api.options.store);
-    let notes = blocking(move || query::notes(&*store, &Window { from, to })).await?;
+    let api = Arc::clone(&view.api);
+    let notes = blocking(move || query::notes(&api, &Window { from, to })).await?;
     let panels = html! {
         div.panels {
             @for spec in &spec.panels {

@@ -35,6 +35,8 @@ pub(super) const PAGE: Page = Page {
 };
 
 pub(super) const BASE: &str = "/console/deployments";
+/// The states that are not at their end.
+const IN_FLIGHT: &str = "progressing,paused,rolling-back";
 /// Of the counters of targets: all of the traffic.
 const FULL_WEIGHT: u32 = 256;
 
@@ -55,17 +57,23 @@ fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Those that are not at their end.
+pub(super) fn in_flight() -> String {
+    address::with(BASE, [("state", Some(IN_FLIGHT))])
+}
+
 pub(super) fn at(deployment: &Deployment) -> String {
     address::below(BASE, deployment.id.as_str())
 }
 
 async fn list(view: View) -> Result<Response, Problem> {
     let params = view.params()?;
-    let List { items, next_cursor, unreadable } = deployments::read(&view.api, &params).await?;
+    let List { items, next_cursor, unreadable } = deployments::read(&view.api, &params.split("state")).await?;
     let catalog = view.api.options.engines.catalog();
     let (state, service) = (params.text("state")?, params.text("service")?);
     let states = [
         ("", "any"),
+        (IN_FLIGHT, "in flight"),
         ("progressing", "progressing"),
         ("paused", "paused"),
         ("rolling-back", "rolling back"),
@@ -139,7 +147,7 @@ fn weight(percent: u32) -> Markup {
 fn took(deployment: &Deployment) -> Markup {
     match deployment.finished_at {
         Some(end) => html! { (time::span(end.since(deployment.started_at))) },
-        None => html! { span.none { "–" } },
+        None => time::going_on(deployment.started_at),
     }
 }
 
@@ -161,7 +169,7 @@ async fn show(view: View, At(id): At<String>) -> Result<Response, Problem> {
     let content = html! {
         p.crumbs { a href=(BASE) { "Deployments" } " / " (services::linked(&view, &deployment.service)) }
         h1 { (text(&title)) }
-        (live::part("deployment", &["deployment.", "effect."], html! {
+        (live::going_on("deployment", &["deployment.", "effect."], deployment.finished_at.is_none(), html! {
             p.badges { (state(&deployment)) " " (weight(deployment.weight)) }
             @if let Some(error) = &deployment.error { p.mistake { (text(error)) } }
             (offers(&view, &deployment))

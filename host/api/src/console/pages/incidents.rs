@@ -1,6 +1,6 @@
 //! Incidents: the list, and one with its time line and what can be done about it.
 
-use super::{Group, Page, runbooks};
+use super::{Group, Page, alerts, runbooks};
 use crate::Api;
 use crate::console::form::{self, Action, Form};
 use crate::console::search::Finds;
@@ -16,9 +16,10 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use maud::{Markup, html};
 use quarterdeck_engines::runbooks::StartRun;
-use quarterdeck_model::domain::incident::{Incident, IncidentState};
+use quarterdeck_model::domain::alert::AlertState;
+use quarterdeck_model::domain::incident::{Incident, IncidentState, Member};
 use quarterdeck_model::domain::runbook::{Run, is_required};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub(super) const PAGE: Page = Page {
@@ -32,6 +33,8 @@ pub(super) const PAGE: Page = Page {
 };
 
 pub(super) const BASE: &str = "/console/incidents";
+/// The states that are not at their end.
+const UNRESOLVED: &str = "open,acknowledged";
 /// Runs for one incident that are shown.
 const RUNS: usize = 50;
 
@@ -53,11 +56,22 @@ fn find(api: &Api, finds: &mut Finds) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Those that are not resolved.
+pub(super) fn unresolved() -> String {
+    address::with(BASE, [("state", Some(UNRESOLVED))])
+}
+
 async fn list(view: View) -> Result<Response, Problem> {
     let params = view.params()?;
-    let List { items, next_cursor, unreadable } = incidents::read(&view.api, &params).await?;
+    let List { items, next_cursor, unreadable } = incidents::read(&view.api, &params.split("state")).await?;
     let chosen = |name: &str| params.many(name).next().map(str::to_owned);
-    let states = [("", "any"), ("open", "open"), ("acknowledged", "acknowledged"), ("resolved", "resolved")];
+    let states = [
+        ("", "any"),
+        (UNRESOLVED, "open or acknowledged"),
+        ("open", "open"),
+        ("acknowledged", "acknowledged"),
+        ("resolved", "resolved"),
+    ];
     let list = html! {
         @if items.is_empty() {
             (widgets::empty("No incidents here.", "They are opened by alerts that a correlator gathers. With filters, fewer of them show more.",
@@ -99,27 +113,38 @@ pub(super) fn table(incidents: &[Incident]) -> Markup {
 
 async fn show(view: View, At(id): At<String>) -> Result<Response, Problem> {
     let (api, wanted) = (Arc::clone(&view.api), id.clone());
-    let (incident, runs) = blocking(move || {
+    let (incident, runs, states) = blocking(move || {
         let found = api.options.store.get(Incident::COLLECTION, &wanted)?;
         let found = found.ok_or_else(|| Problem::no_document(Incident::COLLECTION, &wanted))?;
-        Ok((found.decode::<Incident>()?, runs_of(&api, &wanted)?))
+        let incident = found.decode::<Incident>()?;
+        let states = states_of(&api, &incident)?;
+        Ok((incident, runs_of(&api, &wanted)?, states))
     })
     .await?;
     let title = incident.title.clone();
     let content = html! {
         p.crumbs { a href=(BASE) { "Incidents" } }
         h1 { (text(&title)) }
-        (live::part("incident", &["incident.", "run."], html! {
+        (live::part("incident", &["incident.", "run.", "alert."], html! {
             p.badges { (widgets::severity(incident.severity)) " " (widgets::state(incident.state)) }
             (offers(&view, &incident))
             (named(&view, &incident))
             (widgets::section("What is known", facts(&incident)))
-            (widgets::section("Alerts", members(&incident)))
+            (widgets::section("Alerts", members(&incident, &states)))
             (widgets::section("Time line", timeline(&incident)))
             @if !runs.is_empty() { (widgets::section("Runs for it", runs_table(&runs))) }
         }))
     };
     Ok(view.page(&title, content))
+}
+
+/// The states of its alerts as they are now, by fingerprint; of those that are still kept.
+fn states_of(api: &Api, incident: &Incident) -> Result<HashMap<String, AlertState>, Problem> {
+    let found = api.glances.alerts.read(&*api.options.store, |all| {
+        let members = incident.members.iter().map(|member| &member.alert.fingerprint);
+        members.filter_map(|id| Some((id.clone(), all.get(id)?.alert.state))).collect()
+    })?;
+    Ok(found)
 }
 
 /// The newest runs that were started for the incident.
@@ -218,17 +243,29 @@ fn facts(incident: &Incident) -> Markup {
     ])
 }
 
-fn members(incident: &Incident) -> Markup {
+/// Oldest first: what came first is likely to be what the others come from.
+fn members(incident: &Incident, states: &HashMap<String, AlertState>) -> Markup {
     if incident.members.is_empty() {
         return html! { p.muted { "None: it was not opened by alerts." } };
     }
+    let mut members: Vec<&Member> = incident.members.iter().collect();
+    members.sort_by_key(|member| member.alert.active_at);
     widgets::table(
         "Alerts of this incident",
-        &["Severity", "Alert", "Labels", "Since", "Over"],
-        incident.members.iter().map(|member| {
+        &["Severity", "State", "Alert", "Labels", "Since", "Over"],
+        members.into_iter().map(|member| {
+            let (name, now) = (&member.alert.name, states.get(&member.alert.fingerprint));
             vec![
                 widgets::severity(member.alert.severity),
-                html! { (clip(&member.alert.name)) br; span.muted { (clip(&member.alert.summary)) } },
+                match (member.resolved_at, now) {
+                    (None, Some(state)) => widgets::state(state),
+                    (None, None) => widgets::state(AlertState::Firing),
+                    (Some(_), _) => widgets::state(AlertState::Resolved),
+                },
+                html! {
+                    @if now.is_some() { (widgets::link(&alerts::to(&member.alert.fingerprint), name)) } @else { (clip(name)) }
+                    br; span.muted { (clip(&member.alert.summary)) }
+                },
                 widgets::labels(&member.alert.labels),
                 time::ago(member.alert.active_at),
                 time::maybe(member.resolved_at),

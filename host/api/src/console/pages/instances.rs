@@ -45,6 +45,14 @@ const STATES: [InstanceState; 6] = [
     InstanceState::Disabled,
 ];
 
+/// The states of those that should be active and are not.
+const UNWELL: &str = "quarantined,awaiting-grant,misconfigured,missing-plugin";
+
+/// Those that should be active and are not.
+pub(super) fn unwell() -> String {
+    address::with(BASE, [("state", Some(UNWELL))])
+}
+
 fn routes() -> Router<Arc<Api>> {
     Router::new()
         .route("/instances", get(list))
@@ -84,7 +92,7 @@ async fn list(view: View) -> Result<Response, Problem> {
     let api = Arc::clone(&view.api);
     let (counts, List { items, next_cursor, .. }) = blocking(move || {
         let counts = crate::resources::status::tally(api.options.registry.states());
-        Ok((counts, instances::read(&api, &params)?))
+        Ok((counts, instances::read(&api, &params.split("state"))?))
     })
     .await?;
     let kinds: Vec<(&str, String)> =
@@ -99,8 +107,10 @@ async fn list(view: View) -> Result<Response, Problem> {
             (word, said)
         })
         .collect();
-    let states: Vec<(&str, &str)> =
-        std::iter::once(("", "any")).chain(states.iter().map(|(word, said)| (word.as_str(), said.as_str()))).collect();
+    let states: Vec<(&str, &str)> = [("", "any"), (UNWELL, "not active")]
+        .into_iter()
+        .chain(states.iter().map(|(word, said)| (word.as_str(), said.as_str())))
+        .collect();
     let shown = html! {
         @if items.is_empty() {
             (widgets::empty("No instances here.", "With fewer filters there may be more. One is made of a plugin by the configuration:",

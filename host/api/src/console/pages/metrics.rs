@@ -172,10 +172,10 @@ async fn results(view: &View, asked: &Asked) -> Result<Markup, Problem> {
     let step = asked.step.unwrap_or_else(|| query::step(window));
     let questions = asked.expressions.iter().map(|text| Question { text: text.clone(), over_time: true, at_end: true });
     let answers = query::ask(&view.api, questions.collect(), window, step).await;
-    let (store, frame) = (Arc::clone(&view.api.options.store), (window.from, window.to));
+    let (api, frame) = (Arc::clone(&view.api), (window.from, window.to));
     let notes = blocking(move || {
         let (from, to) = frame;
-        query::notes(&*store, &crate::console::chart::Window { from, to })
+        query::notes(&api, &crate::console::chart::Window { from, to })
     })
     .await?;
     let types = ["deployment.started", "incident.opened"];

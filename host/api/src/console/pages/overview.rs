@@ -1,6 +1,6 @@
 //! The host at a glance: what is wrong, what is under way, what happened last.
 
-use super::{Group, Page, events, finds_nothing, incidents};
+use super::{Group, Page, deployments, events, finds_nothing, incidents, instances};
 use crate::Api;
 use crate::console::view::View;
 use crate::console::widgets::{self, Tone, clip};
@@ -32,6 +32,7 @@ pub(super) const PAGE: Page = Page {
     find: finds_nothing,
 };
 
+const FIRING: &str = "/console/alerts?state=firing";
 /// Of each kind that are shown.
 const SHOWN: usize = 8;
 /// What happened on which the page changes. What plugins do all the time does not count.
@@ -182,17 +183,16 @@ fn figures(glance: &Glance) -> Markup {
     let unwell =
         glance.status.instances.iter().filter(|(word, _)| Tone::of(word) != Tone::Good && word.as_str() != "disabled");
     let unwell = unwell.map(|(_, count)| usize::try_from(*count).unwrap_or(usize::MAX)).sum::<usize>();
-    let figure = |label: &str, (value, tone): (String, Tone), page: &str| {
-        widgets::figure(label, &value, &at_or_home(page), tone)
-    };
+    // Each leads to the list of exactly those that it counts.
+    let figure = |label: &str, (value, tone): (String, Tone), to: &str| widgets::figure(label, &value, to, tone);
     html! {
         div.figures {
-            (figure("open incidents", count(glance.incidents.count, Tone::Bad), "/incidents"))
-            (figure("firing alerts", count(glance.alerts.count, Tone::Bad), "/alerts"))
-            (figure("objectives breached", count(glance.breached, Tone::Bad), "/slos"))
-            (figure("deployments in flight", (glance.deployments.count.to_string(), Tone::Busy), "/deployments"))
-            (figure("runs under way", (glance.status.open.runs.to_string(), Tone::Busy), "/runs"))
-            (figure("instances not active", count(unwell, Tone::Warning), "/instances"))
+            (figure("open incidents", count(glance.incidents.count, Tone::Bad), &incidents::unresolved()))
+            (figure("firing alerts", count(glance.alerts.count, Tone::Bad), FIRING))
+            (figure("objectives breached", count(glance.breached, Tone::Bad), "/console/slos?state=breached"))
+            (figure("deployments in flight", (glance.deployments.count.to_string(), Tone::Busy), &deployments::in_flight()))
+            (figure("runs under way", (glance.status.open.runs.to_string(), Tone::Busy), "/console/runs?state=running"))
+            (figure("instances not active", count(unwell, Tone::Warning), &instances::unwell()))
         }
     }
 }
@@ -227,7 +227,7 @@ fn open_incidents(open: &First<Incident>) -> Markup {
     }
     html! {
         (incidents::table(&open.first))
-        @if open.count > SHOWN { p { a href="/console/incidents?state=open" { "All " (open.count) } } }
+        @if open.count > SHOWN { p { a href=(incidents::unresolved()) { "All " (open.count) } } }
     }
 }
 
@@ -245,7 +245,7 @@ fn firing(alerts: &First<Arc<Alert>>) -> Markup {
     });
     html! {
         (widgets::table("Firing alerts", &["Severity", "Alert", "Since"], rows))
-        @if alerts.count > SHOWN { p { a href=(at_or_home("/alerts")) { "All " (alerts.count) } } }
+        @if alerts.count > SHOWN { p { a href=(FIRING) { "All " (alerts.count) } } }
     }
 }
 
@@ -285,12 +285,12 @@ fn in_flight(deployments: &First<Deployment>) -> Markup {
             clip(&deployment.candidate),
             widgets::state(deployment.state),
             html! { (deployment.weight) " %" },
-            time::ago(deployment.started_at),
+            time::going_on(deployment.started_at),
         ]
     });
     html! {
-        (widgets::table("Deployments in flight", &["Service", "Revision", "State", "Weight", "Started"], rows))
-        @if deployments.count > SHOWN { p { a href=(at_or_home("/deployments")) { "All " (deployments.count) } } }
+        (widgets::table("Deployments in flight", &["Service", "Revision", "State", "Weight", "Goes on for"], rows))
+        @if deployments.count > SHOWN { p { a href=(deployments::in_flight()) { "All " (deployments.count) } } }
     }
 }
 

@@ -115,7 +115,7 @@ fn progress(run: &Run) -> Markup {
 fn took(run: &Run) -> Markup {
     match run.finished_at {
         Some(end) => html! { (time::span(end.since(run.started_at))) },
-        None => html! { span.none { "–" } },
+        None => time::going_on(run.started_at),
     }
 }
 
@@ -135,7 +135,7 @@ async fn show(view: View, At(id): At<String>) -> Result<Response, Problem> {
     let content = html! {
         p.crumbs { a href=(BASE) { "Runs" } " / " (runbooks::linked(&view, &run.runbook)) }
         h1 { (text(&run.spec.title)) }
-        (live::part("run", concerns, html! {
+        (live::going_on("run", concerns, run.state == RunState::Running, html! {
             p.badges {
                 (widgets::state(run.state))
                 @if run.dry_run { " " (widgets::toned("dry run", Tone::Quiet)) " Nothing was done; each step says what it would do." }

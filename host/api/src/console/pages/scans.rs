@@ -148,7 +148,7 @@ fn severities(scan: &Scan) -> Markup {
 fn took(scan: &Scan) -> Markup {
     match scan.finished_at {
         Some(end) => html! { (time::span(end.since(scan.started_at))) },
-        None => html! { span.muted { "under way" } },
+        None => html! { span.muted { "under way, " (time::going_on(scan.started_at)) } },
     }
 }
 
@@ -158,7 +158,7 @@ async fn show(view: View, At(id): At<String>) -> Result<Response, Problem> {
     let content = html! {
         p.crumbs { a href=(BASE) { "Scans" } " / " a href=(address::with(BASE, [("name", Some(scan.name.as_str()))])) { (clip(&scan.name)) } }
         h1 { "Scan " (text(&scan.name)) }
-        (live::part("scan", &["scan.", "finding."], html! {
+        (live::going_on("scan", &["scan.", "finding."], scan.state == ScanState::Running, html! {
             p.badges {
                 (widgets::state(scan.state))
                 @match scan.state {

@@ -225,7 +225,7 @@ fn charts(api: &Api, of: &Labels, window: &Window) -> Result<Vec<Chart<'static>>
     })?;
     let failing = over::lines(api, "service_failure_ratio", of, from, to, |_| "failing responses".to_owned())?;
     let service = of.get("service");
-    let notes = || query::notes_about(&*api.options.store, window, service);
+    let notes = || query::notes_about(api, window, service);
     let mut charts = vec![Chart { title: "Replicas that are up", unit: "", from, to, lines: up, notes: notes()? }];
     if !failing.is_empty() {
         charts.push(Chart { title: "Failing responses", unit: "share", from, to, lines: failing, notes: notes()? });

@@ -242,7 +242,7 @@ fn charts(api: &Api, spec: &SloSpec, of: &Labels, window: &Window) -> Result<Vec
         for (_, value) in lines.iter_mut().flat_map(|line| line.points.iter_mut()).filter(|_| is_share) {
             *value *= 100.0;
         }
-        let notes = query::notes(&*api.options.store, window)?;
+        let notes = query::notes(api, window)?;
         Ok::<_, Problem>(Chart { title, unit: if is_share { "%" } else { "" }, from, to, lines, notes })
     };
     Ok(vec![

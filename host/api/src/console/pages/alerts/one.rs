@@ -260,9 +260,9 @@ async fn history(view: &View, expression: &str) -> Result<Markup, Problem> {
     let window = Window::of(&view.params()?, view.api.options.clock.now(), HISTORY)?;
     let question = Question { text: expression.to_owned(), over_time: true, at_end: false };
     let answer = query::ask(&view.api, vec![question], &window, query::step(&window)).await.into_iter().next();
-    let store = Arc::clone(&view.api.options.store);
+    let api = Arc::clone(&view.api);
     let (from, to, length) = (window.from, window.to, window.to.since(window.from));
-    let notes = blocking(move || query::notes(&*store, &Window { from, to })).await.unwrap_or_default();
+    let notes = blocking(move || query::notes(&api, &Window { from, to })).await.unwrap_or_default();
     let shown = match answer {
         Some(Ok(answer)) => Chart { title: expression, unit: "", from, to, lines: answer.lines, notes }.show(),
         Some(Err(why)) => html! { p.notice { "Its value can't be shown: " (text(&why)) } },

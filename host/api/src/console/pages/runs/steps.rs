@@ -39,6 +39,7 @@ fn times(step: &StepRecord) -> Markup {
         @if let Some(start) = step.started_at {
             "Begun " (time::ago(start))
             @if let Some(end) = step.finished_at { ", took " (time::span(end.since(start))) }
+            @else if step.state == StepState::Running { ", under way for " (time::going_on(start)) }
         }
         @if step.attempts > 1 { ", attempt " (step.attempts) }
         @if step.returns > 0 { ", come back to " (step.returns) " times" }
