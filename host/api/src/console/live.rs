@@ -1,12 +1,16 @@
 //! Parts of a page that renew themselves, and the stream that tells them to.
 
+use super::session;
+use super::view::View;
 use crate::Api;
 use crate::extract::Params;
 use crate::problem::Problem;
 use crate::resources::stream;
 use crate::server::Peer;
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
+use futures::StreamExt;
 use http::HeaderMap;
 use maud::{Markup, html};
 use quarterdeck_model::Span;
@@ -38,12 +42,17 @@ pub(crate) fn ticking(id: &str, types: &[&str], seconds: u32, content: Markup) -
 }
 
 /// That events happened, for the script: their offsets, types and subjects. Goes on as the API's stream does, and says that it is there
-/// where nothing else is to be said: a server that hangs keeps its connections.
+/// where nothing else is to be said: a server that hangs keeps its connections. It ends with the session that asked for it.
 pub(super) async fn stream(
     State(api): State<Arc<Api>>,
+    view: View,
     params: Params,
     headers: HeaderMap,
     peer: Peer,
 ) -> Result<Response, Problem> {
-    stream::open(&api, &params, &headers, peer, &stream::FOR_PAGES)
+    let Some(session) = &view.session else { return stream::open(&api, &params, &headers, peer, &stream::FOR_PAGES) };
+    let over = session::lasting(&api, session)?
+        .ok_or_else(|| Problem::unauthorized("this session is over; hint: open the page again"))?;
+    let response = stream::open(&api, &params, &headers, peer, &stream::FOR_PAGES)?;
+    Ok(response.map(|body| Body::from_stream(body.into_data_stream().take_until(over.cancelled_owned()))))
 }

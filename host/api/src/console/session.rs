@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) const COLLECTION: &str = "console-sessions";
 /// How long a link may wait.
@@ -42,6 +43,8 @@ pub(crate) struct State {
     links: Mutex<HashMap<String, Timestamp>>,
     /// By session: what its next page says of the change before.
     said: Mutex<HashMap<String, Said>>,
+    /// By session that had a stream: cancelled with its end.
+    lasting: Mutex<HashMap<String, CancellationToken>>,
 }
 
 /// What is said of a change that was made, and how it is taken back, where that can be done.
@@ -167,9 +170,28 @@ pub(crate) async fn find(api: &Api, headers: &HeaderMap, host: &Authority) -> Re
 }
 
 pub(crate) async fn end(api: &Api, session: &Session) -> Result<(), Problem> {
-    held(&api.console.said).remove(&session.id);
     api.options.store.commit(Transition::new().delete(COLLECTION, &session.id, Expected::Any)).await?;
+    forget(api, &session.id);
     Ok(())
+}
+
+/// What is cancelled when the session ends; `None`, if it has ended since it was found.
+pub(super) fn lasting(api: &Api, session: &Session) -> Result<Option<CancellationToken>, Problem> {
+    let token = held(&api.console.lasting).entry(session.id.clone()).or_default().clone();
+    // Whoever ends it deletes it first.
+    if api.options.store.get(COLLECTION, &session.id)?.is_none() {
+        forget(api, &session.id);
+        return Ok(None);
+    }
+    Ok(Some(token))
+}
+
+/// Of a session that is over, nothing is kept, and its streams end.
+fn forget(api: &Api, id: &str) {
+    held(&api.console.said).remove(id);
+    if let Some(token) = held(&api.console.lasting).remove(id) {
+        token.cancel();
+    }
 }
 
 /// Keeps a word for the next page of a session. It stays on this side, so that nobody can put one into somebody's address.

@@ -5,9 +5,13 @@ use crate::support::{Answer, Deck, deck, deck_with, request};
 use axum::body::Body;
 use http::header::{CONTENT_TYPE, COOKIE, ORIGIN, REFERER};
 use http::{Method, Request};
+use http_body_util::BodyExt;
 use quarterdeck_model::Span;
 use quarterdeck_model::domain::Catalog;
 use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::timeout;
+use tower::ServiceExt;
 
 async fn sessions(deck: &Deck) -> Vec<Value> {
     deck.get("/api/v1/sessions").await.json()["items"].as_array().unwrap().clone()
@@ -80,6 +84,23 @@ async fn one_session_or_all_others_are_ended_by_the_page() {
     assert!(is_in(&deck, &own).await);
     assert!(!is_in(&deck, &others[0]).await && !is_in(&deck, &others[1]).await);
     assert!(page_as(&deck, "/console/sessions", &own).await.1.contains("2 sessions are over."));
+}
+
+#[tokio::test]
+async fn the_stream_of_a_session_ends_with_it_and_no_other_does() {
+    let deck = deck().await;
+    let (first, _) = sign_in(&deck).await;
+    let id = sessions(&deck).await[0]["id"].as_str().unwrap().to_owned();
+    let (other, _) = sign_in(&deck).await;
+    let mut streams = Vec::new();
+    for cookie in [&first, &other] {
+        let asked = request(Method::GET, "/console/stream?type=custom.").header(COOKIE, cookie.as_str());
+        streams.push(deck.router.clone().oneshot(asked.body(Body::empty()).unwrap()).await.unwrap().into_body());
+    }
+    assert_eq!(deck.ask(Method::DELETE, &format!("/api/v1/sessions/{id}"), None, &[]).await.status, 200);
+    let ends = async |body: &mut Body| while body.frame().await.is_some() {};
+    timeout(Duration::from_secs(5), ends(&mut streams[0])).await.expect("it is over");
+    assert!(timeout(Duration::from_millis(500), ends(&mut streams[1])).await.is_err(), "that of the other goes on");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! All sessions: which there are, and how one of them, or all but one, are ended. What they are known by outside is the beginning of the hash
 //! that the store has them by: it is no secret, and nobody signs in with it.
 
-use super::{COLLECTION, KEPT, Record, SWEPT, Session, held};
+use super::{COLLECTION, KEPT, Record, SWEPT, Session, forget};
 use crate::Api;
 use crate::paging::{List, Order, Slice, blocking, read};
 use crate::problem::Problem;
@@ -87,11 +87,9 @@ async fn remove(api: &Api, documents: &[Document]) -> Result<(), Problem> {
     if documents.is_empty() {
         return Ok(());
     }
-    for document in documents {
-        held(&api.console.said).remove(&document.id);
-    }
     let gone = documents.iter().fold(Transition::new(), |all, one| all.delete(COLLECTION, &one.id, Expected::Any));
     api.options.store.commit(gone).await?;
+    documents.iter().for_each(|document| forget(api, &document.id));
     tracing::info!(sessions = documents.len(), "sessions of the console were ended");
     Ok(())
 }
