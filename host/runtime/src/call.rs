@@ -7,7 +7,7 @@ pub(crate) use failure::{Misfit, call_error, words};
 pub(crate) use kept::{Keeping, Kept, MOST_CALLS};
 
 use crate::engine::Running;
-use crate::executor::{BoxCall, Executor, ticked};
+use crate::executor::{BoxCall, Executor};
 use crate::imports::Doors;
 use crate::instance::Report;
 use crate::sandbox::{Counters, Overdue, Sandbox, Setting};
@@ -42,7 +42,6 @@ impl Guest {
             if Instant::now() >= context.data().deadline {
                 Err(wasmtime::Error::new(Overdue))
             } else {
-                ticked();
                 Ok(UpdateDeadline::Yield(1))
             }
         });

@@ -2,26 +2,24 @@
 //! compute for long. So a plugin that loops costs the others next to nothing, and the API nothing.
 //!
 //! An instance whose last calls were all over within a fraction of a millisecond is spared the way there and back, which
-//! would take as long as the call: its calls begin on the caller's thread, and wait for the world there. One that computes at a tick
-//! of the epoch (after a millisecond at most) goes on in the fast lane, and the instance has to earn its way back. Which of the
-//! three a call begins in is the matter of [`pace`]; [`inline`], how it goes on there.
+//! would take as long as the call: its calls begin on the caller's thread. One that is not over at the next tick of the
+//! epoch (a millisecond at most) goes on in the fast lane, and the instance has to earn its way back. Which of the three a call
+//! begins in is the matter of [`pace`].
 
-mod inline;
 mod pace;
 mod slice;
 mod turns;
 
-pub(crate) use inline::ticked;
 pub(crate) use pace::Pace;
 pub use turns::prefer_short_turns;
 
 use crate::engine::{Running, Ticker};
 use crate::error::Error;
-use inline::Inline;
 use rustix::process::setpriority_process;
 use rustix::thread::gettid;
 use slice::{End, Slice, Spent};
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -118,15 +116,19 @@ impl Executor {
         if self.quick_calls_inline && pace.is_quick() {
             // Calls that end at once must not keep the caller's thread from its other tasks.
             tokio::task::coop::consume_budget().await;
-            let mut inline = Inline::default();
-            match inline.run(&mut call, deadline).await {
-                inline::End::Done(value) => {
-                    pace.learn_at_once(inline.counted());
-                    return Some(Ended { value: Some(value), busy: inline.busy });
+            let started = Instant::now();
+            let polled = std::future::poll_fn(|context| {
+                Poll::Ready(catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(context))))
+            });
+            let polled = polled.await;
+            let busy = started.elapsed();
+            match polled {
+                Ok(Poll::Ready(value)) => {
+                    pace.learn_at_once(busy);
+                    return Some(Ended { value: Some(value), busy });
                 }
-                inline::End::Overtime => return Some(Ended { value: None, busy: inline.busy }),
-                inline::End::Computes => spent.busy = inline.busy,
-                inline::End::Panicked => return None,
+                Ok(Poll::Pending) => spent.busy = busy,
+                Err(_) => return None,
             }
         }
         let slow = self.slow.1.clone();
