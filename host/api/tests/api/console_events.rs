@@ -49,7 +49,9 @@ async fn the_overview_tells_what_concerns_an_operator_however_much_else_happens(
         let section = shown.split("What happened last").nth(1).unwrap();
         assert!(section.contains("href=\"/console/events\">All events"), "and leads to the rest");
         let types = section.split("<code>").skip(1).map(|rest| rest.split("</code>").next().unwrap().to_owned());
-        types.map(|found| found.replace("<bdi class=\"clip\">", "").replace("</bdi>", "")).collect::<Vec<_>>()
+        let names = types.map(|found| found.replace("<bdi class=\"clip\">", "").replace("</bdi>", ""));
+        // Not what they hold, nor what the host's own check says once, whenever that is.
+        names.filter(|found| !found.starts_with('{') && found != "health.changed").collect::<Vec<_>>()
     };
     assert!(!last().await.iter().any(|name| name.starts_with("custom.")));
     deck.publish("incident.opened", 0..1).await;

@@ -166,7 +166,8 @@ async fn a_circle_of_fallbacks_ends_where_it_closes() {
     let failed = until_in_state(&handle, DeliveryState::Failed, 1).await.remove(0);
     assert_eq!(failed.instance.as_str(), "webhook/b");
     assert_eq!(in_state(&handle, DeliveryState::FallenBack).len(), 1);
-    assert_eq!(bench.events(&[Notification::FAILED]).len(), 1);
+    // Documents are read before the disk has them, events afterwards.
+    until("the news of it", || bench.events(&[Notification::FAILED]).len() == 1).await;
     assert_eq!(fake.calls().len(), 2);
 }
 
