@@ -112,7 +112,7 @@ impl Asked {
         });
         let mut result: Labels = kept.collect();
         for name in self.many.iter().flat_map(|(_, along)| along) {
-            result.0.remove(*name);
+            result.0.remove(name);
             if let Some(value) = partner.get(name) {
                 result.insert(*name, value);
             }
