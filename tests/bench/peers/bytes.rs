@@ -9,7 +9,7 @@ use crate::report::row;
 use crate::server::{Cores, Server, now, until};
 use crate::times;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -78,9 +78,18 @@ async fn in_snapshot(server: &Server, pages: &[Page]) -> f64 {
         };
         write(server, &series.into_iter().map(one).collect::<Vec<_>>()).await;
     }
-    let all = format!("sum(count_over_time({{job=\"node\"}}[{}s]))", end - start + 60);
-    until("everything that was written is found", async || server.number(&all, end as f64).await as usize == samples)
-        .await;
+    // Name by name: without their names series would be equal, which Prometheus refuses.
+    let series = pages.iter().flatten().map(|(name, _)| name.split('{').next().unwrap());
+    let names: BTreeSet<&str> = series.collect();
+    until("everything that was written is found", async || {
+        let mut found = 0.0;
+        for name in &names {
+            let counted = format!("sum(count_over_time({name}{{job=\"node\"}}[{}s]))", end - start + 60);
+            found += server.number(&counted, end as f64).await;
+        }
+        found as usize == samples
+    })
+    .await;
     let answer = server.post("/api/v1/admin/tsdb/snapshot").send().await.unwrap();
     let answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
     assert_eq!(answer["status"], "success", "{answer}");
