@@ -89,6 +89,33 @@ async fn alerts_open_join_and_close_an_incident() {
 }
 
 #[tokio::test]
+async fn a_storm_that_no_correlator_is_asked_about_opens_one_incident_for_each_alert_and_closes_those_that_end_within_it()
+ {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = Bench::open(folder.path(), &Fake::default(), Default::default(), START);
+    // Before anybody reads them, so that they come together: each fires twice, and the last ends as well and fires anew.
+    let alerts: Vec<Alert> = (0..100).map(|n| alert(&format!("a{n}"), Severity::High)).collect();
+    for alert in alerts.iter().chain(&alerts) {
+        publish(&bench, Alert::FIRING, alert).await;
+    }
+    let last = &alerts[99];
+    publish(&bench, Alert::RESOLVED, last).await;
+    bench.context.commit(Transition::new().event(bench.context.event(Alert::FIRING, "broken"))).await.unwrap();
+    publish(&bench, Alert::FIRING, last).await;
+    let mut tasks = Tasks::default();
+    let handle = start(&bench.context, &mut tasks).await.unwrap();
+    until("all of them", || bench.events(&[Incident::OPENED]).len() == 101).await;
+    let open = handle.open().unwrap();
+    let mut of: Vec<&str> = open.iter().map(|incident| incident.members[0].alert.fingerprint.as_str()).collect();
+    of.sort_unstable();
+    let mut expected: Vec<&str> = alerts.iter().map(|alert| alert.fingerprint.as_str()).collect();
+    expected.sort_unstable();
+    assert_eq!(of, expected);
+    assert_eq!(bench.events(&[Incident::RESOLVED]).len(), 1);
+    assert!(open.iter().all(|incident| incident.members.len() == 1));
+}
+
+#[tokio::test]
 async fn what_is_less_severe_than_the_minimum_opens_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (bench, _tasks, handle) = bench(folder.path(), &one_for_all(), START).await;
